@@ -74,3 +74,88 @@ type Checkpoints interface {
 	// live generation.
 	Checkpoints(ctx context.Context, projection string) (map[event.Topic]map[int]int64, error)
 }
+
+// Progress waits for projections.
+type Progress interface {
+	// Wait returns nil once the live generation of a projection has the effect of
+	// the events at the positions, and ctx.Err() if that is not before ctx ends.
+	Wait(ctx context.Context, projection string, positions ...event.Position) error
+}
+
+// Duplicates lists the events that stand twice in the log.
+type Duplicates interface {
+	// Duplicates returns the offsets in [from, to) of a partition whose event is
+	// found at an earlier offset too. It is complete for offsets below the
+	// checkpoint of the topic's Postgres projection (see Of).
+	Duplicates(ctx context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error)
+}
+
+// Of returns the name of the Postgres projection that folds a topic.
+func Of(t event.Topic) string {
+	switch t {
+	case event.Leads:
+		return "leads"
+	case event.Calls:
+		return "calls"
+	case event.Agents:
+		return "agents"
+	case event.Alerts:
+		return "alerts"
+	case event.Messages:
+		return "messages"
+	case event.Contacts:
+		return "contacts"
+	case event.Deliveries:
+		return "deliveries"
+	}
+	return ""
+}
+
+// Generations are the builds of one read model in one store. A rebuild makes
+// the next generation beside the live one, compares and switches.
+type Generations interface {
+	// Projection is the name shown to operators.
+	Projection() string
+	// Topics are what it reads.
+	Topics() []event.Topic
+	// List returns the generations that exist, oldest first.
+	List(ctx context.Context) ([]Generation, error)
+	// Create makes the empty tables of the next generation, status Building.
+	Create(ctx context.Context) (Generation, error)
+	// Applier applies events to one generation.
+	Applier(generation int) Applier
+	// Checkpoints returns the next offset of each partition of one generation.
+	Checkpoints(ctx context.Context, generation int) (map[event.Topic]map[int]int64, error)
+	// Digest returns, for each table of a generation, its row count and a hash of
+	// every column of every row, independent of row order.
+	Digest(ctx context.Context, generation int) ([]TableDigest, error)
+	// Switch makes a generation the live one; the former becomes Retired and is
+	// kept for a roll back, which is a Switch to it.
+	Switch(ctx context.Context, generation int) error
+	// Drop deletes a generation that is not live.
+	Drop(ctx context.Context, generation int) error
+}
+
+// Generation is one build of a read model's tables.
+type Generation struct {
+	Number int
+	// Status is Building, Live or Retired.
+	Status GenerationStatus
+}
+
+// GenerationStatus is the stage of a generation.
+type GenerationStatus string
+
+// The stages.
+const (
+	Building GenerationStatus = "building"
+	Live     GenerationStatus = "live"
+	Retired  GenerationStatus = "retired"
+)
+
+// TableDigest is the content of a table in a few bytes.
+type TableDigest struct {
+	Table string
+	Rows  int64
+	Hash  string
+}
