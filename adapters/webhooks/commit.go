@@ -66,7 +66,7 @@ func (e *Engine) gather(ticked bool) *commit {
 }
 
 func (e *Engine) gatherOwner(o *owner) *partCommit {
-	p := &partCommit{owner: o, part: dispatch.Part{Partition: o.part, Epoch: o.epoch, From: o.next, To: o.next}}
+	p := &partCommit{owner: o, part: dispatch.Part{Partition: o.part, Epoch: o.epoch, Seq: o.seq + 1, From: o.next, To: o.next}}
 	for _, n := range o.entries {
 		if !n.settled() {
 			break
@@ -132,6 +132,7 @@ func (e *Engine) apply(c *commit, health map[string]delivery.Health) {
 
 func (e *Engine) applyPart(p *partCommit) {
 	o := p.owner
+	o.seq = p.part.Seq
 	now := e.cfg.Clock()
 	for i, row := range p.part.Insert {
 		it := p.inserted[i]
@@ -140,6 +141,10 @@ func (e *Engine) applyPart(p *partCommit) {
 	}
 	for i, row := range p.part.Update {
 		it := p.updated[i]
+		if it.storedKey != row.OrderKey {
+			// Those that it held back may go.
+			it.stream.due(now)
+		}
 		it.storedKey = row.OrderKey
 		e.written(it, row.Status, row.Attempts)
 	}

@@ -20,6 +20,8 @@ var ErrNotOwned = errors.New("partition is not owned by this process")
 type owner struct {
 	part  dispatch.Partition
 	epoch int64
+	// seq is the number of the last commit.
+	seq int64
 	// next is the committed checkpoint, last the offset of the last record taken
 	// in order.
 	next, last int64
@@ -42,7 +44,7 @@ type owner struct {
 	cancel, cancelSend context.CancelFunc
 	// unwatch ends the watch over the claim's context.
 	unwatch func() bool
-	wake               chan struct{}
+	wake    chan struct{}
 }
 
 // Claim makes this process the owner of a partition and returns the offset to

@@ -78,8 +78,8 @@ type Batch struct {
 // Part is what a batch changes in one partition.
 type Part struct {
 	Partition
-	// Epoch is the owner's.
-	Epoch int64
+	// Epoch is the owner's, Seq the number of this commit of its, from 1.
+	Epoch, Seq int64
 	// From is where the checkpoint is expected, To where it goes; equal when
 	// only rows change.
 	From, To int64
@@ -134,4 +134,35 @@ type PageQuery struct {
 	Status     delivery.Status
 	Exclude    []string
 	Limit      int
+}
+
+// ListQuery asks for the unfinished deliveries of an endpoint.
+type ListQuery struct {
+	Org, EndpointID string
+	// Status is pending or held; empty is both.
+	Status delivery.Status
+	// Before leaves out what was created at or after it; zero leaves out nothing.
+	Before time.Time
+	Limit  int
+}
+
+// Merge adds a change to what was known of an endpoint.
+func Merge(h delivery.Health, c HealthChange) delivery.Health {
+	if c.Reset {
+		h.ConsecutiveFailures, h.FailingSince = 0, time.Time{}
+	}
+	if !c.DeliveredAt.IsZero() {
+		h.ConsecutiveFailures, h.FailingSince = 0, time.Time{}
+		if c.DeliveredAt.After(h.LastDeliveredAt) {
+			h.LastDeliveredAt = c.DeliveredAt
+		}
+	}
+	h.ConsecutiveFailures += c.Failures
+	if h.FailingSince.IsZero() {
+		h.FailingSince = c.FailingSince
+	}
+	if !c.SentAt.Before(h.LastSentAt) && !c.SentAt.IsZero() {
+		h.LastSentAt, h.LastStatus, h.LastError = c.SentAt, c.LastStatus, c.LastError
+	}
+	return h
 }

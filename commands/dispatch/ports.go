@@ -18,19 +18,18 @@ type Store interface {
 	// the former owner still wants to write is refused. The first claim of a
 	// partition starts at offset 0.
 	Claim(ctx context.Context, p Partition) (Claimed, error)
-	// Commit makes a batch durable, all of it or nothing. When the epoch or the
-	// checkpoint of a partition is not the expected one nothing is done, and the
-	// partitions concerned are returned. Committing a batch again is harmless,
-	// and a batch whose checkpoints are already where it would move them to, in
-	// its epochs, is taken as done. It returns the health of the endpoints in
-	// the batch as it is now.
+	// Commit makes a batch durable, all of it or nothing. When the epoch, the
+	// number of the last commit or the checkpoint of a partition is not the
+	// expected one nothing is done, and the partitions concerned are returned. A
+	// batch that was committed before, because its answer was lost, is taken as
+	// done. It returns the health of the endpoints in the batch as it is now.
 	Commit(ctx context.Context, b Batch) (fenced []Partition, health map[string]delivery.Health, err error)
 	// Load returns the due heads that were asked for, the earliest due first, in
 	// the order of wants. A partition whose epoch is no longer the wanted one
 	// yields nothing.
 	Load(ctx context.Context, now time.Time, wants []Want) ([]Loaded, error)
 	// Page returns rows of one endpoint in a partition by status, without their
-	// bodies, in the order of (offset, rank), after those of the excluded keys.
+	// bodies, in the order of (offset, rank), the excluded keys left out.
 	Page(ctx context.Context, q PageQuery) ([]Owed, error)
 	// Keys counts the rows of an endpoint in a partition by order key. complete
 	// is false when there are more than limit keys; the counts then mean nothing.
@@ -49,9 +48,8 @@ type Store interface {
 type Unfinished interface {
 	// Get returns an unfinished delivery of an org, its body included.
 	Get(ctx context.Context, org, deliveryID string) (Owed, bool, error)
-	// List returns unfinished deliveries of an endpoint without their bodies,
-	// the newest first, created before a time; zero is now.
-	List(ctx context.Context, org, endpointID string, status delivery.Status, before time.Time, limit int) ([]Owed, error)
+	// List returns unfinished deliveries without their bodies, the newest first.
+	List(ctx context.Context, q ListQuery) ([]Owed, error)
 	// Waiting tells how much is unfinished for endpoints.
 	Waiting(ctx context.Context, endpointIDs ...string) (map[string]Waiting, error)
 	// Remove deletes rows of an endpoint that have a status. Only held rows, and
