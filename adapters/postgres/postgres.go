@@ -1,0 +1,62 @@
+// Package postgres opens the hub's Postgres database and brings its schema up
+// to date. What is kept there is in the packages below it: readmodel, control,
+// deliveries, timers.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"trunkline.dev/trunkline/schemas"
+)
+
+// Open returns a pool of at most max connections. It does not connect: a
+// database that is down at the start is waited for by those who use it.
+func Open(ctx context.Context, url string, max int32) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("reading the Postgres URL: %w", err)
+	}
+	cfg.MaxConns = max
+	cfg.ConnConfig.RuntimeParams["application_name"] = "trunkline"
+	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening the Postgres pool: %w", err)
+	}
+	return pool, nil
+}
+
+// Migrate applies the migrations that the database lacks. Several hubs may
+// call it at once: an advisory lock lets one of them do the work.
+func Migrate(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+	db := stdlib.OpenDBFromPool(pool)
+	defer func() { _ = db.Close() }()
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return fmt.Errorf("making the migration lock: %w", err)
+	}
+	files, err := fs.Sub(schemas.Postgres, "postgres")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+	if err != nil {
+		return fmt.Errorf("reading the Postgres migrations: %w", err)
+	}
+	done, err := p.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("migrating Postgres: %w", err)
+	}
+	for _, m := range done {
+		log.InfoContext(ctx, "postgres migrated", slog.String("migration", m.Source.Path))
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+package alert
+
+import (
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Triggered says that a threshold was crossed.
+type Triggered struct {
+	Rule      string  `json:"rule"`
+	Metric    string  `json:"metric"`
+	Condition string  `json:"condition"`
+	Threshold float64 `json:"threshold"`
+	Value     float64 `json:"value"`
+	Severity  string  `json:"severity"`
+	Campaign  string  `json:"campaign,omitempty"`
+	Note      string  `json:"note,omitempty" pii:"content"`
+}
+
+// EventType returns alert.triggered.v1.
+func (Triggered) EventType() event.Type { return "alert.triggered.v1" }
+
+func (f Triggered) fold(a *Alert, e event.Envelope) {
+	a.Rule, a.Metric, a.Condition = f.Rule, f.Metric, f.Condition
+	a.Threshold, a.Value, a.Severity, a.Campaign = f.Threshold, f.Value, f.Severity, f.Campaign
+	a.TriggeredAt = e.OccurredAt
+	if a.Status == "" {
+		a.Status = StatusTriggered
+	}
+	a.note(f.Note, e)
+}

@@ -1,0 +1,21 @@
+package call
+
+import (
+	"time"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Answered says that the call was picked up.
+type Answered struct {
+	AnsweredAt time.Time `json:"answered_at"`
+	Agent      *Agent    `json:"agent,omitempty"`
+}
+
+// EventType returns call.answered.v1.
+func (Answered) EventType() event.Type { return "call.answered.v1" }
+
+func (f Answered) fold(c *Call, e event.Envelope) {
+	c.AnsweredAt = ptr(event.Time(f.AnsweredAt))
+	c.Agent = mergeAgent(c.Agent, f.Agent)
+}

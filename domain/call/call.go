@@ -1,0 +1,200 @@
+// Package call holds the facts of a phone call and how its state follows.
+package call
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"time"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Call is the state of one call: the fold of its events. Unknown is null.
+type Call struct {
+	ID         string `json:"id"`
+	ExternalID string `json:"external_id,omitempty"`
+	// ConnectionID is the connection that reported the call, if one did.
+	ConnectionID string `json:"connection_id,omitempty"`
+	// Direction is "inbound" or "outbound"; empty until call.started is known
+	// (a source may report an update before the creation).
+	Direction string `json:"direction"`
+	// From and To are E.164 numbers.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// LeadID is the lead of the other party's number (see OtherParty).
+	LeadID   string `json:"lead_id,omitempty"`
+	Agent    *Agent `json:"agent"`
+	ListID   string `json:"list_id,omitempty"`
+	Campaign string `json:"campaign,omitempty"`
+	// Status is the source's word; "completed" when a call ended without one.
+	Status     string     `json:"status"`
+	StartedAt  *time.Time `json:"started_at"`
+	AnsweredAt *time.Time `json:"answered_at"`
+	EndedAt    *time.Time `json:"ended_at"`
+	// DurationSec is the source's figure, else the whole seconds from answer
+	// (or start) to end.
+	DurationSec   *int64     `json:"duration_sec"`
+	Disposition   string     `json:"disposition,omitempty"`
+	DispositionAt *time.Time `json:"disposition_at,omitempty"`
+	Notes         []Note     `json:"notes"`
+	Recording     *Recording `json:"recording"`
+	Transcript    string     `json:"transcript,omitempty"`
+	Segments      []Segment  `json:"transcript_segments,omitempty"`
+	TranscriptAt  *time.Time `json:"transcript_at,omitempty"`
+	Summary       string     `json:"summary,omitempty"`
+	OneSentence   string     `json:"one_sentence_summary,omitempty"`
+	Tags          []string   `json:"tags"`
+	Transfer      *Transfer  `json:"transfer"`
+	Metrics       *Metrics   `json:"metrics"`
+	// Custom are the source's own key-value pairs, kept as they came.
+	Custom map[string]json.RawMessage `json:"custom"`
+	// SourceData are unknown fields of an inbound webhook, kept as they came.
+	SourceData map[string]json.RawMessage `json:"source_data,omitempty"`
+	// Settled lists what the hub stopped waiting for (see Settled).
+	Settled []string `json:"settled,omitempty"`
+	// UpdatedAt is the recorded time of the last event.
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Agent is the person on our side of a call.
+type Agent struct {
+	ID    string `json:"id" pii:"pseudonym"`
+	Name  string `json:"name,omitempty" pii:"name"`
+	Email string `json:"email,omitempty" pii:"email"`
+}
+
+// Note is a remark about a call.
+type Note struct {
+	ID     string    `json:"id"`
+	Body   string    `json:"body"`
+	Author *Agent    `json:"author"`
+	At     time.Time `json:"at"`
+}
+
+// Recording is where a call's audio can be had.
+type Recording struct {
+	// ID names this recording of the call; derived from the event if absent.
+	ID  string `json:"id,omitempty"`
+	URL string `json:"url"`
+	// Format is the container, for example "mp3".
+	Format      string     `json:"format,omitempty"`
+	DurationSec *float64   `json:"duration_sec,omitempty"`
+	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
+}
+
+// Segment is one utterance of a transcript.
+type Segment struct {
+	// Speaker is "agent", "customer" or "external".
+	Speaker      string     `json:"speaker"`
+	At           *time.Time `json:"at,omitempty"`
+	StartSeconds *float64   `json:"start_seconds,omitempty"`
+	EndSeconds   *float64   `json:"end_seconds,omitempty"`
+	Text         string     `json:"text" pii:"content"`
+}
+
+// Party is one side of a transfer.
+type Party struct {
+	Number     string `json:"number,omitempty" pii:"phone"`
+	AgentEmail string `json:"agent_email,omitempty" pii:"email"`
+	AgentName  string `json:"agent_name,omitempty" pii:"name"`
+}
+
+// Transfer is a hand-over of a call. OriginalCallID is the first call of the
+// chain, the same for all of it (seed 003).
+type Transfer struct {
+	From           *Party `json:"from,omitempty"`
+	To             *Party `json:"to,omitempty"`
+	OriginalCallID string `json:"original_call_id,omitempty"`
+}
+
+// Metrics are Symbo's talk-time numbers (seed 004). Times are milliseconds,
+// sentiments run from −1 to 1.
+type Metrics struct {
+	TotalTalkTimeMillis             *int64   `json:"total_talk_time_millis,omitempty"`
+	TotalConversationDurationMillis *int64   `json:"total_conversation_duration_millis,omitempty"`
+	RepTalkTimeMillis               *int64   `json:"rep_talk_time_millis,omitempty"`
+	ProspectTalkTimeMillis          *int64   `json:"prospect_talk_time_millis,omitempty"`
+	RepOverallSentiment             *float64 `json:"rep_overall_sentiment,omitempty"`
+	ProspectOverallSentiment        *float64 `json:"prospect_overall_sentiment,omitempty"`
+	RepWordsPerMinute               *float64 `json:"rep_words_per_minute,omitempty"`
+	ProspectWordsPerMinute          *float64 `json:"prospect_words_per_minute,omitempty"`
+	TotalSilenceTimeMillis          *int64   `json:"total_silence_time_millis,omitempty"`
+}
+
+// fact is a payload that a Call can fold.
+type fact interface {
+	event.Payload
+	fold(c *Call, e event.Envelope)
+}
+
+// Apply folds one event.
+func (c *Call) Apply(e event.Envelope, p event.Payload) error {
+	f, ok := p.(fact)
+	if !ok {
+		return event.NotApplicable("call", p)
+	}
+	c.ID = e.Subject
+	f.fold(c, e)
+	c.settleDuration()
+	c.UpdatedAt = e.RecordedAt
+	return nil
+}
+
+// Ended reports whether the call is over.
+func (c *Call) Ended() bool { return c.EndedAt != nil }
+
+// OtherParty is the number that is not ours: the callee of an outbound call,
+// the caller of an inbound one.
+func (c *Call) OtherParty() string {
+	if c.Direction == "inbound" {
+		return c.From
+	}
+	return c.To
+}
+
+// settleDuration computes the duration where no source gave one.
+func (c *Call) settleDuration() {
+	if c.DurationSec != nil || c.EndedAt == nil {
+		return
+	}
+	from := c.AnsweredAt
+	if from == nil {
+		from = c.StartedAt
+	}
+	if from == nil {
+		return
+	}
+	d := int64(math.Max(0, math.Floor(c.EndedAt.Sub(*from).Seconds())))
+	c.DurationSec = &d
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// mergeAgent keeps what is known where the new value is silent.
+func mergeAgent(old, new *Agent) *Agent {
+	if new == nil {
+		return old
+	}
+	if old == nil || (new.ID != "" && new.ID != old.ID) {
+		return ptr(*new)
+	}
+	m := *old
+	if new.Name != "" {
+		m.Name = new.Name
+	}
+	if new.Email != "" {
+		m.Email = new.Email
+	}
+	return &m
+}
+
+func mergeRaw(into *map[string]json.RawMessage, from map[string]json.RawMessage) {
+	if len(from) == 0 {
+		return
+	}
+	if *into == nil {
+		*into = make(map[string]json.RawMessage, len(from))
+	}
+	maps.Copy(*into, from)
+}

@@ -1,0 +1,40 @@
+package call
+
+import (
+	"encoding/json"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Corrected changes what is known of a call without a moment of its own: tags,
+// metrics, agent, status and what a source sends late. Absent keeps.
+type Corrected struct {
+	Status      string                     `json:"status,omitempty"`
+	DurationSec *int64                     `json:"duration_sec,omitempty"`
+	Tags        []string                   `json:"tags,omitempty"`
+	Metrics     *Metrics                   `json:"metrics,omitempty"`
+	Agent       *Agent                     `json:"agent,omitempty"`
+	Custom      map[string]json.RawMessage `json:"custom,omitempty" pii:"content"`
+	SourceData  map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
+}
+
+// EventType returns call.corrected.v1.
+func (Corrected) EventType() event.Type { return "call.corrected.v1" }
+
+func (f Corrected) fold(c *Call, e event.Envelope) {
+	if f.Status != "" {
+		c.Status = f.Status
+	}
+	if f.DurationSec != nil {
+		c.DurationSec = f.DurationSec
+	}
+	if f.Tags != nil {
+		c.Tags = f.Tags
+	}
+	if f.Metrics != nil {
+		c.Metrics = f.Metrics
+	}
+	c.Agent = mergeAgent(c.Agent, f.Agent)
+	mergeRaw(&c.Custom, f.Custom)
+	mergeRaw(&c.SourceData, f.SourceData)
+}

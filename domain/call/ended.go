@@ -1,0 +1,27 @@
+package call
+
+import (
+	"time"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Ended says that the call is over. A later one corrects the earlier.
+type Ended struct {
+	EndedAt time.Time `json:"ended_at"`
+	// Status is the source's word for how it ended; "completed" if absent.
+	Status      string `json:"status,omitempty"`
+	DurationSec *int64 `json:"duration_sec,omitempty"`
+}
+
+// EventType returns call.ended.v1.
+func (Ended) EventType() event.Type { return "call.ended.v1" }
+
+func (f Ended) fold(c *Call, e event.Envelope) {
+	c.EndedAt = ptr(event.Time(f.EndedAt))
+	c.Status = "completed"
+	if f.Status != "" {
+		c.Status = f.Status
+	}
+	c.DurationSec = f.DurationSec
+}

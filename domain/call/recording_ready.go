@@ -1,0 +1,21 @@
+package call
+
+import (
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// RecordingReady says that the call's audio can be had.
+type RecordingReady struct {
+	Recording Recording `json:"recording"`
+}
+
+// EventType returns call.recording_ready.v1.
+func (RecordingReady) EventType() event.Type { return "call.recording_ready.v1" }
+
+func (f RecordingReady) fold(c *Call, e event.Envelope) {
+	r := f.Recording
+	if r.ID == "" {
+		r.ID = e.ID
+	}
+	c.Recording = &r
+}

@@ -1,0 +1,50 @@
+package call
+
+import (
+	"encoding/json"
+	"time"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Started says that a call was initiated or came in.
+type Started struct {
+	ExternalID   string `json:"external_id,omitempty"`
+	ConnectionID string `json:"connection_id,omitempty"`
+	// Direction is "inbound" or "outbound".
+	Direction string `json:"direction"`
+	From      string `json:"from" pii:"phone"`
+	To        string `json:"to" pii:"phone"`
+	// LeadID is derived from the other party's number when we accept the call,
+	// because only the org's secret gives it.
+	LeadID     string                     `json:"lead_id,omitempty"`
+	Agent      *Agent                     `json:"agent,omitempty"`
+	ListID     string                     `json:"list_id,omitempty"`
+	Campaign   string                     `json:"campaign,omitempty"`
+	StartedAt  time.Time                  `json:"started_at"`
+	AnsweredAt *time.Time                 `json:"answered_at,omitempty"`
+	Custom     map[string]json.RawMessage `json:"custom,omitempty" pii:"content"`
+	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
+}
+
+// EventType returns call.started.v1.
+func (Started) EventType() event.Type { return "call.started.v1" }
+
+func (f Started) fold(c *Call, e event.Envelope) {
+	c.ExternalID = f.ExternalID
+	c.ConnectionID = f.ConnectionID
+	c.Direction = f.Direction
+	c.From, c.To = f.From, f.To
+	c.LeadID = f.LeadID
+	c.Agent = mergeAgent(c.Agent, f.Agent)
+	c.ListID, c.Campaign = f.ListID, f.Campaign
+	c.StartedAt = ptr(event.Time(f.StartedAt))
+	if f.AnsweredAt != nil {
+		c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
+	}
+	if c.Status == "" {
+		c.Status = "in_progress"
+	}
+	mergeRaw(&c.Custom, f.Custom)
+	mergeRaw(&c.SourceData, f.SourceData)
+}

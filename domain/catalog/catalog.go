@@ -1,0 +1,124 @@
+// Package catalog is the list of all event types. A type that is not here does
+// not exist: it cannot be appended, decoded or documented.
+package catalog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"trunkline.dev/trunkline/domain/agent"
+	"trunkline.dev/trunkline/domain/alert"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/contact"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
+	"trunkline.dev/trunkline/domain/message"
+)
+
+// Entry is one event type.
+type Entry struct {
+	// Type is the wire name.
+	Type event.Type
+	// Payload is a zero value, for schemas and documentation.
+	Payload event.Payload
+	// decode reads data into a fresh payload.
+	decode func([]byte) (event.Payload, error)
+}
+
+// ErrUnknownType is the error of Decode for a type that is not listed.
+var ErrUnknownType = errors.New("unknown event type")
+
+// All returns the entries in the order in which they are documented.
+func All() []Entry {
+	return []Entry{
+		of[lead.Upserted](),
+		of[call.Started](),
+		of[call.Answered](),
+		of[call.Ended](),
+		of[call.Dispositioned](),
+		of[call.NoteAdded](),
+		of[call.RecordingReady](),
+		of[call.TranscriptReady](),
+		of[call.SummaryAdded](),
+		of[call.Transferred](),
+		of[call.Settled](),
+		of[call.Corrected](),
+		of[agent.LogIn](),
+		of[agent.LogOut](),
+		of[agent.Pause](),
+		of[agent.Resume](),
+		of[alert.Triggered](),
+		of[alert.Acknowledged](),
+		of[alert.Resolved](),
+		of[message.Received](),
+		of[message.Sent](),
+		of[contact.Created](),
+		of[contact.Updated](),
+		of[delivery.Attempted](),
+		of[delivery.Exhausted](),
+		of[delivery.Held](),
+		of[delivery.Dropped](),
+	}
+}
+
+var byType = func() map[event.Type]Entry {
+	m := make(map[event.Type]Entry)
+	for _, e := range All() {
+		m[e.Type] = e
+	}
+	return m
+}()
+
+// Known reports whether a type is listed.
+func Known(t event.Type) bool { _, ok := byType[t]; return ok }
+
+// Decode reads the data of an event. Unknown fields are ignored: a newer
+// writer must not stop an older reader.
+func Decode(t event.Type, data []byte) (event.Payload, error) {
+	e, ok := byType[t]
+	if !ok {
+		return nil, fmt.Errorf("%w %q", ErrUnknownType, t)
+	}
+	return e.decode(data)
+}
+
+// Entity returns an empty state of the kind that a topic's events are about.
+func Entity(t event.Topic) (event.Entity, bool) {
+	switch t {
+	case event.Leads:
+		return new(lead.Lead), true
+	case event.Calls:
+		return new(call.Call), true
+	case event.Agents:
+		return new(agent.Agent), true
+	case event.Alerts:
+		return new(alert.Alert), true
+	case event.Messages:
+		return new(message.Message), true
+	case event.Contacts:
+		return new(contact.Contact), true
+	}
+	return nil, false
+}
+
+// Apply decodes an event and folds it into a state.
+func Apply(s event.Entity, e event.Event) error {
+	p, err := Decode(e.Type, e.Data)
+	if err != nil {
+		return err
+	}
+	return s.Apply(e.Envelope, p)
+}
+
+func of[P event.Payload]() Entry {
+	var zero P
+	return Entry{Type: zero.EventType(), Payload: zero, decode: func(data []byte) (event.Payload, error) {
+		var p P
+		if err := json.Unmarshal(data, &p); err != nil {
+			return nil, fmt.Errorf("decoding %s: %w", zero.EventType(), err)
+		}
+		return p, nil
+	}}
+}

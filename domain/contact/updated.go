@@ -1,0 +1,11 @@
+package contact
+
+import "trunkline.dev/trunkline/domain/event"
+
+// Updated says that a contact was changed.
+type Updated struct{ Fields }
+
+// EventType returns contact.updated.v1.
+func (Updated) EventType() event.Type { return "contact.updated.v1" }
+
+func (f Updated) fields() Fields { return f.Fields }

@@ -1,0 +1,158 @@
+// Package delivery holds what is owed to receivers: endpoints, deliveries,
+// their attempts, retry schedules and the rules that disable an endpoint.
+package delivery
+
+import (
+	"time"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Status is the state of a delivery. Every (event, endpoint) pair that was
+// owed ends in exactly one of the last four.
+type Status string
+
+// The statuses.
+const (
+	Pending     Status = "pending"
+	Delivered   Status = "delivered"
+	IsExhausted Status = "exhausted"
+	IsHeld      Status = "held"
+	IsDropped   Status = "dropped"
+)
+
+// ID derives a delivery's id from what is owed to whom, so that it stays the
+// same over retries, restarts and replays. part tells apart several messages
+// that one event makes in one dialect; empty for the first. Standard Webhooks
+// forbids a dot in it.
+func ID(eventID, endpointID, part string) string {
+	if part == "" {
+		return event.DeriveID("delivery", eventID, endpointID)
+	}
+	return event.DeriveID("delivery", eventID, endpointID, part)
+}
+
+// Endpoint is a receiver of webhooks.
+type Endpoint struct {
+	ID   string `json:"id"`
+	Org  string `json:"org_id"`
+	Name string `json:"name"`
+	URL  string `json:"url"`
+	// Dialect is the format: trunkline, dylr, dialnote, dialercx, allo, symbo.
+	Dialect string `json:"dialect"`
+	// Events are the dialect's own event names.
+	Events []string `json:"events"`
+	// Provider is dialnote's "zapier" or "custom".
+	Provider string `json:"provider,omitempty"`
+	// ListID limits the endpoint to one list.
+	ListID string `json:"list_id,omitempty"`
+	// Enabled is false for a disabled or paused endpoint: its deliveries are held.
+	Enabled bool `json:"enabled"`
+	// DisabledReason says in words why, when the hub did it.
+	DisabledReason string `json:"disabled_reason,omitempty"`
+	// Ordering is "entity" (default) or "none".
+	Ordering string `json:"ordering"`
+	// MaxInFlight bounds the requests under way at once; 0 is the default.
+	MaxInFlight int `json:"max_in_flight,omitempty"`
+	// RatePerSec bounds the requests started in a second; 0 is no bound.
+	RatePerSec float64 `json:"rate_per_sec,omitempty"`
+	// Headers are the customer's own, sent with each request.
+	Headers map[string]string `json:"headers,omitempty"`
+	// SignStandard says whether the Standard Webhooks headers are sent too.
+	SignStandard bool `json:"sign_standard"`
+	// IDs is "hub" (default) or "source": whose call and lead ids bodies carry.
+	IDs string `json:"ids"`
+	// Filter holds top-level equality conditions on the event's data.
+	Filter map[string]string `json:"filter,omitempty"`
+	// StartFrom is the time from which events are owed; zero is "from now on".
+	StartFrom time.Time `json:"start_from,omitzero"`
+	// Secrets are the signing secrets, newest first; older ones only while a
+	// rotation overlaps.
+	Secrets   []Secret  `json:"-"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Secret is a signing secret: "whsec_" and the base64 of 32 bytes.
+type Secret struct {
+	Value string `json:"value"`
+	// ExpiresAt ends the overlap of a rotation; zero for the current one.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Wants reports whether the endpoint subscribed to one of its dialect's events.
+func (e Endpoint) Wants(name string) bool {
+	for _, w := range e.Events {
+		if w == name || w == "*" {
+			return true
+		}
+		if n := len(w); n > 2 && w[n-2:] == ".*" && len(name) >= n-1 && name[:n-1] == w[:n-1] {
+			return true
+		}
+	}
+	return false
+}
+
+// Delivery is one event owed to one endpoint, rendered.
+type Delivery struct {
+	ID         string      `json:"id"`
+	Org        string      `json:"org_id"`
+	EndpointID string      `json:"webhook_id"`
+	EventID    string      `json:"event_id"`
+	EventType  event.Type  `json:"event_type"`
+	Topic      event.Topic `json:"topic"`
+	Partition  int         `json:"partition"`
+	Offset     int64       `json:"offset"`
+	EntityID   string      `json:"entity"`
+	Dialect    string      `json:"dialect"`
+	// Name is the dialect's own event name.
+	Name string `json:"dialect_event"`
+	// Sequence is the version of the entity that the event made; it grows by
+	// entity, so a receiver can put late ones in order.
+	Sequence int64 `json:"sequence"`
+	// Previous is the sequence of the event of this entity that was owed to this
+	// endpoint before, 0 if none: a receiver sees a gap when it does not have it.
+	Previous int64 `json:"previous_sequence"`
+	// Headers are the dialect's own headers but for signatures, in wire case.
+	Headers []Header `json:"headers,omitempty"`
+	// Body is what is sent, to the byte.
+	Body []byte `json:"body"`
+	// Attempts counts the requests already made.
+	Attempts int    `json:"attempts"`
+	Status   Status `json:"status"`
+	// NextAttemptAt is when the next request is due.
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	// ReplayID names the replay that sends it again, if one does.
+	ReplayID  string    `json:"replay_id,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Header is a request header whose case on the wire matters.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Ref is what each fact of a delivery says of it.
+type Ref struct {
+	DeliveryID string     `json:"delivery_id"`
+	WebhookID  string     `json:"webhook_id"`
+	EventID    string     `json:"event_id"`
+	EventType  event.Type `json:"event_type"`
+	EntityID   string     `json:"entity"`
+	Dialect    string     `json:"dialect"`
+	Name       string     `json:"dialect_event"`
+	// Position of the event that is delivered, for the accounting.
+	Position event.Position `json:"position"`
+	Sequence int64          `json:"sequence"`
+	ReplayID string         `json:"replay_id,omitempty"`
+}
+
+// RefOf names a delivery in a fact.
+func RefOf(d Delivery) Ref {
+	return Ref{
+		DeliveryID: d.ID, WebhookID: d.EndpointID, EventID: d.EventID, EventType: d.EventType, EntityID: d.EntityID,
+		Dialect: d.Dialect, Name: d.Name, Sequence: d.Sequence, ReplayID: d.ReplayID,
+		Position: event.Position{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset},
+	}
+}

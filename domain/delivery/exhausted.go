@@ -1,0 +1,14 @@
+package delivery
+
+import "trunkline.dev/trunkline/domain/event"
+
+// Exhausted says that all attempts of a delivery were used up.
+type Exhausted struct {
+	Ref
+	// Attempts is how many there were.
+	Attempts  int    `json:"attempts"`
+	LastError string `json:"last_error,omitempty"`
+}
+
+// EventType returns delivery.exhausted.v1.
+func (Exhausted) EventType() event.Type { return "delivery.exhausted.v1" }

@@ -1,0 +1,69 @@
+package event
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Topic is a Kafka topic of the log.
+type Topic string
+
+// The topics. Their names, partition counts and keys are a public contract.
+const (
+	Leads      Topic = "trunkline.leads.v1"
+	Calls      Topic = "trunkline.calls.v1"
+	Agents     Topic = "trunkline.agents.v1"
+	Alerts     Topic = "trunkline.alerts.v1"
+	Messages   Topic = "trunkline.messages.v1"
+	Contacts   Topic = "trunkline.contacts.v1"
+	Admin      Topic = "trunkline.admin.v1"
+	Deliveries Topic = "trunkline.deliveries.v1"
+)
+
+// FactTopics are the topics that outside systems report facts to.
+func FactTopics() []Topic { return []Topic{Leads, Calls, Agents, Alerts, Messages, Contacts} }
+
+// Topics are all topics of the log.
+func Topics() []Topic { return append(FactTopics(), Admin, Deliveries) }
+
+// TopicOf returns the topic that events of a type are appended to. The first
+// word of the wire name decides; an unknown one is an error.
+func TopicOf(t Type) (Topic, error) {
+	kind, _, _ := strings.Cut(string(t), ".")
+	switch kind {
+	case "lead":
+		return Leads, nil
+	case "call":
+		return Calls, nil
+	case "agent":
+		return Agents, nil
+	case "alert":
+		return Alerts, nil
+	case "message":
+		return Messages, nil
+	case "contact":
+		return Contacts, nil
+	case "delivery":
+		return Deliveries, nil
+	case "org", "list", "key", "connection", "endpoint", "rule":
+		return Admin, nil
+	}
+	return "", fmt.Errorf("event type %q belongs to no topic", t)
+}
+
+// Key is the Kafka key of an entity's events. Equal keys share a partition,
+// which is where an entity's order comes from.
+func Key(org, subject string) string { return org + "/" + subject }
+
+// Position is where an event stands in the log.
+type Position struct {
+	Topic     Topic `json:"topic"`
+	Partition int   `json:"partition"`
+	Offset    int64 `json:"offset"`
+}
+
+// String is the readable form, for logs and for `position` in answers:
+// "trunkline.calls.v1/3@1042".
+func (p Position) String() string {
+	return fmt.Sprintf("%s/%d@%d", p.Topic, p.Partition, p.Offset)
+}

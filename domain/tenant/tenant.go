@@ -1,0 +1,80 @@
+// Package tenant holds the control plane: orgs, lists, keys and connections.
+// It is Postgres first, with each change also appended to the admin topic.
+package tenant
+
+import "time"
+
+// Org is a tenant.
+type Org struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// First marks the org that was made at the first start; only its admin key
+	// may make others.
+	First bool `json:"first"`
+	// Secret keys the ids that must not be guessable (leads) or forgeable
+	// (calls). It never changes: ids would.
+	Secret    []byte    `json:"-"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// List is a calling list with its own API key for leads (seed 000).
+type List struct {
+	ID   string `json:"id"`
+	Org  string `json:"org_id"`
+	Name string `json:"name"`
+	// DefaultRegion reads national phone numbers; ISO 3166 alpha-2, default US.
+	DefaultRegion string    `json:"default_region"`
+	WebhookURL    string    `json:"webhook_url,omitempty"`
+	CreatedAt     time.Time `json:"created_at"`
+	UpdatedAt     time.Time `json:"updated_at"`
+}
+
+// Scope is what a key may do.
+type Scope string
+
+// The scopes. Admin includes all; Leads is what a list's key has.
+const (
+	ScopeAdmin Scope = "admin"
+	ScopeWrite Scope = "write"
+	ScopeRead  Scope = "read"
+	ScopeLeads Scope = "leads"
+)
+
+// Key is an API key. Only a keyed hash of it is kept.
+type Key struct {
+	ID     string  `json:"id"`
+	Org    string  `json:"org_id"`
+	Name   string  `json:"name"`
+	ListID string  `json:"list_id,omitempty"`
+	Scopes []Scope `json:"scopes"`
+	// Hash is SHA-256 of the whole key: keys have 256 random bits, so a slow
+	// hash would add nothing.
+	Hash [32]byte `json:"-"`
+	// Prefix is the first characters, to recognise a key by.
+	Prefix    string    `json:"prefix"`
+	CreatedAt time.Time `json:"created_at"`
+	// ExpiresAt ends the overlap of a rotation; zero is never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// May reports whether a key has a scope; admin has all but leads-by-list.
+func (k Key) May(s Scope) bool {
+	for _, have := range k.Scopes {
+		if have == s || have == ScopeAdmin || (have == ScopeWrite && s == ScopeRead) {
+			return true
+		}
+	}
+	return false
+}
+
+// Connection is a system that sends us its webhooks.
+type Connection struct {
+	ID      string `json:"id"`
+	Org     string `json:"org_id"`
+	Name    string `json:"name"`
+	Dialect string `json:"dialect"`
+	// Secret verifies what it sends.
+	Secret    string    `json:"-"`
+	ListID    string    `json:"list_id,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+}

@@ -1,0 +1,161 @@
+package projections
+
+import (
+	"context"
+	"errors"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Source hands out the partitions of the log to the members of a group.
+type Source interface {
+	// Run joins the consumer group and calls handle, in a goroutine of its own,
+	// for each partition that this process is given. The context of handle ends
+	// when the partition is taken away; Run waits for handle to return before it
+	// lets the group go on. An error of handle is reported and the partition is
+	// handled again after a pause. Run returns when ctx ends.
+	Run(ctx context.Context, group string, topics []event.Topic, handle func(context.Context, Partition) error) error
+}
+
+// Partition is one partition of the log while it is ours. It is used by one
+// goroutine at a time.
+type Partition interface {
+	Topic() event.Topic
+	ID() int
+	// SeekTo sets the offset that Read goes on from.
+	SeekTo(next int64) error
+	// Read waits for at least one record and returns up to max, in the order of
+	// their offsets. It fails with ErrStalled when there are records to read and
+	// none arrive.
+	Read(ctx context.Context, max int) ([]event.Recorded, error)
+	// HighWatermark is the offset that the next record will get, as of the last
+	// answer of the broker.
+	HighWatermark() int64
+}
+
+// Ends tells how far the log reaches.
+type Ends interface {
+	// Ends returns, for each partition of the topics, the offset that the next
+	// record will get. All that was acknowledged before the call lies below it.
+	Ends(ctx context.Context, topics ...event.Topic) (map[event.Topic]map[int]int64, error)
+}
+
+// ErrStalled says that a partition has records that the broker does not give.
+var ErrStalled = errors.New("reader stalled below the high watermark")
+
+// ErrFenced says that another owner has taken the partition: roll back, resign.
+var ErrFenced = errors.New("another owner holds this checkpoint")
+
+// Applier keeps one read model in one store: the Postgres models by folding,
+// the ClickHouse tables by appending.
+type Applier interface {
+	// Claim makes the caller the owner of a partition; the former owner's next
+	// Apply fails with ErrFenced. It returns the offset to go on from.
+	Claim(ctx context.Context, topic event.Topic, partition int) (Session, error)
+}
+
+// Session is the ownership of one partition. It is used by one goroutine.
+type Session interface {
+	// Next is the offset to read from.
+	Next() int64
+	// Apply makes the effect of the events and the checkpoint behind the last of
+	// them durable, both or neither. Applying an event again changes nothing.
+	// Poison events are parked, not returned as an error; an error means that
+	// nothing was done, or that it is unknown, and the session must be claimed
+	// anew.
+	Apply(ctx context.Context, events []event.Recorded) error
+	// Close gives up what the session holds in memory.
+	Close()
+}
+
+// Checkpoints answers how far a projection has come.
+type Checkpoints interface {
+	// Checkpoints returns the next offset of each partition of a projection's
+	// live generation.
+	Checkpoints(ctx context.Context, projection string) (map[event.Topic]map[int]int64, error)
+}
+
+// Progress waits for projections.
+type Progress interface {
+	// Wait returns nil once the live generation of a projection has the effect of
+	// the events at the positions, and ctx.Err() if that is not before ctx ends.
+	Wait(ctx context.Context, projection string, positions ...event.Position) error
+}
+
+// Duplicates lists the events that stand twice in the log.
+type Duplicates interface {
+	// Duplicates returns the offsets in [from, to) of a partition whose event is
+	// found at an earlier offset too. It is complete for offsets below the
+	// checkpoint of the topic's Postgres projection (see Of).
+	Duplicates(ctx context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error)
+}
+
+// Of returns the name of the Postgres projection that folds a topic.
+func Of(t event.Topic) string {
+	switch t {
+	case event.Leads:
+		return "leads"
+	case event.Calls:
+		return "calls"
+	case event.Agents:
+		return "agents"
+	case event.Alerts:
+		return "alerts"
+	case event.Messages:
+		return "messages"
+	case event.Contacts:
+		return "contacts"
+	case event.Deliveries:
+		return "deliveries"
+	}
+	return ""
+}
+
+// Generations are the builds of one read model in one store. A rebuild makes
+// the next generation beside the live one, compares and switches.
+type Generations interface {
+	// Projection is the name shown to operators.
+	Projection() string
+	// Topics are what it reads.
+	Topics() []event.Topic
+	// List returns the generations that exist, oldest first.
+	List(ctx context.Context) ([]Generation, error)
+	// Create makes the empty tables of the next generation, status Building.
+	Create(ctx context.Context) (Generation, error)
+	// Applier applies events to one generation.
+	Applier(generation int) Applier
+	// Checkpoints returns the next offset of each partition of one generation.
+	Checkpoints(ctx context.Context, generation int) (map[event.Topic]map[int]int64, error)
+	// Digest returns, for each table of a generation, its row count and a hash of
+	// every column of every row, independent of row order.
+	Digest(ctx context.Context, generation int) ([]TableDigest, error)
+	// Switch makes a generation the live one; the former becomes Retired and is
+	// kept for a roll back, which is a Switch to it.
+	Switch(ctx context.Context, generation int) error
+	// Drop deletes a generation that is not live.
+	Drop(ctx context.Context, generation int) error
+}
+
+// Generation is one build of a read model's tables.
+type Generation struct {
+	Number int
+	// Status is Building, Live or Retired.
+	Status GenerationStatus
+}
+
+// GenerationStatus is the stage of a generation.
+type GenerationStatus string
+
+// The stages.
+const (
+	Building GenerationStatus = "building"
+	Live     GenerationStatus = "live"
+	Retired  GenerationStatus = "retired"
+)
+
+// TableDigest is the content of a table in a few bytes.
+type TableDigest struct {
+	Table string
+	Rows  int64
+	Hash  string
+}

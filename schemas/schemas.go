@@ -1,0 +1,11 @@
+// Package schemas carries the public contracts inside the binary: event
+// schemas, API descriptions and the DDL of both databases. It holds no logic.
+package schemas
+
+import "embed"
+
+// Postgres holds the goose migrations of the read models, the control plane
+// and the delivery state.
+//
+//go:embed postgres/*.sql
+var Postgres embed.FS
