@@ -8,13 +8,14 @@ import (
 	"path/filepath"
 
 	"github.com/twmb/franz-go/pkg/kfake"
-	"golang.org/x/sys/unix"
+
+	"trunkline.dev/trunkline/adapters/embedded/internal/memory"
 )
 
 // warnIfLarge says so while there is still time: a restart reads the whole log
 // and holds it in memory until it is loaded, so the memory bounds the log.
 func warnIfLarge(log *slog.Logger, dir string) {
-	size, ram := dirBytes(dir), ramBytes()
+	size, ram := dirBytes(dir), memory.Total()
 	if tooLarge(size, ram) {
 		log.Warn("the embedded Kafka's log is large for this machine's memory; a restart needs about its size in RAM: move to a Kafka of yours (TRUNKLINE_KAFKA_BROKERS)",
 			"log_bytes", size, "ram_bytes", ram)
@@ -34,14 +35,6 @@ func dirBytes(dir string) (sum int64) {
 		return nil
 	})
 	return sum
-}
-
-func ramBytes() int64 {
-	var si unix.Sysinfo_t
-	if unix.Sysinfo(&si) != nil {
-		return 0
-	}
-	return int64(si.Totalram) * int64(si.Unit)
 }
 
 // logger passes kfake's warnings and errors on; its lesser lines are per request.
