@@ -12,7 +12,7 @@ import (
 	"syscall"
 
 	"trunkline.dev/trunkline/adapters/embedded/internal/secret"
-	"trunkline.dev/trunkline/adapters/embedded/internal/supervise"
+	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
 // Engine is the embedded ClickHouse. It is safe for concurrent use.

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"trunkline.dev/trunkline/adapters/embedded/internal/supervise"
+	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
 const (

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"trunkline.dev/trunkline/adapters/embedded/internal/supervise"
+	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
 // generation is one run of the server.

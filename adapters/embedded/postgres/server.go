@@ -13,7 +13,7 @@ import (
 	"syscall"
 
 	"trunkline.dev/trunkline/adapters/embedded/internal/secret"
-	"trunkline.dev/trunkline/adapters/embedded/internal/supervise"
+	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
 // Server is the embedded Postgres. It is safe for concurrent use.

@@ -3,11 +3,9 @@ package testenv_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/jackc/pgx/v5"
-	"github.com/segmentio/kafka-go"
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 )
@@ -48,18 +46,10 @@ func TestEachClickHouseDatabaseIsEmpty(t *testing.T) {
 func TestKafkaTakesRecords(t *testing.T) {
 	t.Parallel()
 	addr := testenv.Kafka(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	transport := &kafka.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	client := &kafka.Client{Addr: kafka.TCP(addr), Transport: transport}
-	resp, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: "facts", NumPartitions: 4, ReplicationFactor: 1}}})
-	if err != nil || resp.Errors["facts"] != nil {
-		t.Fatal(err, resp.Errors["facts"])
+	if err := createTopic(t.Context(), addr); err != nil {
+		t.Fatal(err)
 	}
-	got, err := client.Produce(ctx, &kafka.ProduceRequest{Topic: "facts", Partition: 2, RequiredAcks: kafka.RequireAll,
-		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte("k")), Value: kafka.NewBytes([]byte("v"))})})
-	if err != nil || got.Error != nil {
-		t.Fatal(err, got.Error)
+	if err := produce(t.Context(), addr); err != nil {
+		t.Fatal(err)
 	}
 }
