@@ -26,7 +26,8 @@ type Partition interface {
 	SeekTo(next int64) error
 	// Read waits for at least one record and returns up to max, in the order of
 	// their offsets. It fails with ErrStalled when there are records to read and
-	// none arrive.
+	// none arrive, and with ErrOutOfRange when the offset is not there. A Read
+	// that its context ended has lost nothing: the next one goes on.
 	Read(ctx context.Context, max int) ([]event.Recorded, error)
 	// HighWatermark is the offset that the next record will get, as of the last
 	// answer of the broker.
@@ -42,6 +43,11 @@ type Ends interface {
 
 // ErrStalled says that a partition has records that the broker does not give.
 var ErrStalled = errors.New("reader stalled below the high watermark")
+
+// ErrOutOfRange says that a partition was asked for an offset it does not have:
+// below its start (records were deleted) or beyond its end (it is another log).
+// Going on elsewhere would skip events without a word, so nobody does.
+var ErrOutOfRange = errors.New("offset outside the log")
 
 // ErrFenced says that another owner has taken the partition: roll back, resign.
 var ErrFenced = errors.New("another owner holds this checkpoint")

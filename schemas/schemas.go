@@ -9,3 +9,9 @@ import "embed"
 //
 //go:embed postgres/*.sql
 var Postgres embed.FS
+
+// Events holds the JSON Schema of each event type, events/<type>.json, and one
+// plausible example of its data, events/examples/<type>.json.
+//
+//go:embed events/*/*.json
+var Events embed.FS
