@@ -81,10 +81,12 @@ CREATE TABLE admin_outbox (
 );
 
 -- Answers of POST requests by their Idempotency-Key. status is NULL while the
--- first request is under way; after lease_until it is taken for dead.
+-- first request is under way; after lease_until it is taken for dead. route is
+-- for people; the fingerprint covers it. owner is the process that answers.
 CREATE TABLE idempotency_keys (
     org_id      TEXT NOT NULL,
     key         TEXT NOT NULL,
+    route       TEXT NOT NULL,
     fingerprint BYTEA NOT NULL,
     owner       BYTEA NOT NULL,
     lease_until TIMESTAMPTZ NOT NULL,

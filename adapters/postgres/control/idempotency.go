@@ -1,14 +1,13 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
@@ -55,6 +54,9 @@ func (c IdempotencyConfig) Validate() error {
 // Idempotency is the commands.Idempotency on Postgres.
 type Idempotency struct {
 	cfg IdempotencyConfig
+	// owner is this process. A request that was taken for dead and is not cannot
+	// overwrite the answer of the one that took over in another process.
+	owner []byte
 
 	running sync.Mutex
 	stop    context.CancelFunc
@@ -80,89 +82,82 @@ func NewIdempotency(cfg IdempotencyConfig) (*Idempotency, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Idempotency{cfg: cfg}, nil
+	owner := make([]byte, 16)
+	_, _ = rand.Read(owner) // never fails (crypto/rand)
+	return &Idempotency{cfg: cfg, owner: owner}, nil
 }
 
 // Begin implements commands.Idempotency: one round trip for a fresh key, two
 // for a known one.
-func (i *Idempotency) Begin(ctx context.Context, org, key string, fingerprint [32]byte) (commands.Begun, error) {
-	owner := make([]byte, 16)
-	_, _ = rand.Read(owner) // never fails since Go 1.24
+func (i *Idempotency) Begin(ctx context.Context, org, key, route string, fingerprint [32]byte) (*commands.StoredResponse, error) {
 	// The row can be deleted between the two statements; then it is ours to take.
 	for range 3 {
 		now := i.cfg.Clock()
 		tag, err := i.cfg.Pool.Exec(ctx, beginIdempotent,
-			org, key, fingerprint[:], owner, now.Add(i.cfg.Lease), now.Add(i.cfg.Keep), now)
+			org, key, route, fingerprint[:], i.owner, now.Add(i.cfg.Lease), now.Add(i.cfg.Keep), now)
 		if err != nil {
-			return commands.Begun{}, unavailable("taking an idempotency key", err)
+			return nil, unavailable("taking an idempotency key", err)
 		}
 		if tag.RowsAffected() == 1 {
-			return commands.Begun{State: commands.Fresh, Owner: hex.EncodeToString(owner)}, nil
+			return nil, nil
 		}
-		begun, err := i.first(ctx, org, key, fingerprint)
+		answer, err := i.first(ctx, org, key, fingerprint)
 		if !errors.Is(err, pgx.ErrNoRows) {
-			return begun, err
+			return answer, err
 		}
 	}
-	return commands.Begun{State: commands.InProgress}, nil
+	return nil, commands.ErrInProgress
 }
 
-func (i *Idempotency) first(ctx context.Context, org, key string, fingerprint [32]byte) (commands.Begun, error) {
+// first says what became of the first request with a key.
+func (i *Idempotency) first(ctx context.Context, org, key string, fingerprint [32]byte) (*commands.StoredResponse, error) {
 	var of, header, sealed []byte
 	var status *int
 	err := i.cfg.Pool.QueryRow(ctx, readIdempotent, org, key).Scan(&of, &status, &header, &sealed)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return commands.Begun{}, err
+		return nil, err
 	}
 	if err != nil {
-		return commands.Begun{}, unavailable("reading an idempotency key", err)
+		return nil, unavailable("reading an idempotency key", err)
 	}
-	if [32]byte(of) != fingerprint {
-		return commands.Begun{State: commands.Mismatch}, nil
+	if !bytes.Equal(of, fingerprint[:]) {
+		return nil, commands.ErrMismatch
 	}
 	if status == nil {
-		return commands.Begun{State: commands.InProgress}, nil
+		return nil, commands.ErrInProgress
 	}
 	body, err := i.cfg.Keyring.open(sealed, about("answer", org, key))
 	if err != nil {
-		return commands.Begun{}, err
+		return nil, err
 	}
-	a := commands.Answer{Status: *status, Header: http.Header{}, Body: body}
+	a := commands.StoredResponse{Status: *status, Body: body}
 	if err := json.Unmarshal(header, &a.Header); err != nil {
-		return commands.Begun{}, fmt.Errorf("reading the headers of an answer: %w", err)
+		return nil, fmt.Errorf("reading the headers of an answer: %w", err)
 	}
-	return commands.Begun{State: commands.Replay, Answer: a}, nil
+	return &a, nil
 }
 
-// Finish implements commands.Idempotency. It does nothing when the lease was
-// over and another request has the key.
-func (i *Idempotency) Finish(ctx context.Context, org, key, owner string, a commands.Answer) error {
-	id, err := hex.DecodeString(owner)
+// Finish implements commands.Idempotency. It does nothing when the reservation
+// was over and another process has the key.
+func (i *Idempotency) Finish(ctx context.Context, org, key, _ string, r commands.StoredResponse) error {
+	header, err := event.Marshal(r.Header)
 	if err != nil {
-		return fmt.Errorf("finishing an idempotent request: %w", err)
+		return fmt.Errorf("keeping an answer: %w", err)
 	}
-	header, err := event.Marshal(a.Header)
-	if err != nil {
-		return fmt.Errorf("finishing an idempotent request: %w", err)
-	}
-	body, err := i.cfg.Keyring.seal(a.Body, about("answer", org, key))
+	body, err := i.cfg.Keyring.seal(r.Body, about("answer", org, key))
 	if err != nil {
 		return err
 	}
-	if _, err := i.cfg.Pool.Exec(ctx, finishIdempotent, org, key, id, a.Status, header, body); err != nil {
+	if _, err := i.cfg.Pool.Exec(ctx, finishIdempotent, org, key, i.owner, r.Status, header, body); err != nil {
 		return unavailable("keeping an answer", err)
 	}
 	return nil
 }
 
-// Release implements commands.Idempotency.
-func (i *Idempotency) Release(ctx context.Context, org, key, owner string) error {
-	id, err := hex.DecodeString(owner)
-	if err != nil {
-		return fmt.Errorf("releasing an idempotency key: %w", err)
-	}
-	if _, err := i.cfg.Pool.Exec(ctx, releaseIdempotent, org, key, id); err != nil {
-		return unavailable("releasing an idempotency key", err)
+// Abandon implements commands.Idempotency.
+func (i *Idempotency) Abandon(ctx context.Context, org, key, _ string) error {
+	if _, err := i.cfg.Pool.Exec(ctx, abandonIdempotent, org, key, i.owner); err != nil {
+		return unavailable("giving up an idempotency key", err)
 	}
 	return nil
 }

@@ -111,14 +111,15 @@ WHERE (revision, number) <= ($1, $2)`
 	// request is done again, with the same event ids. set_config in the FROM
 	// clause says so for this transaction only, without another round trip.
 	beginIdempotent = `
-INSERT INTO idempotency_keys AS k (org_id, key, fingerprint, owner, lease_until, expires_at)
-SELECT $1, $2, $3, $4, $5, $6
+INSERT INTO idempotency_keys AS k (org_id, key, route, fingerprint, owner, lease_until, expires_at)
+SELECT $1, $2, $3, $4, $5, $6, $7
 FROM set_config('synchronous_commit', 'off', TRUE)
 ON CONFLICT (org_id, key) DO UPDATE
-SET fingerprint = EXCLUDED.fingerprint, owner = EXCLUDED.owner, lease_until = EXCLUDED.lease_until,
-    expires_at = EXCLUDED.expires_at, status = NULL, headers = NULL, body = NULL
-WHERE k.expires_at <= $7
-   OR (k.status IS NULL AND k.lease_until <= $7 AND k.fingerprint = EXCLUDED.fingerprint)`
+SET route = EXCLUDED.route, fingerprint = EXCLUDED.fingerprint, owner = EXCLUDED.owner,
+    lease_until = EXCLUDED.lease_until, expires_at = EXCLUDED.expires_at,
+    status = NULL, headers = NULL, body = NULL
+WHERE k.expires_at <= $8
+   OR (k.status IS NULL AND k.lease_until <= $8 AND k.fingerprint = EXCLUDED.fingerprint)`
 
 	readIdempotent = `
 SELECT fingerprint, status, headers, body
@@ -131,7 +132,7 @@ SET status = $4, headers = $5, body = $6
 FROM set_config('synchronous_commit', 'off', TRUE)
 WHERE org_id = $1 AND key = $2 AND owner = $3`
 
-	releaseIdempotent = `
+	abandonIdempotent = `
 DELETE FROM idempotency_keys
 USING set_config('synchronous_commit', 'off', TRUE)
 WHERE org_id = $1 AND key = $2 AND owner = $3 AND status IS NULL`
