@@ -9,3 +9,8 @@ import "embed"
 //
 //go:embed postgres/*.sql
 var Postgres embed.FS
+
+// OpenAPI describes the HTTP API. It is the source; /openapi.json is derived.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
