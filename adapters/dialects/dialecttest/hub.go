@@ -51,7 +51,7 @@ func (h *Hub) Record(t testing.TB, f commands.Fact) (delivery.View, bool) {
 		t.Fatal(err)
 	}
 	subject := f.Subject
-	if u, isLead := p.(lead.Upserted); isLead {
+	if u, isLead := p.(lead.Upserted); isLead && subject == "" {
 		subject = leadID(u.Phone)
 	} else if subject == "" {
 		subject = event.DeriveID(h.Source, string(topic), f.ExternalID)
