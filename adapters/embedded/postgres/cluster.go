@@ -90,16 +90,11 @@ func (s *Server) single(ctx context.Context, pgdata string, statements ...string
 // command prepares one of the server's programs as the account that may run it.
 func (s *Server) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.bin.path(program), args...)
-	s.prepare(cmd)
-	return cmd
-}
-
-// prepare sets what every child of ours needs, whoever starts it.
-func (s *Server) prepare(cmd *exec.Cmd) {
 	cmd.Dir = "/" // the working directory of the hub may be closed to the account
 	// Not our environment: it holds the hub's secrets, and PG* would be obeyed.
 	cmd.Env = []string{"PATH=" + s.bin.dir + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.acct.credential(), Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.acct.credential(), AmbientCaps: s.acct.caps, Setpgid: true}
+	return cmd
 }
 
 // writeOwned writes a file that the server must be able to read.
