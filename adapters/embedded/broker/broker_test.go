@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"go.uber.org/goleak"
 
 	"trunkline.dev/trunkline/adapters/embedded/broker"
 	"trunkline.dev/trunkline/adapters/internal/testenv"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(hubEnv); dir != "" {
 		os.Exit(hub(dir))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m) // no goroutine outlives Stop
 }
 
 func hub(dir string) int {

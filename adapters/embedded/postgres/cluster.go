@@ -60,8 +60,10 @@ func (s *Server) create(ctx context.Context, password string) error {
 		"CREATE DATABASE "+Database+" OWNER "+User); err != nil {
 		return err
 	}
-	if err := syncTree(building); err != nil {
-		return err
+	if s.cfg.Settings["fsync"] != "off" {
+		if err := syncTree(building); err != nil {
+			return err
+		}
 	}
 	return os.Rename(building, s.pgdata)
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
 
 	"trunkline.dev/trunkline/adapters/embedded/postgres"
 	"trunkline.dev/trunkline/adapters/internal/testenv"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(hubEnv); dir != "" {
 		os.Exit(hub(dir))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m) // no goroutine outlives Stop
 }
 
 func hub(dir string) int {

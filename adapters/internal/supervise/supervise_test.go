@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // child is one that ends when the test says so.
 type child struct {
@@ -58,7 +64,7 @@ func TestAChildThatKeepsDyingIsRestartedWithGrowingPauses(t *testing.T) {
 			if s.State() != supervise.Restarting || s.Err() == nil {
 				t.Fatalf("state %s, err %v", s.State(), s.Err())
 			}
-			time.Sleep(time.Second) // of the bubble's clock: every pause is over
+			<-time.After(time.Second) // of the bubble's clock: every pause is over
 			synctest.Wait()
 			if s.State() != supervise.Running || s.Err() != nil {
 				t.Fatalf("state %s, err %v", s.State(), s.Err())
@@ -92,9 +98,9 @@ func TestALongLifeMakesTheNextPauseShortAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 10 { // would be a pause of 512 s otherwise
-			time.Sleep(time.Minute) // of the bubble's clock
+			<-time.After(time.Minute) // of the bubble's clock
 			close(current.exited)
-			time.Sleep(1100 * time.Millisecond)
+			<-time.After(1100 * time.Millisecond)
 			if s.State() != supervise.Running {
 				t.Fatal(s.State())
 			}
@@ -170,6 +176,32 @@ func TestAProcessThatIgnoresItsSignalIsKilledInTheEnd(t *testing.T) {
 	}
 	if err := p.Err(); err == nil || err.Error() != "signal: killed" {
 		t.Errorf("ended by %v", err)
+	}
+}
+
+// The kernel sends Pdeathsig when the thread that started the child dies.
+func TestAChildDoesNotDieWithSomeThread(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("cat")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p, err := supervise.Exec(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var threads sync.WaitGroup
+	for range 50 { // a goroutine that ends locked takes its thread with it
+		threads.Go(func() { runtime.LockOSThread() })
+	}
+	threads.Wait()
+	if err := stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Err(); err != nil {
+		t.Errorf("the child should have ended at the end of its input: %v", err)
 	}
 }
 
