@@ -22,3 +22,14 @@ var ClickHouse embed.FS
 //
 //go:embed clickhouse/README.md
 var ClickHouseGuide string
+
+// Events holds the JSON Schema of each event type, events/<type>.json, and one
+// plausible example of its data, events/examples/<type>.json.
+//
+//go:embed events/*/*.json
+var Events embed.FS
+
+// OpenAPI describes the HTTP API. It is the source; /openapi.json is derived.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
