@@ -14,3 +14,9 @@ var Postgres embed.FS
 //
 //go:embed openapi.yaml
 var OpenAPI []byte
+
+// Events holds the JSON Schema of each event type, events/<type>.json, and one
+// plausible example of its data, events/examples/<type>.json.
+//
+//go:embed events/*/*.json
+var Events embed.FS

@@ -93,8 +93,11 @@ func (c Config) validate() error {
 		errs = append(errs, fmt.Errorf("%s: "+format, append([]any{name}, args...)...))
 	}
 	for _, a := range []struct{ name, addr string }{
-		{"TRUNKLINE_HTTP_ADDR", c.HTTPAddr}, {"TRUNKLINE_KAFKA_ADDR", c.KafkaAddr}, {"TRUNKLINE_POSTGRES_ADDR", c.PostgresAddr},
-		{"TRUNKLINE_CLICKHOUSE_ADDR", c.ClickHouseAddr}, {"TRUNKLINE_CLICKHOUSE_NATIVE_ADDR", c.ClickHouseNativeAddr},
+		{"TRUNKLINE_HTTP_ADDR", c.HTTPAddr},
+		{"TRUNKLINE_KAFKA_ADDR", c.KafkaAddr},
+		{"TRUNKLINE_POSTGRES_ADDR", c.PostgresAddr},
+		{"TRUNKLINE_CLICKHOUSE_ADDR", c.ClickHouseAddr},
+		{"TRUNKLINE_CLICKHOUSE_NATIVE_ADDR", c.ClickHouseNativeAddr},
 	} {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			bad(a.name, "expected host:port, got %q", a.addr)
