@@ -10,13 +10,13 @@ import "embed"
 //go:embed postgres/*.sql
 var Postgres embed.FS
 
-// OpenAPI describes the HTTP API. It is the source; /openapi.json is derived.
-//
-//go:embed openapi.yaml
-var OpenAPI []byte
-
 // Events holds the JSON Schema of each event type, events/<type>.json, and one
 // plausible example of its data, events/examples/<type>.json.
 //
 //go:embed events/*/*.json
 var Events embed.FS
+
+// OpenAPI describes the HTTP API. It is the source; /openapi.json is derived.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte

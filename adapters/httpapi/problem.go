@@ -93,7 +93,7 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusRequestEntityTooLarge, "too-many", "%s", err)
 	case errors.Is(err, commands.ErrNotFound):
 		return problem(http.StatusNotFound, "not-found", "%s", err)
-	case errors.Is(err, event.ErrBadToken):
+	case errors.Is(err, event.ErrToken):
 		return problem(http.StatusBadRequest, "bad-position", "the position is not one that we answered")
 	case errors.Is(err, commands.ErrUnavailable), lost != nil:
 		p := problem(http.StatusServiceUnavailable, "unavailable", "the log cannot be reached; send the same request again")
