@@ -165,3 +165,34 @@ type TableDigest struct {
 	Rows  int64
 	Hash  string
 }
+
+// Comparer is a Generations that can compare two generations while both move
+// on. Of one that is not, digests are compared at equal checkpoints.
+type Comparer interface {
+	// Compare compares all that both generations have, up to the lower of their
+	// checkpoints in each partition, and describes the first differences.
+	Compare(ctx context.Context, a, b int) (Comparison, error)
+}
+
+// Comparison is how two generations differ.
+type Comparison struct {
+	Tables []TableComparison
+	// Differences are the first differing rows, in words.
+	Differences []string
+}
+
+// TableComparison sets a table of two generations side by side.
+type TableComparison struct {
+	Table string
+	A, B  TableDigest
+}
+
+// Equal reports whether nothing differs.
+func (c Comparison) Equal() bool {
+	for _, t := range c.Tables {
+		if t.A.Rows != t.B.Rows || t.A.Hash != t.B.Hash {
+			return false
+		}
+	}
+	return true
+}

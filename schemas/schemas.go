@@ -15,3 +15,8 @@ var Postgres embed.FS
 //
 //go:embed events/*/*.json
 var Events embed.FS
+
+// OpenAPI describes the HTTP API. It is the source; /openapi.json is derived.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte

@@ -33,7 +33,7 @@ func one(msgs []delivery.Message, err error) (delivery.Message, error) {
 }
 
 func sampleView(t event.Type, subject string, data json.RawMessage, e delivery.Endpoint, now time.Time) delivery.View {
-	now = event.Time(now)
+	now = now.UTC().Truncate(time.Second)
 	env := event.Envelope{
 		ID: event.DeriveID("sample", e.ID, string(t), now.Format(time.RFC3339Nano)), Type: t, Source: "hub", Subject: subject,
 		Org: e.Org, Actor: "sample", OccurredAt: now, RecordedAt: now,

@@ -195,8 +195,8 @@ func mergeRaw(into *map[string]json.RawMessage, from map[string]json.RawMessage)
 	if len(from) == 0 {
 		return
 	}
-	if *into == nil {
-		*into = make(map[string]json.RawMessage, len(from))
-	}
-	maps.Copy(*into, from)
+	merged := make(map[string]json.RawMessage, len(*into)+len(from))
+	maps.Copy(merged, *into)
+	maps.Copy(merged, from)
+	*into = merged
 }
