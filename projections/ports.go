@@ -26,7 +26,8 @@ type Partition interface {
 	SeekTo(next int64) error
 	// Read waits for at least one record and returns up to max, in the order of
 	// their offsets. It fails with ErrStalled when there are records to read and
-	// none arrive.
+	// none arrive, and with ErrOutOfRange when the offset is not there. A Read
+	// that its context ended has lost nothing: the next one goes on.
 	Read(ctx context.Context, max int) ([]event.Recorded, error)
 	// HighWatermark is the offset that the next record will get, as of the last
 	// answer of the broker.
@@ -42,6 +43,11 @@ type Ends interface {
 
 // ErrStalled says that a partition has records that the broker does not give.
 var ErrStalled = errors.New("reader stalled below the high watermark")
+
+// ErrOutOfRange says that a partition was asked for an offset it does not have:
+// below its start (records were deleted) or beyond its end (it is another log).
+// Going on elsewhere would skip events without a word, so nobody does.
+var ErrOutOfRange = errors.New("offset outside the log")
 
 // ErrFenced says that another owner has taken the partition: roll back, resign.
 var ErrFenced = errors.New("another owner holds this checkpoint")
@@ -158,4 +164,42 @@ type TableDigest struct {
 	Table string
 	Rows  int64
 	Hash  string
+}
+
+// Comparer is a Generations that can compare two generations while both move
+// on. Of one that is not, digests are compared at equal checkpoints.
+type Comparer interface {
+	// Compare compares all that both generations have, up to the lower of their
+	// checkpoints in each partition, and describes the first differences.
+	Compare(ctx context.Context, a, b int) (Comparison, error)
+}
+
+// Comparison is how two generations differ.
+type Comparison struct {
+	Tables []TableComparison
+	// Differences are the first differing rows, in words.
+	Differences []string
+}
+
+// TableComparison sets a table of two generations side by side.
+type TableComparison struct {
+	Table string
+	A, B  TableDigest
+}
+
+// Equal reports whether nothing differs.
+func (c Comparison) Equal() bool {
+	for _, t := range c.Tables {
+		if t.A.Rows != t.B.Rows || t.A.Hash != t.B.Hash {
+			return false
+		}
+	}
+	return true
+}
+
+// OlderHistory reads events that have left the hot window of a history.
+type OlderHistory interface {
+	// OlderHistory returns the events of one entity below a position, each once,
+	// in log order.
+	OlderHistory(ctx context.Context, org string, topic event.Topic, entityID string, before event.Position) ([]event.Recorded, error)
 }

@@ -28,10 +28,12 @@ type Call struct {
 	ListID   string `json:"list_id,omitempty"`
 	Campaign string `json:"campaign,omitempty"`
 	// Status is the source's word; "completed" when a call ended without one.
-	Status     string     `json:"status"`
-	StartedAt  *time.Time `json:"started_at"`
-	AnsweredAt *time.Time `json:"answered_at"`
-	EndedAt    *time.Time `json:"ended_at"`
+	Status    string     `json:"status"`
+	StartedAt *time.Time `json:"started_at"`
+	// StartInferred says that nobody reported the start (see Started.Inferred).
+	StartInferred bool       `json:"start_inferred,omitempty"`
+	AnsweredAt    *time.Time `json:"answered_at"`
+	EndedAt       *time.Time `json:"ended_at"`
 	// DurationSec is the source's figure, else the whole seconds from answer
 	// (or start) to end.
 	DurationSec   *int64     `json:"duration_sec"`
@@ -193,8 +195,8 @@ func mergeRaw(into *map[string]json.RawMessage, from map[string]json.RawMessage)
 	if len(from) == 0 {
 		return
 	}
-	if *into == nil {
-		*into = make(map[string]json.RawMessage, len(from))
-	}
-	maps.Copy(*into, from)
+	merged := make(map[string]json.RawMessage, len(*into)+len(from))
+	maps.Copy(merged, *into)
+	maps.Copy(merged, from)
+	*into = merged
 }

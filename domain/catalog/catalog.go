@@ -15,6 +15,7 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/domain/message"
+	"trunkline.dev/trunkline/domain/tenant"
 )
 
 // Entry is one event type.
@@ -60,6 +61,11 @@ func All() []Entry {
 		of[delivery.Exhausted](),
 		of[delivery.Held](),
 		of[delivery.Dropped](),
+		of[tenant.OrgChanged](),
+		of[tenant.ListChanged](),
+		of[tenant.KeyChanged](),
+		of[tenant.ConnectionChanged](),
+		of[delivery.EndpointChanged](),
 	}
 }
 

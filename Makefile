@@ -1,0 +1,45 @@
+# Trunkline. `make run` and `make test` work on a fresh machine with Go, Node
+# with npm and, for the Kafka tests, Java with Maven; they fetch the rest into .cache.
+SHELL := /bin/bash
+GO ?= go
+TOOL := $(GO) tool -modfile=.ci/tools.mod
+
+.PHONY: run build deps deps-test gen lint test soak bench fuzz clean help
+
+help: ## Show what can be made.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## Build bin/trunkline.
+	$(GO) build -trimpath -o bin/trunkline ./cmd/trunkline
+
+deps: ## Fetch what a run needs besides Go modules: the ClickHouse engine.
+	@deployments/embedded/fetch.sh
+
+deps-test: deps ## Fetch what the tests need too: Apache Kafka's jars, Node packages.
+	@.ci/deps-test
+
+run: deps build ## Run the hub with everything embedded.
+	@set -a; [ ! -f .env ] || . ./.env; set +a; exec bin/trunkline serve
+
+gen: ## Write the generated files: schemas, AsyncAPI, tables of settings.
+	$(GO) generate ./...
+
+lint: ## Format check, vet, linters.
+	@out=$$($(TOOL) gofumpt -l .); [ -z "$$out" ] || { echo "gofumpt wants changes in:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run ./...
+
+test: deps-test ## Run the whole suite.
+	$(GO) test -p 2 -timeout 25m ./...
+
+soak: deps-test ## Slow soaks: long kill -9 and chaos runs, an hour or so.
+	TRUNKLINE_SOAK=1 $(GO) test -p 1 -timeout 120m -count 1 ./cmd/trunkline/... ./adapters/...
+
+bench: deps ## Print the figures that the README quotes.
+	$(GO) run ./cmd/trunklinebench
+
+fuzz: ## Fuzz each decoder for a minute.
+	@.ci/fuzz 60s
+
+clean: ## Remove what was built; data and caches stay.
+	rm -rf bin

@@ -1,0 +1,81 @@
+package kafka
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// record is an event as Kafka stores it.
+type record struct {
+	key, value []byte
+	headers    []kafka.Header
+	at         time.Time
+	// size is what it takes in a batch, a little more than exact.
+	size int
+}
+
+// Bytes that a record and one of its headers take beside their content: varint
+// lengths, attributes, deltas.
+const (
+	recordOverhead = 32
+	headerOverhead = 6
+)
+
+func encode(e event.Event) record {
+	r := record{key: []byte(event.Key(e.Org, e.Subject)), value: e.Data, at: e.RecordedAt}
+	r.size = recordOverhead + len(r.key) + len(r.value)
+	named := event.Headers(e.Envelope)
+	r.headers = make([]kafka.Header, len(named))
+	for i, h := range named {
+		r.headers[i] = kafka.Header{Key: h.Name, Value: []byte(h.Value)}
+		r.size += headerOverhead + len(h.Name) + len(h.Value)
+	}
+	return r
+}
+
+func (r record) kafka() kafka.Record {
+	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: r.at}
+}
+
+// decode reads a record. One that is no event of ours gets a Fault with what
+// could be read; it never fails, because a consumer must be able to go past it.
+func decode(topic event.Topic, partition int, offset int64, key, value []byte, headers []kafka.Header) event.Recorded {
+	e, err := event.FromRecord(key, value, func(name string) string {
+		for i := range headers {
+			if headers[i].Key == name {
+				return string(headers[i].Value)
+			}
+		}
+		return ""
+	})
+	r := event.Recorded{Event: e, Position: event.Position{Topic: topic, Partition: partition, Offset: offset}}
+	if err == nil {
+		if t, terr := event.TopicOf(e.Type); terr != nil || t != topic {
+			err = fmt.Errorf("%w: type %q does not belong to %s", event.ErrMalformed, e.Type, topic)
+		}
+	}
+	if err != nil {
+		r.Fault = fmt.Errorf("decoding %s: %w", r.Position, err)
+	}
+	return r
+}
+
+// partitioner deals keys out as the Java client does, so that a foreign
+// producer puts an entity's events where we would.
+type partitioner struct{ all []int }
+
+func newPartitioner(n int) partitioner {
+	p := partitioner{all: make([]int, n)}
+	for i := range p.all {
+		p.all[i] = i
+	}
+	return p
+}
+
+func (p partitioner) of(key []byte) int {
+	return kafka.Murmur2Balancer{Consistent: true}.Balance(kafka.Message{Key: key}, p.all...)
+}

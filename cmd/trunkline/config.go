@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Config is every setting of the hub. The tags are the documentation: README,
+// .env.example and deployments/config.md are generated from them.
+type Config struct {
+	HTTPAddr  string   `env:"TRUNKLINE_HTTP_ADDR" envDefault:"127.0.0.1:8080" desc:"Where the API and the health pages listen."`
+	DataDir   string   `env:"TRUNKLINE_DATA_DIR" envDefault:"./data" desc:"Holds all embedded state, the generated keys and passwords."`
+	AdminKey  string   `env:"TRUNKLINE_ADMIN_KEY" secret:"true" desc:"The first org's admin API key. Unset: generated once, printed, kept in <data dir>/admin.key (mode 0600)."`
+	PublicURL string   `env:"TRUNKLINE_PUBLIC_URL" desc:"What our own links (recordings, inbound URLs) begin with. Unset: http://<TRUNKLINE_HTTP_ADDR>."`
+	Roles     []string `env:"TRUNKLINE_ROLES" envDefault:"api,projector,webhooks" desc:"Which roles this process runs: api, projector, webhooks. serve --role overrides it."`
+
+	KafkaBrokers  []string `env:"TRUNKLINE_KAFKA_BROKERS" desc:"host:port list of a Kafka cluster (3.x or later). Unset: an embedded broker."`
+	PostgresURL   string   `env:"TRUNKLINE_POSTGRES_URL" secret:"true" desc:"postgres:// URL of a database (15 or later). Unset: an embedded server."`
+	ClickHouseURL string   `env:"TRUNKLINE_CLICKHOUSE_URL" secret:"true" desc:"clickhouse:// (native) or http:// URL of a server (24 or later). Unset: an embedded engine."`
+	BlobURL       string   `env:"TRUNKLINE_BLOB_URL" desc:"Where recordings and exports are kept (s3://, gs://, azblob://, file://). Unset: <data dir>/blobs."`
+
+	KafkaAddr            string `env:"TRUNKLINE_KAFKA_ADDR" envDefault:"127.0.0.1:9092" desc:"Where the embedded Kafka listens."`
+	PostgresAddr         string `env:"TRUNKLINE_POSTGRES_ADDR" envDefault:"127.0.0.1:15432" desc:"Where the embedded Postgres listens."`
+	ClickHouseAddr       string `env:"TRUNKLINE_CLICKHOUSE_ADDR" envDefault:"127.0.0.1:8123" desc:"Where the embedded ClickHouse listens for HTTP."`
+	ClickHouseNativeAddr string `env:"TRUNKLINE_CLICKHOUSE_NATIVE_ADDR" envDefault:"127.0.0.1:9000" desc:"Where the embedded ClickHouse listens for its native protocol."`
+	ClickHouseBIPassword string `env:"TRUNKLINE_CLICKHOUSE_BI_PASSWORD" secret:"true" desc:"Password of the analysts' read-only ClickHouse user bi. Unset: generated into <data dir>/clickhouse-bi.password."`
+	ClickHouseEngine     string `env:"TRUNKLINE_CLICKHOUSE_ENGINE" desc:"Path of libchdb.so, the embedded ClickHouse engine. Unset: looked for below .cache/engine and beside the program (make deps fetches it)."`
+
+	KafkaPartitions  int `env:"TRUNKLINE_KAFKA_PARTITIONS" desc:"Partitions per topic, fixed when a topic is created. Unset: 4 embedded, 64 on a cluster."`
+	KafkaReplication int `env:"TRUNKLINE_KAFKA_REPLICATION" desc:"Replicas per partition of topics that the hub creates. Unset: 1 embedded, else 3 or the number of brokers if that is less."`
+
+	WebhooksAllowCIDRs []netip.Prefix `env:"TRUNKLINE_WEBHOOKS_ALLOW_CIDRS" desc:"Addresses that the outbound guard lets through although they are not public, for example 127.0.0.0/8."`
+	WebhooksAllowHTTP  bool           `env:"TRUNKLINE_WEBHOOKS_ALLOW_HTTP" envDefault:"false" desc:"Lets webhooks go to http:// URLs."`
+	SettleDisposition  time.Duration  `env:"TRUNKLINE_SETTLE_DISPOSITION" envDefault:"120s" desc:"How long after its end a call's disposition is waited for before call.settled is appended."`
+	SettleTranscript   time.Duration  `env:"TRUNKLINE_SETTLE_TRANSCRIPT" envDefault:"60s" desc:"How long after its end a call's transcript or summary is waited for."`
+	LeadsPerMinute     int            `env:"TRUNKLINE_LEADS_PER_MINUTE" envDefault:"60" desc:"Requests a minute that one list key may make to POST /api/public/leads."`
+	HistoryHotWindow   time.Duration  `env:"TRUNKLINE_HISTORY_HOT_WINDOW" envDefault:"2160h" desc:"How long the history of an entity stays in Postgres; older history is read from ClickHouse."`
+
+	LogLevel  string `env:"TRUNKLINE_LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
+	LogFormat string `env:"TRUNKLINE_LOG_FORMAT" envDefault:"text" desc:"text or json."`
+}
+
+// loadConfig reads the environment. Its error is one line for each mistake and
+// names the variable.
+func loadConfig() (Config, error) {
+	var c Config
+	if err := env.Parse(&c); err != nil {
+		return c, fmt.Errorf("reading the settings: %w", err)
+	}
+	if err := c.complete(); err != nil {
+		return c, err
+	}
+	return c, c.validate()
+}
+
+func (c *Config) complete() error {
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("TRUNKLINE_DATA_DIR: %w", err)
+	}
+	c.DataDir = dir
+	if c.PublicURL == "" {
+		c.PublicURL = "http://" + c.HTTPAddr
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	if c.KafkaPartitions == 0 {
+		c.KafkaPartitions = 64
+		if c.embeddedKafka() {
+			c.KafkaPartitions = 4
+		}
+	}
+	if c.KafkaReplication == 0 {
+		c.KafkaReplication = min(3, max(1, len(c.KafkaBrokers)))
+	}
+	return nil
+}
+
+var roles = []string{"api", "projector", "webhooks"}
+
+func (c Config) validate() error {
+	var errs []error
+	bad := func(name, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: "+format, append([]any{name}, args...)...))
+	}
+	for _, a := range []struct{ name, addr string }{
+		{"TRUNKLINE_HTTP_ADDR", c.HTTPAddr},
+		{"TRUNKLINE_KAFKA_ADDR", c.KafkaAddr},
+		{"TRUNKLINE_POSTGRES_ADDR", c.PostgresAddr},
+		{"TRUNKLINE_CLICKHOUSE_ADDR", c.ClickHouseAddr},
+		{"TRUNKLINE_CLICKHOUSE_NATIVE_ADDR", c.ClickHouseNativeAddr},
+	} {
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			bad(a.name, "expected host:port, got %q", a.addr)
+		}
+	}
+	for _, b := range c.KafkaBrokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			bad("TRUNKLINE_KAFKA_BROKERS", "expected host:port, got %q", b)
+		}
+	}
+	for _, u := range []struct {
+		name, value string
+		schemes     []string
+	}{
+		{"TRUNKLINE_PUBLIC_URL", c.PublicURL, []string{"http", "https"}},
+		{"TRUNKLINE_POSTGRES_URL", c.PostgresURL, []string{"postgres", "postgresql"}},
+		{"TRUNKLINE_CLICKHOUSE_URL", c.ClickHouseURL, []string{"clickhouse", "tcp", "http", "https"}},
+	} {
+		if u.value == "" {
+			continue
+		}
+		p, err := url.Parse(u.value)
+		if err != nil || p.Host == "" || !slices.Contains(u.schemes, p.Scheme) {
+			bad(u.name, "expected a URL that begins with %s://", strings.Join(u.schemes, ":// or "))
+		}
+	}
+	for _, r := range c.Roles {
+		if !slices.Contains(roles, r) {
+			bad("TRUNKLINE_ROLES", "unknown role %q; the roles are %s", r, strings.Join(roles, ", "))
+		}
+	}
+	if len(c.Roles) == 0 {
+		bad("TRUNKLINE_ROLES", "expected at least one of %s", strings.Join(roles, ", "))
+	}
+	if c.KafkaPartitions < 1 || c.KafkaPartitions > 10_000 {
+		bad("TRUNKLINE_KAFKA_PARTITIONS", "expected 1 to 10000, got %d", c.KafkaPartitions)
+	}
+	if c.KafkaReplication < 1 {
+		bad("TRUNKLINE_KAFKA_REPLICATION", "expected 1 or more, got %d", c.KafkaReplication)
+	}
+	if c.SettleDisposition <= 0 {
+		bad("TRUNKLINE_SETTLE_DISPOSITION", "expected more than 0s, got %s", c.SettleDisposition)
+	}
+	if c.SettleTranscript <= 0 {
+		bad("TRUNKLINE_SETTLE_TRANSCRIPT", "expected more than 0s, got %s", c.SettleTranscript)
+	}
+	if c.LeadsPerMinute < 1 {
+		bad("TRUNKLINE_LEADS_PER_MINUTE", "expected 1 or more, got %d", c.LeadsPerMinute)
+	}
+	if c.HistoryHotWindow < 31*24*time.Hour {
+		bad("TRUNKLINE_HISTORY_HOT_WINDOW", "expected 744h (31 days) or more, because history is kept by the month, got %s", c.HistoryHotWindow)
+	}
+	if _, err := parseLevel(c.LogLevel); err != nil {
+		bad("TRUNKLINE_LOG_LEVEL", "expected debug, info, warn or error, got %q", c.LogLevel)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		bad("TRUNKLINE_LOG_FORMAT", "expected text or json, got %q", c.LogFormat)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) embeddedKafka() bool      { return len(c.KafkaBrokers) == 0 }
+func (c Config) embeddedPostgres() bool   { return c.PostgresURL == "" }
+func (c Config) embeddedClickHouse() bool { return c.ClickHouseURL == "" }
+func (c Config) has(role string) bool     { return slices.Contains(c.Roles, role) }
+
+// file is a path in the data directory.
+func (c Config) file(name string) string { return filepath.Join(c.DataDir, name) }
+
+// readOrCreate returns the content of a small secret file of the data
+// directory, written once with mode 0600.
+func readOrCreate(path string, make func() (string, error)) (value string, created bool, err error) {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(b)), false, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", false, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if value, err = make(); err != nil {
+		return "", false, err
+	}
+	tmp := path + ".new" // renamed when whole: a crash must not leave half a key
+	if err := os.WriteFile(tmp, []byte(value+"\n"), 0o600); err != nil {
+		return "", false, fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return "", false, fmt.Errorf("writing %s: %w", path, err)
+	}
+	return value, true, nil
+}
