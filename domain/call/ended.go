@@ -27,7 +27,7 @@ func (f Ended) fold(c *Call, e event.Envelope) {
 	}
 	if f.Implied && c.Ended() {
 		if f.DurationSec != nil {
-			c.DurationSec = f.DurationSec
+			c.DurationSec, c.DurationReported = f.DurationSec, f.DurationSec != nil
 		}
 		return
 	}
