@@ -40,7 +40,7 @@ func (r *Recorder) TriggerAlert(ctx context.Context, c Caller, in TriggerAlert) 
 	if len(bad.list) > 0 {
 		// Name the rest too: one round trip per mistake is unkind.
 		var k checker
-		k.triggered(p)
+		_ = k.triggered(p)
 		bad.list = append(bad.list, k.list...)
 		return Receipt{}, bad.err()
 	}

@@ -37,6 +37,11 @@ type checker struct {
 	now     time.Time
 }
 
+// strict reports whether what is missing is a mistake. Another system's webhook
+// may not know everything (a withheld number, an alert without severity); who
+// calls the API can be told.
+func (k *checker) strict() bool { return k.caller.ConnectionID == "" }
+
 // region reads numbers by the list that they belong to, else by the caller's.
 func (k *checker) region(listID string) string {
 	if listID != "" && k.regions != nil {
@@ -252,4 +257,10 @@ func hasNUL(data []byte) bool {
 	}
 }
 
-func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
+// printable reports whether CloudEvents allows a string as an attribute: valid
+// Unicode without control characters and noncharacters.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || (r >= 0xfdd0 && r <= 0xfdef) || r&0xfffe == 0xfffe
+	})
+}

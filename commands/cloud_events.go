@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/domain/call"
@@ -82,8 +81,12 @@ func (e CloudEvent) fact() (Fact, error) {
 		bad.add(e.Pointer+"/type", "%s is the hub's own and cannot be reported", e.Type)
 		return Fact{}, bad.err()
 	}
-	if e.Subject == "" && !strings.HasPrefix(string(e.Type), "lead.") {
+	switch topic, _ := event.TopicOf(e.Type); { // reportable: it has a topic
+	case topic == event.Leads:
+	case e.Subject == "":
 		bad.add(e.Pointer+"/subject", "the id of the entity is required")
+	case topic != event.Agents && !idPattern.MatchString(e.Subject):
+		bad.add(e.Pointer+"/subject", idRule)
 	}
 	if len(e.Data) == 0 || string(e.Data) == "null" {
 		bad.add(e.DataPointer, "data is required")

@@ -43,7 +43,7 @@ func (r *Recorder) subject(c Caller, f Fact, topic event.Topic, index int, now t
 		if id == "" {
 			id = f.ExternalID
 		}
-		if id == "" || len(id) > maxShort || hasControl(id) {
+		if id == "" || len(id) > maxShort || !printable(id) {
 			return "", &Invalid{Errors: []FieldError{{Pointer: "/subject", Detail: "an agent's id of 1 to 512 characters is expected"}}}
 		}
 		return id, nil // agents are called what their dialer calls them

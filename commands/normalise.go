@@ -58,25 +58,26 @@ func (k *checker) normalise(f Fact) (event.Payload, time.Time) {
 	case call.Corrected:
 		return k.corrected(p), time.Time{}
 	case agent.LogIn:
-		k.change(p.Change)
+		p.Change = k.change(p.Change)
 		return p, time.Time{}
 	case agent.LogOut:
-		k.change(p.Change)
+		p.Change = k.change(p.Change)
 		return p, time.Time{}
 	case agent.Pause:
-		k.change(p.Change)
+		p.Change = k.change(p.Change)
 		return p, time.Time{}
 	case agent.Resume:
-		k.change(p.Change)
+		p.Change = k.change(p.Change)
 		return p, time.Time{}
 	case alert.Triggered:
-		k.triggered(p)
-		return p, time.Time{}
+		return k.triggered(p), time.Time{}
 	case alert.Acknowledged:
 		k.text("/note", p.Note, maxText)
+		p.SourceData = k.raws("/source_data", p.SourceData)
 		return p, time.Time{}
 	case alert.Resolved:
 		k.text("/note", p.Note, maxText)
+		p.SourceData = k.raws("/source_data", p.SourceData)
 		return p, time.Time{}
 	case message.Received:
 		p.Text = k.message(p.Text, f, inbound)
@@ -127,23 +128,33 @@ func (k *checker) lead(p lead.Upserted) lead.Upserted {
 		k.opt(o.at, o.v, maxShort)
 	}
 	p.CustomFields = k.raws("/custom_fields", p.CustomFields)
+	p.SourceData = k.raws("/source_data", p.SourceData)
 	return p
 }
 
-func (k *checker) change(c agent.Change) {
+func (k *checker) change(c agent.Change) agent.Change {
 	k.text("/name", c.Name, maxShort)
 	k.text("/email", c.Email, maxShort)
 	k.text("/reason", c.Reason, maxShort)
 	k.text("/campaign", c.Campaign, maxShort)
+	c.SourceData = k.raws("/source_data", c.SourceData)
+	return c
 }
 
-func (k *checker) triggered(p alert.Triggered) {
-	k.need("/rule", p.Rule, maxShort)
-	k.need("/metric", p.Metric, maxShort)
-	k.need("/condition", p.Condition, maxShort)
-	k.need("/severity", p.Severity, maxShort)
+func (k *checker) triggered(p alert.Triggered) alert.Triggered {
+	for _, f := range []struct{ at, v string }{
+		{"/rule", p.Rule}, {"/metric", p.Metric}, {"/condition", p.Condition}, {"/severity", p.Severity},
+	} {
+		if k.strict() {
+			k.need(f.at, f.v, maxShort)
+			continue
+		}
+		k.text(f.at, f.v, maxShort)
+	}
 	k.text("/campaign", p.Campaign, maxShort)
 	k.text("/note", p.Note, maxText)
+	p.SourceData = k.raws("/source_data", p.SourceData)
+	return p
 }
 
 func (k *checker) message(t message.Text, f Fact, direction string) message.Text {
@@ -166,8 +177,8 @@ func (k *checker) message(t message.Text, f Fact, direction string) message.Text
 	for i, u := range t.Media {
 		k.url("/media/"+itoa(i), u)
 	}
-	t.From = k.phone("/from", t.From, k.region(""), k.caller.ConnectionID == "")
-	t.To = k.phone("/to", t.To, k.region(""), k.caller.ConnectionID == "")
+	t.From = k.phone("/from", t.From, k.region(""), k.strict())
+	t.To = k.phone("/to", t.To, k.region(""), k.strict())
 	k.text("/external_id", t.ExternalID, maxShort)
 	k.text("/from_name", t.FromName, maxShort)
 	k.text("/to_name", t.ToName, maxShort)

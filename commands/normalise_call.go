@@ -17,11 +17,8 @@ func (k *checker) started(p call.Started, f Fact) (call.Started, time.Time) {
 	k.text("/external_id", p.ExternalID, maxShort)
 	k.oneOf("/direction", p.Direction, inbound, outbound)
 	region := k.region(p.ListID)
-	// A dialer reports a withheld number as an empty one; whoever uses the API
-	// by hand forgot it.
-	required := k.caller.ConnectionID == ""
-	p.From = k.phone("/from", p.From, region, required)
-	p.To = k.phone("/to", p.To, region, required)
+	p.From = k.phone("/from", p.From, region, k.strict())
+	p.To = k.phone("/to", p.To, region, k.strict())
 	other := p.To
 	if p.Direction == inbound {
 		other = p.From

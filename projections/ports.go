@@ -196,3 +196,10 @@ func (c Comparison) Equal() bool {
 	}
 	return true
 }
+
+// OlderHistory reads events that have left the hot window of a history.
+type OlderHistory interface {
+	// OlderHistory returns the events of one entity below a position, each once,
+	// in log order.
+	OlderHistory(ctx context.Context, org string, topic event.Topic, entityID string, before event.Position) ([]event.Recorded, error)
+}

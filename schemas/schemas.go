@@ -10,6 +10,19 @@ import "embed"
 //go:embed postgres/*.sql
 var Postgres embed.FS
 
+// ClickHouse holds the tables of the analytics and of the delivery log. The
+// numbered files are run once each start, in order; the others are templates
+// for the builds of a read model (see clickhouse/README.md).
+//
+//go:embed clickhouse/*.sql
+var ClickHouse embed.FS
+
+// ClickHouseGuide describes the ClickHouse tables to analysts. Its queries are
+// run by a test.
+//
+//go:embed clickhouse/README.md
+var ClickHouseGuide string
+
 // Events holds the JSON Schema of each event type, events/<type>.json, and one
 // plausible example of its data, events/examples/<type>.json.
 //

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"crypto/sha256"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"trunkline.dev/trunkline/commands"
@@ -76,12 +77,23 @@ func (s *Server) caller(r *http.Request, p Principal) commands.Caller {
 		IdempotencyKey: r.Header.Get("Idempotency-Key"),
 		// The path, not the pattern: the same key on another call is another fact.
 		Route:         r.Method + " " + r.URL.Path,
-		CorrelationID: p.RequestID, TraceParent: r.Header.Get("traceparent"), Origin: event.OriginLive,
+		CorrelationID: p.RequestID, TraceParent: traceParent(r), Origin: event.OriginLive,
 	}
 	if p.List != nil && p.List.DefaultRegion != "" {
 		c.Region = p.List.DefaultRegion
 	}
 	return c
+}
+
+// traceContext is the form of a W3C traceparent; anything else is dropped, as
+// the specification demands.
+var traceContext = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+func traceParent(r *http.Request) string {
+	if v := r.Header.Get("traceparent"); traceContext.MatchString(v) {
+		return v
+	}
+	return ""
 }
 
 // regionOf returns the region of a list, the default for one that is not known.

@@ -28,7 +28,7 @@ type Config struct {
 	Inbound func(dialect string) (Inbound, bool)
 	// Idempotency keeps answers; nil keeps none (event ids derive from the key
 	// all the same).
-	Idempotency Idempotency
+	Idempotency commands.Idempotency
 	// Progress waits for read models; nil waits for nothing, and verdicts are
 	// not known.
 	Progress projections.Progress

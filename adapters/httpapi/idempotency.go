@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"trunkline.dev/trunkline/commands"
 )
 
 // once runs a POST at most once per Idempotency-Key: the same key and request
@@ -33,9 +35,9 @@ func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Princi
 	where := r.Method + " " + r.URL.Path
 	stored, err := s.cfg.Idempotency.Begin(r.Context(), p.Org.ID, key, where, fingerprint(r, body))
 	switch {
-	case errors.Is(err, ErrInProgress):
+	case errors.Is(err, commands.ErrInProgress):
 		return problem(http.StatusConflict, "in-progress", "%s", err).with("Retry-After", "1")
-	case errors.Is(err, ErrMismatch):
+	case errors.Is(err, commands.ErrMismatch):
 		return problem(http.StatusUnprocessableEntity, "idempotency-mismatch", "%s", err)
 	case err != nil:
 		// Event ids derive from the key too, so the log stays exact without it.
@@ -71,7 +73,7 @@ func (s *Server) keep(rt route, w http.ResponseWriter, r *http.Request, p Princi
 	}
 	finished = true
 	s.settle(r, func(ctx context.Context) error {
-		return s.cfg.Idempotency.Finish(ctx, p.Org.ID, key, where, StoredResponse{Status: cw.status, Header: kept(cw.Header()), Body: cw.body.Bytes()})
+		return s.cfg.Idempotency.Finish(ctx, p.Org.ID, key, where, commands.StoredResponse{Status: cw.status, Header: kept(cw.Header()), Body: cw.body.Bytes()})
 	})
 	return nil
 }
@@ -124,7 +126,7 @@ func kept(h http.Header) http.Header {
 	return out
 }
 
-func replay(w http.ResponseWriter, r *StoredResponse) {
+func replay(w http.ResponseWriter, r *commands.StoredResponse) {
 	for k, vs := range r.Header {
 		w.Header()[k] = vs
 	}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"trunkline.dev/trunkline/commands"
@@ -36,36 +35,6 @@ type Inbound interface {
 	Verify(c tenant.Connection, h http.Header, body []byte) error
 	// Decode makes facts of the webhook; junk is a *commands.Invalid.
 	Decode(c tenant.Connection, h http.Header, body []byte) ([]commands.Fact, error)
-}
-
-// StoredResponse is an answer kept for the repeats of its Idempotency-Key.
-type StoredResponse struct {
-	Status int
-	Header http.Header
-	Body   []byte
-}
-
-// The refusals of Idempotency.Begin.
-var (
-	// ErrInProgress: the first request with this key has not been answered yet.
-	ErrInProgress = errors.New("a request with this idempotency key is still in progress")
-	// ErrMismatch: the key was used with another body.
-	ErrMismatch = errors.New("this idempotency key was used with another request")
-)
-
-// Idempotency keeps the answers of POSTs for 24 hours. Event ids derive from the
-// key as well, so when this store is away requests go on and the log stays exact.
-type Idempotency interface {
-	// Begin reserves a key. It returns the stored answer when there is one with
-	// the same fingerprint, ErrInProgress or ErrMismatch to refuse, and any other
-	// error when the store is away. A reservation whose owner died may be taken
-	// over once it is older than a request can take.
-	Begin(ctx context.Context, org, key, route string, fingerprint [32]byte) (*StoredResponse, error)
-	// Finish stores the answer of a reserved key.
-	Finish(ctx context.Context, org, key, route string, r StoredResponse) error
-	// Abandon gives a reservation up: the outcome may change (5xx, 429), so the
-	// next request with the key runs again.
-	Abandon(ctx context.Context, org, key, route string) error
 }
 
 // Versions answers which version of its entity each event made.

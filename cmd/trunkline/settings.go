@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
 	"strings"
 )
@@ -53,4 +55,28 @@ func writeEnvExample(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// The marks between which the table stands in a file that holds more.
+const (
+	settingsBegin = "<!-- settings -->"
+	settingsEnd   = "<!-- /settings -->"
+)
+
+// writeBetweenMarks replaces what stands between the marks of a file, or the
+// whole file where it has none.
+func writeBetweenMarks(path, text string) error {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	before, rest, begun := strings.Cut(string(b), settingsBegin)
+	_, after, ended := strings.Cut(rest, settingsEnd)
+	if begun && ended {
+		text = before + settingsBegin + "\n" + text + settingsEnd + after
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
 }

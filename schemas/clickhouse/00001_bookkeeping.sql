@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS sink_generations
     model      LowCardinality(String)  COMMENT 'analytics or delivery_log',
     generation UInt32                  COMMENT 'Number of the build; its tables end in _g and this number',
     status     LowCardinality(String)  COMMENT 'building, live, retired or dropped',
+    views      String                  COMMENT 'Hash of the views that were made over it; empty if they are not made yet',
     revision   UInt64                  COMMENT 'The highest revision of a generation is its present status'
 )
 ENGINE = ReplacingMergeTree(revision)

@@ -44,20 +44,20 @@ COMMENT 'Events of one build of analytics; query the view events';
 
 CREATE TABLE IF NOT EXISTS events_${g}_in
 (
-    org_id         LowCardinality(String) COMMENT 'As in events',
+    org_id         String                 COMMENT 'As in events',
     event_id       String                 COMMENT 'As in events',
-    type           LowCardinality(String) COMMENT 'As in events',
+    type           String                 COMMENT 'As in events',
     entity_id      String                 COMMENT 'As in events',
     occurred_at    DateTime64(6, 'UTC')   COMMENT 'As in events',
     recorded_at    DateTime64(6, 'UTC')   COMMENT 'As in events',
-    topic          LowCardinality(String) COMMENT 'As in events',
+    topic          String                 COMMENT 'As in events',
     `partition`    UInt16                 COMMENT 'As in events',
     `offset`       UInt64                 COMMENT 'As in events',
-    source         LowCardinality(String) COMMENT 'As in events',
-    actor          LowCardinality(String) COMMENT 'As in events',
+    source         String                 COMMENT 'As in events',
+    actor          String                 COMMENT 'As in events',
     correlation_id String                 COMMENT 'As in events',
     causation_id   String                 COMMENT 'As in events',
-    origin         LowCardinality(String) COMMENT 'As in events',
+    origin         String                 COMMENT 'As in events',
     traceparent    String                 COMMENT 'As in events',
     data           String                 COMMENT 'As in events',
     sink_epoch     UInt64                 COMMENT 'Epoch of the owner that inserts'
@@ -147,7 +147,7 @@ CREATE TABLE IF NOT EXISTS agent_states_${g}
     version       UInt64                         COMMENT 'Number of events of the agent when the interval was last touched',
     `partition`   UInt16                         COMMENT 'Kafka partition of the events of the agent',
     `offset`      UInt64                         COMMENT 'Kafka offset of the event that last touched the interval',
-    agent         String                         COMMENT 'The whole folded agent as JSON for the state that lasts, empty for ended ones' CODEC(ZSTD(1))
+    agent         String                         COMMENT 'The whole folded agent as JSON after that event; the sink goes on from it' CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
 -- first_seen_at never changes for an interval, so its rows meet in one partition.

@@ -88,6 +88,7 @@ CREATE OR REPLACE VIEW deliveries
     event_type       LowCardinality(String)         COMMENT 'Its type',
     entity_id        String                         COMMENT 'What it is about',
     status           LowCardinality(String)         COMMENT 'pending, delivered, exhausted, held or dropped',
+    reason           String                         COMMENT 'Why it was exhausted, held or dropped; empty otherwise',
     attempts         UInt64                         COMMENT 'Requests made so far',
     last_attempt_at  Nullable(DateTime64(6, 'UTC')) COMMENT 'When the newest was begun; NULL if none was',
     last_status_code UInt16                         COMMENT 'HTTP status of the newest; 0 if there was no answer',
@@ -95,35 +96,39 @@ CREATE OR REPLACE VIEW deliveries
 )
 SQL SECURITY INVOKER
 AS
+WITH
+    -- What the newest fact says comes next; in a tuple, because argMax skips NULL.
+    tupleElement(argMax(tuple(f.next_at), f.position), 1) AS latest_next
 SELECT org_id, webhook_id, event_at, delivery_id,
        any(f.event_id) AS event_id,
        any(f.event_type) AS event_type,
        any(f.entity_id) AS entity_id,
        multiIf(
-           max(delivered) = 1, 'delivered',
-           isNotNull(tupleElement(argMax(tuple(f.next_attempt_at), `offset`), 1)), 'pending',
-           max(outcome_offset) > 0, argMax(outcome, outcome_offset),
+           max(f.delivered) = 1, 'delivered',
+           isNotNull(latest_next), 'pending',
+           max(f.outcome_at) > 0, argMax(f.outcome, f.outcome_at),
            'pending') AS status,
-       sum(attempted) AS attempts,
-       maxIf(toNullable(started_at), attempted = 1) AS last_attempt_at,
-       argMax(status_code, attempted * (`offset` + 1)) AS last_status_code,
-       if(status = 'pending', tupleElement(argMax(tuple(f.next_attempt_at), `offset`), 1), NULL) AS next_attempt_at
+       if(status IN ('exhausted', 'held', 'dropped'), argMax(f.outcome_reason, f.outcome_at), '') AS reason,
+       sum(f.attempted) AS attempts,
+       max(f.started_at) AS last_attempt_at,
+       argMax(f.status_code, f.attempted * (f.position + 1)) AS last_status_code,
+       if(status = 'pending', latest_next, NULL) AS next_attempt_at
 FROM
 (
-    SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id, `offset`,
+    SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id,
+           `offset` AS position,
            1 AS attempted,
            outcome = 'delivered' AS delivered,
-           '' AS outcome,
-           0 AS outcome_offset,
-           started_at, status_code, next_attempt_at
+           '' AS outcome, '' AS outcome_reason, 0 AS outcome_at,
+           toNullable(started_at) AS started_at, status_code, next_attempt_at AS next_at
     FROM delivery_attempts_${g}
     UNION ALL
-    SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id, `offset`,
+    SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id,
+           `offset` AS position,
            0 AS attempted,
            0 AS delivered,
-           status AS outcome,
-           `offset` + 1 AS outcome_offset,
-           recorded_at AS started_at, 0 AS status_code, NULL AS next_attempt_at
+           status AS outcome, reason AS outcome_reason, `offset` + 1 AS outcome_at,
+           NULL AS started_at, 0 AS status_code, NULL AS next_at
     FROM delivery_outcomes_${g}
 ) AS f
 GROUP BY org_id, webhook_id, event_at, delivery_id

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"trunkline.dev/trunkline/adapters/embedded/clickhouse"
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 )
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(hubEnv); dir != "" {
 		os.Exit(hub(dir))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m) // no goroutine outlives Stop
 }
 
 func hub(dir string) int {

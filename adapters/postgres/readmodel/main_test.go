@@ -1,0 +1,9 @@
+package readmodel_test
+
+import (
+	"testing"
+
+	"trunkline.dev/trunkline/adapters/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }

@@ -1,0 +1,49 @@
+package readmodel
+
+import (
+	"context"
+	"strings"
+
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
+	"trunkline.dev/trunkline/projections"
+)
+
+// LeadFilter selects leads; empty fields select all.
+type LeadFilter struct {
+	// Phone is E.164.
+	Phone  string
+	ListID string
+	// Query are words: each must be the beginning of a word of the name, company
+	// or e-mail address, or four digits or more of the phone number.
+	Query string
+}
+
+// Lead returns one lead, ErrNotFound if the org has none of the id.
+func (r *Reader) Lead(ctx context.Context, org, id string) (Item[lead.Lead], error) {
+	return entity[lead.Lead](ctx, r, event.Leads, "leads", org, id)
+}
+
+// Leads lists leads, newest first.
+func (r *Reader) Leads(ctx context.Context, org string, f LeadFilter, p Page) (List[Item[lead.Lead]], error) {
+	var w where
+	w.add("org_id = $%d", projections.Clean(org))
+	w.addText("phone = $%d", f.Phone)
+	w.addText("list_id = $%d", f.ListID)
+	w.addText("search @@ $%d::tsquery", searchQuery(f.Query))
+	return entities[lead.Lead](ctx, r, event.Leads, "leads", "created_at", w, p)
+}
+
+// maxQueryWords bounds what one search asks for.
+const maxQueryWords = 16
+
+// searchQuery turns words into a tsquery: all of them, each as a beginning.
+func searchQuery(q string) string {
+	all := projections.Words(q)
+	var quoted []string
+	for _, w := range all[:min(len(all), maxQueryWords)] {
+		// Words holds letters and digits only: nothing to escape.
+		quoted = append(quoted, "'"+w+"':*")
+	}
+	return strings.Join(quoted, " & ")
+}
