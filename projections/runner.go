@@ -23,7 +23,9 @@ type RunnerConfig struct {
 	Batch int
 	// Observer is told of progress; nil for none.
 	Observer Observer
-	Log      *slog.Logger
+	// Meter counts what is done; nil for none.
+	Meter Meter
+	Log   *slog.Logger
 	Now      func() time.Time
 	// Backoff is the first pause after an error, doubled up to MaxBackoff; zero
 	// values are 100 ms and 5 s.
@@ -53,6 +55,14 @@ func (c RunnerConfig) Validate() error {
 type Observer interface {
 	// Applied says that a generation has the effect of all below next.
 	Applied(projection string, generation int, topic event.Topic, partition int, next int64)
+}
+
+// Meter counts what runners do, for the metrics. Its methods return at once.
+type Meter interface {
+	// Batch says that events were applied, and how long that took.
+	Batch(projection string, events int, took time.Duration)
+	// Failure says that a partition could not go on.
+	Failure(projection string)
 }
 
 // Group is the consumer group of a generation.
@@ -221,10 +231,14 @@ func (r *Runner) tenure(ctx context.Context, p Partition, id partitionID) (progr
 			continue
 		}
 		r.pending(id, events[0].RecordedAt, p.HighWatermark())
+		began := r.cfg.Now()
 		if err := s.Apply(ctx, events); err != nil {
 			return progressed, fmt.Errorf("applying %s: %w", events[0].Position, err)
 		}
 		progressed = true
+		if r.cfg.Meter != nil {
+			r.cfg.Meter.Batch(r.cfg.Projection, len(events), r.cfg.Now().Sub(began))
+		}
 		r.applied(id, s.Next(), events[len(events)-1].RecordedAt)
 	}
 }

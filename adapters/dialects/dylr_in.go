@@ -122,9 +122,9 @@ func (w *dylrWebhook) upsert() {
 func (w *dylrWebhook) happened() {
 	c := w.call
 	from, to, length := c.text("from_number"), c.text("to_number"), c.seconds("duration_sec")
-	ended := w.at
+	ended, implied := w.at, true
 	if t := c.when("ended_at"); t != nil {
-		ended = *t
+		ended, implied = *t, false
 	}
 	started := ended
 	if length != nil {
@@ -142,7 +142,7 @@ func (w *dylrWebhook) happened() {
 		Agent: w.person(), ListID: w.connection.ListID, StartedAt: started,
 		SourceData: with(nil, "list", w.list),
 	})
-	w.add(ended, call.Ended{EndedAt: ended, DurationSec: length})
+	w.add(ended, call.Ended{EndedAt: ended, DurationSec: length, Implied: implied})
 }
 
 // person is the agent. The seed gives no id, so one is made of the address.

@@ -285,9 +285,10 @@ func unwanted(batch []span) bool {
 
 func (a *appender) produce(ctx context.Context, batch []span) (base int64, err error) {
 	records := make([]kafka.Record, 0, size(batch))
+	now := time.Now()
 	for _, s := range batch {
 		for _, r := range s.share.records[s.from:s.to] {
-			records = append(records, r.kafka())
+			records = append(records, r.kafka(now))
 		}
 	}
 	resp, err := a.log.client.api(a.log.cfg.ProduceTimeout).Produce(ctx, &kafka.ProduceRequest{

@@ -13,7 +13,6 @@ import (
 type record struct {
 	key, value []byte
 	headers    []kafka.Header
-	at         time.Time
 	// size is what it takes in a batch, a little more than exact.
 	size int
 }
@@ -26,7 +25,7 @@ const (
 )
 
 func encode(e event.Event) record {
-	r := record{key: []byte(event.Key(e.Org, e.Subject)), value: e.Data, at: e.RecordedAt}
+	r := record{key: []byte(event.Key(e.Org, e.Subject)), value: e.Data}
 	r.size = recordOverhead + len(r.key) + len(r.value)
 	named := event.Headers(e.Envelope)
 	r.headers = make([]kafka.Header, len(named))
@@ -37,8 +36,10 @@ func encode(e event.Event) record {
 	return r
 }
 
-func (r record) kafka() kafka.Record {
-	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: r.at}
+// kafka returns the record as of the time of sending. RecordedAt would be
+// refused by a broker whose clock differs by message.timestamp.after.max.ms.
+func (r record) kafka(now time.Time) kafka.Record {
+	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: now}
 }
 
 // decode reads a record. One that is no event of ours gets a Fault with what

@@ -79,6 +79,8 @@ func (c *Client) settings() []kafka.ConfigEntry {
 		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
 		{ConfigName: "retention.ms", ConfigValue: "-1"},
 		{ConfigName: "retention.bytes", ConfigValue: "-1"},
+		// The broker refuses records whose time is too far from its own clock's.
+		{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"},
 		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(maxMessageBytes)},
 	}
 	if c.cfg.ReplicationFactor >= 3 {

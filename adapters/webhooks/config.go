@@ -54,7 +54,7 @@ type Incoming struct {
 const (
 	DefaultMaxInFlight      = 32
 	DefaultMaxSockets       = 1024
-	DefaultLaneDepth        = 256
+	DefaultLaneDepth        = 1024
 	DefaultMemoryBytes      = 64 << 20
 	DefaultCheckpointEvery  = 50 * time.Millisecond
 	DefaultCheckpointEvents = 1000

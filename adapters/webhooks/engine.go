@@ -51,6 +51,8 @@ type Engine struct {
 	toDisable map[string]string
 	// changed is broadcast when something that Stop or Release waits for has.
 	changed signal
+	// roomy is broadcast when a lane that was full is half empty.
+	roomy signal
 	// commitAt is when the next checkpoint is due; zero when nothing changed.
 	commitAt time.Time
 
@@ -73,7 +75,7 @@ func New(cfg Config) (*Engine, error) {
 		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
 		recorder:   recorder{wake: make(chan struct{}, 1)},
 		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1),
-		changed: signal{c: make(chan struct{})},
+		changed: signal{c: make(chan struct{})}, roomy: signal{c: make(chan struct{})},
 	}
 	for _, d := range cfg.Dialects {
 		e.dialects[d.Name()] = d

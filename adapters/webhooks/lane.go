@@ -22,8 +22,10 @@ type lane struct {
 	resident, inFlight int
 	// limit is the in-flight limit as of now: it halves when the receiver says
 	// that it is overloaded, and grows by one with each success.
-	limit           int
-	bucket          bucket
+	limit  int
+	bucket bucket
+	// lastDone is when an item last left the lane.
+	lastDone        time.Time
 	pausedUntil     time.Time
 	overloads       int
 	timer           *time.Timer
@@ -232,10 +234,12 @@ func (e *Engine) leave(it *item) {
 	it.resident = false
 	l := it.stream.lane
 	l.resident--
+	l.lastDone = e.cfg.Clock()
 	before := e.bytes
 	e.bytes -= it.size
 	if l.resident == e.cfg.LaneDepth/2 || before >= e.cfg.MemoryBytes && e.bytes < e.cfg.MemoryBytes {
 		wake(e.wakeKeeper)
+		e.roomy.broadcast()
 	}
 }
 

@@ -283,6 +283,7 @@ func (e *Engine) planLoop(o *owner) {
 		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 			plan, err := e.planner.plan(o.ctx, batch)
 			if err == nil {
+				e.awaitRoom(o.ctx, plan)
 				e.admitAll(o, batch, plan)
 				break
 			}
@@ -318,6 +319,52 @@ func (e *Engine) nextBatch(o *owner) ([]event.Recorded, bool) {
 			return nil, false
 		}
 	}
+}
+
+// roomWait bounds how long a planned batch waits for room in memory.
+const roomWait = 25 * time.Millisecond
+
+// awaitRoom lets planning go at the speed of sending when lanes are full
+// although they flow: what is not planned yet waits in the log for nothing,
+// while what is planned and finds no room costs two writes. The wait is short,
+// because others may be behind in the same partition, and there is none for
+// the sake of a lane that stands still.
+func (e *Engine) awaitRoom(ctx context.Context, plan [][]dispatch.Owed) {
+	ctx, cancel := context.WithTimeout(ctx, roomWait)
+	defer cancel()
+	for {
+		e.mu.Lock()
+		full, c := e.allFull(plan), e.roomy.c
+		e.mu.Unlock()
+		if !full {
+			return
+		}
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// allFull reports whether deliveries would find no room, and room is to be
+// expected soon.
+func (e *Engine) allFull(plan [][]dispatch.Owed) bool {
+	flowing := false
+	now := e.cfg.Clock()
+	for _, owed := range plan {
+		for i := range owed {
+			l := e.lanes[owed[i].EndpointID]
+			if l == nil || !l.open {
+				continue
+			}
+			if l.resident < e.cfg.LaneDepth/2 && e.bytes < e.cfg.MemoryBytes {
+				return false
+			}
+			flowing = flowing || now.Sub(l.lastDone) < 4*roomWait
+		}
+	}
+	return flowing
 }
 
 // admitAll puts planned deliveries into their lanes.
