@@ -17,6 +17,8 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres"
 	"trunkline.dev/trunkline/adapters/postgres/control"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
+	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -39,6 +41,8 @@ type app struct {
 	source     *kafka.Source
 	analytics  *clickhouse.Store
 	settings   *control.Store
+	control    *settings.Service
+	guard      *webhooks.Guard
 	keyring    *control.Keyring
 	models     *readmodel.Store
 	reader     *readmodel.Reader
@@ -199,6 +203,13 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 		return err
 	}
 	a.onStop("settings", a.settings.Stop)
+	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
+	a.control, err = settings.New(settings.Config{
+		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard,
+	})
+	if err != nil {
+		return err
+	}
 	if err := a.bootstrap(ctx); err != nil {
 		return err
 	}
