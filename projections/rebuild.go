@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -40,6 +39,9 @@ type Rebuild struct {
 	ChangedAt time.Time
 }
 
+// Moves reports whether the rebuild goes on by itself.
+func (r Rebuild) Moves() bool { return r.Stage == StageBuilding || r.Stage == StageComparing }
+
 // underWay reports whether it is not at one of its ends.
 func (r Rebuild) underWay() bool {
 	switch r.Stage {
@@ -55,8 +57,9 @@ type Rebuilds interface {
 	Get(ctx context.Context, projection string) (Rebuild, bool, error)
 	// Put stores a rebuild in the place of the projection's former one.
 	Put(ctx context.Context, r Rebuild) error
-	// Lease gives a process the sole right to move a rebuild on for a while. It
-	// returns false when another process has it.
+	// Lease gives a process the sole right to begin a rebuild or to move it on,
+	// for a while. It returns false when another process has it. Put of a stage in
+	// which nothing moves by itself ends the lease.
 	Lease(ctx context.Context, projection, owner string, d time.Duration) (bool, error)
 }
 
@@ -90,6 +93,7 @@ type Rebuilder struct {
 	cfg    RebuilderConfig
 	byName map[string]Generations
 
+	begin  sync.Mutex // one Begin at a time in this process; the lease is for others
 	mu     sync.Mutex
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -114,7 +118,7 @@ func NewRebuilder(cfg RebuilderConfig) (*Rebuilder, error) {
 	return r, nil
 }
 
-// Run moves rebuilds on. Start returns at once.
+// Start begins to move rebuilds on and returns at once.
 func (r *Rebuilder) Start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +173,7 @@ const lease = 30 * time.Second
 // move brings a rebuild one stage further if it is time.
 func (r *Rebuilder) move(ctx context.Context, g Generations) error {
 	b, ok, err := r.cfg.Rebuilds.Get(ctx, g.Projection())
-	if err != nil || !ok || (b.Stage != StageBuilding && b.Stage != StageComparing) {
+	if err != nil || !ok || !b.Moves() {
 		return err
 	}
 	mine, err := r.cfg.Rebuilds.Lease(ctx, g.Projection(), r.cfg.Owner, lease)
@@ -294,11 +298,24 @@ func compare(ctx context.Context, g Generations, a, b int) (Comparison, error) {
 		if err != nil {
 			return Comparison{}, err
 		}
-		if !maps.EqualFunc(before, after, maps.Equal) {
+		if !samePlaces(before, after) || !samePlaces(after, before) {
 			return Comparison{}, errMoving
 		}
 	}
 	return pair(da, db), nil
+}
+
+// samePlaces reports whether b is everywhere where a is. A partition without
+// events may have a checkpoint of 0, or none yet.
+func samePlaces(a, b map[event.Topic]map[int]int64) bool {
+	for topic, parts := range a {
+		for partition, next := range parts {
+			if b[topic][partition] != next {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // pair sets the digests of two generations side by side, by table.
