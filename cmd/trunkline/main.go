@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -85,11 +86,21 @@ func (versionCommand) Run(s streams) error {
 
 type settingsCommand struct {
 	Format string `enum:"markdown,env" default:"markdown" help:"markdown or env."`
+	Into   string `help:"Write into this file instead: between its <!-- settings --> marks where it has them, else whole."`
 }
 
 func (c settingsCommand) Run(s streams) error {
+	var text strings.Builder
+	write := writeSettingsTable
 	if c.Format == "env" {
-		return writeEnvExample(s.out)
+		write = writeEnvExample
 	}
-	return writeSettingsTable(s.out)
+	if err := write(&text); err != nil {
+		return err
+	}
+	if c.Into == "" {
+		_, err := io.WriteString(s.out, text.String())
+		return err
+	}
+	return writeBetweenMarks(c.Into, text.String())
 }

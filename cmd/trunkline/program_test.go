@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/adapters/embedded/clickhouse"
-	"trunkline.dev/trunkline/adapters/internal/testenv"
 )
 
 // asProgram makes the test binary be the program: the tests start it, kill it
@@ -32,7 +31,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	testenv.Main(m)
+	os.Exit(m.Run())
 }
 
 // patience bounds every wait of these tests; nothing waits that long when all

@@ -64,7 +64,7 @@ func admin(t *testing.T, server *postgres.Server, sql string) {
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	if _, err := conn.Exec(ctx, sql); err != nil {
 		t.Fatalf("testenv: %s: %v", sql, err)
 	}

@@ -1,0 +1,71 @@
+package kafka
+
+import (
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// record is an event as Kafka stores it.
+type record struct {
+	key, value []byte
+	headers    []kafka.Header
+	// size is what it takes in a batch, a little more than exact.
+	size int
+}
+
+// Bytes that a record and one of its headers take beside their content: varint
+// lengths, attributes, deltas.
+const (
+	recordOverhead = 32
+	headerOverhead = 6
+)
+
+func encode(e event.Event) record {
+	r := record{key: []byte(event.Key(e.Org, e.Subject)), value: e.Data}
+	r.size = recordOverhead + len(r.key) + len(r.value)
+	named := event.Headers(e.Envelope)
+	r.headers = make([]kafka.Header, len(named))
+	for i, h := range named {
+		r.headers[i] = kafka.Header{Key: h.Name, Value: []byte(h.Value)}
+		r.size += headerOverhead + len(h.Name) + len(h.Value)
+	}
+	return r
+}
+
+// kafka returns the record as of the time of sending. RecordedAt would be
+// refused by a broker whose clock differs by message.timestamp.after.max.ms.
+func (r record) kafka(now time.Time) kafka.Record {
+	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: now}
+}
+
+// decode reads a record; what is no event of ours gets a Fault.
+func decode(m kafka.Message) event.Recorded {
+	at := event.Position{Topic: event.Topic(m.Topic), Partition: m.Partition, Offset: m.Offset}
+	return event.FromRecord(at, m.Key, m.Value, func(name string) string {
+		for i := range m.Headers {
+			if m.Headers[i].Key == name {
+				return string(m.Headers[i].Value)
+			}
+		}
+		return ""
+	})
+}
+
+// partitioner deals keys out as the Java client does, so that a foreign
+// producer puts an entity's events where we would.
+type partitioner struct{ all []int }
+
+func newPartitioner(n int) partitioner {
+	p := partitioner{all: make([]int, n)}
+	for i := range p.all {
+		p.all[i] = i
+	}
+	return p
+}
+
+func (p partitioner) of(key []byte) int {
+	return kafka.Murmur2Balancer{Consistent: true}.Balance(kafka.Message{Key: key}, p.all...)
+}

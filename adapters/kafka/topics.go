@@ -1,0 +1,163 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// maxMessageBytes is the max.message.bytes of new topics. The API takes bodies
+// of 1 MiB, Kafka's own default leaves no room for the headers beside them.
+const maxMessageBytes = 2 << 20
+
+// ErrTopic says that a topic is not configured as the log needs it. Going on
+// would lose events (retention) or their order (partition count).
+var ErrTopic = errors.New("wrong topic")
+
+// EnsureTopics creates the topics of the log that do not exist and verifies
+// those that do. It waits for a broker, and for leaders, until ctx ends; a
+// wrong topic is ErrTopic at once, in one line that names topic, setting, found
+// and expected value.
+func (c *Client) EnsureTopics(ctx context.Context) error {
+	topics := event.Topics()
+	for _, step := range []func(context.Context, []event.Topic) error{c.create, c.leaders, c.verify} {
+		if err := c.until(ctx, func() error { return step(ctx, topics) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// until repeats what the broker is not ready for yet.
+func (c *Client) until(ctx context.Context, do func() error) error {
+	b := kafkago.NewBackoff(20*time.Millisecond, time.Second)
+	for {
+		err := do()
+		if err == nil || errors.Is(err, ErrTopic) {
+			return err
+		}
+		if kafkago.Permanent(err) {
+			return fmt.Errorf("preparing topics: %w", err)
+		}
+		if !b.Wait(ctx) {
+			return fmt.Errorf("preparing topics: %w: %w", ctx.Err(), err)
+		}
+	}
+}
+
+func (c *Client) create(ctx context.Context, topics []event.Topic) error {
+	replicas := c.cfg.ReplicationFactor
+	if replicas == 0 {
+		replicas = -1
+	}
+	var req kafka.CreateTopicsRequest
+	for _, t := range topics {
+		req.Topics = append(req.Topics, kafka.TopicConfig{
+			Topic: string(t), NumPartitions: c.cfg.Partitions, ReplicationFactor: replicas, ConfigEntries: c.settings(),
+		})
+	}
+	resp, err := c.api(2*requestTimeout).CreateTopics(ctx, &req)
+	if err != nil {
+		return fmt.Errorf("creating topics: %w", err)
+	}
+	for name, err := range resp.Errors {
+		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			return fmt.Errorf("creating topic %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (c *Client) settings() []kafka.ConfigEntry {
+	s := []kafka.ConfigEntry{
+		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
+		{ConfigName: "retention.ms", ConfigValue: "-1"},
+		{ConfigName: "retention.bytes", ConfigValue: "-1"},
+		// The broker refuses records whose time is too far from its own clock's.
+		{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"},
+		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(maxMessageBytes)},
+	}
+	if c.cfg.ReplicationFactor >= 3 {
+		s = append(s, kafka.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: "2"})
+	}
+	return s
+}
+
+// verify compares the topics with what the log needs. Partition counts come
+// from the metadata, settings from DescribeConfigs.
+func (c *Client) verify(ctx context.Context, topics []event.Topic) error {
+	api := c.api(requestTimeout)
+	meta, err := api.Metadata(ctx, &kafka.MetadataRequest{Topics: names(topics)})
+	if err != nil {
+		return fmt.Errorf("describing topics: %w", err)
+	}
+	fewest := make(map[string]int, len(topics))
+	for _, t := range meta.Topics {
+		if t.Error != nil {
+			return fmt.Errorf("describing topic %s: %w", t.Name, t.Error)
+		}
+		if len(t.Partitions) != c.cfg.Partitions {
+			return wrong(t.Name, "partitions", strconv.Itoa(len(t.Partitions)),
+				strconv.Itoa(c.cfg.Partitions)+" as configured; the count is fixed when a topic is created, so configure what was found")
+		}
+		fewest[t.Name] = len(t.Partitions[0].Replicas)
+		for _, p := range t.Partitions {
+			fewest[t.Name] = min(fewest[t.Name], len(p.Replicas))
+		}
+	}
+	var req kafka.DescribeConfigsRequest
+	for _, t := range topics {
+		req.Resources = append(req.Resources, kafka.DescribeConfigRequestResource{ResourceType: kafka.ResourceTypeTopic, ResourceName: string(t)})
+	}
+	resp, err := api.DescribeConfigs(ctx, &req)
+	if err != nil {
+		return fmt.Errorf("describing topics: %w", err)
+	}
+	for _, r := range resp.Resources {
+		if r.Error != nil {
+			return fmt.Errorf("describing topic %s: %w", r.ResourceName, r.Error)
+		}
+		found := make(map[string]string, len(r.ConfigEntries))
+		for _, e := range r.ConfigEntries {
+			found[e.ConfigName] = e.ConfigValue
+		}
+		for _, s := range []struct{ name, want string }{{"cleanup.policy", "delete"}, {"retention.ms", "-1"}, {"retention.bytes", "-1"}} {
+			if found[s.name] != s.want {
+				return wrong(r.ResourceName, s.name, found[s.name], s.want)
+			}
+		}
+		c.warn(r.ResourceName, found, fewest[r.ResourceName], len(meta.Brokers))
+	}
+	return nil
+}
+
+// warn says what is allowed but unwise.
+func (c *Client) warn(topic string, found map[string]string, replicas, brokers int) {
+	if n, err := strconv.Atoi(found["max.message.bytes"]); err == nil && n < maxMessageBytes {
+		c.cfg.Logger.Warn("topic takes smaller events than the API", "topic", topic, "max.message.bytes", n, "expected", maxMessageBytes)
+	}
+	if brokers < 2 {
+		return
+	}
+	insync, err := strconv.Atoi(found["min.insync.replicas"])
+	switch {
+	case replicas < 2:
+		c.cfg.Logger.Warn("topic has one replica: its broker's disk is its only copy", "topic", topic, "brokers", brokers)
+	case err == nil && insync < 2:
+		c.cfg.Logger.Warn("topic acknowledges with one replica in sync: a failover may lose what was acknowledged",
+			"topic", topic, "min.insync.replicas", insync, "expected", 2)
+	case err == nil && insync >= replicas:
+		c.cfg.Logger.Warn("topic takes no events while any replica is away", "topic", topic, "min.insync.replicas", insync, "replicas", replicas)
+	}
+}
+
+func wrong(topic, setting, found, want string) error {
+	return fmt.Errorf("%w: %s has %s %q, expected %s", ErrTopic, topic, setting, found, want)
+}

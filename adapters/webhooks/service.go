@@ -1,0 +1,3 @@
+package webhooks
+
+const resendPrefix = "resend-"
