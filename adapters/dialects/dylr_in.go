@@ -64,7 +64,7 @@ type dylrWebhook struct {
 // same thing said by two webhooks is one fact.
 func (w *dylrWebhook) add(at time.Time, p event.Payload, distinct ...string) {
 	w.facts = append(w.facts, commands.Fact{
-		Payload: p, ExternalID: w.id, OccurredAt: at,
+		Payload: p, ExternalID: w.id, OccurredAt: at, Pointer: "/call",
 		EventKey: contentKey(p, append([]string{dylrCompleted, w.id}, distinct...)...),
 	})
 }
@@ -114,7 +114,7 @@ func (w *dylrWebhook) upsert() {
 		return
 	}
 	w.facts = append(w.facts, commands.Fact{
-		Payload: f, OccurredAt: w.at, EventKey: contentKey(f, dylrCompleted, w.id, w.moment()),
+		Payload: f, OccurredAt: w.at, Pointer: "/lead", EventKey: contentKey(f, dylrCompleted, w.id, w.moment()),
 	})
 }
 
@@ -171,7 +171,7 @@ func (w *dylrWebhook) said() {
 		key := event.DeriveID(dylrCompleted, w.id, "recording", s)
 		w.facts = append(w.facts, commands.Fact{
 			Payload:    call.RecordingReady{Recording: call.Recording{URL: s, Format: "mp3", ExpiresAt: &expires}},
-			ExternalID: w.id, OccurredAt: w.at, EventKey: key,
+			ExternalID: w.id, OccurredAt: w.at, Pointer: "/call", EventKey: key,
 		})
 	}
 	if s := c.text("transcript"); s != "" {

@@ -16,7 +16,10 @@ import (
 	"trunkline.dev/trunkline/adapters/kafka"
 	"trunkline.dev/trunkline/adapters/postgres"
 	"trunkline.dev/trunkline/adapters/postgres/control"
+	"trunkline.dev/trunkline/adapters/postgres/deliveries"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
+	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -39,6 +42,8 @@ type app struct {
 	source     *kafka.Source
 	analytics  *clickhouse.Store
 	settings   *control.Store
+	control    *settings.Service
+	guard      *webhooks.Guard
 	keyring    *control.Keyring
 	models     *readmodel.Store
 	reader     *readmodel.Reader
@@ -46,6 +51,8 @@ type app struct {
 	projector  *projections.Projector
 	rebuilder  *projections.Rebuilder
 	generation []projections.Generations
+	owed       *deliveries.Store
+	engine     *webhooks.Engine
 
 	adminKey        string
 	adminKeyCreated bool
@@ -199,6 +206,13 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 		return err
 	}
 	a.onStop("settings", a.settings.Stop)
+	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
+	a.control, err = settings.New(settings.Config{
+		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard,
+	})
+	if err != nil {
+		return err
+	}
 	if err := a.bootstrap(ctx); err != nil {
 		return err
 	}
@@ -228,7 +242,7 @@ func (a *app) startProjections(ctx context.Context) error {
 		}
 		a.generation = append(a.generation, g)
 	}
-	analytics, err := clickhouse.NewAnalytics(a.analytics, clickhouse.SinkConfig{}, a.progress, a.reader)
+	analytics, err := clickhouse.NewAnalytics(a.analytics, clickhouse.SinkConfig{}, a.progress, readmodel.NewDuplicates(a.pool))
 	if err != nil {
 		return err
 	}
@@ -248,7 +262,7 @@ func (a *app) startProjections(ctx context.Context) error {
 	}
 	a.onStop("projector", a.projector.Stop)
 	a.rebuilder, err = projections.NewRebuilder(projections.RebuilderConfig{
-		Generations: a.generation, Rebuilds: a.models, Ends: a.broker, Owner: owner, Changed: a.projector.Look, Log: a.log, Now: time.Now,
+		Generations: a.generation, Rebuilds: readmodel.NewRebuilds(a.pool), Ends: a.broker, Owner: owner, Changed: a.projector.Look, Log: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
