@@ -35,10 +35,9 @@ type Config struct {
 	// Versions and Verdicts answer what the fold decided.
 	Versions Versions
 	Verdicts Verdicts
-	// Settings serves orgs, lists, keys, connections and webhooks, Reads the read
-	// models and the feed; what is nil in them answers 404.
+	// Settings serves orgs, lists, keys, connections and webhooks; what is nil in
+	// it answers 404.
 	Settings Settings
-	Reads    Reads
 	// Readiness answers /readyz; nil is always ready.
 	Readiness Readiness
 	// Metrics answers /metrics; nil answers 404.
@@ -53,9 +52,6 @@ type Config struct {
 	VerdictWait time.Duration
 	// PositionWait is how long a read waits for a position; default 5 s.
 	PositionWait time.Duration
-	// Heartbeat is how often a quiet stream says that it is alive; default 15 s,
-	// because proxies cut connections that are silent for a minute.
-	Heartbeat time.Duration
 }
 
 // Validate joins everything that is wrong with the configuration.
@@ -72,7 +68,7 @@ func (c Config) Validate() error {
 	if c.LeadsPerMinute < 0 {
 		errs = append(errs, errors.New("httpapi: LeadsPerMinute is negative"))
 	}
-	if c.VerdictWait < 0 || c.PositionWait < 0 || c.Heartbeat < 0 {
+	if c.VerdictWait < 0 || c.PositionWait < 0 {
 		errs = append(errs, errors.New("httpapi: a wait is negative"))
 	}
 	return errors.Join(errs...)
@@ -96,9 +92,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.PositionWait == 0 {
 		c.PositionWait = 5 * time.Second
-	}
-	if c.Heartbeat == 0 {
-		c.Heartbeat = 15 * time.Second
 	}
 	return c
 }

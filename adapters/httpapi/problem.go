@@ -83,9 +83,6 @@ func problemOf(err error) *Problem {
 	if p := problemOfSettings(err); p != nil {
 		return p
 	}
-	if p := problemOfReads(err); p != nil {
-		return p
-	}
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
 		return problem(http.StatusRequestEntityTooLarge, "too-large", "the body is larger than %d bytes", big.Limit)
