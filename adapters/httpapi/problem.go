@@ -99,8 +99,9 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, event.ErrToken):
 		return problem(http.StatusBadRequest, "bad-position", "the position is not one that we answered")
 	case errors.Is(err, commands.ErrUnavailable), lost != nil:
-		p := problem(http.StatusServiceUnavailable, "unavailable", "the log cannot be reached; send the same request again")
+		p := problem(http.StatusServiceUnavailable, "unavailable", "it cannot be told now whether this exists; send the same request again")
 		if lost != nil {
+			p.Detail = "the log did not acknowledge; send the same request again, with the same ids or Idempotency-Key nothing happens twice"
 			p.EventIDs = lost.EventIDs
 		}
 		p.cause = err
