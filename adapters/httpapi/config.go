@@ -35,6 +35,9 @@ type Config struct {
 	// Versions and Verdicts answer what the fold decided.
 	Versions Versions
 	Verdicts Verdicts
+	// Settings serves orgs, lists, keys, connections and webhooks; what is nil in
+	// it answers 404.
+	Settings Settings
 	// Readiness answers /readyz; nil is always ready.
 	Readiness Readiness
 	// Metrics answers /metrics; nil answers 404.
