@@ -42,7 +42,7 @@ func (rt route) is(f flag) bool { return rt.flags&f != 0 }
 // routes is the list of all routes. Each has its section in
 // schemas/openapi.yaml; a test compares the two.
 func (s *Server) routes() []route {
-	const write = tenant.ScopeWrite
+	const write, read = tenant.ScopeWrite, tenant.ScopeRead
 	return []route{
 		{"GET", "/healthz", "", s.healthz, public},
 		{"GET", "/readyz", "", s.readyz, public},
@@ -64,5 +64,34 @@ func (s *Server) routes() []route {
 		{"PATCH", "/v1/contacts/{id}", write, s.updateContact, 0},
 		{"POST", "/v1/events", write, s.recordEvents, 0},
 		{"POST", "/in/{connection_id}", "", s.inboundWebhook, public | anyBody},
+
+		// Facts out.
+		{"GET", "/v1/leads", read, s.listLeads, 0},
+		{"GET", "/v1/leads/{id}", read, s.readLead, 0},
+		{"GET", "/v1/calls", read, s.listCalls, 0},
+		{"GET", "/v1/calls/{id}", read, s.readCall, 0},
+		{"GET", "/v1/calls/{id}/history", read, s.callHistory, 0},
+		{"GET", "/v1/agents", read, s.listAgents, 0},
+		{"GET", "/v1/agents/{id}", read, s.readAgent, 0},
+		{"GET", "/v1/agents/{id}/states", read, s.listAgentStates, 0},
+		{"GET", "/v1/alerts", read, s.listAlerts, 0},
+		{"GET", "/v1/alerts/{id}", read, s.readAlert, 0},
+		{"GET", "/v1/messages", read, s.listMessages, 0},
+		{"GET", "/v1/messages/{id}", read, s.readMessage, 0},
+		{"GET", "/v1/contacts", read, s.listContacts, 0},
+		{"GET", "/v1/contacts/{id}", read, s.readContact, 0},
+		{"GET", "/v1/events", read, s.readEvents, 0},
+		{"GET", "/v1/events/stream", read, s.streamEvents, streams},
+		{"GET", "/v1/projections", read, s.listProjections, 0},
+		{"GET", "/v1/projections/{name}", read, s.readProjection, 0},
+		{"POST", "/v1/projections/{name}/rebuild", tenant.ScopeAdmin, s.beginRebuild, 0},
+		// Comparing reads every row: as long as it takes.
+		{"GET", "/v1/projections/{name}/diff", tenant.ScopeAdmin, s.diffRebuild, streams},
+		{"POST", "/v1/projections/{name}/switch", tenant.ScopeAdmin, s.switchRebuild, 0},
+		{"POST", "/v1/projections/{name}/rollback", tenant.ScopeAdmin, s.rollbackProjection, 0},
+		{"POST", "/v1/projections/{name}/drop", tenant.ScopeAdmin, s.dropRebuild, 0},
+		{"GET", "/v1/projections/{name}/parked", tenant.ScopeAdmin, s.listParked, 0},
+		{"POST", "/v1/projections/{name}/parked/retry", tenant.ScopeAdmin, s.retryParked, 0},
+		{"POST", "/v1/projections/{name}/parked/skip", tenant.ScopeAdmin, s.skipParked, 0},
 	}
 }
