@@ -80,6 +80,9 @@ func problemOf(err error) *Problem {
 		p.Errors = inv.Errors
 		return p
 	}
+	if p := problemOfSettings(err); p != nil {
+		return p
+	}
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
 		return problem(http.StatusRequestEntityTooLarge, "too-large", "the body is larger than %d bytes", big.Limit)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/phone"
 	"trunkline.dev/trunkline/adapters/postgres/control"
@@ -38,7 +36,7 @@ func (a *app) startAPI(ctx context.Context) error {
 	api, err := httpapi.New(httpapi.Config{
 		Recorder: recorder, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound,
 		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
-		Readiness: a.readiness, Metrics: promhttp.Handler(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
+		Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
 	})
 	if err != nil {
 		return err
