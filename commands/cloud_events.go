@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
+	"slices"
 	"time"
 
 	"trunkline.dev/trunkline/domain/call"
@@ -82,8 +82,12 @@ func (e CloudEvent) fact() (Fact, error) {
 		bad.add(e.Pointer+"/type", "%s is the hub's own and cannot be reported", e.Type)
 		return Fact{}, bad.err()
 	}
-	if e.Subject == "" && !strings.HasPrefix(string(e.Type), "lead.") {
+	switch topic, _ := event.TopicOf(e.Type); { // reportable: it has a topic
+	case topic == event.Leads:
+	case e.Subject == "":
 		bad.add(e.Pointer+"/subject", "the id of the entity is required")
+	case topic != event.Agents && !idPattern.MatchString(e.Subject):
+		bad.add(e.Pointer+"/subject", idRule)
 	}
 	if len(e.Data) == 0 || string(e.Data) == "null" {
 		bad.add(e.DataPointer, "data is required")
@@ -103,19 +107,15 @@ func (e CloudEvent) fact() (Fact, error) {
 // reportable returns an empty payload of a type, nil for types that only the
 // hub itself appends.
 func reportable(t event.Type) (zero event.Payload, known bool) {
-	if !catalog.Known(t) {
+	e, ok := catalog.Lookup(t)
+	if !ok {
 		return nil, false
 	}
 	topic, err := event.TopicOf(t)
-	if err != nil || topic == event.Deliveries || topic == event.Admin || t == (call.Settled{}).EventType() {
+	if err != nil || !slices.Contains(event.FactTopics(), topic) || t == (call.Settled{}).EventType() {
 		return nil, true
 	}
-	for _, e := range catalog.All() {
-		if e.Type == t {
-			return e.Payload, true
-		}
-	}
-	return nil, false
+	return e.Payload, true
 }
 
 // decodeData reads the data of a type strictly into a payload.

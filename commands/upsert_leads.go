@@ -37,11 +37,17 @@ type Upsert struct {
 // UpsertLeads appends one fact per lead, in order, or none at all.
 func (r *Recorder) UpsertLeads(ctx context.Context, c Caller, in UpsertLeads) ([]Upsert, error) {
 	facts, err := in.facts()
-	if err != nil {
+	var bad faults
+	if err := bad.take(err, ""); err != nil {
 		return nil, err
 	}
+	// What could be read is validated even where the rest could not, so that one
+	// answer names all there is to mend.
 	events, payloads, err := r.events(c, facts)
-	if err != nil {
+	if err := bad.take(err, ""); err != nil {
+		return nil, err
+	}
+	if err := bad.err(); err != nil {
 		return nil, err
 	}
 	receipts, err := r.append(ctx, events)
@@ -59,7 +65,7 @@ func (r *Recorder) UpsertLeads(ctx context.Context, c Caller, in UpsertLeads) ([
 	return out, nil
 }
 
-// facts reads the body. All that is wrong with all items is one *Invalid.
+// facts reads the body. With an *Invalid it returns those that it could read.
 func (in UpsertLeads) facts() ([]Fact, error) {
 	body := bytes.TrimSpace(in.Body)
 	if len(body) == 0 {
@@ -83,7 +89,7 @@ func (in UpsertLeads) facts() ([]Fact, error) {
 		return nil, &Invalid{Errors: []FieldError{{Detail: "the array holds no lead"}}}
 	}
 	var bad faults
-	facts := make([]Fact, len(items))
+	facts := make([]Fact, 0, len(items))
 	for i, item := range items {
 		at := "/" + itoa(i)
 		l, err := in.lead(item, at)
@@ -91,8 +97,9 @@ func (in UpsertLeads) facts() ([]Fact, error) {
 			if err := bad.take(err, ""); err != nil {
 				return nil, err
 			}
+			continue
 		}
-		facts[i] = Fact{Payload: l, Pointer: at}
+		facts = append(facts, Fact{Payload: l, Pointer: at})
 	}
 	return facts, bad.err()
 }
@@ -113,6 +120,11 @@ func (in UpsertLeads) lead(raw []byte, at string) (lead.Upserted, error) {
 		v, ok := keys[name]
 		delete(keys, name)
 		if !ok {
+			return
+		}
+		// One value of a plain type: there is nothing for Decode to find but a
+		// wrong type, which it says in better words.
+		if json.Unmarshal(v, into) == nil {
 			return
 		}
 		if err := Decode(v, into); err != nil {

@@ -59,6 +59,9 @@ func (r *Runner) applied(id partitionID, next int64, at time.Time) {
 
 func (r *Runner) failPart(id partitionID, err error) {
 	r.update(id, func(p *Part) { p.Err = err.Error() })
+	if r.cfg.Meter != nil {
+		r.cfg.Meter.Failure(r.cfg.Projection)
+	}
 }
 
 func (r *Runner) update(id partitionID, change func(*Part)) {

@@ -19,12 +19,15 @@ type RunnerConfig struct {
 	Topics     []event.Topic
 	Source     Source
 	Applier    Applier
-	// Batch is the most events of one Apply; 0 is DefaultBatch.
+	// Batch is the most events of one Apply; 0 is DefaultBatch, or BuildBatch for
+	// a generation that is being built.
 	Batch int
 	// Observer is told of progress; nil for none.
 	Observer Observer
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Meter counts what is done; nil for none.
+	Meter Meter
+	Log   *slog.Logger
+	Now   func() time.Time
 	// Backoff is the first pause after an error, doubled up to MaxBackoff; zero
 	// values are 100 ms and 5 s.
 	Backoff, MaxBackoff time.Duration
@@ -32,7 +35,11 @@ type RunnerConfig struct {
 
 // DefaultBatch is the most events that one transaction takes. Fewer are never
 // waited for: a batch is what has gathered while the last one was written.
-const DefaultBatch = 1000
+// A build takes more at once: it writes the row of an entity once per batch.
+const (
+	DefaultBatch = 1000
+	BuildBatch   = 2000
+)
 
 // Validate joins what is wrong.
 func (c RunnerConfig) Validate() error {
@@ -53,6 +60,14 @@ func (c RunnerConfig) Validate() error {
 type Observer interface {
 	// Applied says that a generation has the effect of all below next.
 	Applied(projection string, generation int, topic event.Topic, partition int, next int64)
+}
+
+// Meter counts what runners do, for the metrics. Its methods return at once.
+type Meter interface {
+	// Batch says that events were applied, and how long that took.
+	Batch(projection string, events int, took time.Duration)
+	// Failure says that a partition could not go on.
+	Failure(projection string)
 }
 
 // Group is the consumer group of a generation.
@@ -101,7 +116,11 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("runner of %q: %w", cfg.Projection, err)
 	}
-	if cfg.Batch == 0 {
+	switch {
+	case cfg.Batch != 0:
+	case cfg.Generation.Status == Building:
+		cfg.Batch = BuildBatch
+	default:
 		cfg.Batch = DefaultBatch
 	}
 	if cfg.Backoff == 0 {
@@ -221,10 +240,14 @@ func (r *Runner) tenure(ctx context.Context, p Partition, id partitionID) (progr
 			continue
 		}
 		r.pending(id, events[0].RecordedAt, p.HighWatermark())
+		began := r.cfg.Now()
 		if err := s.Apply(ctx, events); err != nil {
 			return progressed, fmt.Errorf("applying %s: %w", events[0].Position, err)
 		}
 		progressed = true
+		if r.cfg.Meter != nil {
+			r.cfg.Meter.Batch(r.cfg.Projection, len(events), r.cfg.Now().Sub(began))
+		}
 		r.applied(id, s.Next(), events[len(events)-1].RecordedAt)
 	}
 }

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -13,7 +12,6 @@ import (
 type record struct {
 	key, value []byte
 	headers    []kafka.Header
-	at         time.Time
 	// size is what it takes in a batch, a little more than exact.
 	size int
 }
@@ -26,7 +24,7 @@ const (
 )
 
 func encode(e event.Event) record {
-	r := record{key: []byte(event.Key(e.Org, e.Subject)), value: e.Data, at: e.RecordedAt}
+	r := record{key: []byte(event.Key(e.Org, e.Subject)), value: e.Data}
 	r.size = recordOverhead + len(r.key) + len(r.value)
 	named := event.Headers(e.Envelope)
 	r.headers = make([]kafka.Header, len(named))
@@ -37,31 +35,23 @@ func encode(e event.Event) record {
 	return r
 }
 
-func (r record) kafka() kafka.Record {
-	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: r.at}
+// kafka returns the record as of the time of sending. RecordedAt would be
+// refused by a broker whose clock differs by message.timestamp.after.max.ms.
+func (r record) kafka(now time.Time) kafka.Record {
+	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: now}
 }
 
-// decode reads a record. One that is no event of ours gets a Fault with what
-// could be read; it never fails, because a consumer must be able to go past it.
-func decode(topic event.Topic, partition int, offset int64, key, value []byte, headers []kafka.Header) event.Recorded {
-	e, err := event.FromRecord(key, value, func(name string) string {
-		for i := range headers {
-			if headers[i].Key == name {
-				return string(headers[i].Value)
+// decode reads a record; what is no event of ours gets a Fault.
+func decode(m kafka.Message) event.Recorded {
+	at := event.Position{Topic: event.Topic(m.Topic), Partition: m.Partition, Offset: m.Offset}
+	return event.FromRecord(at, m.Key, m.Value, func(name string) string {
+		for i := range m.Headers {
+			if m.Headers[i].Key == name {
+				return string(m.Headers[i].Value)
 			}
 		}
 		return ""
 	})
-	r := event.Recorded{Event: e, Position: event.Position{Topic: topic, Partition: partition, Offset: offset}}
-	if err == nil {
-		if t, terr := event.TopicOf(e.Type); terr != nil || t != topic {
-			err = fmt.Errorf("%w: type %q does not belong to %s", event.ErrMalformed, e.Type, topic)
-		}
-	}
-	if err != nil {
-		r.Fault = fmt.Errorf("decoding %s: %w", r.Position, err)
-	}
-	return r
 }
 
 // partitioner deals keys out as the Java client does, so that a foreign

@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -36,16 +37,16 @@ func (c *Client) EnsureTopics(ctx context.Context) error {
 
 // until repeats what the broker is not ready for yet.
 func (c *Client) until(ctx context.Context, do func() error) error {
-	b := newBackoff(20*time.Millisecond, time.Second)
+	b := kafkago.NewBackoff(20*time.Millisecond, time.Second)
 	for {
 		err := do()
 		if err == nil || errors.Is(err, ErrTopic) {
 			return err
 		}
-		if permanent(err) {
+		if kafkago.Permanent(err) {
 			return fmt.Errorf("preparing topics: %w", err)
 		}
-		if !b.wait(ctx) {
+		if !b.Wait(ctx) {
 			return fmt.Errorf("preparing topics: %w: %w", ctx.Err(), err)
 		}
 	}
@@ -79,6 +80,8 @@ func (c *Client) settings() []kafka.ConfigEntry {
 		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
 		{ConfigName: "retention.ms", ConfigValue: "-1"},
 		{ConfigName: "retention.bytes", ConfigValue: "-1"},
+		// The broker refuses records whose time is too far from its own clock's.
+		{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"},
 		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(maxMessageBytes)},
 	}
 	if c.cfg.ReplicationFactor >= 3 {

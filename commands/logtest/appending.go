@@ -240,7 +240,11 @@ func stopDrains(t *testing.T, s *suite) {
 		})
 	}
 	for range 8 {
-		<-started
+		select {
+		case <-started:
+		case <-s.ctx.Done():
+			t.Fatal("the appenders came to nothing")
+		}
 	}
 	for range 2 {
 		if err := stopper.Stop(s.ctx); err != nil {

@@ -84,8 +84,10 @@ func createTopic(t *testing.T, addr string) {
 
 func produce(t *testing.T, addr string, value string) {
 	t.Helper()
-	resp, err := client(t, addr).Produce(t.Context(), &kafka.ProduceRequest{Topic: "facts", Partition: 3, RequiredAcks: kafka.RequireAll,
-		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte("k")), Value: kafka.NewBytes([]byte(value))})})
+	resp, err := client(t, addr).Produce(t.Context(), &kafka.ProduceRequest{
+		Topic: "facts", Partition: 3, RequiredAcks: kafka.RequireAll,
+		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte("k")), Value: kafka.NewBytes([]byte(value))}),
+	})
 	if err != nil || resp.Error != nil {
 		t.Fatal(err, resp.Error)
 	}
@@ -217,8 +219,10 @@ func TestTheCleanerLeavesTopicsWithoutRetentionAlone(t *testing.T) {
 		if resp, err := c.CreateTopics(t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}}}); err != nil || resp.Errors[topic] != nil {
 			t.Fatal(err, resp)
 		}
-		resp, err := c.Produce(t.Context(), &kafka.ProduceRequest{Topic: topic, RequiredAcks: kafka.RequireAll,
-			Records: kafka.NewRecordReader(kafka.Record{Time: time.Now().AddDate(-1, 0, 0), Value: kafka.NewBytes([]byte("a year old"))})})
+		resp, err := c.Produce(t.Context(), &kafka.ProduceRequest{
+			Topic: topic, RequiredAcks: kafka.RequireAll,
+			Records: kafka.NewRecordReader(kafka.Record{Time: time.Now().AddDate(-1, 0, 0), Value: kafka.NewBytes([]byte("a year old"))}),
+		})
 		if err != nil || resp.Error != nil {
 			t.Fatal(err, resp)
 		}

@@ -79,7 +79,7 @@ func confine(dir, lib string, ports []uint64) error {
 		return fmt.Errorf("making a Landlock ruleset: %w", errno)
 	}
 	ruleset := int(fd)
-	defer unix.Close(ruleset)
+	defer func() { _ = unix.Close(ruleset) }()
 
 	if err := allow(ruleset, dir, all); err != nil {
 		return err

@@ -60,7 +60,7 @@ func TestFetchedBinariesServe(t *testing.T) {
 	if err := os.Mkdir(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	reachable, err := os.MkdirTemp("", "trunkline-test-")
+	reachable, err := os.MkdirTemp("", "trunkline-test-") //nolint:usetesting // others may not enter what t.TempDir makes
 	if err != nil {
 		t.Fatal(err)
 	}

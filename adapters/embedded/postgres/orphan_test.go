@@ -30,8 +30,8 @@ func TestAnOrphanIsEndedFirst(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	if err := await(t.Context(), func() bool {
 		conn, err := pgx.Connect(t.Context(), lost.URL())

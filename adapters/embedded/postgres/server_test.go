@@ -357,7 +357,7 @@ func TestRootTakesAPlainUsersDataAndNotTheOtherWayRound(t *testing.T) {
 // strangersDir is a data directory that the stranger may use as well.
 func strangersDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "trunkline-test-")
+	dir, err := os.MkdirTemp("", "trunkline-test-") //nolint:usetesting // others may not enter what t.TempDir makes
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,9 +73,11 @@ func TestAChildThatKeepsDyingIsRestartedWithGrowingPauses(t *testing.T) {
 		if err := s.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		want := []time.Duration{0, 100, 1200, 2300, 2600, 3300}
-		for i := range want {
-			want[i] *= time.Millisecond
+		want := []time.Duration{
+			0, 100 * time.Millisecond,
+			1200 * time.Millisecond,
+			2300 * time.Millisecond, 2600 * time.Millisecond, // this one went wrong and was repeated
+			3300 * time.Millisecond,
 		}
 		if len(starts) != len(want) {
 			t.Fatalf("starts at %v", starts)
@@ -92,8 +94,10 @@ func TestALongLifeMakesTheNextPauseShortAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var current *child
-		s := supervise.New(supervise.Config{Name: "thing", MinPause: time.Second, MaxPause: time.Hour,
-			Launch: func(context.Context) (supervise.Child, error) { current = newChild(); return current, nil }})
+		s := supervise.New(supervise.Config{
+			Name: "thing", MinPause: time.Second, MaxPause: time.Hour,
+			Launch: func(context.Context) (supervise.Child, error) { current = newChild(); return current, nil },
+		})
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -115,8 +119,10 @@ func TestStopDuringAPauseEndsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		current := newChild()
-		s := supervise.New(supervise.Config{Name: "thing", MinPause: time.Hour, MaxPause: time.Hour,
-			Launch: func(context.Context) (supervise.Child, error) { return current, nil }})
+		s := supervise.New(supervise.Config{
+			Name: "thing", MinPause: time.Hour, MaxPause: time.Hour,
+			Launch: func(context.Context) (supervise.Child, error) { return current, nil },
+		})
 		if err := s.Stop(t.Context()); err != nil { // before Start
 			t.Fatal(err)
 		}

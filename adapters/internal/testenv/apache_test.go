@@ -51,8 +51,10 @@ func produce(ctx context.Context, addr string) error {
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &kafka.Client{Addr: kafka.TCP(addr), Transport: transport}
-	resp, err := client.Produce(ctx, &kafka.ProduceRequest{Topic: "facts", Partition: 2, RequiredAcks: kafka.RequireAll,
-		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte("k")), Value: kafka.NewBytes([]byte("v"))})})
+	resp, err := client.Produce(ctx, &kafka.ProduceRequest{
+		Topic: "facts", Partition: 2, RequiredAcks: kafka.RequireAll,
+		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte("k")), Value: kafka.NewBytes([]byte("v"))}),
+	})
 	if err != nil {
 		return err
 	}
