@@ -92,7 +92,7 @@ func TestJavaScriptAgrees(t *testing.T) {
 	var originals []string
 	value := hostileJSON(3)
 	rapid.Check(t, func(rt *rapid.T) {
-		for range 20 {
+		for range 8 {
 			raw := value.Draw(rt, "value")
 			body, err := dialects.AppendRaw(nil, json.RawMessage(raw), false)
 			if err != nil {
