@@ -239,7 +239,7 @@ func (a *app) startProjections(ctx context.Context) error {
 		}
 		a.generation = append(a.generation, g)
 	}
-	analytics, err := clickhouse.NewAnalytics(a.analytics, clickhouse.SinkConfig{}, a.progress, a.reader)
+	analytics, err := clickhouse.NewAnalytics(a.analytics, clickhouse.SinkConfig{}, a.progress, readmodel.NewDuplicates(a.pool))
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (a *app) startProjections(ctx context.Context) error {
 	}
 	a.onStop("projector", a.projector.Stop)
 	a.rebuilder, err = projections.NewRebuilder(projections.RebuilderConfig{
-		Generations: a.generation, Rebuilds: a.models, Ends: a.broker, Owner: owner, Changed: a.projector.Look, Log: a.log, Now: time.Now,
+		Generations: a.generation, Rebuilds: readmodel.NewRebuilds(a.pool), Ends: a.broker, Owner: owner, Changed: a.projector.Look, Log: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
