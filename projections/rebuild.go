@@ -98,6 +98,8 @@ type Rebuilder struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	speed  map[string]*speed
+	// targets are where the log ended when a rebuild was looked at.
+	targets map[Ref][]RebuildPart
 }
 
 // NewRebuilder returns a rebuilder that is not started.
@@ -111,7 +113,7 @@ func NewRebuilder(cfg RebuilderConfig) (*Rebuilder, error) {
 	if cfg.Changed == nil {
 		cfg.Changed = func() {}
 	}
-	r := &Rebuilder{cfg: cfg, byName: make(map[string]Generations), speed: make(map[string]*speed)}
+	r := &Rebuilder{cfg: cfg, byName: make(map[string]Generations), speed: make(map[string]*speed), targets: make(map[Ref][]RebuildPart)}
 	for _, g := range cfg.Generations {
 		r.byName[g.Projection()] = g
 	}
@@ -188,23 +190,47 @@ func (r *Rebuilder) move(ctx context.Context, g Generations) error {
 	}
 }
 
-// near is how many events a generation may lack to be compared: the last ones
-// are always on their way, and the switch waits for them.
-const near = 1000
-
+// built waits until the generation has all that was in the log when it was
+// looked at before: the newest events are always on their way, and the switch
+// waits for those.
 func (r *Rebuilder) built(ctx context.Context, g Generations, b Rebuild) error {
 	parts, err := r.parts(ctx, g, b.Generation)
 	if err != nil {
 		return err
 	}
-	var missing int64
-	for _, p := range parts {
-		missing += p.Total - p.Done
-	}
-	if missing > near {
+	if !r.reached(Ref{Model: g.Projection(), Generation: b.Generation}, parts) {
 		return nil
 	}
 	return r.put(ctx, b, StageComparing, "")
+}
+
+// near is how many events may have come since the log was last looked at. Of
+// more, the end is looked at anew: a build of hours is that far behind.
+const near = 1000
+
+// reached reports whether a generation has come to where the log ended at an
+// earlier look, not long ago.
+func (r *Rebuilder) reached(ref Ref, parts []RebuildPart) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	target, ok := r.targets[ref]
+	if !ok || len(target) != len(parts) {
+		r.targets[ref] = parts
+		return false
+	}
+	var missing int64
+	for i, p := range parts {
+		if p.Done < target[i].Total {
+			return false
+		}
+		missing += p.Total - p.Done
+	}
+	if missing > near {
+		r.targets[ref] = parts
+		return false
+	}
+	delete(r.targets, ref)
+	return true
 }
 
 func (r *Rebuilder) put(ctx context.Context, b Rebuild, s Stage, detail string) error {

@@ -3,6 +3,7 @@ package phone_test
 import (
 	"testing"
 
+	"github.com/nyaruka/phonenumbers"
 	"pgregory.net/rapid"
 
 	"trunkline.dev/trunkline/adapters/phone"
@@ -74,6 +75,23 @@ func TestE164IsAFixedPoint(t *testing.T) {
 		again, err := phone.Numbers{}.E164(first, rapid.SampledFrom([]string{"US", "DE", "IT", "BR"}).Draw(t, "other region"))
 		if err != nil || again != first {
 			t.Fatalf("%q is %q, which is %q (%v)", number, first, again, err)
+		}
+	})
+}
+
+// The short cut for North American numbers says what libphonenumber says.
+func TestTheShortCutAgrees(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		number := rapid.StringMatching(`\+1[0-9]{9,11}`).Draw(t, "number")
+		got, err := phone.Numbers{}.E164(number, "US")
+		n, parseErr := phonenumbers.Parse(number, "US")
+		possible := parseErr == nil && phonenumbers.IsPossibleNumberWithReason(n) == phonenumbers.IS_POSSIBLE
+		if (err == nil) != possible {
+			t.Fatalf("%s: %v, libphonenumber says possible=%v (%v)", number, err, possible, parseErr)
+		}
+		if possible && got != phonenumbers.Format(n, phonenumbers.E164) {
+			t.Fatalf("%s is %s, libphonenumber says %s", number, got, phonenumbers.Format(n, phonenumbers.E164))
 		}
 	})
 }

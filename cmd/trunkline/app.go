@@ -16,6 +16,7 @@ import (
 	"trunkline.dev/trunkline/adapters/kafka"
 	"trunkline.dev/trunkline/adapters/postgres"
 	"trunkline.dev/trunkline/adapters/postgres/control"
+	"trunkline.dev/trunkline/adapters/postgres/deliveries"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/adapters/webhooks"
 	"trunkline.dev/trunkline/commands/settings"
@@ -50,6 +51,8 @@ type app struct {
 	projector  *projections.Projector
 	rebuilder  *projections.Rebuilder
 	generation []projections.Generations
+	owed       *deliveries.Store
+	engine     *webhooks.Engine
 
 	adminKey        string
 	adminKeyCreated bool

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/adapters/embedded/clickhouse"
+	"trunkline.dev/trunkline/adapters/testenv"
 )
 
 // asProgram makes the test binary be the program: the tests start it, kill it
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	testenv.Main(m)
 }
 
 // patience bounds every wait of these tests; nothing waits that long when all
