@@ -26,7 +26,7 @@ type RunnerConfig struct {
 	// Meter counts what is done; nil for none.
 	Meter Meter
 	Log   *slog.Logger
-	Now      func() time.Time
+	Now   func() time.Time
 	// Backoff is the first pause after an error, doubled up to MaxBackoff; zero
 	// values are 100 ms and 5 s.
 	Backoff, MaxBackoff time.Duration

@@ -38,7 +38,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.retain(ctx)
 }
 
 func (s *Store) createDatabase(ctx context.Context) error {

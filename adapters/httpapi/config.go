@@ -35,6 +35,9 @@ type Config struct {
 	// Versions and Verdicts answer what the fold decided.
 	Versions Versions
 	Verdicts Verdicts
+	// Settings serves orgs, lists, keys, connections and webhooks; what is nil in
+	// it answers 404.
+	Settings Settings
 	// Readiness answers /readyz; nil is always ready.
 	Readiness Readiness
 	// Metrics answers /metrics; nil answers 404.
@@ -47,6 +50,9 @@ type Config struct {
 	LeadsPerMinute int
 	// VerdictWait is how long an answer waits for the fold's verdict; default 1 s.
 	VerdictWait time.Duration
+	// StoreWait bounds each question to Idempotency; default 2 s. A store that
+	// hangs must not hold intake up.
+	StoreWait time.Duration
 	// PositionWait is how long a read waits for a position; default 5 s.
 	PositionWait time.Duration
 
@@ -78,7 +84,7 @@ func (c Config) Validate() error {
 	if c.LeadsPerMinute < 0 {
 		errs = append(errs, errors.New("httpapi: LeadsPerMinute is negative"))
 	}
-	if c.VerdictWait < 0 || c.PositionWait < 0 || c.Heartbeat < 0 {
+	if c.VerdictWait < 0 || c.PositionWait < 0 || c.StoreWait < 0 || c.Heartbeat < 0 {
 		errs = append(errs, errors.New("httpapi: a wait is negative"))
 	}
 	return errors.Join(errs...)
@@ -99,6 +105,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.VerdictWait == 0 {
 		c.VerdictWait = time.Second
+	}
+	if c.StoreWait == 0 {
+		c.StoreWait = 2 * time.Second
 	}
 	if c.PositionWait == 0 {
 		c.PositionWait = 5 * time.Second

@@ -19,3 +19,6 @@ func ServeFor(s *Server, h func(http.ResponseWriter, *http.Request) error, strea
 	}
 	return s.serve(rt)
 }
+
+// CloudEvents is the reader of POST /v1/events, for fuzzing.
+var CloudEvents = cloudEvents

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -107,17 +108,30 @@ func (*holding) Begin(context.Context, string, string, string, [32]byte) (*comma
 	return nil, commands.ErrInProgress
 }
 
+// hanging answers nothing until its caller gives up.
+type hanging struct{ lost }
+
+func (hanging) Begin(ctx context.Context, _, _, _ string, _ [32]byte) (*commands.StoredResponse, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 // Without the store a repeat is still the same event.
 func TestWithoutTheStoreIdsDeriveFromTheKey(t *testing.T) {
 	t.Parallel()
-	a := newAPI(t, func(_ *api, c *httpapi.Config) { c.Idempotency = lost{} })
-	first := a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k")
-	again := a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k")
-	if first.Status != 201 || again.Status != 201 {
-		t.Fatalf("%d %s, %d %s", first.Status, first.Body, again.Status, again.Body)
-	}
-	events := a.log.Events(event.Calls)
-	if len(events) != 2 || events[0].ID != events[1].ID || events[0].Subject != events[1].Subject {
-		t.Errorf("appended %+v", events)
+	for name, store := range map[string]commands.Idempotency{"away": lost{}, "hanging": hanging{}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI(t, func(_ *api, c *httpapi.Config) { c.Idempotency, c.StoreWait = store, time.Millisecond })
+			first := a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k")
+			again := a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k")
+			if first.Status != 201 || again.Status != 201 {
+				t.Fatalf("%d %s, %d %s", first.Status, first.Body, again.Status, again.Body)
+			}
+			events := a.log.Events(event.Calls)
+			if len(events) != 2 || events[0].ID != events[1].ID || events[0].Subject != events[1].Subject {
+				t.Errorf("appended %+v", events)
+			}
+		})
 	}
 }

@@ -207,10 +207,10 @@ func (p *planner) frame(v delivery.View, e delivery.Endpoint) dispatch.Owed {
 		Delivery: delivery.Delivery{
 			Org: r.Org, EndpointID: e.ID, EventID: r.ID, EventType: r.Type,
 			Topic: r.Position.Topic, Partition: r.Position.Partition, Offset: r.Position.Offset,
-			EntityID: r.Subject, Dialect: e.Dialect, Sequence: v.Version,
+			EntityID: r.Subject, EventAt: event.Time(r.RecordedAt), Dialect: e.Dialect, Sequence: v.Version,
 			Status: delivery.Pending, NextAttemptAt: now, CreatedAt: now,
 		},
-		OrderKey: r.Subject, RecordedAt: r.RecordedAt, CorrelationID: r.CorrelationID,
+		OrderKey: r.Subject, CorrelationID: r.CorrelationID,
 	}
 }
 

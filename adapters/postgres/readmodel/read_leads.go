@@ -10,14 +10,7 @@ import (
 )
 
 // LeadFilter selects leads; empty fields select all.
-type LeadFilter struct {
-	// Phone is E.164.
-	Phone  string
-	ListID string
-	// Query are words: each must be the beginning of a word of the name, company
-	// or e-mail address, or four digits or more of the phone number.
-	Query string
-}
+type LeadFilter = projections.LeadFilter
 
 // Lead returns one lead, ErrNotFound if the org has none of the id.
 func (r *Reader) Lead(ctx context.Context, org, id string) (Item[lead.Lead], error) {

@@ -150,7 +150,7 @@ ORDER BY k.org_id, k.id, h.version`, pastColumns, history)
 			w.state = []byte(*state)
 			continue
 		}
-		p.settle(topic, k.Org, k.ID)
+		settle(&p, topic, k.Org, k.ID)
 		w.rows = append(w.rows, p)
 	}
 	if err := rows.Err(); err != nil {
