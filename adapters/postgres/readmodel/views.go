@@ -3,7 +3,9 @@ package readmodel
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -57,6 +59,9 @@ func (r *Reader) viewTopic(ctx context.Context, topic event.Topic, views []deliv
 		return err
 	}
 	if err := r.viewVersions(ctx, history, views, at); err != nil {
+		return err
+	}
+	if err := r.viewOldVersions(ctx, topic, history, table, views, at); err != nil {
 		return err
 	}
 	wanted := make(map[projections.Key]*upTo)
@@ -117,6 +122,48 @@ func (r *Reader) viewVersions(ctx context.Context, history string, views []deliv
 	})
 	if err != nil {
 		return fmt.Errorf("reading versions from %s: %w", history, err)
+	}
+	return nil
+}
+
+// viewOldVersions finds the versions of events that have left the hot window
+// themselves, as those of a replay may have.
+func (r *Reader) viewOldVersions(ctx context.Context, topic event.Topic, history, table string, views []delivery.View, at []int) error {
+	if r.older == nil {
+		return nil
+	}
+	const sql = `SELECT history_from FROM generations WHERE projection = $1 AND status = 'live'`
+	var from *time.Time
+	known := make(map[projections.Key][]Past)
+	for _, i := range at {
+		v := &views[i]
+		if v.Version != 0 {
+			continue
+		}
+		if from == nil {
+			if err := r.pool.QueryRow(ctx, sql, projections.Of(topic)).Scan(&from); err != nil {
+				return fmt.Errorf("asking where %s begins: %w", history, err)
+			}
+			if from == nil {
+				return nil
+			}
+		}
+		if !v.Event.RecordedAt.Before(*from) {
+			continue
+		}
+		k := projections.Key{Org: v.Event.Org, ID: v.Event.Subject}
+		if _, ok := known[k]; !ok {
+			all, err := r.past(ctx, topic, history, table, k.Org, k.ID, 0, 0)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			known[k] = all
+		}
+		for _, p := range known[k] {
+			if p.Position == v.Event.Position {
+				v.Version = p.Version
+			}
+		}
 	}
 	return nil
 }
