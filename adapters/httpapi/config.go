@@ -55,6 +55,19 @@ type Config struct {
 	StoreWait time.Duration
 	// PositionWait is how long a read waits for a position; default 5 s.
 	PositionWait time.Duration
+
+	// Reads answers "facts out"; nil answers 404 there.
+	Reads Reads
+	// Phones reads the numbers in queries; nil compares them as given.
+	Phones commands.Phones
+	// Feed serves /v1/events; nil answers 404 there.
+	Feed Feed
+	// Heartbeat is the time between comments in a stream; default 15 s.
+	Heartbeat time.Duration
+	// Projections, Rebuilder and Parking serve /v1/projections; nil answers 404.
+	Projections Projections
+	Rebuilder   Rebuilder
+	Parking     Parking
 }
 
 // Validate joins everything that is wrong with the configuration.
@@ -71,7 +84,7 @@ func (c Config) Validate() error {
 	if c.LeadsPerMinute < 0 {
 		errs = append(errs, errors.New("httpapi: LeadsPerMinute is negative"))
 	}
-	if c.VerdictWait < 0 || c.PositionWait < 0 || c.StoreWait < 0 {
+	if c.VerdictWait < 0 || c.PositionWait < 0 || c.StoreWait < 0 || c.Heartbeat < 0 {
 		errs = append(errs, errors.New("httpapi: a wait is negative"))
 	}
 	return errors.Join(errs...)
@@ -98,6 +111,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.PositionWait == 0 {
 		c.PositionWait = 5 * time.Second
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 15 * time.Second
 	}
 	return c
 }

@@ -60,7 +60,7 @@ func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, p Principal
 		return err
 	}
 	answer := testAnswer{
-		DeliveryID: a.DeliveryID, DurationMS: a.DurationMS, Error: nullable(a.Error),
+		DeliveryID: a.DeliveryID, DurationMS: a.DurationMS, Error: known(a.Error),
 		Request: messageAnswer{Headers: answerOfHeaders(a.RequestHeaders), Body: a.RequestBody},
 	}
 	if a.StatusCode != 0 {
@@ -133,11 +133,11 @@ type attemptAnswer struct {
 func answerOfEntry(d projections.DeliveryEntry) deliveryAnswer {
 	a := deliveryAnswer{
 		ID: d.ID, WebhookID: d.WebhookID, EventID: d.EventID, EventType: d.EventType, Entity: d.EntityID, Status: d.Status,
-		Reason: nullable(d.Reason), Attempts: []attemptAnswer{}, NextAttemptAt: d.NextAttemptAt,
+		Reason: known(d.Reason), Attempts: []attemptAnswer{}, NextAttemptAt: d.NextAttemptAt,
 	}
 	for _, t := range d.Attempts {
 		one := attemptAnswer{
-			Number: t.Number, StartedAt: t.StartedAt, DurationMS: t.DurationMS, Error: nullable(t.Error),
+			Number: t.Number, StartedAt: t.StartedAt, DurationMS: t.DurationMS, Error: known(t.Error),
 			RequestHeaders: answerOfHeaders(t.RequestHeaders), RequestBody: t.RequestBody,
 			ResponseHeaders: answerOfHeaders(t.ResponseHeaders), ResponseBody: t.ResponseBody,
 		}
@@ -152,7 +152,7 @@ func answerOfEntry(d projections.DeliveryEntry) deliveryAnswer {
 // update makes an answer what the store of unfinished deliveries says: it is
 // ahead of the log by the log's lag.
 func (a *deliveryAnswer) update(o dispatch.Owed) {
-	a.Status, a.NextAttemptAt = o.Status, nullableTime(o.NextAttemptAt)
+	a.Status, a.NextAttemptAt = o.Status, knownTime(o.NextAttemptAt)
 	if o.LastError != "" && o.Status == delivery.IsHeld {
 		a.Reason = &o.LastError
 	}
@@ -169,7 +169,7 @@ func answerOfOwed(o dispatch.Owed) deliveryAnswer {
 // listDeliveries is GET /v1/webhooks/{id}/deliveries. The log has what was
 // tried or decided; what has not been tried yet heads the first page.
 func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, p Principal) error {
-	q := queryOf(r, "status", "since", "limit", "cursor")
+	q := s.query(r, p, paged("status", "since")...)
 	page, since := q.page(), q.time("since")
 	status := delivery.Status(q.oneOf("status", string(delivery.Pending), string(delivery.Delivered),
 		string(delivery.IsExhausted), string(delivery.IsHeld), string(delivery.IsDropped)))
@@ -202,7 +202,7 @@ func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, p Princi
 		}
 		answers = append(answers, a)
 	}
-	return answerList(w, answers, found.NextCursor)
+	return respondList(w, List[deliveryAnswer]{Items: answers, Next: found.NextCursor}, func(a deliveryAnswer) deliveryAnswer { return a })
 }
 
 // unfinished lists from the store what the log may not have yet; nothing while
@@ -263,7 +263,7 @@ func (s *Server) findDelivery(ctx context.Context, p Principal, id string) (deli
 
 // getDelivery is GET /v1/deliveries/{id}.
 func (s *Server) getDelivery(w http.ResponseWriter, r *http.Request, p Principal) error {
-	if err := queryOf(r).err(); err != nil {
+	if err := s.query(r, p).err(); err != nil {
 		return err
 	}
 	a, err := s.findDelivery(r.Context(), p, r.PathValue("id"))

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/delivery"
@@ -97,6 +98,22 @@ func (s *Server) current() (*settings.Snapshot, error) {
 
 func notServed(what string) error {
 	return problem(http.StatusNotFound, "no-route", "%s are not served by this process", what)
+}
+
+// unread says that a store cannot be read now. Nothing else waits for it, and
+// the same read works once it is back.
+func unread(what string, err error) error {
+	switch {
+	case errors.Is(err, projections.ErrNotFound):
+		return readError(commands.ErrNotFound)
+	case errors.Is(err, projections.ErrCursor):
+		return readError(ErrCursor)
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	p := problem(http.StatusServiceUnavailable, "unavailable", "%s cannot be read now; ask again", what)
+	p.cause = err
+	return p.with("Retry-After", seconds(retryLater))
 }
 
 // unknown is the answer for an id that the org does not have. That another org

@@ -22,7 +22,7 @@ type callListAnswer struct {
 
 func answerOfList(l tenant.List, key string) callListAnswer {
 	return callListAnswer{
-		ID: l.ID, Name: l.Name, DefaultRegion: l.DefaultRegion, WebhookURL: nullable(l.WebhookURL),
+		ID: l.ID, Name: l.Name, DefaultRegion: l.DefaultRegion, WebhookURL: known(l.WebhookURL),
 		CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, APIKey: key,
 	}
 }
@@ -43,27 +43,18 @@ func (s *Server) createList(w http.ResponseWriter, r *http.Request, p Principal)
 
 // listLists is GET /v1/lists.
 func (s *Server) listLists(w http.ResponseWriter, r *http.Request, p Principal) error {
-	q := queryOf(r, "limit", "cursor")
-	page := q.page()
 	now, err := s.current()
-	if err = firstOf(err, q.err()); err != nil {
-		return err
-	}
-	lists, next, err := pageOf(now.Lists(p.Org.ID), page, func(l tenant.List) string { return l.ID })
 	if err != nil {
 		return err
 	}
-	answers := make([]callListAnswer, len(lists))
-	for i, l := range lists {
-		answers[i] = answerOfList(l, "")
-	}
-	return answerList(w, answers, next)
+	return listed(s, w, r, p, now.Lists(p.Org.ID), func(l tenant.List) string { return l.ID },
+		func(l tenant.List) callListAnswer { return answerOfList(l, "") })
 }
 
 // getList is GET /v1/lists/{id}.
 func (s *Server) getList(w http.ResponseWriter, r *http.Request, p Principal) error {
 	now, err := s.current()
-	if err = firstOf(err, queryOf(r).err()); err != nil {
+	if err = firstOf(err, s.query(r, p).err()); err != nil {
 		return err
 	}
 	l, ok := now.List(p.Org.ID, r.PathValue("id"))
@@ -127,7 +118,7 @@ type connectionAnswer struct {
 func (s *Server) answerOfConnection(c tenant.Connection) connectionAnswer {
 	return connectionAnswer{
 		ID: c.ID, Name: c.Name, Dialect: c.Dialect, URL: strings.TrimSuffix(s.cfg.Settings.PublicURL, "/") + "/in/" + c.ID,
-		ListID: nullable(c.ListID), Secret: nullable(c.Secret), CreatedAt: c.CreatedAt,
+		ListID: known(c.ListID), Secret: known(c.Secret), CreatedAt: c.CreatedAt,
 	}
 }
 
@@ -147,33 +138,32 @@ func (s *Server) createConnection(w http.ResponseWriter, r *http.Request, p Prin
 // listConnections is GET /v1/connections. Admins see the secrets, and that they
 // did is kept; while that cannot be kept nobody sees them.
 func (s *Server) listConnections(w http.ResponseWriter, r *http.Request, p Principal) error {
-	q := queryOf(r, "limit", "cursor")
+	q := s.query(r, p, paged()...)
 	page := q.page()
 	now, err := s.current()
 	if err = firstOf(err, q.err()); err != nil {
 		return err
 	}
-	conns, next, err := pageOf(now.Connections(p.Org.ID), page, func(c tenant.Connection) string { return c.ID })
+	list, err := pageOf(now.Connections(p.Org.ID), page, func(c tenant.Connection) string { return c.ID })
 	if err != nil {
-		return err
-	}
-	ids := make([]string, len(conns))
-	answers := make([]connectionAnswer, len(conns))
-	for i, c := range conns {
-		ids[i], answers[i] = c.ID, s.answerOfConnection(c)
+		return readError(err)
 	}
 	show := p.Key.May(tenant.ScopeAdmin)
-	if show && len(ids) > 0 {
+	if show && len(list.Items) > 0 {
+		ids := make([]string, len(list.Items))
+		for i, c := range list.Items {
+			ids[i] = c.ID
+		}
 		if err := s.cfg.Settings.Service.ReadConnectionSecrets(r.Context(), s.caller(r, p), ids...); err != nil {
 			s.cfg.Logger.WarnContext(r.Context(), "secrets of connections are not shown", "err", err)
 			show = false
 		}
 	}
-	if !show {
-		for i := range answers {
-			answers[i].Secret = nil
-		}
-	}
 	w.Header().Set("Cache-Control", "no-store")
-	return answerList(w, answers, next)
+	return respondList(w, list, func(c tenant.Connection) connectionAnswer {
+		if !show {
+			c.Secret = ""
+		}
+		return s.answerOfConnection(c)
+	})
 }

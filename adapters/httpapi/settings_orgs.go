@@ -46,8 +46,8 @@ type keyAnswer struct {
 
 func answerOfKey(k tenant.Key, plain string) keyAnswer {
 	return keyAnswer{
-		ID: k.ID, Name: k.Name, Scopes: k.Scopes, ListID: nullable(k.ListID), Prefix: k.Prefix,
-		CreatedAt: k.CreatedAt, ExpiresAt: nullableTime(k.ExpiresAt), APIKey: plain,
+		ID: k.ID, Name: k.Name, Scopes: k.Scopes, ListID: known(k.ListID), Prefix: k.Prefix,
+		CreatedAt: k.CreatedAt, ExpiresAt: knownTime(k.ExpiresAt), APIKey: plain,
 	}
 }
 
@@ -66,21 +66,12 @@ func (s *Server) createKey(w http.ResponseWriter, r *http.Request, p Principal) 
 
 // listKeys is GET /v1/api-keys.
 func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, p Principal) error {
-	q := queryOf(r, "limit", "cursor")
-	page := q.page()
 	now, err := s.current()
-	if err = firstOf(err, q.err()); err != nil {
-		return err
-	}
-	keys, next, err := pageOf(now.Keys(p.Org.ID), page, func(k tenant.Key) string { return k.ID })
 	if err != nil {
 		return err
 	}
-	answers := make([]keyAnswer, len(keys))
-	for i, k := range keys {
-		answers[i] = answerOfKey(k, "")
-	}
-	return answerList(w, answers, next)
+	return listed(s, w, r, p, now.Keys(p.Org.ID), func(k tenant.Key) string { return k.ID },
+		func(k tenant.Key) keyAnswer { return answerOfKey(k, "") })
 }
 
 // deleteKey is DELETE /v1/api-keys/{id}.
@@ -99,7 +90,7 @@ func (s *Server) deleteKey(w http.ResponseWriter, r *http.Request, p Principal) 
 // zapierKey is GET /v1/zapier-key, the "Show Key" of seed 001.
 func (s *Server) zapierKey(w http.ResponseWriter, r *http.Request, p Principal) error {
 	service, err := s.settled()
-	if err = firstOf(err, queryOf(r).err()); err != nil {
+	if err = firstOf(err, s.query(r, p).err()); err != nil {
 		return err
 	}
 	key, err := service.ZapierKey(r.Context(), s.caller(r, p))
@@ -108,14 +99,4 @@ func (s *Server) zapierKey(w http.ResponseWriter, r *http.Request, p Principal) 
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	return respond(w, http.StatusOK, map[string]string{"key": key})
-}
-
-// firstOf returns the first error that is one.
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

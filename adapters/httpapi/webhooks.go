@@ -53,9 +53,9 @@ func answerOfWebhook(e delivery.Endpoint, p Principal) webhookAnswer {
 		e = e.Public() // the values of its headers may be credentials
 	}
 	a := webhookAnswer{
-		ID: e.ID, Name: e.Name, URL: e.URL, Dialect: e.Dialect, Events: e.Events, Provider: nullable(e.Provider),
-		ListID: nullable(e.ListID), Filter: e.Filter, Enabled: e.Enabled, Ordering: e.Ordering, Headers: e.Headers,
-		StartFrom: nullableTime(e.StartFrom), SignStandard: e.SignStandard, IDs: e.IDs, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
+		ID: e.ID, Name: e.Name, URL: e.URL, Dialect: e.Dialect, Events: e.Events, Provider: known(e.Provider),
+		ListID: known(e.ListID), Filter: entries(e.Filter), Enabled: e.Enabled, Ordering: e.Ordering, Headers: entries(e.Headers),
+		StartFrom: knownTime(e.StartFrom), SignStandard: e.SignStandard, IDs: e.IDs, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}
 	if e.MaxInFlight > 0 {
 		a.MaxInFlight = &e.MaxInFlight
@@ -87,9 +87,9 @@ func (s *Server) answersOfWebhooks(ctx context.Context, p Principal, endpoints .
 	for i, e := range endpoints {
 		h, w := health[e.ID], waiting[e.ID]
 		a := &healthAnswer{
-			LastSentAt: nullableTime(h.LastDeliveredAt), LastAttemptAt: nullableTime(h.LastSentAt),
-			ConsecutiveFailures: h.ConsecutiveFailures, LastError: nullable(h.LastError),
-			Backlog: w.Count, DisabledReason: nullable(e.DisabledReason),
+			LastSentAt: knownTime(h.LastDeliveredAt), LastAttemptAt: knownTime(h.LastSentAt),
+			ConsecutiveFailures: h.ConsecutiveFailures, LastError: known(h.LastError),
+			Backlog: w.Count, DisabledReason: known(e.DisabledReason),
 		}
 		if h.LastStatus != 0 {
 			a.LastStatus = &h.LastStatus
@@ -129,17 +129,18 @@ func (s *Server) createWebhook(w http.ResponseWriter, r *http.Request, p Princip
 
 // listWebhooks is GET /v1/webhooks.
 func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request, p Principal) error {
-	q := queryOf(r, "limit", "cursor")
+	q := s.query(r, p, paged()...)
 	page := q.page()
 	now, err := s.current()
 	if err = firstOf(err, q.err()); err != nil {
 		return err
 	}
-	endpoints, next, err := pageOf(now.Endpoints(p.Org.ID), page, func(e delivery.Endpoint) string { return e.ID })
+	list, err := pageOf(now.Endpoints(p.Org.ID), page, func(e delivery.Endpoint) string { return e.ID })
 	if err != nil {
-		return err
+		return readError(err)
 	}
-	return answerList(w, s.answersOfWebhooks(r.Context(), p, endpoints...), next)
+	answers := List[webhookAnswer]{Items: s.answersOfWebhooks(r.Context(), p, list.Items...), Next: list.Next}
+	return respondList(w, answers, func(a webhookAnswer) webhookAnswer { return a })
 }
 
 // endpointOf returns the webhook of a path, if the caller's org has it.
@@ -158,7 +159,7 @@ func (s *Server) endpointOf(r *http.Request, p Principal) (delivery.Endpoint, er
 // getWebhook is GET /v1/webhooks/{id}.
 func (s *Server) getWebhook(w http.ResponseWriter, r *http.Request, p Principal) error {
 	e, err := s.endpointOf(r, p)
-	if err = firstOf(err, queryOf(r).err()); err != nil {
+	if err = firstOf(err, s.query(r, p).err()); err != nil {
 		return err
 	}
 	return s.showWebhook(w, r, p, http.StatusOK, e, "")
@@ -193,7 +194,7 @@ func (s *Server) deleteWebhook(w http.ResponseWriter, r *http.Request, p Princip
 // webhookSecret is GET /v1/webhooks/{id}/secret.
 func (s *Server) webhookSecret(w http.ResponseWriter, r *http.Request, p Principal) error {
 	service, err := s.settled()
-	if err = firstOf(err, queryOf(r).err()); err != nil {
+	if err = firstOf(err, s.query(r, p).err()); err != nil {
 		return err
 	}
 	secret, err := service.Secret(r.Context(), s.caller(r, p), r.PathValue("id"))
