@@ -40,14 +40,19 @@ type Fact struct {
 	// EventKey is the source's own id of this fact. The same key from the same
 	// source gives the same event id, so sending it again changes nothing.
 	EventKey string
-	// OccurredAt is when it happened; zero is now.
+	// OccurredAt is when it happened; zero is the moment that the payload itself
+	// names (started_at, ended_at, sent_at…), else now.
 	OccurredAt time.Time
+	// Pointer is the JSON Pointer of the fact's data in the request, "" for the
+	// whole body; errors are named under it.
+	Pointer string
 }
 
 // Receipt says what became of a fact.
 type Receipt struct {
 	EventID  string
 	Subject  string
+	Type     event.Type
 	Position event.Position
 }
 

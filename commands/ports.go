@@ -41,3 +41,10 @@ type Known interface {
 	// acknowledged before the call.
 	Subject(ctx context.Context, org string, topic event.Topic, id string) (bool, error)
 }
+
+// Aliases finds entities by the id that their source gave them, for those whose
+// own id is not derived from it (the client chose both).
+type Aliases interface {
+	// Alias returns the id of the entity with an external id.
+	Alias(ctx context.Context, org string, topic event.Topic, externalID string) (id string, ok bool, err error)
+}

@@ -165,3 +165,41 @@ type TableDigest struct {
 	Rows  int64
 	Hash  string
 }
+
+// Comparer is a Generations that can compare two generations while both move
+// on. Of one that is not, digests are compared at equal checkpoints.
+type Comparer interface {
+	// Compare compares all that both generations have, up to the lower of their
+	// checkpoints in each partition, and describes the first differences.
+	Compare(ctx context.Context, a, b int) (Comparison, error)
+}
+
+// Comparison is how two generations differ.
+type Comparison struct {
+	Tables []TableComparison
+	// Differences are the first differing rows, in words.
+	Differences []string
+}
+
+// TableComparison sets a table of two generations side by side.
+type TableComparison struct {
+	Table string
+	A, B  TableDigest
+}
+
+// Equal reports whether nothing differs.
+func (c Comparison) Equal() bool {
+	for _, t := range c.Tables {
+		if t.A.Rows != t.B.Rows || t.A.Hash != t.B.Hash {
+			return false
+		}
+	}
+	return true
+}
+
+// OlderHistory reads events that have left the hot window of a history.
+type OlderHistory interface {
+	// OlderHistory returns the events of one entity below a position, each once,
+	// in log order.
+	OlderHistory(ctx context.Context, org string, topic event.Topic, entityID string, before event.Position) ([]event.Recorded, error)
+}

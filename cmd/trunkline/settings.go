@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
 	"strings"
 )
@@ -13,8 +15,8 @@ type setting struct {
 	Secret                     bool
 }
 
-// settings lists the fields of Config in their order.
-func settings() []setting {
+// allSettings lists the fields of Config in their order.
+func allSettings() []setting {
 	t := reflect.TypeFor[Config]()
 	out := make([]setting, 0, t.NumField())
 	for i := range t.NumField() {
@@ -33,7 +35,7 @@ func settings() []setting {
 func writeSettingsTable(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("| setting | default | meaning |\n| --- | --- | --- |\n")
-	for _, s := range settings() {
+	for _, s := range allSettings() {
 		def := "–"
 		if s.Default != "" {
 			def = "`" + s.Default + "`"
@@ -48,9 +50,33 @@ func writeSettingsTable(w io.Writer) error {
 func writeEnvExample(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Every setting of Trunkline with its default. Copy to .env, uncomment what you\n# change; `make run` reads it. Generated: make gen.\n")
-	for _, s := range settings() {
+	for _, s := range allSettings() {
 		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", s.Description, s.Name, s.Default)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// The marks between which the table stands in a file that holds more.
+const (
+	settingsBegin = "<!-- settings -->"
+	settingsEnd   = "<!-- /settings -->"
+)
+
+// writeBetweenMarks replaces what stands between the marks of a file, or the
+// whole file where it has none.
+func writeBetweenMarks(path, text string) error {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	before, rest, begun := strings.Cut(string(b), settingsBegin)
+	_, after, ended := strings.Cut(rest, settingsEnd)
+	if begun && ended {
+		text = before + settingsBegin + "\n" + text + settingsEnd + after
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
 }

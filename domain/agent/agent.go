@@ -2,6 +2,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -67,6 +68,8 @@ type Change struct {
 	Campaign string `json:"campaign,omitempty"`
 	// Strict asks that an impossible transition changes nothing.
 	Strict bool `json:"strict,omitempty"`
+	// SourceData are unknown fields of an inbound webhook, kept as they came.
+	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
 }
 
 // Possible reports whether a state may follow another. The empty state is that

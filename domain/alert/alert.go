@@ -2,6 +2,7 @@
 package alert
 
 import (
+	"slices"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -56,6 +57,6 @@ func (a *Alert) Apply(e event.Envelope, p event.Payload) error {
 
 func (a *Alert) note(body string, e event.Envelope) {
 	if body != "" {
-		a.Notes = append(a.Notes, Note{Body: body, Actor: e.Actor, At: e.OccurredAt})
+		a.Notes = append(slices.Clip(a.Notes), Note{Body: body, Actor: e.Actor, At: e.OccurredAt})
 	}
 }

@@ -1,6 +1,8 @@
 package alert
 
 import (
+	"encoding/json"
+
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -14,6 +16,8 @@ type Triggered struct {
 	Severity  string  `json:"severity"`
 	Campaign  string  `json:"campaign,omitempty"`
 	Note      string  `json:"note,omitempty" pii:"content"`
+	// SourceData are unknown fields of an inbound webhook, kept as they came.
+	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
 }
 
 // EventType returns alert.triggered.v1.

@@ -28,25 +28,30 @@ type Call struct {
 	ListID   string `json:"list_id,omitempty"`
 	Campaign string `json:"campaign,omitempty"`
 	// Status is the source's word; "completed" when a call ended without one.
-	Status     string     `json:"status"`
-	StartedAt  *time.Time `json:"started_at"`
-	AnsweredAt *time.Time `json:"answered_at"`
-	EndedAt    *time.Time `json:"ended_at"`
+	Status    string     `json:"status"`
+	StartedAt *time.Time `json:"started_at"`
+	// StartInferred says that nobody reported the start (see Started.Inferred).
+	StartInferred bool       `json:"start_inferred,omitempty"`
+	AnsweredAt    *time.Time `json:"answered_at"`
+	EndedAt       *time.Time `json:"ended_at"`
 	// DurationSec is the source's figure, else the whole seconds from answer
 	// (or start) to end.
-	DurationSec   *int64     `json:"duration_sec"`
-	Disposition   string     `json:"disposition,omitempty"`
-	DispositionAt *time.Time `json:"disposition_at,omitempty"`
-	Notes         []Note     `json:"notes"`
-	Recording     *Recording `json:"recording"`
-	Transcript    string     `json:"transcript,omitempty"`
-	Segments      []Segment  `json:"transcript_segments,omitempty"`
-	TranscriptAt  *time.Time `json:"transcript_at,omitempty"`
-	Summary       string     `json:"summary,omitempty"`
-	OneSentence   string     `json:"one_sentence_summary,omitempty"`
-	Tags          []string   `json:"tags"`
-	Transfer      *Transfer  `json:"transfer"`
-	Metrics       *Metrics   `json:"metrics"`
+	DurationSec *int64 `json:"duration_sec"`
+	// DurationReported says that DurationSec is the source's figure. A computed
+	// one follows what becomes known later, in whatever order that comes.
+	DurationReported bool       `json:"duration_reported,omitempty"`
+	Disposition      string     `json:"disposition,omitempty"`
+	DispositionAt    *time.Time `json:"disposition_at,omitempty"`
+	Notes            []Note     `json:"notes"`
+	Recording        *Recording `json:"recording"`
+	Transcript       string     `json:"transcript,omitempty"`
+	Segments         []Segment  `json:"transcript_segments,omitempty"`
+	TranscriptAt     *time.Time `json:"transcript_at,omitempty"`
+	Summary          string     `json:"summary,omitempty"`
+	OneSentence      string     `json:"one_sentence_summary,omitempty"`
+	Tags             []string   `json:"tags"`
+	Transfer         *Transfer  `json:"transfer"`
+	Metrics          *Metrics   `json:"metrics"`
 	// Custom are the source's own key-value pairs, kept as they came.
 	Custom map[string]json.RawMessage `json:"custom"`
 	// SourceData are unknown fields of an inbound webhook, kept as they came.
@@ -155,14 +160,15 @@ func (c *Call) OtherParty() string {
 
 // settleDuration computes the duration where no source gave one.
 func (c *Call) settleDuration() {
-	if c.DurationSec != nil || c.EndedAt == nil {
+	if c.DurationReported {
 		return
 	}
+	c.DurationSec = nil
 	from := c.AnsweredAt
 	if from == nil {
 		from = c.StartedAt
 	}
-	if from == nil {
+	if from == nil || c.EndedAt == nil {
 		return
 	}
 	d := int64(math.Max(0, math.Floor(c.EndedAt.Sub(*from).Seconds())))
@@ -193,8 +199,8 @@ func mergeRaw(into *map[string]json.RawMessage, from map[string]json.RawMessage)
 	if len(from) == 0 {
 		return
 	}
-	if *into == nil {
-		*into = make(map[string]json.RawMessage, len(from))
-	}
-	maps.Copy(*into, from)
+	merged := make(map[string]json.RawMessage, len(*into)+len(from))
+	maps.Copy(merged, *into)
+	maps.Copy(merged, from)
+	*into = merged
 }

@@ -9,13 +9,14 @@ import (
 // Corrected changes what is known of a call without a moment of its own: tags,
 // metrics, agent, status and what a source sends late. Absent keeps.
 type Corrected struct {
-	Status      string                     `json:"status,omitempty"`
-	DurationSec *int64                     `json:"duration_sec,omitempty"`
-	Tags        []string                   `json:"tags,omitempty"`
-	Metrics     *Metrics                   `json:"metrics,omitempty"`
-	Agent       *Agent                     `json:"agent,omitempty"`
-	Custom      map[string]json.RawMessage `json:"custom,omitempty" pii:"content"`
-	SourceData  map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
+	Status      string `json:"status,omitempty"`
+	DurationSec *int64 `json:"duration_sec,omitempty"`
+	// Tags replace the former ones; an empty array removes them all.
+	Tags       []string                   `json:"tags,omitzero"`
+	Metrics    *Metrics                   `json:"metrics,omitempty"`
+	Agent      *Agent                     `json:"agent,omitempty"`
+	Custom     map[string]json.RawMessage `json:"custom,omitempty" pii:"content"`
+	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
 }
 
 // EventType returns call.corrected.v1.
@@ -26,7 +27,7 @@ func (f Corrected) fold(c *Call, e event.Envelope) {
 		c.Status = f.Status
 	}
 	if f.DurationSec != nil {
-		c.DurationSec = f.DurationSec
+		c.DurationSec, c.DurationReported = f.DurationSec, true
 	}
 	if f.Tags != nil {
 		c.Tags = f.Tags

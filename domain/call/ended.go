@@ -12,16 +12,25 @@ type Ended struct {
 	// Status is the source's word for how it ended; "completed" if absent.
 	Status      string `json:"status,omitempty"`
 	DurationSec *int64 `json:"duration_sec,omitempty"`
+	// Implied says that only a status told of the end: EndedAt is when we heard
+	// of it, and does not replace a time that is known.
+	Implied bool `json:"implied,omitempty"`
 }
 
 // EventType returns call.ended.v1.
 func (Ended) EventType() event.Type { return "call.ended.v1" }
 
 func (f Ended) fold(c *Call, e event.Envelope) {
-	c.EndedAt = ptr(event.Time(f.EndedAt))
 	c.Status = "completed"
 	if f.Status != "" {
 		c.Status = f.Status
 	}
-	c.DurationSec = f.DurationSec
+	if f.Implied && c.Ended() {
+		if f.DurationSec != nil {
+			c.DurationSec, c.DurationReported = f.DurationSec, true
+		}
+		return
+	}
+	c.EndedAt = ptr(event.Time(f.EndedAt))
+	c.DurationSec, c.DurationReported = f.DurationSec, f.DurationSec != nil
 }

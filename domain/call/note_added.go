@@ -1,12 +1,15 @@
 package call
 
 import (
+	"slices"
+
 	"trunkline.dev/trunkline/domain/event"
 )
 
 // NoteAdded says that somebody wrote a remark about the call.
 type NoteAdded struct {
-	// NoteID is the source's id of the note; the event's id if absent.
+	// NoteID is the source's id of the note; the event's id if absent. A note
+	// with a known id replaces the former: the source lets people edit it.
 	NoteID string `json:"note_id,omitempty"`
 	Note   string `json:"note" pii:"content"`
 	Author *Agent `json:"author,omitempty"`
@@ -20,5 +23,13 @@ func (f NoteAdded) fold(c *Call, e event.Envelope) {
 	if id == "" {
 		id = e.ID
 	}
-	c.Notes = append(c.Notes, Note{ID: id, Body: f.Note, Author: f.Author, At: e.OccurredAt})
+	n := Note{ID: id, Body: f.Note, Author: f.Author, At: e.OccurredAt}
+	for i := range c.Notes {
+		if c.Notes[i].ID == id {
+			c.Notes = slices.Clone(c.Notes)
+			c.Notes[i] = n
+			return
+		}
+	}
+	c.Notes = append(slices.Clip(c.Notes), n)
 }

@@ -26,6 +26,6 @@ func (Settled) EventType() event.Type { return "call.settled.v1" }
 
 func (f Settled) fold(c *Call, e event.Envelope) {
 	if !slices.Contains(c.Settled, f.WaitedFor) {
-		c.Settled = append(c.Settled, f.WaitedFor)
+		c.Settled = append(slices.Clip(c.Settled), f.WaitedFor)
 	}
 }

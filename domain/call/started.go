@@ -25,20 +25,35 @@ type Started struct {
 	AnsweredAt *time.Time                 `json:"answered_at,omitempty"`
 	Custom     map[string]json.RawMessage `json:"custom,omitempty" pii:"content"`
 	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
+	// Inferred marks a start that nobody reported: a source's later report
+	// implied it (Dialer.CX's call.ended names the number). It fills in what is
+	// unknown; a reported start replaces it.
+	Inferred bool `json:"inferred,omitempty"`
 }
 
 // EventType returns call.started.v1.
 func (Started) EventType() event.Type { return "call.started.v1" }
 
 func (f Started) fold(c *Call, e event.Envelope) {
-	c.ExternalID = f.ExternalID
-	c.ConnectionID = f.ConnectionID
+	known := c.StartedAt != nil
+	if f.Inferred && known && !c.StartInferred {
+		return // somebody who was there has already said it
+	}
+	fill := func(to *string, said string) {
+		if said != "" {
+			*to = said
+		}
+	}
+	fill(&c.ExternalID, f.ExternalID)
+	fill(&c.ConnectionID, f.ConnectionID)
 	c.Direction = f.Direction
 	c.From, c.To = f.From, f.To
 	c.LeadID = f.LeadID
 	c.Agent = mergeAgent(c.Agent, f.Agent)
-	c.ListID, c.Campaign = f.ListID, f.Campaign
+	fill(&c.ListID, f.ListID)
+	fill(&c.Campaign, f.Campaign)
 	c.StartedAt = ptr(event.Time(f.StartedAt))
+	c.StartInferred = f.Inferred
 	if f.AnsweredAt != nil {
 		c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
 	}

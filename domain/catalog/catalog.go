@@ -15,6 +15,7 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/domain/message"
+	"trunkline.dev/trunkline/domain/tenant"
 )
 
 // Entry is one event type.
@@ -60,6 +61,11 @@ func All() []Entry {
 		of[delivery.Exhausted](),
 		of[delivery.Held](),
 		of[delivery.Dropped](),
+		of[tenant.OrgChanged](),
+		of[tenant.ListChanged](),
+		of[tenant.KeyChanged](),
+		of[tenant.ConnectionChanged](),
+		of[delivery.EndpointChanged](),
 	}
 }
 
@@ -73,6 +79,9 @@ var byType = func() map[event.Type]Entry {
 
 // Known reports whether a type is listed.
 func Known(t event.Type) bool { _, ok := byType[t]; return ok }
+
+// Lookup returns the entry of a type.
+func Lookup(t event.Type) (Entry, bool) { e, ok := byType[t]; return e, ok }
 
 // Decode reads the data of an event. Unknown fields are ignored: a newer
 // writer must not stop an older reader.

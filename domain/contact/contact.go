@@ -3,6 +3,7 @@ package contact
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -104,11 +105,11 @@ func (c *Fields) merge(f Fields) {
 	keep(&c.TimeZone, f.TimeZone)
 	keep(&c.Note, f.Note)
 	keep(&c.Account, f.Account)
-	for k, v := range f.SourceData {
-		if c.SourceData == nil {
-			c.SourceData = make(map[string]json.RawMessage)
-		}
-		c.SourceData[k] = v
+	if len(f.SourceData) > 0 {
+		merged := make(map[string]json.RawMessage, len(c.SourceData)+len(f.SourceData))
+		maps.Copy(merged, c.SourceData)
+		maps.Copy(merged, f.SourceData)
+		c.SourceData = merged
 	}
 }
 

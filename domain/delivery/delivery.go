@@ -104,7 +104,10 @@ type Delivery struct {
 	Partition  int         `json:"partition"`
 	Offset     int64       `json:"offset"`
 	EntityID   string      `json:"entity"`
-	Dialect    string      `json:"dialect"`
+	// EventAt is when the event was recorded. It is the same for all that is ever
+	// said of the delivery, so the delivery log is kept and paged in its order.
+	EventAt time.Time `json:"event_at,omitzero"`
+	Dialect string    `json:"dialect"`
 	// Name is the dialect's own event name.
 	Name string `json:"dialect_event"`
 	// Sequence is the version of the entity that the event made; it grows by
@@ -140,8 +143,10 @@ type Ref struct {
 	EventID    string     `json:"event_id"`
 	EventType  event.Type `json:"event_type"`
 	EntityID   string     `json:"entity"`
-	Dialect    string     `json:"dialect"`
-	Name       string     `json:"dialect_event"`
+	// EventAt is when the event was recorded (see Delivery).
+	EventAt time.Time `json:"event_at,omitzero"`
+	Dialect string    `json:"dialect"`
+	Name    string    `json:"dialect_event"`
 	// Position of the event that is delivered, for the accounting.
 	Position event.Position `json:"position"`
 	Sequence int64          `json:"sequence"`
@@ -151,7 +156,7 @@ type Ref struct {
 // RefOf names a delivery in a fact.
 func RefOf(d Delivery) Ref {
 	return Ref{
-		DeliveryID: d.ID, WebhookID: d.EndpointID, EventID: d.EventID, EventType: d.EventType, EntityID: d.EntityID,
+		DeliveryID: d.ID, WebhookID: d.EndpointID, EventID: d.EventID, EventType: d.EventType, EntityID: d.EntityID, EventAt: d.EventAt,
 		Dialect: d.Dialect, Name: d.Name, Sequence: d.Sequence, ReplayID: d.ReplayID,
 		Position: event.Position{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset},
 	}

@@ -28,7 +28,7 @@ func tokenTopics() []Topic {
 // EncodePositions makes the opaque text of a Trunkline-Position header: the
 // highest offset of each partition, in URL-safe characters. No positions give
 // the empty string.
-func EncodePositions(positions []Position) string {
+func EncodePositions(positions ...Position) string {
 	highest := latest(positions)
 	if len(highest) == 0 {
 		return ""
@@ -70,7 +70,7 @@ func DecodePositions(token string) ([]Position, error) {
 		positions = append(positions, Position{Topic: r.topic(), Partition: int(r.number(1<<31 - 1)), Offset: int64(r.number(1<<63 - 1))})
 	}
 	// One value has one text, so that tokens can be compared and cached.
-	if r.failed || EncodePositions(positions) != token {
+	if r.failed || EncodePositions(positions...) != token {
 		return nil, fmt.Errorf("%w: damaged", ErrToken)
 	}
 	return positions, nil

@@ -36,7 +36,7 @@ func TestPositionToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			token := event.EncodePositions(tc.in)
+			token := event.EncodePositions(tc.in...)
 			if token != tc.token {
 				t.Errorf("token %q, want %q", token, tc.token)
 			}
@@ -88,7 +88,7 @@ func TestPositionTokenRoundTrips(t *testing.T) {
 			k := event.Position{Topic: p.Topic, Partition: p.Partition}
 			highest[k] = max(highest[k], p.Offset)
 		}
-		out, err := event.DecodePositions(event.EncodePositions(in))
+		out, err := event.DecodePositions(event.EncodePositions(in...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func FuzzDecodePositions(f *testing.F) {
 			}
 			return
 		}
-		if again := event.EncodePositions(p); again != token {
+		if again := event.EncodePositions(p...); again != token {
 			t.Fatalf("%q became %q", token, again)
 		}
 	})

@@ -80,9 +80,6 @@ func (l *Lead) wins(field string, e event.Envelope) bool {
 	if known && e.OccurredAt.Before(p.OccurredAt) {
 		return false
 	}
-	if l.Provenance == nil {
-		l.Provenance = make(map[string]Provenance)
-	}
 	l.Provenance[field] = Provenance{EventID: e.ID, OccurredAt: e.OccurredAt, Source: e.Source}
 	return true
 }

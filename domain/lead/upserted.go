@@ -3,6 +3,7 @@ package lead
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -25,6 +26,8 @@ type Upserted struct {
 	ListID     event.Opt[string] `json:"list_id,omitzero"`
 	// CustomFields: a JSON null as the value of a key clears that key.
 	CustomFields map[string]json.RawMessage `json:"custom_fields,omitempty" pii:"content"`
+	// SourceData are unknown fields of an inbound webhook, kept as they came.
+	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
 }
 
 // EventType returns lead.upserted.v1.
@@ -32,6 +35,10 @@ func (Upserted) EventType() event.Type { return "lead.upserted.v1" }
 
 func (f Upserted) fold(l *Lead, e event.Envelope) {
 	l.Phone = f.Phone
+	l.Provenance = copied(l.Provenance)
+	if len(f.CustomFields) > 0 {
+		l.CustomFields = copied(l.CustomFields)
+	}
 	for _, m := range []struct {
 		field string
 		from  event.Opt[string]
@@ -66,9 +73,13 @@ func (f Upserted) fold(l *Lead, e event.Envelope) {
 			delete(l.CustomFields, k)
 			continue
 		}
-		if l.CustomFields == nil {
-			l.CustomFields = make(map[string]json.RawMessage)
-		}
 		l.CustomFields[k] = v
 	}
+}
+
+// copied returns a map that may be written: the state before must stay as it was.
+func copied[V any](m map[string]V) map[string]V {
+	c := make(map[string]V, len(m)+4)
+	maps.Copy(c, m)
+	return c
 }

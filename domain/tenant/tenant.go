@@ -13,7 +13,12 @@ type Org struct {
 	First bool `json:"first"`
 	// Secret keys the ids that must not be guessable (leads) or forgeable
 	// (calls). It never changes: ids would.
-	Secret    []byte    `json:"-"`
+	Secret []byte `json:"-"`
+	// SymboSecret signs for all Symbo endpoints of the org: Symbo's webhooks are
+	// set up at the account level (seed 004). Empty until the first of them.
+	SymboSecret string `json:"-"`
+	// ZapierKey is the key that "Show Key" shows; empty until it is first shown.
+	ZapierKey string    `json:"-"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -32,12 +37,14 @@ type List struct {
 // Scope is what a key may do.
 type Scope string
 
-// The scopes. Admin includes all; Leads is what a list's key has.
+// The scopes. Admin includes all; Leads is what a list's key has; Zapier is
+// what the key behind "Show Key" has: hooks, nothing else.
 const (
-	ScopeAdmin Scope = "admin"
-	ScopeWrite Scope = "write"
-	ScopeRead  Scope = "read"
-	ScopeLeads Scope = "leads"
+	ScopeAdmin  Scope = "admin"
+	ScopeWrite  Scope = "write"
+	ScopeRead   Scope = "read"
+	ScopeLeads  Scope = "leads"
+	ScopeZapier Scope = "zapier"
 )
 
 // Key is an API key. Only a keyed hash of it is kept.

@@ -18,7 +18,7 @@ func warnIfLarge(log *slog.Logger, dir string) {
 	size, ram := dirBytes(dir), memory.Total()
 	if tooLarge(size, ram) {
 		log.Warn("the embedded Kafka's log is large for this machine's memory; a restart needs about its size in RAM: move to a Kafka of yours (TRUNKLINE_KAFKA_BROKERS)",
-			"log_bytes", size, "ram_bytes", ram)
+			slog.Int64("log_bytes", size), slog.Int64("ram_bytes", ram))
 	}
 }
 

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,29 +12,46 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// childEnv names the engine's library to a process that is to be the engine.
+// childEnv tells a process that it is to be the engine: its library, its
+// directory and its two ports.
 const childEnv = "TRUNKLINE_ENGINE_CHILD"
+
+// childOrder is the value of childEnv.
+type childOrder struct {
+	Lib   string   `json:"lib"`
+	Dir   string   `json:"dir"`
+	Ports []uint64 `json:"ports"`
+}
 
 // MaybeRunChild turns this process into the engine if an Engine started it for
 // that, and then never returns. It must be the first statement of main and of
 // every TestMain that starts an Engine: whatever runs before it runs in the
 // child as well.
 func MaybeRunChild() {
-	lib := os.Getenv(childEnv)
-	if lib == "" {
+	value := os.Getenv(childEnv)
+	if value == "" {
 		return
 	}
+	var order childOrder
+	if err := json.Unmarshal([]byte(value), &order); err != nil {
+		fmt.Fprintf(os.Stderr, "reading %s: %v\n", childEnv, err)
+		os.Exit(69)
+	}
 	runtime.LockOSThread()
-	os.Exit(runChild(lib, os.Args[1:]))
+	os.Exit(runChild(order, os.Args[1:]))
 }
 
 // runChild is clickhouse-local's main, which libchdb exports under another name.
-func runChild(lib string, args []string) int {
+func runChild(order childOrder, args []string) int {
 	// The pipe ends us, in order. A terminal's or a service manager's signal goes
 	// to every process at once, and would end us under the hub's last writes.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 
-	handle, err := purego.Dlopen(lib, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err := confine(order.Dir, order.Lib, order.Ports); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 74
+	}
+	handle, err := purego.Dlopen(order.Lib, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "loading the engine:", err)
 		return 70

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -56,6 +57,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	if err := e.pickPorts(); err != nil {
 		return err
+	}
+	if landlockVersion() == 0 {
+		e.cfg.Logger.Warn("this kernel has no Landlock: whoever can log in to the embedded ClickHouse can read the files that the hub can read", slog.String("user", BIUser))
 	}
 	return e.sup.Start(ctx)
 }

@@ -52,13 +52,14 @@ type settings struct {
 
 // files are the paths that the engine's command line names.
 type files struct {
-	config, listen, output, status string
+	config, users, listen, output, status string
 }
 
 func filesIn(dir string) files {
 	etc := filepath.Join(dir, "etc")
 	return files{
 		config: filepath.Join(etc, "config.xml"),
+		users:  filepath.Join(etc, "users.xml"),
 		listen: filepath.Join(etc, "listen.sql"),
 		output: filepath.Join(dir, "engine.out"),
 		status: filepath.Join(dir, "data", "status"),
@@ -93,7 +94,7 @@ func (s settings) write() error {
 	f := filesIn(s.Dir)
 	for path, content := range map[string][]byte{
 		f.config: config,
-		filepath.Join(filepath.Dir(f.config), "users.xml"): users,
+		f.users:  users,
 		f.listen: []byte(listenSQL),
 	} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {

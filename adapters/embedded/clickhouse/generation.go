@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func (e *Engine) launch(ctx context.Context) (supervise.Child, error) {
 	if err := s.write(); err != nil {
 		return nil, err
 	}
-	g, err := e.exec()
+	g, err := e.exec(s)
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded ClickHouse: %w", err)
 	}
@@ -59,7 +60,7 @@ func (e *Engine) launch(ctx context.Context) (supervise.Child, error) {
 	return g, nil
 }
 
-func (e *Engine) exec() (_ *generation, err error) {
+func (e *Engine) exec(s settings) (_ *generation, err error) {
 	master, slave, err := openPTY()
 	if err != nil {
 		return nil, err
@@ -93,8 +94,12 @@ func (e *Engine) exec() (_ *generation, err error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, output, output
 	cmd.ExtraFiles = []*os.File{read} // fd 3
 	cmd.Dir = e.dir
+	order, err := json.Marshal(childOrder{Lib: e.cfg.Lib, Dir: e.dir, Ports: []uint64{uint64(s.HTTPPort), uint64(s.NativePort)}})
+	if err != nil {
+		return nil, err
+	}
 	// Not our environment: it holds the hub's secrets.
-	cmd.Env = []string{childEnv + "=" + e.cfg.Lib, "HOME=" + e.dir, "TMPDIR=" + e.dir, "TERM=dumb", "TZ=UTC", "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{childEnv + "=" + string(order), "HOME=" + e.dir, "TMPDIR=" + e.dir, "TERM=dumb", "TZ=UTC", "PATH=" + os.Getenv("PATH")}
 	// A Ctrl-C at the hub's terminal is for the hub.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p, err := supervise.Exec(cmd)
@@ -120,9 +125,8 @@ func (g *generation) Err() error {
 	return fmt.Errorf("%w: %s", err, words)
 }
 
-// Stop closes the ports and the pipe; the engine then closes its tables.
+// Stop closes the pipe; the engine then closes its ports and its tables.
 func (g *generation) Stop(ctx context.Context) error {
-	_, _ = io.WriteString(g.pipe, "SYSTEM STOP LISTEN TCP;\nSYSTEM STOP LISTEN HTTP;\n")
 	_ = g.pipe.Close()
 	_ = g.master.Close()
 	return g.End(ctx, os.Kill)
@@ -143,6 +147,11 @@ func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
 		}
 		if !ping(ctx, e.HTTPAddr()) {
 			continue
+		}
+		// It holds the passwords' digests, and everybody who can log in can read
+		// the engine's own directory (see sandbox.go).
+		if err := os.Remove(filesIn(e.dir).users); err != nil {
+			return err
 		}
 		return e.query(ctx, "CREATE DATABASE IF NOT EXISTS "+Database)
 	}

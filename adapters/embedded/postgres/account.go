@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // nobody is the overflow id, which every Linux has even without an entry in
@@ -19,11 +21,48 @@ const nobody = 65534
 type account struct {
 	uid, gid uint32
 	switched bool // we are root and become that user
+	// caps lets the account reach its data through directories that are closed
+	// to it, like /root; empty where the way is open.
+	caps []uintptr
 }
 
-// chooseAccount picks us, or, for root, the owner of what is there already, else
-// the first of postgres, nobody and the overflow id.
+// chooseAccount picks who runs the server on pgdata, and how it gets there.
 func chooseAccount(pgdata string) (account, error) {
+	a, err := pickAccount(pgdata)
+	if err != nil || !a.switched {
+		return a, err
+	}
+	dir := a.blockedBy(pgdata)
+	if dir == "" {
+		return a, nil
+	}
+	c, ok := passingCapability()
+	if !ok {
+		return account{}, fmt.Errorf("we run as root, Postgres must not and would run as uid %d, which cannot enter %s: set TRUNKLINE_DATA_DIR to a directory elsewhere, or `chmod o+x %s`", a.uid, dir, dir)
+	}
+	a.caps = []uintptr{c}
+	return a, nil
+}
+
+// passingCapability is the least of root's powers that opens every directory.
+// Containers often have only the larger one.
+func passingCapability() (c uintptr, ok bool) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var have [2]unix.CapUserData
+	if err := unix.Capget(&header, &have[0]); err != nil {
+		return 0, false
+	}
+	for _, c := range []uintptr{unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE} {
+		if have[0].Permitted&(1<<c) != 0 {
+			return c, true
+		}
+	}
+	return 0, false
+}
+
+// pickAccount picks us, or, for root, the owner of what is there already, else
+// the first of postgres, nobody and the overflow id.
+func pickAccount(pgdata string) (account, error) {
 	me := account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}
 	owner, exists, err := ownerOf(pgdata)
 	if err != nil {
@@ -91,7 +130,7 @@ func (a account) blockedBy(path string) string {
 	if !a.switched {
 		return ""
 	}
-	var blocked string
+	var blocked string // the outermost: opening an inner one alone would not help
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		fi, err := os.Stat(dir)
 		if err == nil && !a.mayPass(fi) {

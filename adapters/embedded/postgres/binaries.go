@@ -116,7 +116,7 @@ func fetchBinaries(ctx context.Context, cache string) (binaries, error) {
 	if err != nil {
 		return binaries{}, fmt.Errorf("fetching Postgres: %w", err)
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }() // what stays costs disk and nothing else
 	hollow := filepath.Join(scratch, "hollow")
 	if err := os.Mkdir(hollow, 0o700); err != nil {
 		return binaries{}, fmt.Errorf("fetching Postgres: %w", err)

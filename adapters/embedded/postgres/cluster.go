@@ -60,8 +60,10 @@ func (s *Server) create(ctx context.Context, password string) error {
 		"CREATE DATABASE "+Database+" OWNER "+User); err != nil {
 		return err
 	}
-	if err := syncTree(building); err != nil {
-		return err
+	if s.cfg.Settings["fsync"] != "off" {
+		if err := syncTree(building); err != nil {
+			return err
+		}
 	}
 	return os.Rename(building, s.pgdata)
 }
@@ -90,16 +92,11 @@ func (s *Server) single(ctx context.Context, pgdata string, statements ...string
 // command prepares one of the server's programs as the account that may run it.
 func (s *Server) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.bin.path(program), args...)
-	s.prepare(cmd)
-	return cmd
-}
-
-// prepare sets what every child of ours needs, whoever starts it.
-func (s *Server) prepare(cmd *exec.Cmd) {
 	cmd.Dir = "/" // the working directory of the hub may be closed to the account
 	// Not our environment: it holds the hub's secrets, and PG* would be obeyed.
 	cmd.Env = []string{"PATH=" + s.bin.dir + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.acct.credential(), Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.acct.credential(), AmbientCaps: s.acct.caps, Setpgid: true}
+	return cmd
 }
 
 // writeOwned writes a file that the server must be able to read.

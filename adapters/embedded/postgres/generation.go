@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,9 +34,8 @@ func (s *Server) launch(ctx context.Context) (supervise.Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	// No CommandContext: ctx bounds the start, not the server's life.
-	cmd := exec.Command(s.bin.path("postgres"), args...)
-	s.prepare(cmd)
+	// ctx bounds the start, not the server's life.
+	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
 	// If we are killed the kernel asks the server for a fast shutdown.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
 	g := &generation{words: new(lastWords), log: filepath.Join(s.pgdata, "log")}
@@ -124,7 +122,7 @@ func (s *Server) awaitReady(ctx context.Context, g *generation) error {
 // Err is how the server ended, with its last words.
 func (g *generation) Err() error {
 	err := g.Process.Err()
-	words := strings.TrimSpace(g.words.String() + " " + fatalLines(g.log))
+	words := complaints(g.words.String() + "\n" + newestLog(g.log))
 	if words == "" {
 		return err
 	}
@@ -140,9 +138,22 @@ func (g *generation) Stop(ctx context.Context) error {
 	return g.End(ctx, syscall.SIGQUIT)
 }
 
-// fatalLines are the last complaints in the server's newest log file, which is
-// where it writes once its log collector runs.
-func fatalLines(dir string) string {
+// complaints are the last lines of a server's output that say what is wrong.
+func complaints(output string) string {
+	var found []string
+	for line := range strings.Lines(output) {
+		for _, level := range []string{"FATAL:", "PANIC:", "ERROR:", "HINT:"} {
+			if strings.Contains(line, level) && !strings.Contains(line, "Future log output") {
+				found = append(found, strings.TrimSpace(line))
+			}
+		}
+	}
+	return strings.Join(found[max(0, len(found)-3):], " ")
+}
+
+// newestLog is the server's newest log file, which is where it writes once its
+// log collector runs.
+func newestLog(dir string) string {
 	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	if err != nil || len(files) == 0 {
 		return ""
@@ -152,13 +163,7 @@ func fatalLines(dir string) string {
 	if err != nil {
 		return ""
 	}
-	var found []string
-	for line := range strings.Lines(string(b)) {
-		if strings.Contains(line, "FATAL:") || strings.Contains(line, "PANIC:") || strings.Contains(line, "HINT:") {
-			found = append(found, strings.TrimSpace(line))
-		}
-	}
-	return strings.Join(found[max(0, len(found)-3):], " ")
+	return string(b)
 }
 
 func modTime(file string) time.Time {

@@ -25,5 +25,5 @@ func (w *lastWords) Write(p []byte) (int, error) {
 func (w *lastWords) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return oneLine(w.buf)
+	return string(w.buf)
 }

@@ -46,16 +46,18 @@ func endOrphan(ctx context.Context, pgdata string) error {
 	return fmt.Errorf("ending the Postgres (pid %d) that a killed hub left on %s: it does not end", pid, pgdata)
 }
 
-// clearStale removes postmaster.pid when its pid is a living process that is no
-// server of ours: after a container's restart pids come again, and Postgres would
-// take the stranger for a server and refuse. In every other case the file stays,
-// because Postgres also finds sessions by it that outlived their postmaster.
+// clearStale deals with a postmaster.pid whose server is gone. Sessions may have
+// outlived it for a moment; Postgres refuses to start beside them, so we wait.
+// And when its pid is a living process the file is removed: after a container's
+// restart pids come again, and Postgres would take the stranger for a server.
+// In every other case the file stays, because Postgres also finds such sessions
+// by it, in places where /proc does not show them to us.
 func clearStale(ctx context.Context, pid int, pgdata string) error {
-	if err := syscall.Kill(pid, 0); err != nil {
-		return nil
-	}
 	if err := await(ctx, func() bool { return !hasSessions(pgdata) }); err != nil {
 		return fmt.Errorf("waiting for sessions that a killed Postgres left on %s: %w", pgdata, err)
+	}
+	if err := syscall.Kill(pid, 0); err != nil {
+		return nil
 	}
 	if err := os.Remove(filepath.Join(pgdata, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("clearing a stale postmaster.pid: %w", err)

@@ -21,6 +21,10 @@ type Server struct {
 	cfg    Config
 	pgdata string
 	sup    *supervise.Supervisor
+	// rootCache is where root fetches binaries that must be in everybody's reach.
+	rootCache string
+	// installed is findBinaries; tests of a machine without Postgres replace it.
+	installed func(ctx context.Context, explicit string, major int) (binaries, bool, error)
 
 	// Set by Start before the first launch, and not changed while it runs.
 	acct account
@@ -37,7 +41,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, pgdata: filepath.Join(cfg.DataDir, "postgres"), addr: cfg.Addr}
+	s := &Server{cfg: cfg, pgdata: filepath.Join(cfg.DataDir, "postgres"), addr: cfg.Addr, rootCache: "/var/cache/trunkline/postgres", installed: findBinaries}
 	s.sup = supervise.New(supervise.Config{Name: "Postgres", Launch: s.launch, Logger: cfg.Logger})
 	return s, nil
 }
@@ -92,9 +96,6 @@ func (s *Server) prepareStart(ctx context.Context) (err error) {
 	if s.acct, err = chooseAccount(s.pgdata); err != nil {
 		return err
 	}
-	if dir := s.acct.blockedBy(s.pgdata); dir != "" {
-		return fmt.Errorf("we run as root, Postgres must not and would run as uid %d, which cannot enter %s: set TRUNKLINE_DATA_DIR to a directory elsewhere, or `chmod o+x %s`", s.acct.uid, dir, dir)
-	}
 	if err := endOrphan(ctx, s.pgdata); err != nil {
 		return err
 	}
@@ -112,9 +113,9 @@ func (s *Server) prepareStart(ctx context.Context) (err error) {
 }
 
 func (s *Server) chooseBinaries(ctx context.Context, major int) (binaries, error) {
-	b, ok, err := findBinaries(ctx, s.cfg.BinDir, major)
+	b, ok, err := s.installed(ctx, s.cfg.BinDir, major)
 	if err == nil && !ok {
-		b, err = fetchBinaries(ctx, s.cfg.CacheDir)
+		b, err = fetchBinaries(ctx, s.cacheDir())
 	}
 	if err != nil {
 		return binaries{}, err
@@ -122,7 +123,20 @@ func (s *Server) chooseBinaries(ctx context.Context, major int) (binaries, error
 	if major != 0 && b.major != major {
 		return binaries{}, fmt.Errorf("%s was made by Postgres %d, and only version %d is here: install version %d, or move the directory away and have it rebuilt from the log", s.pgdata, major, b.major, major)
 	}
+	if dir := s.acct.blockedBy(b.path("postgres")); dir != "" {
+		return binaries{}, fmt.Errorf("the programs in %s cannot be run as uid %d, which cannot enter %s", b.dir, s.acct.uid, dir)
+	}
 	return b, nil
+}
+
+// cacheDir is the configured one unless the server's account cannot enter it: a
+// capability opens it to the server's files, but not to its own programs, whose
+// permission it asks for in a way that capabilities do not count in.
+func (s *Server) cacheDir() string {
+	if s.acct.blockedBy(filepath.Join(s.cfg.CacheDir, "bin")) != "" {
+		return s.rootCache
+	}
+	return s.cfg.CacheDir
 }
 
 // prepareData makes the data directory, or gives the role a new password when

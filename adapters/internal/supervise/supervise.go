@@ -163,7 +163,7 @@ func (s *Supervisor) watch(ctx context.Context, child Child, done chan struct{})
 // relaunch tries until a generation serves; nil means that Stop came first.
 func (s *Supervisor) relaunch(ctx context.Context, pause *time.Duration) Child {
 	for {
-		s.cfg.Logger.Warn("embedded service restarts", "service", s.cfg.Name, "pause", *pause, "err", s.Err())
+		s.cfg.Logger.Warn("embedded service restarts", slog.String("service", s.cfg.Name), slog.Duration("pause", *pause), slog.Any("err", s.Err()))
 		t := time.NewTimer(*pause)
 		select {
 		case <-ctx.Done():

@@ -67,7 +67,7 @@ func ApacheKafka(t *testing.T) *Apache {
 	}
 	cache := filepath.Join(root, ".cache", "kafka-4.1.0")
 	if _, err := os.Stat(filepath.Join(cache, "complete")); err != nil {
-		t.Fatal("testenv: Apache Kafka is not installed: run `make deps` (adapters/internal/testenv/kafka/fetch.sh)")
+		t.Fatal("testenv: Apache Kafka is not installed: run `make deps-test`")
 	}
 	a := &Apache{t: t, classpath: filepath.Join(cache, "lib", "*"), dir: t.TempDir()}
 	addr, controller, err := twoFreeAddrs()

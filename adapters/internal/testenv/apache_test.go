@@ -3,7 +3,6 @@ package testenv_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -14,14 +13,14 @@ func TestApacheKafkaKeepsItsLogOverKill(t *testing.T) {
 	t.Parallel()
 	broker := testenv.ApacheKafka(t)
 	// A new partition, and one that lost its broker, has no leader at first.
-	eventually(t, func() error { return createTopic(t.Context(), broker.Addr()) })
-	eventually(t, func() error { return produce(t.Context(), broker.Addr()) })
+	testenv.Eventually(t, func() error { return createTopic(t.Context(), broker.Addr()) })
+	testenv.Eventually(t, func() error { return produce(t.Context(), broker.Addr()) })
 	broker.Kill()
 	if err := produce(t.Context(), broker.Addr()); err == nil {
 		t.Fatal("a killed broker took a record")
 	}
 	broker.Restart()
-	eventually(t, func() error { return produce(t.Context(), broker.Addr()) })
+	testenv.Eventually(t, func() error { return produce(t.Context(), broker.Addr()) })
 
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
@@ -33,26 +32,6 @@ func TestApacheKafkaKeepsItsLogOverKill(t *testing.T) {
 	// More than two would be records of attempts that were not acknowledged.
 	if got := offsets.Topics["facts"][0].LastOffset; got < 2 {
 		t.Errorf("the log ends at %d after two acknowledged records and a kill -9", got)
-	}
-}
-
-// eventually calls f until it gives no error, at most for a minute.
-func eventually(t *testing.T, f func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal(err)
-		case <-ticker.C:
-		}
 	}
 }
 
@@ -72,8 +51,10 @@ func produce(ctx context.Context, addr string) error {
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &kafka.Client{Addr: kafka.TCP(addr), Transport: transport}
-	resp, err := client.Produce(ctx, &kafka.ProduceRequest{Topic: "facts", Partition: 2, RequiredAcks: kafka.RequireAll,
-		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte("k")), Value: kafka.NewBytes([]byte("v"))})})
+	resp, err := client.Produce(ctx, &kafka.ProduceRequest{
+		Topic: "facts", Partition: 2, RequiredAcks: kafka.RequireAll,
+		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte("k")), Value: kafka.NewBytes([]byte("v"))}),
+	})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -35,7 +34,6 @@ type Options struct {
 	Stores Stores
 	// Progress gets the lines that a person watches; nil is silent.
 	Progress io.Writer
-	Logger   *slog.Logger
 }
 
 // Stores are the doors of Kafka, Postgres and ClickHouse.

@@ -32,7 +32,7 @@ func LoadOrCreate(file string) (password string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("writing a password: %w", err)
 	}
-	defer os.Remove(tmp.Name()) // gone already when all went well
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already when all went well
 	_, err = tmp.WriteString(password + "\n")
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return "", fmt.Errorf("writing a password: %w", err)

@@ -1,0 +1,188 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// NewAnalytics makes the sink of the fact topics: events, calls, agent_states.
+// It stays behind the Postgres projector of each topic (progress), which finds
+// the events that stand twice in the log (duplicates), and leaves those out.
+func NewAnalytics(store *Store, cfg SinkConfig, progress projections.Progress, duplicates projections.Duplicates) (*Sink, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if progress == nil || duplicates == nil {
+		return nil, errors.New("clickhouse: analytics needs the Postgres projector's progress and duplicates")
+	}
+	cfg = cfg.withDefaults()
+	s := &Sink{
+		store: store, model: projections.AnalyticsName, topics: event.FactTopics(),
+		tables:   []logicalTable{{"events", true}, {"calls", false}, {"agent_states", false}},
+		appliers: make(map[int]projections.Applier),
+	}
+	s.make = func(generation int) projections.Applier {
+		a := &applier[analyticsRows]{
+			store: store, model: s.model, generation: generation, maxRows: cfg.MaxRows, appendOnly: []string{"events"},
+		}
+		a.ids.process = random64()
+		a.mapper = func(_ context.Context, o owner, _ int64) (mapper[analyticsRows], error) {
+			return &analyticsMapper{
+				owner: o, generation: generation, progress: progress, duplicates: duplicates,
+				calls:  newStates[projections.AnalyticsCall](store, callStates(generation)),
+				agents: newStates[projections.AnalyticsAgent](store, agentStates(generation)),
+			}, nil
+		}
+		a.insert = func(ctx context.Context, works []*work[analyticsRows]) error {
+			return insertAnalytics(ctx, a, works)
+		}
+		a.groups = newGroups(cfg, a.flush)
+		return a
+	}
+	return s, nil
+}
+
+// analyticsRows are the rows of one batch of one partition.
+type analyticsRows struct {
+	events []eventRow
+	calls  []callRow
+	agents []agentRow
+	parked []parkedRow
+}
+
+// insertAnalytics writes the tables side by side. Their order does not matter:
+// a state carries the offset that it is valid for, so one that is ahead of
+// events after a crash is not folded twice.
+func insertAnalytics(ctx context.Context, a *applier[analyticsRows], works []*work[analyticsRows]) error {
+	var all struct {
+		events [][]eventRow
+		calls  [][]callRow
+		agents [][]agentRow
+		parked [][]parkedRow
+	}
+	for _, w := range works {
+		all.events = append(all.events, w.rows.events)
+		all.calls = append(all.calls, w.rows.calls)
+		all.agents = append(all.agents, w.rows.agents)
+		all.parked = append(all.parked, w.rows.parked)
+	}
+	g, build := suffix(a.generation), a.store.conn
+	var eg errgroup.Group
+	eg.Go(func() error { return eventTable.insert(a.named(ctx), build, g, all.events) })
+	eg.Go(func() error { return callTable.insert(a.named(ctx), build, g, all.calls) })
+	eg.Go(func() error { return agentTable.insert(a.named(ctx), build, g, all.agents) })
+	eg.Go(func() error { return parkedTable.insert(a.named(ctx), build, "", all.parked) })
+	return eg.Wait()
+}
+
+// analyticsMapper maps the events of one partition.
+type analyticsMapper struct {
+	owner      owner
+	generation int
+	progress   projections.Progress
+	duplicates projections.Duplicates
+	calls      *states[projections.AnalyticsCall]
+	agents     *states[projections.AnalyticsAgent]
+}
+
+func (m *analyticsMapper) rows(ctx context.Context, events []event.Recorded, have map[int64]struct{}) (analyticsRows, int, error) {
+	var r analyticsRows
+	first, last := events[0].Position, events[len(events)-1].Position
+	if err := m.progress.Wait(ctx, projections.Of(m.owner.topic), last); err != nil {
+		return r, 0, fmt.Errorf("waiting for the projection %s: %w", projections.Of(m.owner.topic), err)
+	}
+	twice, err := m.duplicates.Duplicates(ctx, m.owner.topic, m.owner.partition, first.Offset, last.Offset+1)
+	if err != nil {
+		return r, 0, fmt.Errorf("reading the duplicates: %w", err)
+	}
+	r.events = make([]eventRow, 0, len(events))
+	fold := make([]*event.Recorded, 0, len(events))
+	for i := range events {
+		e := &events[i]
+		if _, ok := twice[e.Position.Offset]; ok {
+			continue
+		}
+		if e.Fault != nil {
+			r.parked = append(r.parked, park(projections.AnalyticsName, m.generation, *e, e.Fault))
+			continue
+		}
+		fold = append(fold, e)
+		if _, ok := have[e.Position.Offset]; !ok {
+			r.events = append(r.events, eventRow{e, m.owner.epoch})
+		}
+	}
+	switch m.owner.topic {
+	case event.Calls:
+		err = m.foldCalls(ctx, fold, &r)
+	case event.Agents:
+		err = m.foldAgents(ctx, fold, &r)
+	}
+	return r, len(r.events) + len(r.calls) + len(r.agents) + len(r.parked), err
+}
+
+func (m *analyticsMapper) foldCalls(ctx context.Context, events []*event.Recorded, r *analyticsRows) error {
+	if err := m.calls.load(ctx, events); err != nil {
+		return err
+	}
+	var touched []*projections.AnalyticsCall
+	seen := make(map[entityKey]struct{}, len(events))
+	for _, e := range events {
+		key := keyOf(e)
+		s := m.calls.get(key)
+		if err := s.Fold(*e); err != nil {
+			r.parked = append(r.parked, park(projections.AnalyticsName, m.generation, *e, err))
+			continue
+		}
+		if _, ok := seen[key]; !ok {
+			seen[key] = struct{}{}
+			touched = append(touched, s)
+		}
+	}
+	r.calls = make([]callRow, len(touched))
+	for i, s := range touched {
+		row, err := s.Row()
+		if err != nil {
+			return err
+		}
+		r.calls[i] = row
+	}
+	return nil
+}
+
+func (m *analyticsMapper) foldAgents(ctx context.Context, events []*event.Recorded, r *analyticsRows) error {
+	if err := m.agents.load(ctx, events); err != nil {
+		return err
+	}
+	var touched []*projections.AnalyticsAgent
+	seen := make(map[entityKey]struct{})
+	for _, e := range events {
+		key := keyOf(e)
+		s := m.agents.get(key)
+		ended, err := s.Fold(*e)
+		if err != nil {
+			r.parked = append(r.parked, park(projections.AnalyticsName, m.generation, *e, err))
+			continue
+		}
+		if ended != nil {
+			r.agents = append(r.agents, *ended)
+		}
+		if _, ok := seen[key]; !ok {
+			seen[key] = struct{}{}
+			touched = append(touched, s)
+		}
+	}
+	for _, s := range touched {
+		row, err := s.Row()
+		if err != nil {
+			return err
+		}
+		r.agents = append(r.agents, row)
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package clickhouse
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// Claim makes the caller the owner of a partition. The order of its steps is
+// what exactness rests on: after the first no new insert of a former owner is
+// let through, after the second none is under way, so what the third and the
+// fourth read stays true.
+func (a *applier[R]) Claim(ctx context.Context, topic event.Topic, partition int) (projections.Session, error) {
+	s, err := a.claim(ctx, topic, partition)
+	if err != nil {
+		return nil, fmt.Errorf("claiming %s/%d for %s: %w", topic, partition, a.model, err)
+	}
+	return s, nil
+}
+
+func (a *applier[R]) claim(ctx context.Context, topic event.Topic, partition int) (*session[R], error) {
+	o := owner{topic: topic, partition: partition}
+	var err error
+	if o.epoch, err = a.newEpoch(ctx, topic, partition); err != nil {
+		return nil, err
+	}
+	if err := a.endInserts(ctx, o); err != nil {
+		return nil, err
+	}
+	next, err := a.checkpoint(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	have, err := a.readBack(ctx, o, next)
+	if err != nil {
+		return nil, err
+	}
+	m, err := a.mapper(ctx, o, next)
+	if err != nil {
+		return nil, err
+	}
+	return &session[R]{applier: a, owner: o, mapper: m, next: next, have: have}, nil
+}
+
+// newEpoch writes an epoch above all others of the partition. Its lower half is
+// random: two who claim at once get different ones, and one of them is fenced.
+func (a *applier[R]) newEpoch(ctx context.Context, topic event.Topic, partition int) (uint64, error) {
+	const read = "" +
+		"SELECT max(epoch) " +
+		"FROM sink_epochs " +
+		"WHERE model = ? AND generation = ? AND topic = ? AND `partition` = ?"
+	var highest uint64
+	if err := a.store.conn.QueryRow(ctx, read, a.model, a.generation, string(topic), partition).Scan(&highest); err != nil {
+		return 0, fmt.Errorf("reading the epoch: %w", err)
+	}
+	epoch := (highest>>32+1)<<32 | uint64(random32())
+	row := epochRow{a.model, a.generation, topic, partition, epoch}
+	if err := epochTable.insert(ctx, a.store.conn, "", [][]epochRow{{row}}); err != nil {
+		return 0, err
+	}
+	return epoch, nil
+}
+
+type epochRow struct {
+	model      string
+	generation int
+	topic      event.Topic
+	partition  int
+	epoch      uint64
+}
+
+var epochTable = table[epochRow]{name: "sink_epochs", columns: []column[epochRow]{
+	text("model", func(r *epochRow) string { return r.model }),
+	count32("generation", func(r *epochRow) uint32 { return uint32(r.generation) }),
+	text("topic", func(r *epochRow) string { return string(r.topic) }),
+	count16("partition", func(r *epochRow) uint16 { return uint16(r.partition) }),
+	count64("epoch", func(r *epochRow) uint64 { return r.epoch }),
+}}
+
+// How long inserts of a former owner may go on before they are killed, and how
+// often their end is looked for. Killing one also fails the other partitions
+// that share it, so they are given time.
+const (
+	insertGrace = time.Second
+	insertPoll  = 20 * time.Millisecond
+)
+
+// endInserts returns when no insert that holds rows of the partition is under
+// way.
+func (a *applier[R]) endInserts(ctx context.Context, o owner) error {
+	const count = `
+SELECT count()
+FROM system.processes
+WHERE startsWith(query_id, ?) AND position(Settings['log_comment'], ?) > 0`
+	// KILL QUERY takes no parameters: what is put in are our own constants and
+	// numbers.
+	const kill = `
+KILL QUERY
+WHERE startsWith(query_id, '%s') AND position(Settings['log_comment'], '%s') > 0
+SYNC`
+	prefix, label := a.queryPrefix(), a.label(o)
+	deadline := time.NewTimer(insertGrace)
+	defer deadline.Stop()
+	poll := time.NewTicker(insertPoll)
+	defer poll.Stop()
+	for {
+		var running uint64
+		if err := a.store.conn.QueryRow(ctx, count, prefix, label).Scan(&running); err != nil {
+			return fmt.Errorf("looking for inserts of a former owner: %w", err)
+		}
+		if running == 0 {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			sql := fmt.Sprintf(kill, prefix, label)
+			if err := a.store.query(ctx, sql, nil, func(driver.Rows) error { return nil }); err != nil {
+				return fmt.Errorf("killing inserts of a former owner: %w", err)
+			}
+		}
+	}
+}
+
+func (a *applier[R]) checkpoint(ctx context.Context, o owner) (int64, error) {
+	const sql = "" +
+		"SELECT max(next) " +
+		"FROM sink_checkpoints " +
+		"WHERE model = ? AND generation = ? AND topic = ? AND `partition` = ?"
+	var next uint64
+	if err := a.store.conn.QueryRow(ctx, sql, a.model, a.generation, string(o.topic), o.partition).Scan(&next); err != nil {
+		return 0, fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	return int64(next), nil
+}
+
+// readBack returns the offsets at or above the checkpoint that are in the
+// append-only tables: those of batches whose outcome nobody learned.
+func (a *applier[R]) readBack(ctx context.Context, o owner, next int64) (map[int64]struct{}, error) {
+	have := make(map[int64]struct{})
+	for _, t := range a.appendOnly {
+		sql := "SELECT `offset` " +
+			"FROM " + quoteName(t+"_"+suffix(a.generation)) + " " +
+			"WHERE topic = ? AND `partition` = ? AND `offset` >= ?"
+		err := a.store.query(ctx, sql, []any{string(o.topic), o.partition, next}, func(r driver.Rows) error {
+			var offset uint64
+			if err := r.Scan(&offset); err != nil {
+				return err
+			}
+			have[int64(offset)] = struct{}{}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading back %s: %w", t, err)
+		}
+	}
+	return have, nil
+}
+
+// ids names the inserts of one applier, so that a claim finds them.
+type ids struct {
+	process uint64 // random: another process's numbers begin at 1 too
+	last    atomic.Uint64
+}
+
+func (a *applier[R]) queryPrefix() string {
+	return "sink-" + a.store.database + "-" + a.model + "-" + suffix(a.generation) + "-"
+}
+
+// label names a partition in the comment of an insert.
+func (a *applier[R]) label(o owner) string {
+	return "[" + string(o.topic) + "/" + strconv.Itoa(o.partition) + "]"
+}
+
+// mark lets a claim find the inserts made with the context by the partitions
+// whose rows they hold.
+func (a *applier[R]) mark(ctx context.Context, owners []owner) context.Context {
+	var comment strings.Builder
+	for _, o := range owners {
+		comment.WriteString(a.label(o))
+	}
+	return ch.Context(ctx, ch.WithSettings(ch.Settings{"log_comment": comment.String()}))
+}
+
+// named gives a query of its own id to one of several inserts of a flush.
+func (a *applier[R]) named(ctx context.Context) context.Context {
+	id := a.queryPrefix() + strconv.FormatUint(a.ids.process, 16) + "-" + strconv.FormatUint(a.ids.last.Add(1), 10)
+	return ch.Context(ctx, ch.WithQueryID(id))
+}
+
+func random32() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.BigEndian.Uint32(b[:])
+}
+
+func random64() uint64 { return uint64(random32())<<32 | uint64(random32()) }
+
+// errClosed is the error of a session that must be claimed anew.
+var errClosed = errors.New("session is closed or has failed: claim the partition anew")

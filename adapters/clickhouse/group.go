@@ -1,0 +1,115 @@
+package clickhouse
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// groups joins the batches of the sessions of one build into common inserts.
+// ClickHouse wants few large inserts; there are a hundred partitions, each with
+// little to say. No goroutine waits when there is nothing to do: the first
+// session to come leads, waits a moment for others, inserts for all.
+type groups[R any] struct {
+	linger  time.Duration
+	minRows int // enough to stop waiting
+	maxRows int // enough for one insert
+	timeout time.Duration
+	flush   func(ctx context.Context, works []*work[R])
+
+	// turn is held while inserting: what comes meanwhile makes the next group.
+	turn chan struct{}
+	mu   sync.Mutex
+	open *group[R]
+}
+
+// work is one session's part of a group.
+type work[R any] struct {
+	owner owner
+	rows  R
+	n     int
+	next  int64
+	// recordedAt is that of the last event.
+	recordedAt time.Time
+	err        error
+}
+
+type group[R any] struct {
+	works []*work[R]
+	rows  int
+	full  chan struct{} // closed when waiting for more is no use
+	done  chan struct{} // closed when the works have their outcome
+}
+
+func newGroups[R any](cfg SinkConfig, flush func(context.Context, []*work[R])) *groups[R] {
+	return &groups[R]{
+		linger: cfg.Linger, minRows: cfg.MinRows, maxRows: cfg.MaxRows, timeout: cfg.InsertTimeout,
+		flush: flush, turn: make(chan struct{}, 1),
+	}
+}
+
+// apply returns when the work's outcome is known, or ctx has ended.
+func (g *groups[R]) apply(ctx context.Context, w *work[R]) error {
+	mine, leads := g.join(w)
+	if leads {
+		g.lead(ctx, mine)
+		return w.err
+	}
+	select {
+	case <-mine.done:
+		return w.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *groups[R]) join(w *work[R]) (mine *group[R], leads bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open == nil {
+		g.open = &group[R]{full: make(chan struct{}), done: make(chan struct{})}
+		leads = true
+	}
+	mine = g.open
+	before := mine.rows
+	mine.works = append(mine.works, w)
+	mine.rows += w.n
+	if before < g.minRows && mine.rows >= g.minRows {
+		close(mine.full)
+	}
+	if mine.rows >= g.maxRows {
+		g.open = nil
+	}
+	return mine, leads
+}
+
+// lead inserts for the group. A leader whose partition is taken away still
+// finishes, at once and within the grace: the others count on it.
+func (g *groups[R]) lead(ctx context.Context, mine *group[R]) {
+	defer close(mine.done)
+	timer := time.NewTimer(g.linger)
+	defer timer.Stop()
+	select {
+	case <-mine.full:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	g.turn <- struct{}{} // whoever has it gives it back within the timeout
+	defer func() { <-g.turn }()
+	g.mu.Lock()
+	if g.open == mine {
+		g.open = nil
+	}
+	g.mu.Unlock()
+	insert, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.timeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(leaderGrace, cancel)
+		context.AfterFunc(insert, func() { t.Stop() })
+	})
+	defer stop()
+	g.flush(insert, mine.works)
+}
+
+// leaderGrace is how long a leader that should stop goes on for the others.
+const leaderGrace = 5 * time.Second

@@ -1,0 +1,68 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// session is the ownership of one partition.
+type session[R any] struct {
+	applier *applier[R]
+	owner   owner
+	mapper  mapper[R]
+	next    int64
+	// have are the offsets at or above next that are in the append-only tables.
+	have map[int64]struct{}
+	// broken says that it is unknown what the last Apply did.
+	broken bool
+}
+
+// Next is the offset to read from.
+func (s *session[R]) Next() int64 { return s.next }
+
+// Close gives up what the session holds in memory.
+func (s *session[R]) Close() {
+	s.broken = true
+	s.mapper, s.have = nil, nil
+}
+
+// Apply makes the rows of the events and the checkpoint behind them durable.
+// It returns once the insert that it shares with other sessions is acknowledged.
+func (s *session[R]) Apply(ctx context.Context, events []event.Recorded) error {
+	if s.broken {
+		return errClosed
+	}
+	for len(events) > 0 && events[0].Position.Offset < s.next {
+		events = events[1:]
+	}
+	for len(events) > 0 {
+		n := min(len(events), s.applier.maxRows)
+		if err := s.apply(ctx, events[:n]); err != nil {
+			s.broken = true
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+func (s *session[R]) apply(ctx context.Context, events []event.Recorded) error {
+	rows, n, err := s.mapper.rows(ctx, events, s.have)
+	if err != nil {
+		return fmt.Errorf("mapping events to rows of %s: %w", s.applier.model, err)
+	}
+	last := events[len(events)-1]
+	w := &work[R]{owner: s.owner, rows: rows, n: n, next: last.Position.Offset + 1, recordedAt: storedTime(last)}
+	if err := s.applier.groups.apply(ctx, w); err != nil {
+		return err
+	}
+	s.next = w.next
+	for offset := range s.have {
+		if offset < s.next {
+			delete(s.have, offset)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Config says which ClickHouse and how it is used.
+type Config struct {
+	// URL is clickhouse://user:password@host:9000/database (native protocol) or
+	// http://… / https://… with the port of the HTTP interface. Without a
+	// database it is trunkline.
+	URL string
+	// MaxConns bounds the connections. Default 16.
+	MaxConns int
+	// BodyDays is for how many days the bodies and headers of delivery attempts
+	// are kept; it is written into the tables when a build of the delivery log is
+	// made. Default 30.
+	BodyDays int
+	// Logger gets what an operator should know. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// Validate reports every problem of the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if _, err := c.options(); err != nil {
+		errs = append(errs, fmt.Errorf("TRUNKLINE_CLICKHOUSE_URL: %w", err))
+	}
+	if c.MaxConns < 0 {
+		errs = append(errs, fmt.Errorf("clickhouse: MaxConns is %d, must be positive", c.MaxConns))
+	}
+	if c.BodyDays < 0 {
+		errs = append(errs, fmt.Errorf("clickhouse: BodyDays is %d, must be positive", c.BodyDays))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxConns == 0 {
+		c.MaxConns = 16
+	}
+	if c.BodyDays == 0 {
+		c.BodyDays = 30
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+const defaultDatabase = "trunkline"
+
+func (c Config) options() (*ch.Options, error) {
+	if c.URL == "" {
+		return nil, errors.New("not set")
+	}
+	dsn := c.URL
+	if u, err := url.Parse(dsn); err == nil && u.Scheme == "https" && !u.Query().Has("secure") {
+		q := u.Query()
+		q.Set("secure", "true") // the driver wants it said twice
+		u.RawQuery = q.Encode()
+		dsn = u.String()
+	}
+	o, err := ch.ParseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if o.Auth.Database == "" {
+		o.Auth.Database = defaultDatabase
+	}
+	if o.Compression == nil {
+		o.Compression = &ch.Compression{Method: ch.CompressionLZ4}
+	}
+	if o.Settings == nil {
+		o.Settings = ch.Settings{}
+	}
+	for k, v := range sinkSettings {
+		o.Settings[k] = v
+	}
+	o.DialTimeout = 5 * time.Second
+	return o, nil
+}
+
+// sinkSettings are sent with every query, because profiles of a server may say
+// otherwise and exactness rests on them.
+var sinkSettings = map[string]any{
+	// An insert has happened when it is acknowledged.
+	"async_insert": 0,
+	// A remembered block whose rows were lost would be swallowed for ever.
+	"insert_deduplicate": 0,
+	// The gate must be able to refuse.
+	"materialized_views_ignore_errors": 0,
+	// A rebuild may meet rows of many months in one block.
+	"max_partitions_per_insert_block": 0,
+}
+
+// Store is a ClickHouse database. It is safe for concurrent use.
+type Store struct {
+	cfg      Config
+	conn     driver.Conn
+	database string
+	bare     *ch.Options
+}
+
+// Open makes a store. It does not connect: a ClickHouse that is down at the
+// start is waited for by those who use it.
+func Open(cfg Config) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	o, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	o.MaxOpenConns, o.MaxIdleConns = cfg.MaxConns, cfg.MaxConns
+	o.ConnMaxLifetime = time.Hour
+	conn, err := ch.Open(o)
+	if err != nil {
+		return nil, fmt.Errorf("opening ClickHouse: %w", err)
+	}
+	bare := *o
+	bare.Auth.Database = "default" // the database of the hub may not exist yet
+	bare.MaxOpenConns, bare.MaxIdleConns = 1, 1
+	return &Store{cfg: cfg, conn: conn, database: o.Auth.Database, bare: &bare}, nil
+}
+
+// Ping reports whether ClickHouse answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.conn.Ping(ctx); err != nil {
+		return fmt.Errorf("pinging ClickHouse: %w", err)
+	}
+	return nil
+}
+
+// Close closes the connections. An embedded engine stops at once only after it.
+func (s *Store) Close() error { return s.conn.Close() }
+
+// exec runs a statement to its end.
+func (s *Store) exec(ctx context.Context, sql string, args ...any) error {
+	return s.conn.Exec(ctx, sql, args...)
+}
+
+// query calls scan for each row.
+func (s *Store) query(ctx context.Context, sql string, args []any, scan func(driver.Rows) error) error {
+	rows, err := s.conn.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// code is ClickHouse's error code, 0 for an error that is not an answer of it.
+func code(err error) int32 {
+	if e, ok := errors.AsType[*ch.Exception](err); ok {
+		return e.Code
+	}
+	return 0
+}
+
+// The error codes that are acted on (ErrorCodes.cpp).
+const (
+	codeThrowIf      = 395 // FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the gate
+	codeAccessDenied = 497
+)

@@ -1,0 +1,103 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// table says how rows of one kind are inserted: the one list of its columns.
+type table[R any] struct {
+	// name without the suffix of the build.
+	name string
+	// gated tables are inserted into through name_gN_in.
+	gated   bool
+	columns []column[R]
+}
+
+// column appends one field of all rows to a batch. Rows come in the slices that
+// the sessions made, so that joining them copies nothing.
+type column[R any] struct {
+	name string
+	put  func(col driver.BatchColumn, rows [][]R, n int) error
+}
+
+func columnOf[R, T any](name string, get func(*R) T) column[R] {
+	return column[R]{name: name, put: func(col driver.BatchColumn, rows [][]R, n int) error {
+		values := make([]T, 0, n)
+		for _, part := range rows {
+			for i := range part {
+				values = append(values, get(&part[i]))
+			}
+		}
+		return col.Append(values)
+	}}
+}
+
+func text[R any](name string, get func(*R) string) column[R]        { return columnOf(name, get) }
+func bytesOf[R any](name string, get func(*R) []byte) column[R]     { return columnOf(name, get) }
+func moment[R any](name string, get func(*R) time.Time) column[R]   { return columnOf(name, get) }
+func maybe[R any](name string, get func(*R) *time.Time) column[R]   { return columnOf(name, get) }
+func count16[R any](name string, get func(*R) uint16) column[R]     { return columnOf(name, get) }
+func count32[R any](name string, get func(*R) uint32) column[R]     { return columnOf(name, get) }
+func count64[R any](name string, get func(*R) uint64) column[R]     { return columnOf(name, get) }
+func number[R any](name string, get func(*R) int64) column[R]       { return columnOf(name, get) }
+func maybeNumber[R any](name string, get func(*R) *int64) column[R] { return columnOf(name, get) }
+func flag[R any](name string, get func(*R) bool) column[R]          { return columnOf(name, get) }
+
+func texts[R any](name string, get func(*R) []string) column[R] {
+	return column[R]{name: name, put: func(col driver.BatchColumn, rows [][]R, _ int) error {
+		for _, part := range rows {
+			for i := range part {
+				if err := col.AppendRow(get(&part[i])); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}}
+}
+
+// insert writes rows as one block, which ClickHouse commits as one part for
+// each month that it touches. suffix is empty for a table that has no builds.
+func (t table[R]) insert(ctx context.Context, conn driver.Conn, suffix string, rows [][]R) error {
+	n := 0
+	for _, part := range rows {
+		n += len(part)
+	}
+	if n == 0 {
+		return nil
+	}
+	b, err := conn.PrepareBatch(ctx, t.statement(suffix))
+	if err != nil {
+		return fmt.Errorf("inserting into %s: %w", t.name, err)
+	}
+	defer func() { _ = b.Close() }()
+	for i, c := range t.columns {
+		if err := c.put(b.Column(i), rows, n); err != nil {
+			return fmt.Errorf("encoding column %s of %s: %w", c.name, t.name, err)
+		}
+	}
+	if err := b.Send(); err != nil {
+		return fmt.Errorf("inserting into %s: %w", t.name, err)
+	}
+	return nil
+}
+
+func (t table[R]) statement(suffix string) string {
+	name := t.name
+	if suffix != "" {
+		name += "_" + suffix
+	}
+	if t.gated {
+		name += "_in"
+	}
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = quoteName(c.name)
+	}
+	return "INSERT INTO " + name + " (" + strings.Join(names, ", ") + ")"
+}

@@ -1,0 +1,55 @@
+package dialects_test
+
+import (
+	"encoding/json"
+	"regexp"
+	"testing"
+
+	"trunkline.dev/trunkline/adapters/dialects"
+	"trunkline.dev/trunkline/adapters/dialects/dialecttest"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for _, d := range dialects.All() {
+		var o dialecttest.Options
+		switch d.Name() {
+		case "trunkline":
+			o = dialecttest.Options{Unsigned: true, Carried: cloudEventCarried, Ignores: []string{"call.settled.v1"}}
+		case "dylr":
+			o = dialecttest.Options{Unsigned: true, Unknowing: true, Carried: without("list")} // the connection's list
+		case "dialercx":
+			o = dialecttest.Options{Carried: without("alert_id")} // each hub has its own
+		}
+		t.Run(d.Name(), func(t *testing.T) {
+			t.Parallel()
+			dialecttest.Run(t, d, o)
+		})
+	}
+}
+
+// without leaves out a member that belongs to one hub.
+func without(key string) func([]byte) string {
+	member := regexp.MustCompile(`"` + key + `":("[^"]*"|null)`)
+	return func(body []byte) string { return string(member.ReplaceAll(body, nil)) }
+}
+
+// cloudEventCarried leaves out what belongs to one hub: its ids, its clock and
+// who asked it.
+func cloudEventCarried(body []byte) string {
+	var e struct {
+		Type, Time string
+		Data       map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return err.Error()
+	}
+	for _, hubs := range []string{"external_id", "connection_id", "list_id", "lead_id", "source_data"} {
+		delete(e.Data, hubs)
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}

@@ -1,0 +1,114 @@
+package dialecttest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Node runs one of the scripts in adapters/dialects/testdata/node with input as
+// JSON on its standard input, and reads its answer into out. A machine without
+// Node fails the test: what receivers run must have been run.
+func Node(t testing.TB, script string, input, out any) {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal("node is not installed: receivers verify our webhooks in JavaScript, so these tests need Node 20 or newer")
+	}
+	in, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), node, filepath.Join(moduleRoot(t), "adapters", "dialects", "testdata", "node", script))
+	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(moduleRoot(t), ".cache", "node", "node_modules"))
+	cmd.Stdin = bytes.NewReader(in)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	answer, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("running %s in node: %v\n%s", script, err, stderr.String())
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		t.Fatalf("reading the answer of %s: %v", script, err)
+	}
+}
+
+// FixedPoint fails for each body that JavaScript would write otherwise than it
+// reads it. One process judges all of them.
+func FixedPoint(t testing.TB, bodies ...[]byte) {
+	t.Helper()
+	cases := make([]string, len(bodies))
+	for i, b := range bodies {
+		cases[i] = base64.StdEncoding.EncodeToString(b)
+	}
+	var wrong []struct {
+		Index       int
+		Body, Again string
+	}
+	Node(t, "fixedpoint.js", cases, &wrong)
+	for _, w := range wrong {
+		t.Errorf("body %d is no fixed point of JSON.stringify(JSON.parse(body)):\nours       %q\nJavaScript %q", w.Index, w.Body, w.Again)
+	}
+}
+
+// NodeModules installs the packages of testdata/node into .cache/node, from
+// their lock file, unless they are there already.
+func NodeModules(t testing.TB) {
+	t.Helper()
+	root := moduleRoot(t)
+	from, to := filepath.Join(root, "adapters", "dialects", "testdata", "node"), filepath.Join(root, ".cache", "node")
+	lock, err := os.ReadFile(filepath.Join(from, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have, err := os.ReadFile(filepath.Join(to, "installed.lock")); err == nil && bytes.Equal(have, lock) {
+		return
+	}
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		t.Fatal("npm is not installed: the tests install the receivers' own verification library with it")
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
+		b, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = to
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(to, "installed.lock"), lock, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// moduleRoot is the folder that holds go.mod.
+func moduleRoot(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("no go.mod above the working directory")
+		}
+		dir = up
+	}
+}

@@ -1,0 +1,175 @@
+package dialects_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"trunkline.dev/trunkline/adapters/dialects"
+	"trunkline.dev/trunkline/adapters/dialects/dialecttest"
+)
+
+func TestBodiesAreWrittenAsJavaScriptWould(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, in, want string }{
+		{"HTML is not escaped", `"<br>&amp;"`, `"<br>&amp;"`},
+		{"escaped HTML is unescaped", `"\u003cbr\u003e"`, `"<br>"`},
+		{"line separators are literal", "\"\\u2028\\u2029\"", "\"\u2028\u2029\""},
+		{"slashes are literal", `"a\/b"`, `"a/b"`},
+		{"control characters are short", `"\u0008\u000c\u000a\u000d\u0009\u0001\u001F"`, `"\b\f\n\r\t\u0001\u001f"`},
+		{"DEL is literal", `"\u007f"`, "\"\u007f\""},
+		{"surrogate pairs are joined", `"\ud83d\ude00"`, `"😀"`},
+		{"a lone high surrogate stays an escape", `"\uD83D!"`, `"\ud83d!"`},
+		{"a lone low surrogate stays an escape", `"\uDE00"`, `"\ude00"`},
+		{"two high surrogates and a low one", `"\ud83d\ud83d\ude00"`, `"\ud83d😀"`},
+		{"a high surrogate before another escape", `"\ud83d\u0041"`, `"\ud83dA"`},
+		{"bytes that are not UTF-8", "\"a\xffb\"", "\"a\uFFFDb\""},
+		{"trailing zeros go", `180.0`, `180`},
+		{"minus zero", `-0`, `0`},
+		{"minus zero with a fraction", `-0.0`, `0`},
+		{"the first exponent", `1000000000000000000000`, `1e+21`},
+		{"the last without one", `100000000000000000000`, `100000000000000000000`},
+		{"small numbers", `0.0000001`, `1e-7`},
+		{"the last small without an exponent", `0.000001`, `0.000001`},
+		{"beyond 2^53", `9007199254740993`, `9007199254740992`},
+		{"a long fraction", `0.1000000000000000055511151231257827`, `0.1`},
+		{"too large is null", `1e400`, `null`},
+		{"too small is zero", `1e-400`, `0`},
+		{"the smallest", `5e-324`, `5e-324`},
+		{"array indices come first", `{"b":1,"10":2,"9":3,"a":4,"0":5}`, `{"0":5,"9":3,"10":2,"b":1,"a":4}`},
+		{"what only looks like an index", `{"b":1,"01":2,"-1":3,"1.5":4,"4294967295":5,"4294967294":6}`, `{"4294967294":6,"b":1,"01":2,"-1":3,"1.5":4,"4294967295":5}`},
+		{"the last of a repeated key wins in the first place", `{"a":1,"b":2,"a":3}`, `{"a":3,"b":2}`},
+		{"a repeated key in another spelling", `{"a":1,"\u0061":3}`, `{"a":3}`},
+		{"__proto__ is a key", `{"__proto__":{"x":1},"constructor":2}`, `{"__proto__":{"x":1},"constructor":2}`},
+		{"white space goes", " { \"a\" : [ 1 , true , null , false ] } ", `{"a":[1,true,null,false]}`},
+		{"empty ones", `{"a":{},"b":[],"":""}`, `{"a":{},"b":[],"":""}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := dialects.AppendRaw(nil, json.RawMessage(c.in), false)
+			if err != nil || string(got) != c.want {
+				t.Errorf("%s became %s (%v), want %s", c.in, got, err, c.want)
+			}
+			dialecttest.FixedPoint(t, got)
+		})
+	}
+}
+
+func TestExactNumbersKeepTheirDigits(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"9007199254740993": "9007199254740993", "180.0": "180", "1e400": "1e400", "-0": "0", "0.10": "0.1",
+		"12345678901234567890": "12345678901234567890", "1E2": "100", "1e99999999999999999999": "1e99999999999999999999",
+		"123456789012345680000": "123456789012345680000", "-1.50e1": "-15",
+	} {
+		got, err := dialects.AppendRaw(nil, json.RawMessage(in), true)
+		if err != nil || string(got) != want {
+			t.Errorf("%s became %s (%v), want %s", in, got, err, want)
+		}
+	}
+}
+
+func TestWhatIsNotJSONIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{"", "{", `{"a"}`, "01", "nul", `"\x"`, "[1,]", strings.Repeat("[", 20_000)} {
+		if got, err := dialects.AppendRaw(nil, json.RawMessage(in), false); err == nil {
+			t.Errorf("%.20q became %.20q", in, got)
+		}
+	}
+}
+
+// TestJavaScriptAgrees writes thousands of hostile values and asks Node about
+// all of them at once: what we write must be what Node makes of it, and what
+// Node makes of the value before we touched it.
+func TestJavaScriptAgrees(t *testing.T) {
+	t.Parallel()
+	var bodies [][]byte
+	var originals []string
+	value := hostileJSON(3)
+	rapid.Check(t, func(rt *rapid.T) {
+		for range 8 {
+			raw := value.Draw(rt, "value")
+			body, err := dialects.AppendRaw(nil, json.RawMessage(raw), false)
+			if err != nil {
+				rt.Fatalf("%s: %v", raw, err)
+			}
+			again, err := dialects.AppendRaw(nil, body, false)
+			if err != nil || string(again) != string(body) {
+				rt.Fatalf("%s is no fixed point of ours: %s", body, again)
+			}
+			m, err := dialects.AppendMap(nil, map[string]json.RawMessage{
+				rapid.String().Draw(rt, "key"): json.RawMessage(raw), rapid.StringMatching(`[0-9]{1,11}`).Draw(rt, "index"): json.RawMessage("1"), "x": json.RawMessage("2"),
+			})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			f := dialects.AppendFloat(nil, math.Float64frombits(rapid.Uint64().Draw(rt, "bits")))
+			s := dialects.AppendString(nil, string(rapid.SliceOf(rapid.Byte()).Draw(rt, "bytes")))
+			bodies = append(bodies, body, m, f, s)
+			originals = append(originals, base64.StdEncoding.EncodeToString([]byte(raw)))
+		}
+	})
+	dialecttest.FixedPoint(t, bodies...)
+
+	var theirs []string
+	dialecttest.Node(t, "stringify.js", originals, &theirs)
+	for i := range theirs {
+		if ours := string(bodies[4*i]); ours != theirs[i] {
+			t.Errorf("we wrote %q, JavaScript writes %q", ours, theirs[i])
+		}
+	}
+}
+
+// TestTheJudgeSaysNo makes sure that the judge of all bodies can find fault.
+func TestTheJudgeSaysNo(t *testing.T) {
+	t.Parallel()
+	bad := []string{`180.0`, `{"a": 1}`, `{"b":1,"1":2}`, `"\u003c"`, `"\u2028"`, `"\uD83D"`, `1E21`, "{}\n", `{"a":1,"a":2}`, `{`}
+	cases := make([]string, len(bad))
+	for i, b := range bad {
+		cases[i] = base64.StdEncoding.EncodeToString([]byte(b))
+	}
+	var wrong []struct{ Index int }
+	dialecttest.Node(t, "fixedpoint.js", cases, &wrong)
+	if len(wrong) != len(bad) {
+		t.Errorf("of %d bodies that JavaScript would change it found %v", len(bad), wrong)
+	}
+}
+
+func hostileJSON(depth int) *rapid.Generator[string] {
+	leaf := rapid.OneOf(
+		rapid.SampledFrom([]string{"null", "true", "false", "0", "-0", "1e21", "1e-7", "180.0", "1e308", "1e309", "-1E-400", "0.1e1", "4294967295", "9007199254740993", "123456789012345678901234567890"}),
+		rapid.Map(rapid.Float64(), func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }),
+		rapid.Map(rapid.Float64(), func(f float64) string { return strconv.FormatFloat(f, 'e', 25, 64) }),
+		rapid.Map(rapid.Int64(), func(n int64) string { return strconv.FormatInt(n, 10) }),
+		hostileString(),
+	)
+	if depth == 0 {
+		return leaf
+	}
+	inner := hostileJSON(depth - 1)
+	object := rapid.Custom(func(t *rapid.T) string {
+		var members []string
+		for range rapid.IntRange(0, 6).Draw(t, "members") {
+			key := rapid.OneOf(hostileString(), rapid.SampledFrom([]string{`"0"`, `"1"`, `"10"`, `"01"`, `"-0"`, `"4294967294"`, `"4294967295"`, `"__proto__"`, `"constructor"`, `"a"`, `"\u0061"`, `"toJSON"`})).Draw(t, "key")
+			members = append(members, key+rapid.SampledFrom([]string{":", " : ", ":\n"}).Draw(t, "colon")+inner.Draw(t, "value"))
+		}
+		return "{" + strings.Join(members, " , ") + "}"
+	})
+	array := rapid.Map(rapid.SliceOfN(inner, 0, 5), func(v []string) string { return "[" + strings.Join(v, ",\t") + "]" })
+	return rapid.OneOf(leaf, object, array)
+}
+
+// hostileString makes JSON string literals of what is rarely tested.
+func hostileString() *rapid.Generator[string] {
+	piece := rapid.OneOf(
+		rapid.SampledFrom([]string{`\u2028`, "\u2029", `\ud83d`, `\ude00`, `\uD83D\uDE00`, "😀", `\/`, `\"`, `\\`, `\n`, `\u0000`, `\u001f`, "\u007f", "<", "&", "é", "\uFFFD", "\ufeff", `\ufeff`, "1", "a"}),
+		rapid.StringMatching(`\\u[0-9a-fA-F]{4}`),
+		rapid.StringMatching(`[a-z0-9 ]{0,3}`),
+	)
+	return rapid.Map(rapid.SliceOfN(piece, 0, 8), func(p []string) string { return `"` + strings.Join(p, "") + `"` })
+}

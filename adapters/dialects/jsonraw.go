@@ -1,0 +1,279 @@
+package dialects
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// errNotJSON says that a stored value is not JSON, which intake cannot let in.
+var errNotJSON = errors.New("not JSON")
+
+// appendRaw writes a JSON value of a stranger's as JSON.stringify(JSON.parse())
+// would: whitespace gone, escapes in JavaScript's form, lone surrogates kept as
+// escapes, of a repeated key the last value in the first place, array-index
+// keys first. exact keeps the digits of a number that a double cannot carry.
+func appendRaw(dst []byte, raw json.RawMessage, exact bool) ([]byte, error) {
+	if !json.Valid(raw) { // also bounds the nesting, so the recursion below ends
+		return nil, errNotJSON
+	}
+	r := rawReader{b: raw, exact: exact}
+	return r.value(dst), nil
+}
+
+// rawReader walks over JSON that is known to be valid.
+type rawReader struct {
+	b     []byte
+	i     int
+	exact bool
+}
+
+type rawMember struct{ key, value []byte }
+
+func (r *rawReader) space() {
+	for r.i < len(r.b) {
+		switch r.b[r.i] {
+		case ' ', '\t', '\n', '\r':
+			r.i++
+		default:
+			return
+		}
+	}
+}
+
+func (r *rawReader) value(dst []byte) []byte {
+	r.space()
+	switch r.b[r.i] {
+	case '{':
+		dst = r.object(dst)
+	case '[':
+		dst = r.array(dst)
+	case '"':
+		dst = r.str(dst)
+	case 't', 'n':
+		dst = append(dst, r.b[r.i:r.i+4]...)
+		r.i += 4
+	case 'f':
+		dst = append(dst, "false"...)
+		r.i += 5
+	default:
+		dst = r.number(dst)
+	}
+	r.space()
+	return dst
+}
+
+func (r *rawReader) object(dst []byte) []byte {
+	var members []rawMember
+	at := make(map[string]int)
+	r.i++ // {
+	for r.space(); r.b[r.i] != '}'; r.space() {
+		if r.b[r.i] == ',' {
+			r.i++
+			r.space()
+		}
+		key := r.str(nil)
+		r.space()
+		r.i++ // :
+		value := r.value(nil)
+		if n, repeated := at[string(key)]; repeated {
+			members[n].value = value
+			continue
+		}
+		at[string(key)] = len(members)
+		members = append(members, rawMember{key: key, value: value})
+	}
+	r.i++ // }
+	return appendMembers(dst, members)
+}
+
+func (r *rawReader) array(dst []byte) []byte {
+	dst = append(dst, '[')
+	r.i++ // [
+	for r.space(); r.b[r.i] != ']'; r.space() {
+		if r.b[r.i] == ',' {
+			r.i++
+			dst = append(dst, ',')
+		}
+		dst = r.value(dst)
+	}
+	r.i++ // ]
+	return append(dst, ']')
+}
+
+func (r *rawReader) str(dst []byte) []byte {
+	dst = append(dst, '"')
+	r.i++ // opening quote
+	for {
+		c := r.b[r.i]
+		switch {
+		case c == '"':
+			r.i++
+			return append(dst, '"')
+		case c == '\\':
+			dst = r.escape(dst)
+		case c < utf8.RuneSelf:
+			dst = append(dst, c)
+			r.i++
+		default:
+			ch, n := utf8.DecodeRune(r.b[r.i:])
+			dst = utf8.AppendRune(dst, ch) // bytes that are not UTF-8 become U+FFFD
+			r.i += n
+		}
+	}
+}
+
+func (r *rawReader) escape(dst []byte) []byte {
+	c := r.b[r.i+1]
+	r.i += 2
+	switch c {
+	case 'u':
+		return r.unicode(dst)
+	case '/':
+		return append(dst, '/')
+	}
+	return append(dst, '\\', c) // " \ b f n r t are written as they are read
+}
+
+func (r *rawReader) unicode(dst []byte) []byte {
+	ch := r.hex4()
+	if utf16.IsSurrogate(ch) {
+		if r.i+1 < len(r.b) && r.b[r.i] == '\\' && r.b[r.i+1] == 'u' {
+			mark := r.i
+			r.i += 2
+			if pair := utf16.DecodeRune(ch, r.hex4()); pair != utf8.RuneError {
+				return utf8.AppendRune(dst, pair)
+			}
+			r.i = mark
+		}
+		return append(dst, '\\', 'u', hexDigits[ch>>12], hexDigits[ch>>8&0xf], hexDigits[ch>>4&0xf], hexDigits[ch&0xf])
+	}
+	if ch < 0x20 || ch == '"' || ch == '\\' {
+		return appendEscaped(dst, byte(ch))
+	}
+	return utf8.AppendRune(dst, ch)
+}
+
+func (r *rawReader) hex4() rune {
+	n, _ := strconv.ParseUint(string(r.b[r.i:r.i+4]), 16, 16) // valid JSON has four hex digits here
+	r.i += 4
+	return rune(n)
+}
+
+func (r *rawReader) number(dst []byte) []byte {
+	start := r.i
+	plain := true // an integer's digits only
+	for r.i < len(r.b) && bytes.IndexByte([]byte("+-.eE0123456789"), r.b[r.i]) >= 0 {
+		if c := r.b[r.i]; c < '0' || c > '9' {
+			plain = false
+		}
+		r.i++
+	}
+	text := r.b[start:r.i]
+	if plain && len(text) <= 15 {
+		return append(dst, text...)
+	}
+	f, _ := strconv.ParseFloat(string(text), 64) // out of range is ±Inf, as in JavaScript
+	n := len(dst)
+	dst = appendFloat(dst, f)
+	if r.exact && !sameDecimal(string(text), string(dst[n:])) {
+		return append(dst[:n], text...)
+	}
+	return dst
+}
+
+// sameDecimal reports whether two JSON numbers are the same decimal.
+func sameDecimal(a, b string) bool {
+	da, ea, okA := decimal(a)
+	db, eb, okB := decimal(b)
+	return okA && okB && da == db && ea == eb
+}
+
+// decimal splits a number into significant digits and the power of ten of the
+// last of them. Zero has no digits and no sign.
+func decimal(s string) (digits string, exponent int, ok bool) {
+	neg := s != "" && s[0] == '-'
+	out := make([]byte, 0, len(s))
+	afterPoint := false
+	for i, c := range []byte(s) {
+		switch {
+		case c >= '0' && c <= '9':
+			out = append(out, c)
+			if afterPoint {
+				exponent--
+			}
+		case c == '.':
+			afterPoint = true
+		case c == 'e' || c == 'E':
+			e, err := strconv.Atoi(s[i+1:])
+			if err != nil {
+				return "", 0, false
+			}
+			return trimDecimal(neg, out, exponent+e)
+		case c != '-':
+			return "", 0, false
+		}
+	}
+	return trimDecimal(neg, out, exponent)
+}
+
+func trimDecimal(neg bool, digits []byte, exponent int) (string, int, bool) {
+	digits = bytes.TrimLeft(digits, "0")
+	n := len(digits)
+	digits = bytes.TrimRight(digits, "0")
+	exponent += n - len(digits)
+	if len(digits) == 0 {
+		return "", 0, true
+	}
+	if neg {
+		return "-" + string(digits), exponent, true
+	}
+	return string(digits), exponent, true
+}
+
+// appendMembers writes an object in the order in which JavaScript holds its
+// members: array indices ascending, then the others as they came.
+func appendMembers(dst []byte, members []rawMember) []byte {
+	slices.SortStableFunc(members, func(a, b rawMember) int {
+		ia, aIndex := arrayIndex(a.key)
+		ib, bIndex := arrayIndex(b.key)
+		switch {
+		case aIndex && bIndex:
+			return int(ia - ib)
+		case aIndex:
+			return -1
+		case bIndex:
+			return 1
+		}
+		return 0
+	})
+	dst = append(dst, '{')
+	for i, m := range members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, m.key...), ':'), m.value...)
+	}
+	return append(dst, '}')
+}
+
+// arrayIndex reads a quoted key as an ECMAScript array index: a canonical
+// decimal from 0 to 2^32-2.
+func arrayIndex(quoted []byte) (int64, bool) {
+	key := quoted[1 : len(quoted)-1]
+	if len(key) == 0 || len(key) > 10 || (key[0] == '0' && len(key) > 1) {
+		return 0, false
+	}
+	var n int64
+	for _, c := range key {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, n < 1<<32-1
+}

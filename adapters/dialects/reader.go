@@ -1,0 +1,230 @@
+package dialects
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// reader reads one object of a received webhook. It notes what is wrong by
+// JSON Pointer, all of it, and remembers what was read: what is left over is
+// kept as source_data. A null is read as absent, since these systems write
+// null for what they do not know.
+type reader struct {
+	at     string
+	fields map[string]json.RawMessage
+	read   map[string]bool
+	errs   *[]commands.FieldError
+}
+
+// maxID bounds ids of other systems, which become parts of keys and rows.
+const maxID = 256
+
+// readBody starts reading a webhook's body, which must be a JSON object.
+func readBody(body []byte) (reader, error) {
+	if !json.Valid(body) {
+		return reader{}, invalid("", "the body is not JSON")
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
+		return reader{}, invalid("", "expected an object")
+	}
+	return reader{fields: fields, read: make(map[string]bool), errs: new([]commands.FieldError)}, nil
+}
+
+func invalid(pointer, detail string) error {
+	return &commands.Invalid{Errors: []commands.FieldError{{Pointer: pointer, Detail: detail}}}
+}
+
+// err returns everything that was found wrong.
+func (r reader) err() error {
+	if len(*r.errs) == 0 {
+		return nil
+	}
+	return &commands.Invalid{Errors: *r.errs}
+}
+
+func (r reader) wrong(key, detail string) {
+	*r.errs = append(*r.errs, commands.FieldError{Pointer: r.pointer(key), Detail: detail})
+}
+
+func (r reader) pointer(key string) string {
+	return r.at + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}
+
+// raw returns a field's JSON, and false when it is absent or null.
+func (r reader) raw(key string) (json.RawMessage, bool) {
+	r.read[key] = true
+	v, ok := r.fields[key]
+	if !ok || bytes.Equal(v, []byte("null")) {
+		return nil, false
+	}
+	return v, true
+}
+
+// text reads a string; empty when it is absent.
+func (r reader) text(key string) string {
+	v, ok := r.raw(key)
+	if !ok {
+		return ""
+	}
+	var s string
+	if json.Unmarshal(v, &s) != nil {
+		r.wrong(key, "expected a string or null")
+	}
+	return s
+}
+
+// opt reads a string for a merge: absent, null and "" keep what is known.
+func (r reader) opt(key string) event.Opt[string] {
+	if s := r.text(key); s != "" {
+		return event.Some(s)
+	}
+	return event.Opt[string]{}
+}
+
+// id reads a required id: a string, or a number as its digits.
+func (r reader) id(key string) string {
+	v, ok := r.raw(key)
+	if !ok {
+		r.wrong(key, "is required")
+		return ""
+	}
+	var s string
+	if json.Unmarshal(v, &s) != nil {
+		var n json.Number
+		if v[0] == '"' || json.Unmarshal(v, &n) != nil {
+			r.wrong(key, "expected a string or a number")
+			return ""
+		}
+		s = n.String()
+	}
+	if s == "" || len(s) > maxID {
+		r.wrong(key, fmt.Sprintf("must have 1 to %d bytes", maxID))
+	}
+	return s
+}
+
+// when reads a time; nil when it is absent.
+func (r reader) when(key string) *time.Time {
+	s := r.text(key)
+	if s == "" {
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || t.Year() < 1 { // year 0 would not survive a store
+		r.wrong(key, "expected an RFC 3339 time such as 2026-05-14T16:30:00Z")
+		return nil
+	}
+	t = event.Time(t)
+	return &t
+}
+
+// whenRequired reads a time that must be there.
+func (r reader) whenRequired(key string) time.Time {
+	before := len(*r.errs)
+	t := r.when(key)
+	if t != nil {
+		return *t
+	}
+	if len(*r.errs) == before {
+		r.wrong(key, "is required")
+	}
+	return time.Time{}
+}
+
+// number reads a number; nil when it is absent.
+func (r reader) number(key string) *float64 {
+	v, ok := r.raw(key)
+	if !ok {
+		return nil
+	}
+	var f float64
+	if json.Unmarshal(v, &f) != nil {
+		r.wrong(key, "expected a number or null")
+		return nil
+	}
+	return &f
+}
+
+// seconds reads a duration in whole seconds; fractions are cut off.
+func (r reader) seconds(key string) *int64 {
+	f := r.number(key)
+	if f == nil {
+		return nil
+	}
+	if *f < 0 || *f > math.MaxInt32 {
+		r.wrong(key, "expected a number of seconds, 0 or more")
+		return nil
+	}
+	n := int64(*f)
+	return &n
+}
+
+// object reads a nested object; absent and null give an empty one.
+func (r reader) object(key string) reader {
+	o := reader{at: r.pointer(key), read: make(map[string]bool), errs: r.errs}
+	v, ok := r.raw(key)
+	if ok && json.Unmarshal(v, &o.fields) != nil {
+		r.wrong(key, "expected an object")
+	}
+	return o
+}
+
+// objectRequired reads a nested object that must be there.
+func (r reader) objectRequired(key string) reader {
+	if v, ok := r.fields[key]; !ok || bytes.Equal(v, []byte("null")) {
+		r.wrong(key, "is required")
+	}
+	return r.object(key)
+}
+
+// rest returns the fields that were not read, nil if there are none.
+func (r reader) rest() map[string]json.RawMessage {
+	var rest map[string]json.RawMessage
+	for k, v := range r.fields {
+		if r.read[k] {
+			continue
+		}
+		if rest == nil {
+			rest = make(map[string]json.RawMessage)
+		}
+		rest[k] = v
+	}
+	return rest
+}
+
+// with returns m with one more field, unless the value is empty.
+func with(m map[string]json.RawMessage, key, value string) map[string]json.RawMessage {
+	if value == "" {
+		return m
+	}
+	if m == nil {
+		m = make(map[string]json.RawMessage)
+	}
+	m[key] = appendString(nil, value)
+	return m
+}
+
+// merged returns the unknown fields of several objects as one source_data,
+// those of nested objects under the object's name.
+func merged(top map[string]json.RawMessage, nested map[string]map[string]json.RawMessage) map[string]json.RawMessage {
+	for name, fields := range nested {
+		if len(fields) == 0 {
+			continue
+		}
+		if top == nil {
+			top = make(map[string]json.RawMessage)
+		}
+		if b, err := event.Marshal(fields); err == nil { // raw JSON of a valid body always encodes
+			top[name] = b
+		}
+	}
+	return top
+}

@@ -1,0 +1,108 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/tenant"
+)
+
+// Principal is who sent a request. It is empty on public routes.
+type Principal struct {
+	Key tenant.Key
+	Org tenant.Org
+	// List is set for a list's key.
+	List *tenant.List
+	// RequestID is the id of this request, in answers and logs.
+	RequestID string
+}
+
+// authenticate finds the key of a request and checks that it may.
+func (s *Server) authenticate(rt route, r *http.Request) (Principal, error) {
+	if rt.is(public) {
+		return Principal{}, nil
+	}
+	if rt.is(listKey) {
+		return s.byListKey(r)
+	}
+	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return Principal{}, unauthorized("an API key is expected: Authorization: Bearer <key>").with("WWW-Authenticate", `Bearer realm="trunkline"`)
+	}
+	p, ok := s.lookUp(strings.TrimSpace(key))
+	if !ok {
+		return Principal{}, unauthorized("the API key is not known").with("WWW-Authenticate", `Bearer realm="trunkline", error="invalid_token"`)
+	}
+	if !p.Key.May(rt.scope) {
+		return Principal{}, problem(http.StatusForbidden, "forbidden", "the key lacks the scope %q", rt.scope)
+	}
+	return p, nil
+}
+
+func (s *Server) byListKey(r *http.Request) (Principal, error) {
+	key := r.Header.Get("X-API-Key")
+	if key == "" {
+		return Principal{}, unauthorized("the key of a list is expected in X-API-Key").with("WWW-Authenticate", `ApiKey realm="trunkline"`)
+	}
+	p, ok := s.lookUp(key)
+	if !ok || p.List == nil || !p.Key.May(tenant.ScopeLeads) {
+		return Principal{}, unauthorized("the API key is not the key of a list").with("WWW-Authenticate", `ApiKey realm="trunkline"`)
+	}
+	return p, nil
+}
+
+func unauthorized(detail string) *Problem {
+	return problem(http.StatusUnauthorized, "unauthorized", "%s", detail)
+}
+
+func (s *Server) lookUp(key string) (Principal, bool) {
+	k, org, list, ok := s.cfg.Keys.Key(sha256.Sum256([]byte(key)))
+	if !ok || (!k.ExpiresAt.IsZero() && !s.cfg.Clock().Before(k.ExpiresAt)) {
+		return Principal{}, false
+	}
+	return Principal{Key: k, Org: org, List: list}, true
+}
+
+// defaultRegion reads national numbers where no list says otherwise.
+const defaultRegion = "US"
+
+// caller is the principal as the commands know it.
+func (s *Server) caller(r *http.Request, p Principal) commands.Caller {
+	c := commands.Caller{
+		Org: p.Org, Actor: "key/" + p.Key.ID, Source: "api", Region: defaultRegion,
+		IdempotencyKey: r.Header.Get("Idempotency-Key"),
+		// The path, not the pattern: the same key on another call is another fact.
+		Route:         r.Method + " " + r.URL.Path,
+		CorrelationID: p.RequestID, TraceParent: traceParent(r), Origin: event.OriginLive,
+	}
+	if p.List != nil && p.List.DefaultRegion != "" {
+		c.Region = p.List.DefaultRegion
+	}
+	return c
+}
+
+// traceContext is the form of a W3C traceparent; anything else is dropped, as
+// the specification demands.
+var traceContext = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+func traceParent(r *http.Request) string {
+	if v := r.Header.Get("traceparent"); traceContext.MatchString(v) {
+		return v
+	}
+	return ""
+}
+
+// regionOf returns the region of a list, the default for one that is not known.
+func (s *Server) regionOf(org, listID string) string {
+	if listID == "" || s.cfg.Lists == nil {
+		return defaultRegion
+	}
+	if l, ok := s.cfg.Lists.List(org, listID); ok && l.DefaultRegion != "" {
+		return l.DefaultRegion
+	}
+	return defaultRegion
+}

@@ -1,0 +1,166 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"trunkline.dev/trunkline/commands"
+)
+
+// once runs a POST at most once per Idempotency-Key: the same key and request
+// get the first answer again.
+func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Principal) error {
+	key := r.Header.Get("Idempotency-Key")
+	if key == "" {
+		return rt.handle(w, r, p)
+	}
+	if !token(key, 255) {
+		return problem(http.StatusBadRequest, "idempotency-key", "an Idempotency-Key is 1 to 255 visible ASCII characters")
+	}
+	if s.cfg.Idempotency == nil {
+		return rt.handle(w, r, p)
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	where := r.Method + " " + r.URL.Path
+	stored, err := s.begin(r, p, key, where, fingerprint(r, body))
+	switch {
+	case errors.Is(err, commands.ErrInProgress):
+		return problem(http.StatusConflict, "in-progress", "%s", err).with("Retry-After", "1")
+	case errors.Is(err, commands.ErrMismatch):
+		return problem(http.StatusUnprocessableEntity, "idempotency-mismatch", "%s", err)
+	case err != nil:
+		// Event ids derive from the key too, so the log stays exact without it.
+		s.cfg.Logger.Warn("idempotency store is away", "err", err)
+		return rt.handle(w, r, p)
+	case stored != nil:
+		replay(w, stored)
+		return nil
+	}
+	return s.keep(rt, w, r, p, key, where)
+}
+
+func (s *Server) begin(r *http.Request, p Principal, key, where string, print [32]byte) (*commands.StoredResponse, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.StoreWait)
+	defer cancel()
+	return s.cfg.Idempotency.Begin(ctx, p.Org.ID, key, where, print)
+}
+
+// keep runs the handler and stores its answer.
+func (s *Server) keep(rt route, w http.ResponseWriter, r *http.Request, p Principal, key, where string) error {
+	cw := &captured{ResponseWriter: w}
+	finished := false
+	// A panic must give the reservation up as well.
+	defer func() {
+		if !finished {
+			s.settle(r, func(ctx context.Context) error { return s.cfg.Idempotency.Abandon(ctx, p.Org.ID, key, where) })
+		}
+	}()
+	if err := rt.handle(cw, r, p); err != nil {
+		pr := *problemOf(err)
+		pr.Instance = p.RequestID
+		if !final(pr.Status) {
+			return err
+		}
+		writeProblem(cw, &pr)
+	}
+	if !final(cw.status) {
+		return nil
+	}
+	finished = true
+	s.settle(r, func(ctx context.Context) error {
+		return s.cfg.Idempotency.Finish(ctx, p.Org.ID, key, where, commands.StoredResponse{Status: cw.status, Header: kept(cw.Header()), Body: cw.body.Bytes()})
+	})
+	return nil
+}
+
+// settle runs the last step of a reservation, even past the request's deadline.
+func (s *Server) settle(r *http.Request, step func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.cfg.StoreWait)
+	defer cancel()
+	if err := step(ctx); err != nil {
+		s.cfg.Logger.Warn("settling an idempotency key", "err", err)
+	}
+}
+
+// final reports whether the same request would be answered the same again.
+func final(status int) bool {
+	switch status {
+	case 0, http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	return status < http.StatusInternalServerError
+}
+
+// fingerprint is equal for equal requests. Of the headers only those count that
+// carry facts: CloudEvents in binary mode.
+func fingerprint(r *http.Request, body []byte) [32]byte {
+	h := sha256.New()
+	_, _ = io.WriteString(h, r.Method+" "+r.URL.RequestURI()+"\n")
+	var names []string
+	for k := range r.Header {
+		if l := strings.ToLower(k); l == "content-type" || strings.HasPrefix(l, "ce-") {
+			names = append(names, k)
+		}
+	}
+	slices.Sort(names)
+	for _, k := range names {
+		_, _ = io.WriteString(h, k+": "+strings.Join(r.Header[k], ",")+"\n")
+	}
+	_, _ = h.Write(body)
+	return [32]byte(h.Sum(nil))
+}
+
+// kept are the headers that belong to the answer itself.
+func kept(h http.Header) http.Header {
+	out := make(http.Header)
+	for _, k := range []string{"Content-Type", "Location", positionHeader} {
+		if v := h.Values(k); len(v) > 0 {
+			out[k] = slices.Clone(v)
+		}
+	}
+	return out
+}
+
+func replay(w http.ResponseWriter, r *commands.StoredResponse) {
+	for k, vs := range r.Header {
+		w.Header()[k] = vs
+	}
+	w.Header().Set("Idempotency-Replayed", "true")
+	w.WriteHeader(r.Status)
+	_, _ = w.Write(r.Body)
+}
+
+// captured keeps a copy of what was answered. Answers of POSTs are small.
+type captured struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+func (c *captured) WriteHeader(status int) {
+	if c.status == 0 {
+		c.status = status
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *captured) Write(b []byte) (int, error) {
+	if c.status == 0 {
+		c.status = http.StatusOK
+	}
+	c.body.Write(b)
+	return c.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (c *captured) Unwrap() http.ResponseWriter { return c.ResponseWriter }

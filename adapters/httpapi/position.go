@@ -1,0 +1,70 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// The headers that carry positions: what a write answers, a read may demand.
+const (
+	positionHeader    = "Trunkline-Position"
+	minPositionHeader = "Trunkline-Min-Position"
+)
+
+// setPosition tells the client where its facts stand.
+func setPosition(w http.ResponseWriter, receipts []commands.Receipt) {
+	ps := make([]event.Position, 0, len(receipts))
+	for _, r := range receipts {
+		if r.Position.Topic != "" {
+			ps = append(ps, r.Position)
+		}
+	}
+	if token := event.EncodePositions(ps...); token != "" {
+		w.Header().Set(positionHeader, token)
+	}
+}
+
+// awaitPosition holds a read until the read models have what it demands.
+func (s *Server) awaitPosition(r *http.Request) error {
+	token := r.Header.Get(minPositionHeader)
+	if token == "" {
+		return nil
+	}
+	ps, err := event.DecodePositions(token)
+	if err != nil {
+		return problem(http.StatusBadRequest, "bad-position", "%s is not a position that we answered", minPositionHeader)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.PositionWait)
+	defer cancel()
+	err = s.await(ctx, ps)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return problem(http.StatusGatewayTimeout, "not-there-yet", "the read model did not reach the position within %s", s.cfg.PositionWait).with("Retry-After", "1")
+	}
+	return err
+}
+
+// await waits until the Postgres read models have the effect of the positions.
+func (s *Server) await(ctx context.Context, ps []event.Position) error {
+	if s.cfg.Progress == nil {
+		return nil
+	}
+	byTopic := make(map[event.Topic][]event.Position)
+	for _, p := range ps {
+		byTopic[p.Topic] = append(byTopic[p.Topic], p)
+	}
+	for topic, ps := range byTopic {
+		name := projections.Of(topic)
+		if name == "" {
+			continue
+		}
+		if err := s.cfg.Progress.Wait(ctx, name, ps...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

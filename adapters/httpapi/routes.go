@@ -1,0 +1,132 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"trunkline.dev/trunkline/domain/tenant"
+)
+
+// handler answers a request. It writes its answer last, or returns an error,
+// which problemOf turns into one.
+type handler func(w http.ResponseWriter, r *http.Request, p Principal) error
+
+// route is one line of the API. Patterns are those of net/http.ServeMux.
+type route struct {
+	method, pattern string
+	// scope is what a key must have.
+	scope  tenant.Scope
+	handle handler
+	flags  flag
+}
+
+type flag uint8
+
+// What is unusual about a route.
+const (
+	// public: no key.
+	public flag = 1 << iota
+	// listKey: the key of a list in X-API-Key.
+	listKey
+	// limited: counted against the limit of requests per minute of its key.
+	limited
+	// streams: no deadline for reading or writing; the handler's context ends
+	// when the server stops.
+	streams
+	// anyBody: the handler limits and reads the body itself, and an
+	// Idempotency-Key has no effect on it.
+	anyBody
+)
+
+func (rt route) is(f flag) bool { return rt.flags&f != 0 }
+
+// routes is the list of all routes. Each has its section in
+// schemas/openapi.yaml; a test compares the two.
+func (s *Server) routes() []route {
+	const (
+		read  = tenant.ScopeRead
+		write = tenant.ScopeWrite
+		admin = tenant.ScopeAdmin
+	)
+	return []route{
+		{"GET", "/healthz", "", s.healthz, public},
+		{"GET", "/readyz", "", s.readyz, public},
+		{"GET", "/metrics", "", s.metrics, public},
+		{"GET", "/openapi.json", "", s.openapi, public},
+		{"GET", "/docs", "", s.docs, public},
+
+		// Facts in.
+		{"POST", "/api/public/leads", tenant.ScopeLeads, s.publicLeads, listKey | limited},
+		{"POST", "/v1/leads", write, s.leads, 0},
+		{"POST", "/v1/calls", write, s.startCall, 0},
+		{"PATCH", "/v1/calls/{id}", write, s.updateCall, 0},
+		{"POST", "/v1/agents/{id}/state", write, s.agentState, 0},
+		{"POST", "/v1/alerts", write, s.triggerAlert, 0},
+		{"POST", "/v1/alerts/{id}/acknowledge", write, s.acknowledgeAlert, 0},
+		{"POST", "/v1/alerts/{id}/resolve", write, s.resolveAlert, 0},
+		{"POST", "/v1/messages", write, s.recordMessage, 0},
+		{"POST", "/v1/contacts", write, s.createContact, 0},
+		{"PATCH", "/v1/contacts/{id}", write, s.updateContact, 0},
+		{"POST", "/v1/events", write, s.recordEvents, 0},
+		{"POST", "/in/{connection_id}", "", s.inboundWebhook, public | anyBody},
+
+		// Facts out.
+		{"GET", "/v1/leads", read, s.listLeads, 0},
+		{"GET", "/v1/leads/{id}", read, s.readLead, 0},
+		{"GET", "/v1/calls", read, s.listCalls, 0},
+		{"GET", "/v1/calls/{id}", read, s.readCall, 0},
+		{"GET", "/v1/calls/{id}/history", read, s.callHistory, 0},
+		{"GET", "/v1/agents", read, s.listAgents, 0},
+		{"GET", "/v1/agents/{id}", read, s.readAgent, 0},
+		{"GET", "/v1/agents/{id}/states", read, s.listAgentStates, 0},
+		{"GET", "/v1/alerts", read, s.listAlerts, 0},
+		{"GET", "/v1/alerts/{id}", read, s.readAlert, 0},
+		{"GET", "/v1/messages", read, s.listMessages, 0},
+		{"GET", "/v1/messages/{id}", read, s.readMessage, 0},
+		{"GET", "/v1/contacts", read, s.listContacts, 0},
+		{"GET", "/v1/contacts/{id}", read, s.readContact, 0},
+		{"GET", "/v1/events", read, s.readEvents, 0},
+		{"GET", "/v1/events/stream", read, s.streamEvents, streams},
+		{"GET", "/v1/projections", read, s.listProjections, 0},
+		{"GET", "/v1/projections/{name}", read, s.readProjection, 0},
+		{"POST", "/v1/projections/{name}/rebuild", admin, s.beginRebuild, 0},
+		// Comparing reads every row: as long as it takes.
+		{"GET", "/v1/projections/{name}/diff", admin, s.diffRebuild, streams},
+		{"POST", "/v1/projections/{name}/switch", admin, s.switchRebuild, 0},
+		{"POST", "/v1/projections/{name}/rollback", admin, s.rollbackProjection, 0},
+		{"POST", "/v1/projections/{name}/drop", admin, s.dropRebuild, 0},
+		{"GET", "/v1/projections/{name}/parked", admin, s.listParked, 0},
+		{"POST", "/v1/projections/{name}/parked/retry", admin, s.retryParked, 0},
+		{"POST", "/v1/projections/{name}/parked/skip", admin, s.skipParked, 0},
+
+		// Settings.
+		{"POST", "/v1/orgs", admin, s.createOrg, 0},
+		{"POST", "/v1/lists", admin, s.createList, 0},
+		{"GET", "/v1/lists", read, s.listLists, 0},
+		{"GET", "/v1/lists/{id}", read, s.getList, 0},
+		{"PATCH", "/v1/lists/{id}", admin, s.changeList, 0},
+		{"DELETE", "/v1/lists/{id}", admin, s.deleteList, 0},
+		{"POST", "/v1/lists/{id}/keys", admin, s.rotateListKey, 0},
+		{"POST", "/v1/connections", admin, s.createConnection, 0},
+		{"GET", "/v1/connections", read, s.listConnections, 0},
+		{"POST", "/v1/api-keys", admin, s.createKey, 0},
+		{"GET", "/v1/api-keys", admin, s.listKeys, 0},
+		{"DELETE", "/v1/api-keys/{id}", admin, s.deleteKey, 0},
+		{"GET", "/v1/zapier-key", admin, s.zapierKey, 0},
+
+		// Webhooks.
+		{"POST", "/v1/webhooks", admin, s.createWebhook, 0},
+		{"GET", "/v1/webhooks", read, s.listWebhooks, 0},
+		{"GET", "/v1/webhooks/{id}", read, s.getWebhook, 0},
+		{"PATCH", "/v1/webhooks/{id}", admin, s.changeWebhook, 0},
+		{"DELETE", "/v1/webhooks/{id}", admin, s.deleteWebhook, 0},
+		{"GET", "/v1/webhooks/{id}/secret", admin, s.webhookSecret, 0},
+		{"POST", "/v1/webhooks/{id}/rotate-secret", admin, s.rotateWebhookSecret, 0},
+		{"POST", "/v1/webhooks/{id}/enable", admin, s.enableWebhook, 0},
+		{"POST", "/v1/webhooks/{id}/disable", admin, s.disableWebhook, 0},
+		{"POST", "/v1/webhooks/{id}/test", admin, s.testWebhook, 0},
+		{"POST", "/v1/webhooks/{id}/recover", admin, s.recoverWebhook, 0},
+		{"GET", "/v1/webhooks/{id}/deliveries", read, s.listDeliveries, 0},
+		{"GET", "/v1/deliveries/{id}", read, s.getDelivery, 0},
+		{"POST", "/v1/deliveries/{id}/resend", admin, s.resendDelivery, 0},
+	}
+}

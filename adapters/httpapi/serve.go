@@ -1,0 +1,213 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// build puts the routes behind what all of them share.
+func (s *Server) build() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range s.routes() {
+		mux.Handle(rt.method+" "+rt.pattern, s.serve(rt))
+	}
+	unmatched := http.NewServeMux()
+	unmatched.Handle("/", s.serve(route{flags: public, handle: func(_ http.ResponseWriter, r *http.Request, _ Principal) error {
+		return noRoute(mux, r)
+	}}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern == "" {
+			unmatched.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// noRoute tells a wrong method from a wrong path; the mux's own answers are
+// plain text.
+func noRoute(mux *http.ServeMux, r *http.Request) error {
+	var allowed []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		try := &http.Request{Method: m, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(try); pattern != "" {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) == 0 {
+		return problem(http.StatusNotFound, "no-route", "there is nothing at %s", r.URL.Path)
+	}
+	return problem(http.StatusMethodNotAllowed, "method", "%s is not allowed here", r.Method).with("Allow", strings.Join(allowed, ", "))
+}
+
+// serve wraps a route: request id, panic, log, body limit, key, limits,
+// position, idempotency, and the mapping of its error.
+func (s *Server) serve(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		id := requestID(r)
+		tw := &tracked{ResponseWriter: w}
+		tw.Header().Set("X-Request-Id", id)
+		tw.Header().Set("X-Content-Type-Options", "nosniff")
+		log := s.cfg.Logger.With("request_id", id, "method", r.Method, "route", rt.pattern)
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler {
+					panic(v)
+				}
+				log.Error("a handler panicked", "panic", v, "stack", string(debug.Stack()))
+				if tw.status == 0 {
+					p := problemOf(errPanic)
+					p.Instance = id
+					writeProblem(tw, p)
+				}
+			}
+			log.Debug("request", "status", tw.status, "bytes", tw.size, "seconds", time.Since(began).Seconds())
+		}()
+		err := s.answer(rt, tw, r, id)
+		if err == nil {
+			return
+		}
+		p := *problemOf(err)
+		p.Instance = id
+		if p.Status >= http.StatusInternalServerError {
+			log.Error("answering a request", "status", p.Status, "err", err)
+		}
+		if tw.status == 0 {
+			writeProblem(tw, &p)
+		}
+	})
+}
+
+var errPanic = errors.New("a handler panicked")
+
+func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id string) error {
+	ctx, cancel := s.lifetime(rt, w, r)
+	defer cancel()
+	r = r.WithContext(ctx)
+	p, err := s.authenticate(rt, r)
+	if err != nil {
+		return err
+	}
+	p.RequestID = id
+	if rt.is(limited) {
+		if err := s.limit(w, p); err != nil {
+			return err
+		}
+	}
+	if !rt.is(anyBody) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		if rt.is(public) {
+			break // nobody without a key makes us wait
+		}
+		if err := s.awaitPosition(r); err != nil {
+			return err
+		}
+	case http.MethodPost:
+		if !rt.is(anyBody) && !rt.is(public) {
+			return s.once(rt, w, r, p)
+		}
+	}
+	return rt.handle(w, r, p)
+}
+
+// lifetime gives a request its deadline. A write goes on when its client has
+// gone: half of it may be in the log already.
+func (s *Server) lifetime(rt route, w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
+	if rt.is(streams) {
+		rc := http.NewResponseController(w)
+		// Errors mean a writer without deadlines, as in tests: none to lift then.
+		_ = rc.SetReadDeadline(time.Time{})
+		_ = rc.SetWriteDeadline(time.Time{})
+		ctx, cancel := context.WithCancel(r.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			select {
+			case <-s.draining:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		return ctx, func() { cancel(); <-done }
+	}
+	ctx := r.Context()
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return context.WithTimeout(ctx, handleTimeout)
+}
+
+// requestID takes the caller's id where it is a sane one.
+func requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); token(id, 128) {
+		return id
+	}
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+// token reports whether s is 1 to max visible ASCII characters.
+func token(s string, max int) bool {
+	if s == "" || len(s) > max {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// readBody reads the whole body, which MaxBytesReader bounds.
+func readBody(r *http.Request) ([]byte, error) {
+	var b bytes.Buffer
+	if n := r.ContentLength; n > 0 && n <= maxBody {
+		b.Grow(int(n) + bytes.MinRead)
+	}
+	if _, err := b.ReadFrom(r.Body); err != nil {
+		return nil, bodyError(err)
+	}
+	return b.Bytes(), nil
+}
+
+// tracked remembers what was answered.
+type tracked struct {
+	http.ResponseWriter
+	status int
+	size   int64
+}
+
+func (t *tracked) WriteHeader(status int) {
+	if t.status == 0 {
+		t.status = status
+	}
+	t.ResponseWriter.WriteHeader(status)
+}
+
+func (t *tracked) Write(b []byte) (int, error) {
+	if t.status == 0 {
+		t.status = http.StatusOK
+	}
+	n, err := t.ResponseWriter.Write(b)
+	t.size += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (t *tracked) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// Flush sends what was written so far, for streams.
+func (t *tracked) Flush() { _ = http.NewResponseController(t.ResponseWriter).Flush() }

@@ -1,0 +1,402 @@
+// Package deliveries holds dispatch.Store in memory, for tests and for reading
+// what the port means. It passes commands/dispatch/storetest, as the Postgres
+// one does.
+package deliveries
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// Store is an empty store that needs no making.
+type Store struct {
+	mu         sync.Mutex
+	partitions map[dispatch.Partition]*partition
+	health     map[string]delivery.Health
+	fail       error
+	inserted   int
+}
+
+type partition struct {
+	epoch, seq, next int64
+
+	rows map[string]*row
+}
+
+type row struct {
+	dispatch.Owed
+	offered bool
+}
+
+var (
+	_ dispatch.Store      = (*Store)(nil)
+	_ dispatch.Unfinished = (*Store)(nil)
+)
+
+// Fail makes every call fail with an error until Fail(nil).
+func (s *Store) Fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
+
+// Inserted counts the rows that were ever inserted by commits.
+func (s *Store) Inserted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inserted
+}
+
+// Rows returns all rows.
+func (s *Store) Rows() []dispatch.Owed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []dispatch.Owed
+	for _, p := range s.partitions {
+		for _, r := range p.rows {
+			all = append(all, r.Owed)
+		}
+	}
+	slices.SortFunc(all, func(a, b dispatch.Owed) int { return cmp.Compare(a.Key(), b.Key()) })
+	return all
+}
+
+// Next returns the checkpoint of a partition.
+func (s *Store) Next(p dispatch.Partition) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.partition(p).next
+}
+
+func (s *Store) partition(id dispatch.Partition) *partition {
+	if s.partitions == nil {
+		s.partitions = make(map[dispatch.Partition]*partition)
+		s.health = make(map[string]delivery.Health)
+	}
+	p := s.partitions[id]
+	if p == nil {
+		p = &partition{rows: make(map[string]*row)}
+		s.partitions[id] = p
+	}
+	return p
+}
+
+func inOrder(a, b *row) int {
+	return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Key(), b.Key()))
+}
+
+// of returns the rows of an endpoint, in order; "" is every endpoint.
+func (p *partition) of(endpointID string) []*row {
+	var rows []*row
+	for _, r := range p.rows {
+		if endpointID == "" || r.EndpointID == endpointID {
+			rows = append(rows, r)
+		}
+	}
+	slices.SortFunc(rows, inOrder)
+	return rows
+}
+
+// heads returns the pending heads of an endpoint, the earliest due first.
+func (p *partition) heads(endpointID string) []*row {
+	seen := make(map[string]bool)
+	var heads []*row
+	for _, r := range p.of(endpointID) {
+		if !seen[r.OrderKey] && r.Status == delivery.Pending {
+			heads = append(heads, r)
+		}
+		seen[r.OrderKey] = true
+	}
+	slices.SortStableFunc(heads, func(a, b *row) int { return a.NextAttemptAt.Compare(b.NextAttemptAt) })
+	return heads
+}
+
+// Claim implements dispatch.Store.
+func (s *Store) Claim(_ context.Context, id dispatch.Partition) (dispatch.Claimed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return dispatch.Claimed{}, s.fail
+	}
+	p := s.partition(id)
+	p.epoch++
+	p.seq = 0
+	for _, r := range p.rows {
+		r.offered = false
+	}
+	return dispatch.Claimed{Epoch: p.epoch, Next: p.next, Backlogs: p.backlogs(id, func(*row) bool { return true })}, nil
+}
+
+func (p *partition) backlogs(id dispatch.Partition, which func(*row) bool) []dispatch.Backlog {
+	byEndpoint := make(map[string]*dispatch.Backlog)
+	for _, r := range p.of("") {
+		if !which(r) {
+			continue
+		}
+		b := byEndpoint[r.EndpointID]
+		if b == nil {
+			b = &dispatch.Backlog{Partition: id, EndpointID: r.EndpointID, Org: r.Org}
+			byEndpoint[r.EndpointID] = b
+		}
+		b.Rows++
+		if r.Status == delivery.IsHeld {
+			b.Held++
+		}
+	}
+	var all []dispatch.Backlog
+	for endpointID, b := range byEndpoint {
+		if heads := p.heads(endpointID); len(heads) > 0 {
+			b.NextDue = heads[0].NextAttemptAt
+		}
+		all = append(all, *b)
+	}
+	slices.SortFunc(all, func(a, b dispatch.Backlog) int { return cmp.Compare(a.EndpointID, b.EndpointID) })
+	return all
+}
+
+// Commit implements dispatch.Store.
+func (s *Store) Commit(_ context.Context, b dispatch.Batch) ([]dispatch.Partition, map[string]delivery.Health, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, nil, s.fail
+	}
+	var fenced []dispatch.Partition
+	done := 0
+	for _, part := range b.Parts {
+		p := s.partition(part.Partition)
+		switch {
+		case p.epoch != part.Epoch:
+			fenced = append(fenced, part.Partition)
+		case p.seq == part.Seq-1 && p.next == part.From:
+		case p.seq == part.Seq && p.next == part.To:
+			done++
+		default:
+			fenced = append(fenced, part.Partition)
+		}
+	}
+	if len(fenced) > 0 {
+		return fenced, nil, nil
+	}
+	if done == 0 {
+		for _, part := range b.Parts {
+			s.commit(part)
+		}
+		for _, c := range b.Health {
+			s.partition(dispatch.Partition{})
+			s.health[c.EndpointID] = dispatch.Merge(s.health[c.EndpointID], c)
+		}
+	}
+	health := make(map[string]delivery.Health)
+	for _, c := range b.Health {
+		health[c.EndpointID] = s.health[c.EndpointID]
+	}
+	return nil, health, nil
+}
+
+func (s *Store) commit(part dispatch.Part) {
+	p := s.partition(part.Partition)
+	p.seq, p.next = part.Seq, part.To
+	for _, o := range part.Insert {
+		if p.rows[o.Key()] == nil {
+			s.inserted++
+		}
+		p.rows[o.Key()] = &row{Owed: o}
+	}
+	for _, o := range part.Update {
+		if r := p.rows[o.Key()]; r != nil {
+			o.Body, o.Headers = r.Body, r.Headers
+			r.Owed = o
+		}
+	}
+	for _, o := range part.Delete {
+		delete(p.rows, o.Key())
+	}
+}
+
+// Load implements dispatch.Store.
+func (s *Store) Load(_ context.Context, now time.Time, wants []dispatch.Want) ([]dispatch.Loaded, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	loaded := make([]dispatch.Loaded, len(wants))
+	for i, w := range wants {
+		p := s.partition(w.Partition)
+		if p.epoch != w.Epoch {
+			continue
+		}
+		for _, r := range p.heads(w.EndpointID) {
+			if slices.Contains(w.Exclude, r.Key()) {
+				continue
+			}
+			if r.NextAttemptAt.After(now) || len(loaded[i].Rows) == w.Limit {
+				loaded[i].Next = r.NextAttemptAt
+				break
+			}
+			loaded[i].Rows = append(loaded[i].Rows, r.Owed)
+		}
+	}
+	return loaded, nil
+}
+
+// Page implements dispatch.Store.
+func (s *Store) Page(_ context.Context, q dispatch.PageQuery) ([]dispatch.Owed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	var page []dispatch.Owed
+	for _, r := range s.partition(q.Partition).of(q.EndpointID) {
+		if r.Status != q.Status || slices.Contains(q.Exclude, r.Key()) || len(page) == q.Limit {
+			continue
+		}
+		page = append(page, bare(r.Owed))
+	}
+	return page, nil
+}
+
+func bare(o dispatch.Owed) dispatch.Owed {
+	o.Body, o.Headers = nil, nil
+	return o
+}
+
+// Keys implements dispatch.Store.
+func (s *Store) Keys(_ context.Context, id dispatch.Partition, endpointID string, limit int) (map[string]int, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, false, s.fail
+	}
+	keys := make(map[string]int)
+	for _, r := range s.partition(id).of(endpointID) {
+		keys[r.OrderKey]++
+	}
+	if len(keys) > limit {
+		return nil, false, nil
+	}
+	return keys, true, nil
+}
+
+// Offer implements dispatch.Store.
+func (s *Store) Offer(_ context.Context, owed []dispatch.Owed) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	for _, o := range owed {
+		p := s.partition(o.In())
+		if p.rows[o.Key()] == nil {
+			p.rows[o.Key()] = &row{Owed: o, offered: true}
+		}
+	}
+	return nil
+}
+
+// Offered implements dispatch.Store.
+func (s *Store) Offered(_ context.Context, ps []dispatch.Partition) ([]dispatch.Backlog, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	var all []dispatch.Backlog
+	for _, id := range ps {
+		p := s.partition(id)
+		all = append(all, p.backlogs(id, func(r *row) bool { return r.offered })...)
+		for _, r := range p.rows {
+			r.offered = false
+		}
+	}
+	return all, nil
+}
+
+// Health implements dispatch.Store.
+func (s *Store) Health(_ context.Context, endpointIDs ...string) (map[string]delivery.Health, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	known := make(map[string]delivery.Health)
+	for _, id := range endpointIDs {
+		if h, ok := s.health[id]; ok {
+			known[id] = h
+		}
+	}
+	return known, nil
+}
+
+// Get implements dispatch.Unfinished.
+func (s *Store) Get(_ context.Context, org, deliveryID string) (dispatch.Owed, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.partitions {
+		if r := p.rows[deliveryID]; r != nil && r.Org == org {
+			return r.Owed, true, s.fail
+		}
+	}
+	return dispatch.Owed{}, false, s.fail
+}
+
+// List implements dispatch.Unfinished.
+func (s *Store) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []dispatch.Owed
+	for _, p := range s.partitions {
+		for _, r := range p.of(q.EndpointID) {
+			if r.Org == q.Org && (q.Status == "" || q.Status == r.Status) && (q.Before.IsZero() || r.CreatedAt.Before(q.Before)) {
+				all = append(all, bare(r.Owed))
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b dispatch.Owed) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.Key(), a.Key()))
+	})
+	return all[:min(len(all), q.Limit)], s.fail
+}
+
+// Waiting implements dispatch.Unfinished.
+func (s *Store) Waiting(_ context.Context, endpointIDs ...string) (map[string]dispatch.Waiting, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waiting := make(map[string]dispatch.Waiting)
+	for _, p := range s.partitions {
+		for _, r := range p.rows {
+			if !slices.Contains(endpointIDs, r.EndpointID) {
+				continue
+			}
+			w := waiting[r.EndpointID]
+			w.Count++
+			if w.Oldest.IsZero() || r.CreatedAt.Before(w.Oldest) {
+				w.Oldest = r.CreatedAt
+			}
+			waiting[r.EndpointID] = w
+		}
+	}
+	return waiting, s.fail
+}
+
+// Remove implements dispatch.Unfinished.
+func (s *Store) Remove(_ context.Context, endpointID string, status delivery.Status, keys []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.partitions {
+		for _, k := range keys {
+			if r := p.rows[k]; r != nil && r.EndpointID == endpointID && r.Status == status {
+				delete(p.rows, k)
+			}
+		}
+	}
+	return s.fail
+}

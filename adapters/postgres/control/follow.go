@@ -1,0 +1,154 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// pause is how long to wait for a database that does not answer.
+const pause = 500 * time.Millisecond
+
+// Start loads the settings, waiting for Postgres until ctx ends, and keeps the
+// directory up to date until Stop. Starting twice is harmless.
+func (s *Store) Start(ctx context.Context) error {
+	s.running.Lock()
+	defer s.running.Unlock()
+	if s.stop != nil {
+		return nil
+	}
+	for {
+		err := s.reload(ctx)
+		if err == nil {
+			break
+		}
+		if !isUnavailable(err) {
+			return err
+		}
+		if !wait(ctx, pause) {
+			return fmt.Errorf("loading settings: %w", errors.Join(ctx.Err(), err))
+		}
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop, s.done = stop, make(chan struct{})
+	go func() {
+		defer close(s.done)
+		s.follow(run)
+	}()
+	return nil
+}
+
+// Stop ends the following of changes; the directory goes on answering from
+// what it has. Stopping twice, or before Start, is harmless.
+func (s *Store) Stop(ctx context.Context) error {
+	s.running.Lock()
+	defer s.running.Unlock()
+	if s.stop == nil {
+		return nil
+	}
+	s.stop()
+	select {
+	case <-s.done:
+		s.stop = nil
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stopping the directory: %w", ctx.Err())
+	}
+}
+
+func (s *Store) follow(ctx context.Context) {
+	down := false
+	for {
+		err := s.listen(ctx, func() {
+			if down {
+				s.cfg.Log.InfoContext(ctx, "settings are followed again")
+			}
+			down = false
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if !down {
+			s.cfg.Log.WarnContext(ctx, "settings are served from memory", slog.Any("err", err))
+			down = true
+		}
+		wait(ctx, pause)
+	}
+}
+
+// listen reloads whenever the revision moved. It returns when its connection
+// does not answer any more.
+func (s *Store) listen(ctx context.Context, up func()) error {
+	conn, err := s.cfg.Pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// Not back into the pool: it would go on listening there.
+		_ = conn.Hijack().Close(context.WithoutCancel(ctx))
+	}()
+	if _, err := conn.Exec(ctx, listen); err != nil {
+		return err
+	}
+	for {
+		var revision int64
+		if err := conn.QueryRow(ctx, readRevision).Scan(&revision); err != nil {
+			return err
+		}
+		if revision != s.dir.Snapshot().Revision {
+			if err := s.reload(ctx); err != nil {
+				return err
+			}
+		}
+		up()
+		if err := s.notified(ctx, conn.Conn()); err != nil {
+			return err
+		}
+	}
+}
+
+// notified waits for a notification or for the time to look without one.
+func (s *Store) notified(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Reread)
+	defer cancel()
+	_, err := conn.WaitForNotification(ctx)
+	if err != nil && ctx.Err() == context.DeadlineExceeded && !conn.IsClosed() {
+		return nil
+	}
+	return err
+}
+
+// reload reads everything at one revision.
+func (s *Store) reload(ctx context.Context) error {
+	tx, err := s.cfg.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return unavailable("loading settings", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	var revision int64
+	if err := tx.QueryRow(ctx, readRevision).Scan(&revision); err != nil {
+		return unavailable("loading settings", err)
+	}
+	next, err := s.load(ctx, tx, revision)
+	if err != nil {
+		return err
+	}
+	s.dir.advance(next)
+	return nil
+}
+
+// wait reports whether it waited to the end.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

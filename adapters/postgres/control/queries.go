@@ -1,0 +1,147 @@
+package control
+
+const (
+	nextRevision = `
+UPDATE control_revision
+SET revision = revision + 1
+RETURNING revision`
+
+	readRevision = `
+SELECT revision
+FROM control_revision`
+
+	notify = `
+SELECT pg_notify('trunkline_settings', $1)`
+
+	listen = `
+LISTEN trunkline_settings`
+
+	selectOrgs = `
+SELECT org_id, name, is_first, sealed, created_at
+FROM orgs`
+
+	upsertOrg = `
+INSERT INTO orgs (org_id, name, is_first, sealed, created_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (org_id) DO UPDATE
+SET name = EXCLUDED.name, sealed = EXCLUDED.sealed`
+
+	selectLists = `
+SELECT list_id, org_id, name, default_region, webhook_url, created_at, updated_at
+FROM lists`
+
+	upsertList = `
+INSERT INTO lists (list_id, org_id, name, default_region, webhook_url, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (list_id) DO UPDATE
+SET name = EXCLUDED.name, default_region = EXCLUDED.default_region,
+    webhook_url = EXCLUDED.webhook_url, updated_at = EXCLUDED.updated_at`
+
+	deleteList = `
+DELETE FROM lists
+WHERE list_id = $1`
+
+	selectKeys = `
+SELECT key_id, org_id, list_id, name, scopes, key_hash, prefix, created_at, expires_at
+FROM api_keys`
+
+	upsertKey = `
+INSERT INTO api_keys (key_id, org_id, list_id, name, scopes, key_hash, prefix, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (key_id) DO UPDATE
+SET name = EXCLUDED.name, scopes = EXCLUDED.scopes, key_hash = EXCLUDED.key_hash,
+    prefix = EXCLUDED.prefix, expires_at = EXCLUDED.expires_at`
+
+	deleteKey = `
+DELETE FROM api_keys
+WHERE key_id = $1`
+
+	selectConnections = `
+SELECT connection_id, org_id, name, dialect, list_id, sealed, created_at
+FROM connections`
+
+	upsertConnection = `
+INSERT INTO connections (connection_id, org_id, name, dialect, list_id, sealed, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (connection_id) DO UPDATE
+SET name = EXCLUDED.name, list_id = EXCLUDED.list_id, sealed = EXCLUDED.sealed`
+
+	deleteConnection = `
+DELETE FROM connections
+WHERE connection_id = $1`
+
+	selectEndpoints = `
+SELECT endpoint_id, org_id, settings, sealed
+FROM endpoints`
+
+	upsertEndpoint = `
+INSERT INTO endpoints (endpoint_id, org_id, dialect, list_id, enabled, settings, sealed, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (endpoint_id) DO UPDATE
+SET dialect = EXCLUDED.dialect, list_id = EXCLUDED.list_id, enabled = EXCLUDED.enabled,
+    settings = EXCLUDED.settings, sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`
+
+	deleteEndpoint = `
+DELETE FROM endpoints
+WHERE endpoint_id = $1`
+
+	insertOutbox = `
+INSERT INTO admin_outbox (revision, number, event)
+VALUES ($1, $2, $3)`
+
+	outboxWaits = `
+SELECT EXISTS (SELECT FROM admin_outbox)`
+
+	lockOutbox = `
+SELECT pg_try_advisory_xact_lock(hashtextextended('trunkline admin outbox', 0))`
+
+	selectOutbox = `
+SELECT revision, number, event
+FROM admin_outbox
+ORDER BY revision, number
+LIMIT $1`
+
+	// Changes commit in the order of their revisions, so nothing below the last
+	// one that was read can appear later.
+	deleteOutbox = `
+DELETE FROM admin_outbox
+WHERE (revision, number) <= ($1, $2)`
+
+	// The answers need no fsync of their own: what a lost one costs is that a
+	// request is done again, with the same event ids. set_config in the FROM
+	// clause says so for this transaction only, without another round trip.
+	beginIdempotent = `
+INSERT INTO idempotency_keys AS k (org_id, key, route, fingerprint, owner, lease_until, expires_at)
+SELECT $1, $2, $3, $4, $5, $6, $7
+FROM set_config('synchronous_commit', 'off', TRUE)
+ON CONFLICT (org_id, key) DO UPDATE
+SET route = EXCLUDED.route, fingerprint = EXCLUDED.fingerprint, owner = EXCLUDED.owner,
+    lease_until = EXCLUDED.lease_until, expires_at = EXCLUDED.expires_at,
+    status = NULL, headers = NULL, body = NULL
+WHERE k.expires_at <= $8
+   OR (k.status IS NULL AND k.lease_until <= $8 AND k.fingerprint = EXCLUDED.fingerprint)`
+
+	readIdempotent = `
+SELECT fingerprint, status, headers, body
+FROM idempotency_keys
+WHERE org_id = $1 AND key = $2`
+
+	finishIdempotent = `
+UPDATE idempotency_keys
+SET status = $4, headers = $5, body = $6
+FROM set_config('synchronous_commit', 'off', TRUE)
+WHERE org_id = $1 AND key = $2 AND owner = $3`
+
+	abandonIdempotent = `
+DELETE FROM idempotency_keys
+USING set_config('synchronous_commit', 'off', TRUE)
+WHERE org_id = $1 AND key = $2 AND owner = $3 AND status IS NULL`
+
+	cleanIdempotent = `
+DELETE FROM idempotency_keys
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM idempotency_keys
+    WHERE expires_at <= $1
+    LIMIT $2))`
+)

@@ -1,0 +1,235 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/commands/settings"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Config is what a Store needs.
+type Config struct {
+	// Pool is the migrated database. The store holds one of its connections, to
+	// hear of the changes of other hubs.
+	Pool *pgxpool.Pool
+	// Keyring seals the secrets.
+	Keyring *Keyring
+	// Clock tells when a change happened and which keys have expired.
+	Clock commands.Clock
+	// Log gets what an operator should know.
+	Log *slog.Logger
+	// Reread is how often the revision is read besides being notified of it; a
+	// notification can be lost with its connection. Zero is 5 s.
+	Reread time.Duration
+}
+
+// Validate joins every problem.
+func (c Config) Validate() error {
+	var errs []error
+	for name, missing := range map[string]bool{
+		"Pool": c.Pool == nil, "Keyring": c.Keyring == nil, "Clock": c.Clock == nil, "Log": c.Log == nil,
+	} {
+		if missing {
+			errs = append(errs, fmt.Errorf("control: %s is missing", name))
+		}
+	}
+	if c.Reread < 0 {
+		errs = append(errs, errors.New("control: Reread is negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Store is the settings.Store on Postgres.
+type Store struct {
+	cfg Config
+	dir *Directory
+
+	changing sync.Mutex // one change of this process at a time
+
+	running sync.Mutex
+	stop    context.CancelFunc
+	done    chan struct{}
+}
+
+var _ settings.Store = (*Store)(nil)
+
+// New makes a store. It serves nothing before Start.
+func New(cfg Config) (*Store, error) {
+	if cfg.Reread == 0 {
+		cfg.Reread = 5 * time.Second
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Store{cfg: cfg, dir: newDirectory(cfg.Clock)}, nil
+}
+
+// Directory is the view of the settings that this store keeps up to date.
+func (s *Store) Directory() *Directory { return s.dir }
+
+// Change implements settings.Store. The row lock on the revision makes changes
+// of all hubs happen one after another, so a decision that saw the newest
+// snapshot is still right when it commits.
+func (s *Store) Change(ctx context.Context, decide func(*settings.Snapshot) (settings.Changes, error)) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+
+	tx, err := s.cfg.Pool.Begin(ctx)
+	if err != nil {
+		return unavailable("changing settings", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+
+	var revision int64
+	if err := tx.QueryRow(ctx, nextRevision).Scan(&revision); err != nil {
+		return unavailable("taking the settings' revision", err)
+	}
+	before := s.dir.Snapshot()
+	if before.Revision != revision-1 {
+		if before, err = s.load(ctx, tx, revision-1); err != nil {
+			return err
+		}
+	}
+	changes, err := decide(before)
+	if err != nil {
+		return err
+	}
+	if err := s.write(ctx, tx, revision, changes); err != nil {
+		return unavailable("writing settings", err)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		// Whether it happened is unknown; the next read of the revision tells.
+		return unavailable("committing settings", err)
+	}
+	s.dir.advance(before.Apply(changes))
+	return nil
+}
+
+func (s *Store) write(ctx context.Context, tx pgx.Tx, revision int64, c settings.Changes) error {
+	b := &pgx.Batch{}
+	if err := s.queuePuts(b, c); err != nil {
+		return err
+	}
+	for _, d := range c.Deleted {
+		b.Queue(deletion(d.Kind), d.ID)
+	}
+	now := s.cfg.Clock()
+	for number, f := range c.Facts {
+		e, err := event.New(event.Envelope{
+			ID:     event.DeriveID("settings", f.Org, f.Subject, strconv.FormatInt(revision, 10), strconv.Itoa(number), now.Format(time.RFC3339Nano)),
+			Source: f.Source, Subject: f.Subject, Org: f.Org, Actor: f.Actor,
+			CorrelationID: f.CorrelationID, TraceParent: f.TraceParent,
+			OccurredAt: now, RecordedAt: now,
+		}, f.Payload)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errContent, err)
+		}
+		text, err := event.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encoding %s: %w: %w", e.Type, errContent, err)
+		}
+		b.Queue(insertOutbox, revision, number, text)
+	}
+	b.Queue(notify, strconv.FormatInt(revision, 10))
+	return tx.SendBatch(ctx, b).Close()
+}
+
+func deletion(k settings.Kind) string {
+	switch k {
+	case settings.Lists:
+		return deleteList
+	case settings.Keys:
+		return deleteKey
+	case settings.Connections:
+		return deleteConnection
+	case settings.Endpoints:
+		return deleteEndpoint
+	}
+	return ""
+}
+
+func (s *Store) queuePuts(b *pgx.Batch, c settings.Changes) error {
+	for _, o := range c.Orgs {
+		row, err := s.cfg.Keyring.orgToRow(o)
+		if err != nil {
+			return err
+		}
+		b.Queue(upsertOrg, row...)
+	}
+	for _, l := range c.Lists {
+		b.Queue(upsertList, listToRow(l)...)
+	}
+	for _, k := range c.Keys {
+		b.Queue(upsertKey, keyToRow(k)...)
+	}
+	for _, n := range c.Connections {
+		row, err := s.cfg.Keyring.connectionToRow(n)
+		if err != nil {
+			return err
+		}
+		b.Queue(upsertConnection, row...)
+	}
+	for _, e := range c.Endpoints {
+		row, err := s.cfg.Keyring.endpointToRow(e)
+		if err != nil {
+			return err
+		}
+		b.Queue(upsertEndpoint, row...)
+	}
+	return nil
+}
+
+// load reads everything in a transaction that sees one state of the database.
+func (s *Store) load(ctx context.Context, tx pgx.Tx, revision int64) (*settings.Snapshot, error) {
+	var c settings.Changes
+	k := s.cfg.Keyring
+	err := errors.Join(
+		read(ctx, tx, selectOrgs, k.orgFromRow, &c.Orgs),
+		read(ctx, tx, selectLists, listFromRow, &c.Lists),
+		read(ctx, tx, selectKeys, keyFromRow, &c.Keys),
+		read(ctx, tx, selectConnections, k.connectionFromRow, &c.Connections),
+		read(ctx, tx, selectEndpoints, k.endpointFromRow, &c.Endpoints),
+	)
+	if err != nil {
+		return nil, unavailable("loading settings", err)
+	}
+	return settings.NewSnapshot(revision, c), nil
+}
+
+func read[T any](ctx context.Context, tx pgx.Tx, query string, scan pgx.RowToFunc[T], into *[]T) error {
+	rows, err := tx.Query(ctx, query)
+	if err != nil {
+		return err
+	}
+	*into, err = pgx.CollectRows(rows, scan)
+	return err
+}
+
+// unavailable marks errors that trying again may cure: all but those of what is
+// written in the rows, and those in which Postgres says that the statement
+// itself is wrong.
+func unavailable(doing string, err error) error {
+	if errors.Is(err, errContent) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return fmt.Errorf("%s: %w: %w", doing, settings.ErrUnavailable, err)
+	}
+	switch pg.Code[:2] {
+	case "08", "40", "53", "55", "57", "58":
+		return fmt.Errorf("%s: %w: %w", doing, settings.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

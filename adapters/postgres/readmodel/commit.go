@@ -1,0 +1,247 @@
+package readmodel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// copyFrom is the number of history rows from which COPY is quicker than an
+// INSERT that rides along with the other statements.
+const copyFrom = 200
+
+// The compare-and-set. It comes first, so that a former owner learns its fate
+// before it has written anything.
+const advanceSQL = `
+UPDATE checkpoints
+SET next = $7, recorded_at = coalesce($8, recorded_at)
+WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4 AND next = $5 AND epoch = $6 AND revision = $9`
+
+const duplicateSQL = `
+INSERT INTO duplicates (topic, partition, "offset", org_id, entity_id, event_id)
+SELECT *
+FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+ON CONFLICT DO NOTHING`
+
+const parkSQL = `
+INSERT INTO parked_events (projection, generation, topic, partition, "offset", org_id, entity_id, event_id, reason, behind, fault, envelope, data)
+SELECT $1, $2, u.*
+FROM unnest($3::text[], $4::integer[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::boolean[], $11::boolean[], $12::text[], $13::bytea[]) AS u
+ON CONFLICT (projection, generation, topic, partition, "offset")
+DO UPDATE SET reason = EXCLUDED.reason, behind = EXCLUDED.behind`
+
+const rememberSQL = `
+INSERT INTO recent_events (projection, generation, topic, partition, from_offset, ids)
+VALUES ($1, $2, $3, $4, $5, $6)`
+
+const forgetSQL = `
+DELETE FROM recent_events
+WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4 AND from_offset < $5`
+
+// Commit implements projections.Store. The transaction needs no flush of its
+// own: rows and checkpoint are lost together or not at all, and the log still
+// has what they were made of.
+func (s *Store) Commit(ctx context.Context, ref projections.Ref, b projections.Batch) error {
+	t, err := s.of(ref)
+	if err != nil {
+		return err
+	}
+	if err := s.ensureMonths(ctx, t.history, b.History); err != nil {
+		return refused(err)
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("getting a connection: %w", err)
+	}
+	defer conn.Release() // a connection inside a transaction is closed, not reused
+	if b.Amend == nil {
+		err = s.advance(ctx, conn, t, ref, b)
+	} else {
+		err = s.amend(ctx, conn, t, ref, b)
+	}
+	if err == nil {
+		if _, err = conn.Exec(ctx, "COMMIT"); err == nil {
+			return nil
+		}
+	}
+	// The caller's context may have ended; the rollback has its own time.
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, _ = conn.Exec(undo, "ROLLBACK")
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42P01" {
+		s.forgetMonths() // another process has dropped one
+	}
+	return refused(err)
+}
+
+// advance writes a projector's batch up to, not including, the commit.
+func (s *Store) advance(ctx context.Context, conn *pgxpool.Conn, t *tables, ref projections.Ref, b projections.Batch) error {
+	var batch pgx.Batch
+	batch.Queue("BEGIN")
+	batch.Queue("SET LOCAL synchronous_commit = off")
+	var recorded *time.Time
+	if !b.RecordedAt.IsZero() {
+		recorded = &b.RecordedAt
+	}
+	advanced := int64(0)
+	batch.Queue(advanceSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Tenure.Next, b.Tenure.Epoch, b.Next, recorded, b.Tenure.Revision)
+	s.queueRows(&batch, t, ref, b)
+	if len(b.Recent) > 0 {
+		batch.Queue(rememberSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Tenure.Next, packSeen(b.Recent))
+	}
+	// Old ids are swept now and then, by offsets, so that no clock decides.
+	const sweep = projections.RepeatWindow / 4
+	if t.history == "" && b.Tenure.Next/sweep != b.Next/sweep {
+		batch.Queue(forgetSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Next-2*projections.RepeatWindow)
+	}
+	results := conn.SendBatch(ctx, &batch)
+	for i := range batch.Len() {
+		tag, err := results.Exec()
+		if err != nil {
+			_ = results.Close()
+			return err
+		}
+		if i == 2 {
+			advanced = tag.RowsAffected()
+		}
+	}
+	if err := results.Close(); err != nil {
+		return err
+	}
+	if advanced != 1 {
+		return s.fenced(ctx, conn, ref, b)
+	}
+	return s.copyHistory(ctx, conn, t, b.History)
+}
+
+// fenced tells why the compare-and-set found nothing.
+func (s *Store) fenced(ctx context.Context, conn *pgxpool.Conn, ref projections.Ref, b projections.Batch) error {
+	const sql = `
+SELECT next, epoch, revision
+FROM checkpoints
+WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4`
+	var next, epoch, revision int64
+	err := conn.QueryRow(ctx, sql, ref.Model, ref.Generation, b.Topic, b.Partition).Scan(&next, &epoch, &revision)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return projections.ErrFenced
+	case err != nil:
+		return err
+	case next != b.Tenure.Next || epoch != b.Tenure.Epoch:
+		return projections.ErrFenced
+	}
+	skip, err := skipped(ctx, conn, ref.Model, b.Topic, b.Partition, next)
+	if err != nil {
+		return err
+	}
+	return &projections.Revised{Revision: revision, Skipped: skip}
+}
+
+// queueRows queues what both kinds of batch write.
+func (s *Store) queueRows(batch *pgx.Batch, t *tables, ref projections.Ref, b projections.Batch) {
+	if len(b.Entities) > 0 {
+		batch.Queue(t.upsertSQL, entityArgs(t.model, b.Entities)...)
+	}
+	if n := len(b.History); n > 0 && n < copyFrom {
+		for table, rows := range byMonth(t.history, b.History) {
+			batch.Queue(insertSQL(table, historyColumns), historyArgs(rows)...)
+		}
+	}
+	if len(b.Extra) > 0 {
+		batch.Queue(t.extraSQL, extraArgs(t.model.Extra, b.Extra)...)
+	}
+	if len(b.Duplicates) > 0 {
+		batch.Queue(duplicateSQL, duplicateArgs(b.Duplicates)...)
+	}
+	if len(b.Parked) > 0 {
+		batch.Queue(parkSQL, append([]any{ref.Model, ref.Generation}, parkedArgs(b.Parked)...)...)
+	}
+}
+
+// copyHistory writes many history rows, straight into their partitions.
+func (s *Store) copyHistory(ctx context.Context, conn *pgxpool.Conn, t *tables, rows []projections.HistoryRow) error {
+	if len(rows) < copyFrom {
+		return nil
+	}
+	names := make([]string, len(historyColumns))
+	for i, c := range historyColumns {
+		names[i] = c.name
+	}
+	names[slices.Index(names, `"offset"`)] = "offset" // CopyFrom quotes by itself
+	for table, rows := range byMonth(t.history, rows) {
+		_, err := conn.CopyFrom(ctx, pgx.Identifier{table}, names, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+			return historyRow(rows[i]), nil
+		}))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func byMonth(history string, rows []projections.HistoryRow) map[string][]projections.HistoryRow {
+	parts := make(map[string][]projections.HistoryRow, 1)
+	for _, r := range rows {
+		name := partitionName(history, monthOf(r.RecordedAt))
+		parts[name] = append(parts[name], r)
+	}
+	return parts
+}
+
+func duplicateArgs(all []projections.Duplicate) []any {
+	n := len(all)
+	topics, partitions, offsets := make([]string, n), make([]int32, n), make([]int64, n)
+	orgs, ids, events := make([]string, n), make([]string, n), make([]string, n)
+	for i, d := range all {
+		topics[i], partitions[i], offsets[i] = string(d.Position.Topic), int32(d.Position.Partition), d.Position.Offset
+		orgs[i], ids[i], events[i] = d.Org, d.ID, d.EventID
+	}
+	return []any{topics, partitions, offsets, orgs, ids, events}
+}
+
+func parkedArgs(all []projections.Parked) []any {
+	n := len(all)
+	topics, partitions, offsets := make([]string, n), make([]int32, n), make([]int64, n)
+	orgs, ids, events, reasons := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	behind, faults, envelopes, data := make([]bool, n), make([]bool, n), make([]string, n), make([][]byte, n)
+	for i, p := range all {
+		topics[i], partitions[i], offsets[i] = string(p.Position.Topic), int32(p.Position.Partition), p.Position.Offset
+		orgs[i], ids[i], events[i] = projections.Clean(p.Org), projections.Clean(p.Subject), projections.Clean(p.ID)
+		reasons[i], behind[i], faults[i] = p.Reason, p.Behind, p.Fault != nil
+		envelopes[i], data[i] = encodeEnvelope(p.Envelope), p.Data
+		if data[i] == nil {
+			data[i] = []byte{}
+		}
+	}
+	return []any{topics, partitions, offsets, orgs, ids, events, reasons, behind, faults, envelopes, data}
+}
+
+// encodeEnvelope keeps what can be kept of an envelope that may be anything: a
+// time outside of what JSON takes is left out.
+func encodeEnvelope(e event.Envelope) string {
+	b, err := event.Marshal(e)
+	if err != nil {
+		e.OccurredAt, e.RecordedAt = time.Time{}, time.Time{}
+		b, _ = event.Marshal(e)
+	}
+	return string(b)
+}
+
+func decodeEnvelope(s string) (event.Envelope, error) {
+	var e event.Envelope
+	if err := json.Unmarshal([]byte(s), &e); err != nil {
+		return e, fmt.Errorf("reading the envelope of a parked event: %w", err)
+	}
+	e.OccurredAt, e.RecordedAt = event.Time(e.OccurredAt), event.Time(e.RecordedAt)
+	return e, nil
+}

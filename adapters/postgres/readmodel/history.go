@@ -1,0 +1,269 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/catalog"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// Past is an event with the version that it made.
+type Past = projections.Past
+
+// historyOf is the view with the history of a topic's entities.
+func historyOf(topic event.Topic) (history, table string, err error) {
+	for _, m := range projections.Models() {
+		if m.Topic == topic && m.History != "" {
+			return m.History, m.Table, nil
+		}
+	}
+	return "", "", fmt.Errorf("topic %s has no history", topic)
+}
+
+const pastColumns = `version, event_id, type, occurred_at, recorded_at, source, coalesce(actor, ''), coalesce(correlation_id, ''),
+  coalesce(causation_id, ''), coalesce(origin, ''), coalesce(traceparent, ''), partition, "offset", data`
+
+// pastScan are the targets of pastColumns.
+func pastScan(p *Past) []any {
+	return []any{
+		&p.Version, &p.ID, &p.Type, &p.OccurredAt, &p.RecordedAt, &p.Source, &p.Actor, &p.CorrelationID,
+		&p.CausationID, &p.Origin, &p.TraceParent, &p.Position.Partition, &p.Position.Offset, (*rawText)(&p.Data),
+	}
+}
+
+// rawText scans text into bytes that are the row's own.
+type rawText []byte
+
+// Scan implements sql.Scanner.
+func (r *rawText) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		*r = rawText(v)
+	case []byte:
+		*r = append(rawText(nil), v...)
+	default:
+		return fmt.Errorf("cannot scan %T as text", src)
+	}
+	return nil
+}
+
+func settle(p *Past, topic event.Topic, org, id string) {
+	p.Org, p.Subject, p.Position.Topic = org, id, topic
+	p.OccurredAt, p.RecordedAt = p.OccurredAt.UTC(), p.RecordedAt.UTC()
+}
+
+// History lists what happened to an entity, oldest first. ErrNotFound when the
+// org has none of the id.
+func (r *Reader) History(ctx context.Context, org string, topic event.Topic, id string, p Page) (List[Past], error) {
+	history, table, err := historyOf(topic)
+	if err != nil {
+		return List[Past]{}, err
+	}
+	c, err := readCursor(history, p.Cursor)
+	if err != nil {
+		return List[Past]{}, err
+	}
+	limit := limitOf(p)
+	all, err := r.past(ctx, topic, history, table, org, id, c.N, limit+1)
+	if err != nil {
+		return List[Past]{}, err
+	}
+	list := List[Past]{Items: all}
+	if len(all) > limit {
+		list.Items = all[:limit]
+		list.Next = cursor{List: history, N: all[limit-1].Version}.String()
+	}
+	return list, nil
+}
+
+// past returns up to limit events of an entity with versions above a given
+// one, the hot ones from Postgres and the rest through the older history. No
+// limit is 0.
+func (r *Reader) past(ctx context.Context, topic event.Topic, history, table, org, id string, above int64, limit int) ([]Past, error) {
+	version, last, err := r.known(ctx, topic, table, org, id)
+	if err != nil {
+		return nil, err
+	}
+	hot, err := r.hot(ctx, topic, history, org, id, above, limit)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case above >= version:
+		return nil, nil
+	case len(hot) > 0 && hot[0].Version == above+1:
+		return hot, nil
+	case r.older == nil:
+		return hot, nil
+	}
+	// The oldest hot row tells up to where, and from which version down, the
+	// older ones reach; without any hot row it is the entity's newest event.
+	first, before := version+1, event.Position{Topic: topic, Partition: last.Partition, Offset: last.Offset + 1}
+	if len(hot) > 0 {
+		first, before = hot[0].Version, hot[0].Position
+	}
+	events, err := r.older.OlderHistory(ctx, org, topic, id, before)
+	if err != nil {
+		return nil, fmt.Errorf("reading the older history of %s: %w", id, err)
+	}
+	var all []Past
+	for i, e := range events {
+		p := Past{Recorded: e, Version: first - int64(len(events)-i)}
+		if p.Version > above {
+			all = append(all, p)
+		}
+	}
+	all = append(all, hot...)
+	if limit > 0 && len(all) > limit {
+		all = all[:limit]
+	}
+	return all, nil
+}
+
+// known returns an entity's version and newest position.
+func (r *Reader) known(ctx context.Context, topic event.Topic, table, org, id string) (int64, event.Position, error) {
+	last := event.Position{Topic: topic}
+	if !storable(org, id) {
+		return 0, last, ErrNotFound
+	}
+	var version int64
+	err := r.pool.QueryRow(ctx, fmt.Sprintf("SELECT version, log_partition, last_offset FROM %s WHERE org_id = $1 AND id = $2", table), org, id).
+		Scan(&version, &last.Partition, &last.Offset)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return 0, last, ErrNotFound
+	case err != nil:
+		return 0, last, fmt.Errorf("reading %s %s: %w", table, id, err)
+	}
+	return version, last, nil
+}
+
+func (r *Reader) hot(ctx context.Context, topic event.Topic, history, org, id string, above int64, limit int) ([]Past, error) {
+	sql := fmt.Sprintf("SELECT %s\nFROM %s\nWHERE org_id = $1 AND entity_id = $2 AND version > $3\nORDER BY version\nLIMIT $4", pastColumns, history)
+	var most *int
+	if limit > 0 {
+		most = &limit
+	}
+	rows, err := r.pool.Query(ctx, sql, org, id, above, most)
+	if err != nil {
+		return nil, fmt.Errorf("reading the history of %s: %w", id, err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Past, error) {
+		var p Past
+		err := row.Scan(pastScan(&p)...)
+		settle(&p, topic, org, id)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the history of %s: %w", id, err)
+	}
+	return all, nil
+}
+
+// Basis says which of an event's times an as-of question is about.
+type Basis = projections.Basis
+
+// The bases: what we knew then (the default), or what had happened by then as
+// far as we know now.
+const (
+	ByRecorded = projections.ByRecorded
+	ByOccurred = projections.ByOccurred
+)
+
+// CallAsOf returns a call as of a time, folded from its history with the code
+// of the projector. ErrNotFound when nothing of it was known then.
+func (r *Reader) CallAsOf(ctx context.Context, org, id string, at time.Time, basis Basis) (Item[call.Call], error) {
+	return r.refold(ctx, org, id, func(p Past) bool {
+		if basis == ByOccurred {
+			return !p.OccurredAt.After(at)
+		}
+		return !p.RecordedAt.After(at)
+	})
+}
+
+// CallVersion returns a call after its n-th event. ErrNotFound when it has
+// fewer.
+func (r *Reader) CallVersion(ctx context.Context, org, id string, n int64) (Item[call.Call], error) {
+	item, err := r.refold(ctx, org, id, func(p Past) bool { return p.Version <= n })
+	if err == nil && item.Version != n {
+		return Item[call.Call]{}, ErrNotFound
+	}
+	return item, err
+}
+
+func (r *Reader) refold(ctx context.Context, org, id string, include func(Past) bool) (Item[call.Call], error) {
+	all, err := r.past(ctx, event.Calls, "call_history", "calls", org, id, 0, 0)
+	if err != nil {
+		return Item[call.Call]{}, err
+	}
+	var item Item[call.Call]
+	for _, p := range all {
+		if !include(p) {
+			continue
+		}
+		if err := catalog.Apply(&item.State, p.Event); err != nil {
+			return Item[call.Call]{}, fmt.Errorf("folding %s: %w", p.Position, err)
+		}
+		item.Version, item.Position = p.Version, p.Position
+	}
+	if item.Version == 0 {
+		return Item[call.Call]{}, ErrNotFound
+	}
+	return item, nil
+}
+
+// Versions returns the version that each event made, by event id; 1 is the
+// first of its entity. An id that is not projected, or is a repeat of nothing
+// known, is absent.
+func (r *Reader) Versions(ctx context.Context, topic event.Topic, eventIDs []string) (map[string]int64, error) {
+	history, _, err := historyOf(topic)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.pool.Query(ctx, fmt.Sprintf("SELECT event_id, version FROM %s WHERE event_id = ANY ($1)", history), eventIDs)
+	if err != nil {
+		return nil, fmt.Errorf("reading versions from %s: %w", history, err)
+	}
+	versions := make(map[string]int64, len(eventIDs))
+	var id string
+	var version int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &version}, func() error {
+		versions[id] = version
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading versions from %s: %w", history, err)
+	}
+	return versions, nil
+}
+
+// Event returns the event of an id that the org has in a topic's history, with
+// the version it made; ErrNotFound when there is none in the hot window.
+func (r *Reader) Event(ctx context.Context, org string, topic event.Topic, eventID string) (Past, error) {
+	history, _, err := historyOf(topic)
+	if err != nil {
+		return Past{}, err
+	}
+	if !storable(org, eventID) {
+		return Past{}, ErrNotFound
+	}
+	var p Past
+	var entity string
+	sql := fmt.Sprintf("SELECT entity_id, %s\nFROM %s\nWHERE event_id = $1 AND org_id = $2\nORDER BY recorded_at\nLIMIT 1", pastColumns, history)
+	err = r.pool.QueryRow(ctx, sql, eventID, org).Scan(append([]any{&entity}, pastScan(&p)...)...)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Past{}, ErrNotFound
+	case err != nil:
+		return Past{}, fmt.Errorf("reading event %s: %w", eventID, err)
+	}
+	settle(&p, topic, org, entity)
+	return p, nil
+}

@@ -1,0 +1,325 @@
+package webhooks
+
+import (
+	"context"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// job is one attempt that is to be made.
+type job struct {
+	ctx      context.Context
+	item     *item
+	lane     *lane
+	endpoint delivery.Endpoint
+	dialect  Dialect
+	timeout  time.Duration
+	number   int
+}
+
+// work makes attempts for one lane until there is nothing to do for it. It
+// holds a socket while it runs.
+func (e *Engine) work(j job) {
+	for {
+		req := e.request(j.item.Delivery, j.endpoint, j.dialect, j.timeout)
+		res := e.cfg.Attempter.Attempt(j.ctx, req)
+		made := attempted(j, req, res)
+
+		e.mu.Lock()
+		e.settle(j, res, made)
+		e.sockets.release()
+		again := len(e.sockets.orgs) == 0 && e.mayStart(j.lane) && e.sockets.acquire(j.lane)
+		if again {
+			j = e.begin(j.lane)
+		} else {
+			e.grant()
+			e.pump(j.lane)
+		}
+		e.mu.Unlock()
+		if !again {
+			return
+		}
+	}
+}
+
+// request makes the request of a delivery as it has to be now: signatures and
+// the timestamp are of this moment, the body is what it was.
+func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration) Request {
+	now := e.cfg.Clock()
+	h := make([]delivery.Header, 0, 16)
+	h = append(h,
+		delivery.Header{Name: "Content-Type", Value: dialect.ContentType()},
+		delivery.Header{Name: "User-Agent", Value: "Trunkline/" + e.cfg.Version},
+		delivery.Header{Name: "webhook-id", Value: d.ID},
+		delivery.Header{Name: "trunkline-event-type", Value: string(d.EventType)},
+		delivery.Header{Name: "trunkline-sequence", Value: strconv.FormatInt(d.Sequence, 10)},
+	)
+	if d.Previous > 0 {
+		h = append(h, delivery.Header{Name: "trunkline-previous-sequence", Value: strconv.FormatInt(d.Previous, 10)})
+	}
+	if d.ReplayID != "" {
+		h = append(h, delivery.Header{Name: "trunkline-replay", Value: d.ReplayID})
+	}
+	h = append(h, d.Headers...)
+	if secrets := current(ep.Secrets, now); len(secrets) > 0 {
+		if ep.SignStandard {
+			h = append(h,
+				delivery.Header{Name: "webhook-timestamp", Value: strconv.FormatInt(now.Unix(), 10)},
+				delivery.Header{Name: "webhook-signature", Value: e.cfg.StandardSign(secrets, d.ID, now, d.Body)},
+			)
+		}
+		h = append(h, dialect.Sign(secrets[0].Value, d.Body)...)
+	}
+	return Request{URL: ep.URL, Headers: withOwn(h, ep.Headers), Body: d.Body, Timeout: timeout}
+}
+
+// withOwn adds the customer's headers, but none that would replace one of ours.
+func withOwn(h []delivery.Header, own map[string]string) []delivery.Header {
+	taken := len(h)
+next:
+	for name, value := range own {
+		if CheckHeader(name, value) != nil {
+			continue
+		}
+		for _, t := range h[:taken] {
+			if strings.EqualFold(t.Name, name) {
+				continue next
+			}
+		}
+		h = append(h, delivery.Header{Name: name, Value: value})
+	}
+	return h
+}
+
+// current leaves out the secrets whose overlap is over.
+func current(secrets []delivery.Secret, now time.Time) []delivery.Secret {
+	for i, s := range secrets {
+		if s.ExpiresAt.IsZero() || s.ExpiresAt.After(now) {
+			continue
+		}
+		kept := append([]delivery.Secret(nil), secrets[:i]...)
+		for _, s := range secrets[i+1:] {
+			if s.ExpiresAt.IsZero() || s.ExpiresAt.After(now) {
+				kept = append(kept, s)
+			}
+		}
+		return kept
+	}
+	return secrets
+}
+
+// attempted is the fact of an attempt, but for what follows from it.
+func attempted(j job, req Request, res Result) delivery.Attempted {
+	outcome := delivery.OutcomeFailed
+	if res.Delivered() {
+		outcome = delivery.OutcomeDelivered
+	}
+	return delivery.Attempted{
+		Ref:             delivery.RefOf(j.item.Delivery),
+		Number:          j.number,
+		StartedAt:       event.Time(res.StartedAt),
+		DurationMS:      float64(res.Duration.Microseconds()) / 1000,
+		StatusCode:      res.StatusCode,
+		Outcome:         outcome,
+		Error:           res.Error,
+		URL:             req.URL,
+		RequestHeaders:  req.Headers,
+		RequestBody:     string(req.Body),
+		ResponseHeaders: res.Headers,
+		ResponseBody:    strings.ToValidUTF8(string(res.Body), "\uFFFD"),
+	}
+}
+
+// settle draws the consequences of an attempt.
+func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
+	it, l, now := j.item, j.lane, e.cfg.Clock()
+	l.inFlight--
+	it.owner.inFlight--
+	e.inFlight--
+	if it.owner.inFlight == 0 {
+		e.changed.broadcast()
+	}
+	if it.owner.resigned {
+		// It is another's now; what happened is still a fact.
+		if res.Delivered() || j.ctx.Err() == nil {
+			e.attemptFact(it, made)
+		}
+		e.retire(l)
+		return
+	}
+	if !res.Delivered() && j.ctx.Err() != nil {
+		// We broke it off ourselves. Whoever has the partition next will send it.
+		it.phase = queued
+		e.leave(it)
+		return
+	}
+	it.Attempts = j.number
+	if it.FirstAttemptAt.IsZero() {
+		it.FirstAttemptAt = event.Time(res.StartedAt)
+	}
+	if res.Delivered() {
+		e.succeeded(it, l, res, now)
+		e.attemptFact(it, made)
+		return
+	}
+	it.LastError = res.Error
+	wait, more := l.profile.Wait(it.Attempts, spread(it.ID, it.Attempts))
+	e.failed(l, res, !more, now)
+	if !more {
+		e.attemptFact(it, made)
+		it.phase, it.Status = done, delivery.IsExhausted
+		e.fact(it, delivery.Exhausted{Ref: made.Ref, Attempts: it.Attempts, LastError: res.Error}, factID("exhausted", it))
+		e.finish(it)
+		return
+	}
+	it.NextAttemptAt = e.nextAttempt(now, wait, res.RetryAfter)
+	if !l.open {
+		e.attemptFact(it, made)
+		e.aside(it)
+		e.holdOrDrop(it)
+		return
+	}
+	made.NextAttemptAt = &it.NextAttemptAt
+	e.attemptFact(it, made)
+	e.retryLater(it)
+}
+
+func (e *Engine) nextAttempt(now time.Time, wait time.Duration, retryAfter time.Time) time.Time {
+	at := now.Add(wait)
+	if retryAfter.After(at) {
+		at = retryAfter
+	}
+	if limit := now.Add(max(wait, e.cfg.RetryAfterMax)); at.After(limit) {
+		at = limit
+	}
+	return event.Time(at)
+}
+
+// retryLater sends an item to the store to wait for its time, with those behind
+// it, or alone when it has held them back for long enough.
+func (e *Engine) retryLater(it *item) {
+	if limit := e.cfg.HeadOfLine; limit > 0 && it.OrderKey != it.ID && it.NextAttemptAt.Sub(it.FirstAttemptAt) > limit {
+		e.advance(it)
+		it.OrderKey = it.ID
+		it.stream.keys[it.OrderKey] = &key{items: []*item{it}}
+	}
+	e.park(it)
+	e.pump(it.stream.lane)
+}
+
+// aside takes an item that cannot go on out of its key.
+func (e *Engine) aside(it *item) {
+	e.leave(it)
+	e.advance(it)
+}
+
+// finish ends an item's stay in its lane.
+func (e *Engine) finish(it *item) {
+	e.aside(it)
+	e.touch(it)
+}
+
+func (e *Engine) succeeded(it *item, l *lane, res Result, now time.Time) {
+	it.phase, it.Status, it.LastError = done, delivery.Delivered, ""
+	l.overloads = 0
+	if l.limit < e.maxLimit(l) {
+		l.limit++
+	}
+	first := l.health.ConsecutiveFailures > 0
+	at := event.Time(now)
+	l.health = delivery.Health{LastSentAt: at, LastDeliveredAt: at, LastStatus: res.StatusCode}
+	c := e.changeOf(l)
+	c.SentAt, c.DeliveredAt, c.LastStatus, c.LastError = at, at, res.StatusCode, ""
+	c.Failures, c.FailingSince = 0, time.Time{}
+	l.urgent = l.urgent || first
+	e.finish(it)
+	if strings.HasPrefix(it.ReplayID, resendPrefix) {
+		e.overtake(it)
+	}
+}
+
+// failed counts a failure, slows the lane down and disables the endpoint where
+// the rules say so.
+func (e *Engine) failed(l *lane, res Result, exhausted bool, now time.Time) {
+	at := event.Time(now)
+	h := &l.health
+	h.LastSentAt, h.LastStatus, h.LastError = at, res.StatusCode, res.Error
+	h.ConsecutiveFailures++
+	if h.FailingSince.IsZero() {
+		h.FailingSince = at
+	}
+	c := e.changeOf(l)
+	c.SentAt, c.LastStatus, c.LastError = at, res.StatusCode, res.Error
+	c.Failures++
+	if c.FailingSince.IsZero() {
+		c.FailingSince = at
+	}
+	l.urgent = true
+	if overloaded(res.StatusCode) {
+		e.slow(l, res, now)
+	}
+	if reason, yes := l.profile.Disable(l.endpoint, *h, res.StatusCode, exhausted, now); yes {
+		e.disable(l, reason, now)
+	}
+}
+
+// The pauses of a lane whose receiver is overloaded.
+const (
+	firstPause   = time.Second
+	longestPause = time.Minute
+)
+
+// slow halves what may be in flight. At one, or when the receiver says how long
+// (429, Retry-After), it also pauses the lane, for at most longestPause: a
+// delivery of its own waits for as long as it was told, the others try.
+func (e *Engine) slow(l *lane, res Result, now time.Time) {
+	atOne := l.limit == 1
+	l.limit = max(1, l.limit/2)
+	var pause time.Duration
+	switch {
+	case res.StatusCode == 429 && !res.RetryAfter.IsZero():
+		pause = res.RetryAfter.Sub(now)
+	case res.StatusCode == 429 || atOne:
+		pause = firstPause << min(l.overloads, 6)
+		l.overloads++
+	}
+	if until := now.Add(min(pause, longestPause)); until.After(l.pausedUntil) {
+		l.pausedUntil = until
+	}
+}
+
+// overtake finishes a delivery that waits in the store because somebody sent it
+// again by hand.
+func (e *Engine) overtake(by *item) {
+	s := by.stream
+	if s.items[by.ID] != nil {
+		return
+	}
+	it := &item{Owed: by.Owed, owner: by.owner, stream: s, phase: done, stored: true}
+	it.ReplayID, it.Status = "", delivery.Delivered
+	s.items[it.Key()] = it
+	e.touch(it)
+}
+
+func (e *Engine) changeOf(l *lane) *dispatch.HealthChange {
+	if !l.changed {
+		l.change.EndpointID, l.change.Org = l.endpoint.ID, l.endpoint.Org
+		l.changed = true
+	}
+	return &l.change
+}
+
+// spread picks the jitter of a wait: the same for the same attempt, so that the
+// schedule of a delivery can be told from its id.
+func spread(id string, made int) float64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id))
+	_, _ = h.Write([]byte{byte(made)})
+	return float64(h.Sum64()>>11) / (1 << 53)
+}

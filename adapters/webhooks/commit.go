@@ -1,0 +1,216 @@
+package webhooks
+
+import (
+	"slices"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// commit is one transaction on its way.
+type commit struct {
+	parts  []*partCommit
+	health []dispatch.HealthChange
+	lanes  []*lane
+}
+
+// partCommit is what a commit does for one owner, and with which items.
+type partCommit struct {
+	owner    *owner
+	part     dispatch.Part
+	entries  int
+	inserted []*item
+	updated  []*item
+	deleted  []*item
+}
+
+func (c *commit) empty() bool { return len(c.parts) == 0 && len(c.health) == 0 }
+
+func (c *commit) batch() dispatch.Batch {
+	b := dispatch.Batch{Health: c.health}
+	for _, p := range c.parts {
+		b.Parts = append(b.Parts, p.part)
+	}
+	return b
+}
+
+func (c *commit) owns(o *owner) bool {
+	return slices.ContainsFunc(c.parts, func(p *partCommit) bool { return p.owner == o })
+}
+
+func (c *commit) without(p dispatch.Partition) {
+	c.parts = slices.DeleteFunc(c.parts, func(pc *partCommit) bool { return pc.part.Partition == p })
+}
+
+// gather collects what may be written now. Items are marked clean: whatever
+// happens to them from here on is for the next commit.
+func (e *Engine) gather(ticked bool) *commit {
+	c := &commit{}
+	for _, o := range e.owners {
+		if o.resigned {
+			continue
+		}
+		if p := e.gatherOwner(o); p != nil {
+			c.parts = append(c.parts, p)
+		}
+	}
+	for _, l := range e.lanes {
+		if !l.changed || !l.known || !(l.urgent || ticked || e.draining) {
+			continue
+		}
+		c.health = append(c.health, l.change)
+		c.lanes = append(c.lanes, l)
+		l.change, l.changed, l.urgent = dispatch.HealthChange{}, false, false
+	}
+	return c
+}
+
+func (e *Engine) gatherOwner(o *owner) *partCommit {
+	p := &partCommit{owner: o, part: dispatch.Part{Partition: o.part, Epoch: o.epoch, Seq: o.seq + 1, From: o.next, To: o.next}}
+	for _, n := range o.entries {
+		if !n.settled() {
+			break
+		}
+		p.entries++
+		p.part.To = n.offset + 1
+		for _, it := range n.items {
+			if it.phase == done {
+				continue
+			}
+			p.inserted = append(p.inserted, it)
+			p.part.Insert = append(p.part.Insert, it.Owed)
+		}
+	}
+	later := o.dirty[:0]
+	for _, it := range o.dirty {
+		switch {
+		case it.facts > 0:
+			later = append(later, it)
+			continue
+		case it.phase == done:
+			p.deleted = append(p.deleted, it)
+			p.part.Delete = append(p.part.Delete, bare(it))
+		default:
+			p.updated = append(p.updated, it)
+			p.part.Update = append(p.part.Update, bare(it))
+		}
+		it.dirty = false
+	}
+	clear(o.dirty[len(later):])
+	o.dirty = later
+	if len(o.dirty) > 0 || p.entries < len(o.entries) {
+		e.commitSoon()
+	}
+	if p.entries == 0 && len(p.updated) == 0 && len(p.deleted) == 0 {
+		return nil
+	}
+	return p
+}
+
+// bare is a row without what never changes.
+func bare(it *item) dispatch.Owed {
+	o := it.Owed
+	o.Body, o.Headers = nil, nil
+	return o
+}
+
+// apply notes that a commit is durable.
+func (e *Engine) apply(c *commit, health map[string]delivery.Health) {
+	for _, p := range c.parts {
+		if !p.owner.resigned {
+			e.applyPart(p)
+		}
+	}
+	for _, l := range c.lanes {
+		if h, ok := health[l.endpoint.ID]; ok && !l.changed {
+			l.health = h
+		}
+		e.retire(l)
+	}
+	e.changed.broadcast()
+}
+
+func (e *Engine) applyPart(p *partCommit) {
+	o := p.owner
+	o.seq = p.part.Seq
+	now := e.cfg.Clock()
+	for i, row := range p.part.Insert {
+		it := p.inserted[i]
+		it.stored, it.storedKey = true, row.OrderKey
+		e.written(it, row.Status, row.Attempts)
+	}
+	for i, row := range p.part.Update {
+		it := p.updated[i]
+		if it.storedKey != row.OrderKey {
+			// Those that it held back may go.
+			it.stream.due(now)
+		}
+		it.storedKey = row.OrderKey
+		e.written(it, row.Status, row.Attempts)
+	}
+	for _, it := range p.deleted {
+		delete(it.stream.items, it.Key())
+		if it.stream.rows > 0 {
+			// It may have been what another row waited for.
+			it.stream.due(now)
+		}
+	}
+	for _, n := range o.entries[:p.entries] {
+		for _, it := range n.items {
+			o.bytes -= int64(len(it.Body))
+			if it.phase == done && !it.stored {
+				if it.stream.items[it.Key()] == it {
+					delete(it.stream.items, it.Key())
+				}
+				if it.stream.rows > 0 {
+					it.stream.due(now)
+				}
+			}
+		}
+	}
+	clear(o.entries[:p.entries])
+	o.entries = o.entries[p.entries:]
+	if len(o.entries) == 0 {
+		o.bytes = 0
+	}
+	e.acknowledge(o, p.part.To)
+	wake(o.wake)
+	wake(e.wakeKeeper)
+}
+
+// written is called when the store has an item as it was when the commit was
+// gathered. What changed since is touched again.
+func (e *Engine) written(it *item, status delivery.Status, attempts int) {
+	same := it.Status == status && it.Attempts == attempts && it.storedKey == it.OrderKey
+	waits := it.phase == parked || it.phase == held
+	if !same || it.phase == done || it.facts > 0 {
+		e.touch(it)
+		return
+	}
+	if !waits || it.dirty {
+		return
+	}
+	s := it.stream
+	delete(s.items, it.Key())
+	if it.phase == parked {
+		s.due(it.NextAttemptAt)
+	}
+	if (it.phase == held) == s.lane.open {
+		// The endpoint changed its state while this was written.
+		s.sweep = true
+	}
+}
+
+// acknowledge moves the checkpoint and answers those who wait for it.
+func (e *Engine) acknowledge(o *owner, next int64) {
+	for offset := range o.waiters {
+		if offset >= next {
+			continue
+		}
+		for _, c := range o.waiters[offset] {
+			c <- nil
+		}
+		delete(o.waiters, offset)
+	}
+	o.next = next
+}

@@ -1,0 +1,180 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// Dialect is what the engine needs of a webhook format. Implementations are
+// stateless and safe for concurrent use; rendering is pure.
+type Dialect interface {
+	Name() string
+	Events() []string
+	Profile() delivery.Profile
+	ContentType() string
+	Render(v delivery.View, e delivery.Endpoint) ([]delivery.Message, error)
+	Sign(secret string, body []byte) []delivery.Header
+	Sample(name string, e delivery.Endpoint, now time.Time) (delivery.Message, error)
+}
+
+// Views makes what dialects render from.
+type Views interface {
+	// Views returns one view for each event, in their order, with the states up
+	// to the event. Version 0 marks an event that stands earlier in the log too.
+	Views(ctx context.Context, events []event.Recorded) ([]delivery.View, error)
+}
+
+// Earlier finds the past of an entity.
+type Earlier interface {
+	// Earlier returns the events of the same entity before this one, in order.
+	Earlier(ctx context.Context, e event.Recorded) ([]event.Recorded, error)
+}
+
+// Incoming is one record as the subscriber hands it over.
+type Incoming struct {
+	event.Recorded
+	// Previous is the offset of the record before it in its partition, whatever
+	// lies between; −1 before the first. Handlers run concurrently, so order is
+	// restored by it.
+	Previous int64
+}
+
+// The defaults of Config.
+const (
+	DefaultMaxInFlight      = 32
+	DefaultMaxSockets       = 1024
+	DefaultLaneDepth        = 1024
+	DefaultMemoryBytes      = 64 << 20
+	DefaultCheckpointEvery  = 50 * time.Millisecond
+	DefaultCheckpointEvents = 1000
+	DefaultPlanBatch        = 128
+	DefaultParkedKeys       = 10_000
+	DefaultRetryAfterMax    = 24 * time.Hour
+	DefaultDrain            = 5 * time.Second
+)
+
+// Config configures an Engine. Fields without a default are required unless
+// they say otherwise.
+type Config struct {
+	Store     dispatch.Store
+	Directory dispatch.Directory
+	Disabler  dispatch.Disabler
+	Log       commands.Log
+	Views     Views
+	Progress  projections.Progress
+	Ends      projections.Ends
+	// Earlier finds what an endpoint was owed before this process began; without
+	// it trunkline-previous-sequence is left out where it is not known.
+	Earlier Earlier
+	// Recording makes our own URL of a call's recording, and says when it ends;
+	// without it the source's URL is passed on.
+	Recording func(delivery.View) (url string, expires time.Time)
+	Attempter Attempter
+	Dialects  []Dialect
+	// StandardSign makes the value of webhook-signature: one signature for each
+	// secret, separated by spaces.
+	StandardSign func(secrets []delivery.Secret, id string, at time.Time, body []byte) string
+	// Decode reads a record out of a message of the subscriber.
+	Decode func(*message.Message) (Incoming, error)
+	// Version is the hub's, for User-Agent.
+	Version string
+	// Clock is time.Now unless set.
+	Clock  commands.Clock
+	Logger *slog.Logger
+
+	// MaxInFlight bounds the requests under way to an endpoint that sets no
+	// bound of its own.
+	MaxInFlight int
+	// MaxSockets bounds the requests under way in all.
+	MaxSockets int
+	// LaneDepth bounds the deliveries of an endpoint that are in memory.
+	LaneDepth int
+	// MemoryBytes bounds the bodies in memory; what is beyond waits in the store.
+	MemoryBytes int64
+	// CheckpointEvery and CheckpointEvents bound how long and how many planned
+	// events wait for their checkpoint. A shorter time means more rows: what is
+	// delivered before its checkpoint needs none.
+	CheckpointEvery  time.Duration
+	CheckpointEvents int
+	// PlanBatch bounds the events that are planned together.
+	PlanBatch int
+	// ParkedKeys bounds the order keys that are remembered per endpoint and
+	// partition; beyond it the store knows what waits for what.
+	ParkedKeys int
+	// HeadOfLine is how long a failing delivery may hold back the later ones of
+	// its entity, from its first attempt; 0 is until it is exhausted.
+	HeadOfLine time.Duration
+	// RetryAfterMax bounds how far a receiver may put off a retry.
+	RetryAfterMax time.Duration
+	// Drain bounds how long requests under way are waited for when a partition
+	// is given up or the engine stops.
+	Drain time.Duration
+}
+
+// Validate says everything that is wrong.
+func (c Config) Validate() error {
+	var errs []error
+	for _, r := range []struct {
+		name string
+		ok   bool
+	}{
+		{"Store", c.Store != nil},
+		{"Directory", c.Directory != nil},
+		{"Disabler", c.Disabler != nil},
+		{"Log", c.Log != nil},
+		{"Views", c.Views != nil},
+		{"Progress", c.Progress != nil},
+		{"Ends", c.Ends != nil},
+		{"Attempter", c.Attempter != nil},
+		{"Dialects", len(c.Dialects) > 0},
+		{"StandardSign", c.StandardSign != nil},
+		{"Decode", c.Decode != nil},
+	} {
+		if !r.ok {
+			errs = append(errs, fmt.Errorf("%s is required", r.name))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("webhooks engine: %w", err)
+	}
+	return nil
+}
+
+func (c *Config) setDefaults() {
+	orInt(&c.MaxInFlight, DefaultMaxInFlight)
+	orInt(&c.MaxSockets, DefaultMaxSockets)
+	orInt(&c.LaneDepth, DefaultLaneDepth)
+	orInt(&c.MemoryBytes, DefaultMemoryBytes)
+	orInt(&c.CheckpointEvery, DefaultCheckpointEvery)
+	orInt(&c.CheckpointEvents, DefaultCheckpointEvents)
+	orInt(&c.PlanBatch, DefaultPlanBatch)
+	orInt(&c.ParkedKeys, DefaultParkedKeys)
+	orInt(&c.RetryAfterMax, DefaultRetryAfterMax)
+	orInt(&c.Drain, DefaultDrain)
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+}
+
+func orInt[T ~int | ~int64](v *T, or T) {
+	if *v <= 0 {
+		*v = or
+	}
+}

@@ -1,0 +1,223 @@
+// Package webhooks delivers events to receivers over HTTP: it plans which
+// endpoint is owed what, sends it in order and without letting one receiver
+// wait for another, and tries again until a delivery is finished.
+//
+// It refuses to lose a delivery: whatever is unfinished when a checkpoint
+// moves is in the store, in the same transaction. It promises at least once
+// with a stable id, never exactly once, because nobody can over HTTP.
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// ErrStopped says that the engine does not run.
+var ErrStopped = errors.New("the delivery engine does not run")
+
+type state uint8
+
+const (
+	created state = iota
+	running
+	stopped
+)
+
+// Engine is the delivery engine of one process. Several processes share the
+// work by partitions.
+type Engine struct {
+	cfg      Config
+	dialects map[string]Dialect
+	planner  *planner
+
+	mu      sync.Mutex
+	state   state
+	owners  map[dispatch.Partition]*owner
+	lanes   map[string]*lane
+	sockets *sockets
+	// bytes are those of the deliveries in memory that wait or are sent.
+	bytes     int64
+	inFlight  int
+	draining  bool
+	recorder  recorder
+	toDisable map[string]string
+	// changed is broadcast when something that Stop or Release waits for has.
+	changed signal
+	// roomy is broadcast when a lane that was full is half empty.
+	roomy signal
+	// commitAt is when the next checkpoint is due; zero when nothing changed.
+	commitAt time.Time
+
+	run          context.Context
+	cancel       context.CancelFunc
+	wakeKeeper   chan struct{}
+	wakeDisabler chan struct{}
+	nudged       atomic.Bool
+	workers      sync.WaitGroup
+}
+
+// New returns an engine that is not started.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	e := &Engine{
+		cfg: cfg, dialects: make(map[string]Dialect, len(cfg.Dialects)),
+		owners: make(map[dispatch.Partition]*owner), lanes: make(map[string]*lane),
+		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
+		recorder:   recorder{wake: make(chan struct{}, 1)},
+		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1),
+		changed: signal{c: make(chan struct{})}, roomy: signal{c: make(chan struct{})},
+	}
+	for _, d := range cfg.Dialects {
+		e.dialects[d.Name()] = d
+	}
+	e.planner = newPlanner(cfg, e.dialects)
+	return e, nil
+}
+
+// Start begins to send. Partitions come by Claim.
+func (e *Engine) Start(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch e.state {
+	case running:
+		return nil
+	case stopped:
+		return ErrStopped
+	}
+	e.state = running
+	e.run, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.workers.Go(func() { e.keep(e.run) })
+	e.workers.Go(func() { e.record(e.run) })
+	e.workers.Go(func() { e.disableLoop(e.run) })
+	return nil
+}
+
+// Stop ends the engine: requests under way are waited for, at most for the
+// drain time or until ctx ends, and what is unfinished is left in the store.
+// Stop the subscriber first, so that nothing new arrives.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.mu.Lock()
+	was := e.state
+	e.state = stopped
+	e.draining = true
+	owners := make([]*owner, 0, len(e.owners))
+	for _, o := range e.owners {
+		owners = append(owners, o)
+	}
+	e.mu.Unlock()
+	if was != running {
+		return nil
+	}
+	var released sync.WaitGroup
+	for _, o := range owners {
+		released.Go(func() { e.release(ctx, o) })
+	}
+	released.Wait()
+	e.cancel()
+	e.mu.Lock()
+	for _, l := range e.lanes {
+		if l.timer != nil {
+			l.timer.Stop()
+		}
+	}
+	e.mu.Unlock()
+	e.workers.Wait()
+	return nil
+}
+
+// Handle is the handler of the subscriber's messages. It returns when the
+// checkpoint is past the message, which never depends on a receiver.
+func (e *Engine) Handle(msg *message.Message) error {
+	in, err := e.cfg.Decode(msg)
+	if err != nil {
+		return err
+	}
+	done, err := e.accept(in)
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-msg.Context().Done():
+		return msg.Context().Err()
+	}
+}
+
+// AddTo adds the engine to a Watermill router: one handler for each topic of
+// facts.
+func (e *Engine) AddTo(r *message.Router, sub message.Subscriber) {
+	for _, t := range event.FactTopics() {
+		r.AddConsumerHandler("webhooks/"+string(t), string(t), sub, e.Handle)
+	}
+}
+
+// await returns when done says so, or when ctx ends.
+func (e *Engine) await(ctx context.Context, done func() bool) {
+	for {
+		e.mu.Lock()
+		ok, c := done(), e.changed.c
+		e.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// disableLoop tells the settings which endpoints were disabled.
+func (e *Engine) disableLoop(ctx context.Context) {
+	for {
+		e.mu.Lock()
+		var id, reason string
+		for id, reason = range e.toDisable {
+			break
+		}
+		e.mu.Unlock()
+		if id == "" {
+			select {
+			case <-e.wakeDisabler:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err := e.cfg.Disabler.Disable(ctx, id, reason); err != nil {
+			e.cfg.Logger.WarnContext(ctx, "disabling an endpoint is put off", slog.String("endpoint", id), slog.Any("err", err))
+			if !sleep(ctx, time.Second) {
+				return
+			}
+			continue
+		}
+		e.cfg.Logger.InfoContext(ctx, "endpoint disabled", slog.String("endpoint", id))
+		e.mu.Lock()
+		if e.toDisable[id] == reason {
+			delete(e.toDisable, id)
+		}
+		e.mu.Unlock()
+	}
+}
+
+// signal wakes all that wait for a change. Guarded by Engine.mu.
+type signal struct{ c chan struct{} }
+
+func (s *signal) broadcast() {
+	close(s.c)
+	s.c = make(chan struct{})
+}

@@ -1,0 +1,422 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// ErrNotOwned says that a partition is not, or no longer, this process's. The
+// message is to be delivered again, by whoever owns it then.
+var ErrNotOwned = errors.New("partition is not owned by this process")
+
+// owner is a partition while it is ours. Its fields are guarded by Engine.mu.
+type owner struct {
+	part  dispatch.Partition
+	epoch int64
+	// seq is the number of the last commit.
+	seq int64
+	// next is the committed checkpoint, last the offset of the last record taken
+	// in order.
+	next, last int64
+	// early are records that arrived before their predecessor, by its offset.
+	early map[int64]Incoming
+	// queue are the records in order that are not planned yet.
+	queue   []Incoming
+	entries []*entry
+	streams map[string]*stream
+	dirty   []*item
+	waiters map[int64][]chan error
+	// bytes are those of entries.
+	bytes    int64
+	inFlight int
+	// stopping: nothing new is taken; resigned: nothing more is written.
+	stopping, resigned bool
+
+	// ctx ends the planner, sendCtx the requests.
+	ctx, sendCtx       context.Context
+	cancel, cancelSend context.CancelFunc
+	// unwatch ends the watch over the claim's context.
+	unwatch func() bool
+	wake    chan struct{}
+}
+
+// Claim makes this process the owner of a partition and returns the offset to
+// read from. ctx ends when the partition is taken away again, unless Release
+// is called before.
+func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (int64, error) {
+	p := dispatch.Partition{Topic: topic, ID: partition}
+	e.mu.Lock()
+	run, state := e.run, e.state
+	former := e.owners[p]
+	e.mu.Unlock()
+	if state != running {
+		return 0, ErrStopped
+	}
+	if former != nil {
+		e.Release(ctx, topic, partition)
+	}
+	c, err := e.cfg.Store.Claim(ctx, p)
+	if err != nil {
+		return 0, fmt.Errorf("claiming %s/%d: %w", p.Topic, p.ID, err)
+	}
+	o := &owner{
+		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1,
+		early: make(map[int64]Incoming), streams: make(map[string]*stream),
+		waiters: make(map[int64][]chan error), wake: make(chan struct{}, 1),
+	}
+	o.ctx, o.cancel = context.WithCancel(run)
+	o.sendCtx, o.cancelSend = context.WithCancel(run)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.state != running {
+		o.cancel()
+		o.cancelSend()
+		return 0, ErrStopped
+	}
+	e.owners[p] = o
+	for _, b := range c.Backlogs {
+		e.resume(o, b)
+	}
+	e.workers.Go(func() { e.planLoop(o) })
+	o.unwatch = context.AfterFunc(ctx, func() { e.lost(o) })
+	wake(e.wakeKeeper)
+	return c.Next, nil
+}
+
+// resume takes up what a partition still owes to an endpoint.
+func (e *Engine) resume(o *owner, b dispatch.Backlog) {
+	s := e.streamOf(o, e.laneByID(b.EndpointID, b.Org))
+	s.toStore()
+	s.rows += int(b.Rows)
+	if !b.NextDue.IsZero() {
+		s.due(b.NextDue)
+	}
+	if l := s.lane; (l.open && b.Held > 0) || (!l.open && b.Rows > b.Held) || l.gone {
+		s.sweep = true
+	}
+}
+
+func (e *Engine) laneByID(endpointID, org string) *lane {
+	if ep, ok := e.cfg.Directory.Endpoint(endpointID); ok {
+		if l := e.laneOf(ep); l != nil {
+			return l
+		}
+	}
+	return e.goneLane(endpointID, org)
+}
+
+func (e *Engine) streamOf(o *owner, l *lane) *stream {
+	if s := o.streams[l.endpoint.ID]; s != nil {
+		return s
+	}
+	s := &stream{owner: o, lane: l, direct: true, keys: make(map[string]*key), items: make(map[string]*item)}
+	o.streams[l.endpoint.ID] = s
+	l.streams[s] = struct{}{}
+	return s
+}
+
+// Release gives a partition up: requests under way are waited for, at most for
+// the drain time, and what is unfinished is left in the store for the next
+// owner.
+func (e *Engine) Release(ctx context.Context, topic event.Topic, partition int) {
+	e.mu.Lock()
+	o := e.owners[dispatch.Partition{Topic: topic, ID: partition}]
+	e.mu.Unlock()
+	if o != nil {
+		e.release(ctx, o)
+	}
+}
+
+// lost is Release for a claim whose context ended without one.
+func (e *Engine) lost(o *owner) {
+	e.mu.Lock()
+	mine := e.owners[o.part] == o && e.state == running
+	if mine {
+		e.workers.Add(1)
+	}
+	e.mu.Unlock()
+	if !mine {
+		return
+	}
+	defer e.workers.Done()
+	e.release(o.sendCtx, o)
+}
+
+func (e *Engine) release(ctx context.Context, o *owner) {
+	e.mu.Lock()
+	e.halt(o)
+	e.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.Drain)
+	defer cancel()
+	e.await(ctx, func() bool { return o.inFlight == 0 || o.resigned })
+	o.cancelSend()
+	// The last commit needs the facts of what has just ended.
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Drain)
+	defer cancelLast()
+	e.await(last, func() bool { return o.resigned || (o.inFlight == 0 && clean(o)) })
+	e.mu.Lock()
+	e.resign(o, ErrNotOwned)
+	e.mu.Unlock()
+}
+
+// clean reports whether the store knows all that an owner knows.
+func clean(o *owner) bool { return len(o.entries) == 0 && len(o.dirty) == 0 }
+
+// halt ends planning and starting for an owner.
+func (e *Engine) halt(o *owner) {
+	if o.stopping {
+		return
+	}
+	o.stopping = true
+	o.cancel()
+	o.queue, o.early = nil, nil
+	for _, s := range o.streams {
+		s.lane.ready = without(s.lane.ready, o)
+	}
+	wake(e.wakeKeeper)
+}
+
+func without(ready []*item, o *owner) []*item {
+	kept := ready[:0]
+	for _, it := range ready {
+		if it.owner != o {
+			kept = append(kept, it)
+		}
+	}
+	clear(ready[len(kept):])
+	return kept
+}
+
+// resign forgets an owner. What it had is another's now, or will be.
+func (e *Engine) resign(o *owner, why error) {
+	if o.resigned {
+		return
+	}
+	e.halt(o)
+	o.resigned = true
+	o.cancelSend()
+	if o.unwatch != nil {
+		o.unwatch()
+	}
+	for _, s := range o.streams {
+		for _, k := range s.keys {
+			for _, it := range k.items {
+				e.leave(it)
+			}
+		}
+		delete(s.lane.streams, s)
+		e.retire(s.lane)
+	}
+	if e.owners[o.part] == o {
+		delete(e.owners, o.part)
+	}
+	for _, cs := range o.waiters {
+		for _, c := range cs {
+			c <- why
+		}
+	}
+	o.waiters = nil
+	e.changed.broadcast()
+}
+
+// retire forgets a lane that has nothing to do.
+func (e *Engine) retire(l *lane) {
+	if len(l.streams) == 0 && l.inFlight == 0 && !l.changed && !l.queuedForSocket && e.lanes[l.endpoint.ID] == l && e.toDisable[l.endpoint.ID] == "" {
+		if l.timer != nil {
+			l.timer.Stop()
+		}
+		delete(e.lanes, l.endpoint.ID)
+	}
+}
+
+// accept takes a record. The channel gets nil when the checkpoint is past it.
+func (e *Engine) accept(in Incoming) (<-chan error, error) {
+	p := dispatch.Partition{Topic: in.Position.Topic, ID: in.Position.Partition}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o := e.owners[p]
+	if o == nil || o.stopping {
+		return nil, ErrNotOwned
+	}
+	c := make(chan error, 1)
+	offset := in.Position.Offset
+	if offset < o.next {
+		c <- nil
+		return c, nil
+	}
+	o.waiters[offset] = append(o.waiters[offset], c)
+	if offset <= o.last {
+		return c, nil
+	}
+	if in.Previous > o.last {
+		o.early[in.Previous] = in
+		return c, nil
+	}
+	for {
+		o.queue = append(o.queue, in)
+		o.last = in.Position.Offset
+		next, ok := o.early[o.last]
+		if !ok {
+			break
+		}
+		delete(o.early, o.last)
+		in = next
+	}
+	wake(o.wake)
+	return c, nil
+}
+
+// planLoop plans what an owner's partition brings, in order.
+func (e *Engine) planLoop(o *owner) {
+	for {
+		batch, ok := e.nextBatch(o)
+		if !ok {
+			return
+		}
+		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+			plan, err := e.planner.plan(o.ctx, batch)
+			if err == nil {
+				e.awaitRoom(o.ctx, plan)
+				e.admitAll(o, batch, plan)
+				break
+			}
+			if o.ctx.Err() != nil {
+				return
+			}
+			e.cfg.Logger.WarnContext(o.ctx, "planning deliveries is put off", slog.String("position", batch[0].Position.String()), slog.Any("err", err))
+			if !sleep(o.ctx, pause) {
+				return
+			}
+		}
+	}
+}
+
+// nextBatch waits for records, and for room to plan them.
+func (e *Engine) nextBatch(o *owner) ([]event.Recorded, bool) {
+	for {
+		e.mu.Lock()
+		room := o.bytes < e.cfg.MemoryBytes/4 && len(o.entries) < 4*e.cfg.CheckpointEvents
+		if n := min(len(o.queue), e.cfg.PlanBatch); n > 0 && room && o.ctx.Err() == nil {
+			batch := make([]event.Recorded, n)
+			for i, in := range o.queue[:n] {
+				batch[i] = in.Recorded
+			}
+			o.queue = o.queue[n:]
+			e.mu.Unlock()
+			return batch, true
+		}
+		e.mu.Unlock()
+		select {
+		case <-o.wake:
+		case <-o.ctx.Done():
+			return nil, false
+		}
+	}
+}
+
+// roomWait bounds how long a planned batch waits for room in memory.
+const roomWait = 25 * time.Millisecond
+
+// awaitRoom lets planning go at the speed of sending when lanes are full
+// although they flow: what is not planned yet waits in the log for nothing,
+// while what is planned and finds no room costs two writes. The wait is short,
+// because others may be behind in the same partition, and there is none for
+// the sake of a lane that stands still.
+func (e *Engine) awaitRoom(ctx context.Context, plan [][]dispatch.Owed) {
+	ctx, cancel := context.WithTimeout(ctx, roomWait)
+	defer cancel()
+	for {
+		e.mu.Lock()
+		full, c := e.allFull(plan), e.roomy.c
+		e.mu.Unlock()
+		if !full {
+			return
+		}
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// allFull reports whether deliveries would find no room, and room is to be
+// expected soon.
+func (e *Engine) allFull(plan [][]dispatch.Owed) bool {
+	flowing := false
+	now := e.cfg.Clock()
+	for _, owed := range plan {
+		for i := range owed {
+			l := e.lanes[owed[i].EndpointID]
+			if l == nil || !l.open {
+				continue
+			}
+			if l.resident < e.cfg.LaneDepth/2 && e.bytes < e.cfg.MemoryBytes {
+				return false
+			}
+			flowing = flowing || now.Sub(l.lastDone) < 4*roomWait
+		}
+	}
+	return flowing
+}
+
+// admitAll puts planned deliveries into their lanes.
+func (e *Engine) admitAll(o *owner, batch []event.Recorded, plan [][]dispatch.Owed) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if o.stopping {
+		return
+	}
+	now := e.cfg.Clock()
+	for i, r := range batch {
+		n := &entry{offset: r.Position.Offset, at: now}
+		for _, owed := range plan[i] {
+			n.items = append(n.items, e.admit(o, owed))
+			o.bytes += int64(len(owed.Body))
+		}
+		o.entries = append(o.entries, n)
+	}
+	e.entriesChanged(o)
+}
+
+// admit decides how a new delivery begins.
+func (e *Engine) admit(o *owner, owed dispatch.Owed) *item {
+	it := &item{Owed: owed, owner: o, size: int64(len(owed.Body)) + itemOverhead}
+	l := e.laneByID(owed.EndpointID, owed.Org)
+	s := e.streamOf(o, l)
+	it.stream = s
+	if s.items[it.Key()] != nil {
+		// The event stands twice in the log and nobody had noticed.
+		it.phase = done
+		return it
+	}
+	s.items[it.Key()] = it
+	switch k := s.keys[it.OrderKey]; {
+	case it.Status == delivery.IsDropped:
+		e.drop(it, it.LastError)
+	case !l.open:
+		s.toStore()
+		e.holdOrDrop(it)
+	case !s.direct, l.resident >= e.cfg.LaneDepth, e.bytes >= e.cfg.MemoryBytes, s.rows > e.cfg.ParkedKeys:
+		s.toStore()
+		it.phase = parked
+		s.rows++
+	case k != nil && k.parked > 0:
+		it.phase = parked
+		s.rows++
+		k.parked++
+	default:
+		e.join(it)
+	}
+	return it
+}
+
+// itemOverhead is about what an item takes beside its body.
+const itemOverhead = 1024

@@ -1,0 +1,353 @@
+package webhooks
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// planner turns events into what is owed. It writes nothing, and the same
+// events, views and endpoints give the same deliveries.
+type planner struct {
+	cfg      Config
+	dialects map[string]Dialect
+	previous *previous
+}
+
+func newPlanner(cfg Config, dialects map[string]Dialect) *planner {
+	return &planner{cfg: cfg, dialects: dialects, previous: &previous{fresh: make(map[string]int64)}}
+}
+
+// plan returns what is owed for each event of one partition. It waits until
+// what was acknowledged before the events can be seen (causal reads).
+func (p *planner) plan(ctx context.Context, batch []event.Recorded) ([][]dispatch.Owed, error) {
+	plan := make([][]dispatch.Owed, len(batch))
+	wanted := make([]event.Recorded, 0, len(batch))
+	index := make([]int, 0, len(batch))
+	endpoints := make(map[string][]delivery.Endpoint)
+	for i, r := range batch {
+		if r.Fault != nil || r.Origin == event.OriginBackfill {
+			continue
+		}
+		if _, ok := endpoints[r.Org]; !ok {
+			endpoints[r.Org] = p.cfg.Directory.Endpoints(r.Org)
+		}
+		for _, e := range endpoints[r.Org] {
+			if since(e, r) {
+				wanted = append(wanted, r)
+				index = append(index, i)
+				break
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return plan, nil
+	}
+	views, err := p.views(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	for n, v := range views {
+		if v.Version == 0 {
+			continue
+		}
+		owed, err := p.owed(ctx, v, endpoints[v.Event.Org])
+		if err != nil {
+			return nil, err
+		}
+		plan[index[n]] = owed
+	}
+	return plan, nil
+}
+
+// since reports whether an event came late enough to be owed to an endpoint.
+func since(e delivery.Endpoint, r event.Recorded) bool {
+	from := e.StartFrom
+	if from.IsZero() {
+		from = e.CreatedAt
+	}
+	return !r.RecordedAt.Before(event.Time(from))
+}
+
+// views waits for the read models and asks them.
+func (p *planner) views(ctx context.Context, events []event.Recorded) ([]delivery.View, error) {
+	topic := events[0].Position.Topic
+	if name := projections.Of(topic); name != "" {
+		if err := p.cfg.Progress.Wait(ctx, name, events[len(events)-1].Position); err != nil {
+			return nil, fmt.Errorf("waiting for %s: %w", name, err)
+		}
+	}
+	if topic == event.Calls {
+		// A call carries its lead: whatever was acknowledged about leads before
+		// these calls lies below the ends as of now.
+		if err := p.caughtUp(ctx, event.Leads); err != nil {
+			return nil, err
+		}
+	}
+	views, err := p.cfg.Views.Views(ctx, events)
+	if err != nil {
+		return nil, fmt.Errorf("reading views: %w", err)
+	}
+	if len(views) != len(events) {
+		return nil, fmt.Errorf("reading views: %d for %d events", len(views), len(events))
+	}
+	for i := range views {
+		v := &views[i]
+		if v.Version == 0 {
+			continue
+		}
+		if v.OrgID == "" {
+			v.OrgID = v.Event.Org
+		}
+		if v.OrgName == "" {
+			v.OrgName = p.cfg.Directory.OrgName(v.OrgID)
+		}
+		if id := listOf(*v); id != "" && v.ListName == "" {
+			v.ListName = p.cfg.Directory.ListName(v.OrgID, id)
+		}
+		p.recording(v)
+	}
+	return views, nil
+}
+
+// recording fills in where a call's recording can be fetched: from us, else
+// from where its source said.
+func (p *planner) recording(v *delivery.View) {
+	if v.Call == nil || v.Call.Recording == nil || v.RecordingURL != "" {
+		return
+	}
+	if p.cfg.Recording != nil {
+		v.RecordingURL, v.RecordingExpires = p.cfg.Recording(*v)
+		return
+	}
+	v.RecordingURL = v.Call.Recording.URL
+	if at := v.Call.Recording.ExpiresAt; at != nil {
+		v.RecordingExpires = *at
+	}
+}
+
+func (p *planner) caughtUp(ctx context.Context, topic event.Topic) error {
+	ends, err := p.cfg.Ends.Ends(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("reading the ends of %s: %w", topic, err)
+	}
+	var last []event.Position
+	for id, end := range ends[topic] {
+		if end > 0 {
+			last = append(last, event.Position{Topic: topic, Partition: id, Offset: end - 1})
+		}
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	name := projections.Of(topic)
+	if err := p.cfg.Progress.Wait(ctx, name, last...); err != nil {
+		return fmt.Errorf("waiting for %s: %w", name, err)
+	}
+	return nil
+}
+
+// owed returns the deliveries of one event.
+func (p *planner) owed(ctx context.Context, v delivery.View, endpoints []delivery.Endpoint) ([]dispatch.Owed, error) {
+	var (
+		all  []dispatch.Owed
+		last []byte
+		data fields
+	)
+	for _, e := range endpoints {
+		if !since(e, v.Event) {
+			continue
+		}
+		messages, err := p.render(v, e, &data)
+		if err != nil {
+			all = append(all, p.unrenderable(v, e, err))
+			continue
+		}
+		if len(messages) == 0 {
+			continue
+		}
+		before, err := p.before(ctx, v, e)
+		if err != nil {
+			return nil, err
+		}
+		for rank, m := range messages {
+			if bytes.Equal(m.Body, last) {
+				// Endpoints of one dialect get the same bytes: keep them once.
+				m.Body = last
+			}
+			last = m.Body
+			o := p.frame(v, e)
+			o.ID, o.Rank = delivery.ID(v.Event.ID, e.ID, m.Part), rank
+			o.Name, o.Headers, o.Body, o.Previous = m.Name, m.Headers, m.Body, before
+			if e.Ordering == "none" {
+				o.OrderKey = o.ID
+			}
+			all = append(all, o)
+		}
+		p.previous.put(e.ID, v.Event.Subject, v.Version)
+	}
+	return all, nil
+}
+
+// render makes the messages that an event makes for an endpoint: none, unless
+// its list and its filter let it through and it subscribed to them.
+func (p *planner) render(v delivery.View, e delivery.Endpoint, data *fields) ([]delivery.Message, error) {
+	d := p.dialects[e.Dialect]
+	if d == nil || (e.ListID != "" && listOf(v) != e.ListID) || !data.match(v.Event.Data, e.Filter) {
+		return nil, nil
+	}
+	messages, err := d.Render(v, e)
+	if err != nil {
+		return nil, err
+	}
+	kept := messages[:0]
+	for _, m := range messages {
+		if e.Wants(m.Name) {
+			kept = append(kept, m)
+		}
+	}
+	return kept, nil
+}
+
+// frame is what all deliveries of an event to an endpoint share.
+func (p *planner) frame(v delivery.View, e delivery.Endpoint) dispatch.Owed {
+	now := event.Time(p.cfg.Clock())
+	r := v.Event
+	return dispatch.Owed{
+		Delivery: delivery.Delivery{
+			Org: r.Org, EndpointID: e.ID, EventID: r.ID, EventType: r.Type,
+			Topic: r.Position.Topic, Partition: r.Position.Partition, Offset: r.Position.Offset,
+			EntityID: r.Subject, EventAt: event.Time(r.RecordedAt), Dialect: e.Dialect, Sequence: v.Version,
+			Status: delivery.Pending, NextAttemptAt: now, CreatedAt: now,
+		},
+		OrderKey: r.Subject, CorrelationID: r.CorrelationID,
+	}
+}
+
+// unrenderable accounts for an event that a dialect could not express.
+func (p *planner) unrenderable(v delivery.View, e delivery.Endpoint, err error) dispatch.Owed {
+	o := p.frame(v, e)
+	o.ID = delivery.ID(v.Event.ID, e.ID, "")
+	o.Status, o.LastError = delivery.IsDropped, "the dialect could not render it: "+err.Error()
+	return o
+}
+
+// listOf is the list that an event belongs to: the call's, else its lead's.
+func listOf(v delivery.View) string {
+	switch {
+	case v.Call != nil && v.Call.ListID != "":
+		return v.Call.ListID
+	case v.Call != nil && v.CallLead != nil && v.CallLead.ListID != nil:
+		return *v.CallLead.ListID
+	case v.Lead != nil && v.Lead.ListID != nil:
+		return *v.Lead.ListID
+	}
+	return ""
+}
+
+// fields are the top-level fields of an event's data, read when first asked.
+type fields struct {
+	read   bool
+	values map[string]json.RawMessage
+}
+
+// match reports whether each field has the value: as a string, or as the JSON
+// text of anything else.
+func (f *fields) match(data []byte, filter map[string]string) bool {
+	if len(filter) == 0 {
+		return true
+	}
+	if !f.read {
+		f.read = true
+		_ = json.Unmarshal(data, &f.values) // what is no object has no fields
+	}
+	for name, want := range filter {
+		raw, ok := f.values[name]
+		if !ok {
+			return false
+		}
+		var s string
+		if json.Unmarshal(raw, &s) == nil && s == want {
+			continue
+		}
+		if string(raw) != want {
+			return false
+		}
+	}
+	return true
+}
+
+// before returns the sequence of what was owed to the endpoint last for this
+// entity: what we planned, else what the entity's history says.
+func (p *planner) before(ctx context.Context, v delivery.View, e delivery.Endpoint) (int64, error) {
+	if n, ok := p.previous.get(e.ID, v.Event.Subject); ok && n < v.Version {
+		return n, nil
+	}
+	if v.Version <= 1 || p.cfg.Earlier == nil {
+		return 0, nil
+	}
+	events, err := p.cfg.Earlier.Earlier(ctx, v.Event)
+	if err != nil {
+		return 0, fmt.Errorf("reading the history of an entity: %w", err)
+	}
+	var candidates []event.Recorded
+	for _, r := range events {
+		if r.Origin != event.OriginBackfill && since(e, r) {
+			candidates = append(candidates, r)
+		}
+	}
+	if len(candidates) == 0 {
+		return 0, nil
+	}
+	views, err := p.views(ctx, candidates)
+	if err != nil {
+		return 0, err
+	}
+	for i := len(views) - 1; i >= 0; i-- {
+		if views[i].Version == 0 || views[i].Version >= v.Version {
+			continue
+		}
+		if m, err := p.render(views[i], e, new(fields)); err == nil && len(m) > 0 {
+			return views[i].Version, nil
+		}
+	}
+	return 0, nil
+}
+
+// previousSize bounds each of the two halves of the memory of sequences.
+const previousSize = 20_000
+
+// previous remembers the last sequence by endpoint and entity, the recent ones
+// only: when a half is full it becomes the old half.
+type previous struct {
+	mu         sync.Mutex
+	fresh, old map[string]int64
+}
+
+func (p *previous) get(endpointID, entity string) (int64, bool) {
+	k := endpointID + "/" + entity
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n, ok := p.fresh[k]; ok {
+		return n, true
+	}
+	n, ok := p.old[k]
+	return n, ok
+}
+
+func (p *previous) put(endpointID, entity string, sequence int64) {
+	k := endpointID + "/" + entity
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.fresh) >= previousSize {
+		p.old, p.fresh = p.fresh, make(map[string]int64, previousSize)
+	}
+	p.fresh[k] = sequence
+}

@@ -1,0 +1,208 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+const (
+	// maxFacts bounds the facts that wait for the log; beyond it no request is
+	// started.
+	maxFacts = 8192
+	// maxAppend bounds the facts of one append, in number and in bytes.
+	maxAppend      = 256
+	maxAppendBytes = 4 << 20
+	// cutBody is what is left of a body in a fact that the log found too large.
+	cutBody = 16 << 10
+)
+
+// fact is what became of a delivery, on its way to the log.
+type fact struct {
+	item    *item
+	env     event.Envelope
+	payload event.Payload
+	size    int
+}
+
+// recorder holds the facts until the log has them. Its queue is guarded by
+// Engine.mu.
+type recorder struct {
+	queue []fact
+	// flying are being appended.
+	flying int
+	wake   chan struct{}
+}
+
+func (r *recorder) full() bool { return len(r.queue)+r.flying >= maxFacts }
+
+// fact queues a fact of an item. Called under Engine.mu.
+func (e *Engine) fact(it *item, p event.Payload, id string) {
+	now := event.Time(e.cfg.Clock())
+	f := fact{item: it, payload: p, size: 1024 + len(it.Body), env: event.Envelope{
+		ID: id, Source: "hub", Subject: it.EndpointID, Org: it.Org,
+		CorrelationID: it.CorrelationID, CausationID: it.EventID,
+		OccurredAt: now, RecordedAt: now,
+	}}
+	it.facts++
+	e.recorder.queue = append(e.recorder.queue, f)
+	wake(e.recorder.wake)
+}
+
+// attemptFact queues the fact of an attempt. Its id holds the time of the
+// attempt and the owner's epoch: one that is made again after a crash, or by a
+// new owner at the same moment, is another one.
+func (e *Engine) attemptFact(it *item, a delivery.Attempted) {
+	id := event.DeriveID("attempted", it.Key(), strconv.Itoa(a.Number), strconv.FormatInt(a.StartedAt.UnixMicro(), 10), strconv.FormatInt(it.owner.epoch, 10))
+	e.fact(it, a, id)
+	f := &e.recorder.queue[len(e.recorder.queue)-1]
+	f.env.OccurredAt = a.StartedAt
+	f.size += len(a.ResponseBody)
+}
+
+// factID is the id of a fact that a delivery has once.
+func factID(kind string, it *item) string { return event.DeriveID(kind, it.Key()) }
+
+// heldID is the id of a hold: once for each time that the endpoint is disabled.
+func heldID(it *item, l *lane) string {
+	at := l.endpoint.UpdatedAt
+	if l.disabledAt.After(at) {
+		at = l.disabledAt
+	}
+	return event.DeriveID("held", it.Key(), strconv.FormatInt(at.UnixMicro(), 10))
+}
+
+// record appends facts until the engine stops and none are left. What the log
+// does not take now it is given again: the ids stay the same.
+func (e *Engine) record(ctx context.Context) {
+	for {
+		batch := e.nextFacts()
+		if len(batch) == 0 {
+			select {
+			case <-e.recorder.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		e.append(ctx, batch)
+		e.mu.Lock()
+		e.recorder.flying = 0
+		if ctx.Err() != nil {
+			e.mu.Unlock()
+			return
+		}
+		wasFull := len(e.recorder.queue)+len(batch) >= maxFacts
+		for _, f := range batch {
+			f.item.facts--
+			if f.item.phase == done && f.item.facts == 0 && !f.item.stored {
+				f.item.Body = nil
+			}
+		}
+		if len(e.recorder.queue) == 0 {
+			e.changed.broadcast()
+		}
+		if wasFull {
+			for _, l := range e.lanes {
+				e.pump(l)
+			}
+		}
+		e.mu.Unlock()
+	}
+}
+
+func (e *Engine) nextFacts() []fact {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n, size := 0, 0
+	for n < len(e.recorder.queue) && n < maxAppend && size < maxAppendBytes {
+		size += e.recorder.queue[n].size
+		n++
+	}
+	batch := e.recorder.queue[:n:n]
+	e.recorder.queue = e.recorder.queue[n:]
+	e.recorder.flying = n
+	return batch
+}
+
+// append returns when the log has the facts, or ctx ended.
+func (e *Engine) append(ctx context.Context, batch []fact) {
+	events := make([]event.Event, 0, len(batch))
+	for _, f := range batch {
+		ev, err := event.New(f.env, f.payload)
+		if err != nil {
+			// It would fail again for ever, and hold its delivery for ever.
+			e.cfg.Logger.ErrorContext(ctx, "delivery fact lost", slog.String("event_id", f.env.ID), slog.Any("err", err))
+			continue
+		}
+		events = append(events, ev)
+	}
+	for pause := 50 * time.Millisecond; len(events) > 0; pause = min(2*pause, 2*time.Second) {
+		_, err := e.cfg.Log.Append(ctx, events...)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, commands.ErrTooLarge) && shrink(batch, events) {
+			continue
+		}
+		e.cfg.Logger.WarnContext(ctx, "delivery facts wait for the log", slog.Int("facts", len(events)), slog.Any("err", err))
+		if !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+// shrink cuts the bodies of attempts, the delivery log's but not the receiver's
+// copy. It reports whether anything could be cut.
+func shrink(batch []fact, events []event.Event) bool {
+	cut := false
+	for i, ev := range events {
+		if len(ev.Data) <= 4*cutBody {
+			continue
+		}
+		for _, f := range batch {
+			a, ok := f.payload.(delivery.Attempted)
+			if !ok || f.env.ID != ev.ID {
+				continue
+			}
+			a.RequestBody, a.ResponseBody = cutText(a.RequestBody), cutText(a.ResponseBody)
+			if smaller, err := event.New(f.env, a); err == nil && len(smaller.Data) < len(ev.Data) {
+				events[i], cut = smaller, true
+			}
+		}
+	}
+	return cut
+}
+
+func cutText(s string) string {
+	if len(s) <= cutBody {
+		return s
+	}
+	// A rune that is cut apart would be replaced, which is as good.
+	return s[:cutBody] + " … (cut: too large for the delivery log)"
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// wake tells a loop that there is something to do, without ever waiting.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,473 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"trunkline.dev/trunkline/adapters/memory/deliveries"
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// rig is a world for engines: a log, a store, settings and receivers that
+// outlive them. It runs inside a synctest bubble.
+type rig struct {
+	t          *testing.T
+	store      *deliveries.Store
+	partitions int
+
+	mu        sync.Mutex
+	log       [][]event.Recorded
+	versions  map[string]int64
+	facts     map[string]event.Event
+	order     []string
+	endpoints map[string]delivery.Endpoint
+	receive   func(Request) Result
+	requests  []seen
+	flying    map[string]int
+	most      map[string]int
+	logDown   bool
+	factAt    map[string]time.Time
+	// grown is closed, and replaced, when something happened.
+	grown chan struct{}
+}
+
+// seen is one request that a receiver got.
+type seen struct {
+	at, end    time.Time
+	url, id    string
+	entity     string
+	sequence   int64
+	previous   int64
+	status     int
+	replay     string
+	body       string
+	headerText string
+}
+
+func newRig(t *testing.T, partitions int) *rig {
+	return &rig{
+		t: t, store: &deliveries.Store{}, partitions: partitions, log: make([][]event.Recorded, partitions),
+		versions: make(map[string]int64), facts: make(map[string]event.Event), endpoints: make(map[string]delivery.Endpoint),
+		flying: make(map[string]int), most: make(map[string]int), factAt: make(map[string]time.Time), grown: make(chan struct{}),
+		receive: func(Request) Result { return ok() },
+	}
+}
+
+func ok() Result { return Result{StatusCode: 200} }
+func status(code int) Result {
+	return Result{StatusCode: code, Error: fmt.Sprintf("answered %d", code)}
+}
+
+// endpoint adds an endpoint that wants everything.
+func (r *rig) endpoint(id string, change ...func(*delivery.Endpoint)) delivery.Endpoint {
+	e := delivery.Endpoint{
+		ID: id, Org: "org", URL: "https://" + id + ".example/hook", Dialect: "plain", Events: []string{"*"}, Enabled: true,
+		Ordering: "entity", SignStandard: true, CreatedAt: time.Now(), UpdatedAt: time.Now(),
+		Secrets: []delivery.Secret{{Value: "whsec_" + id}},
+	}
+	for _, f := range change {
+		f(&e)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endpoints[id] = e
+	return e
+}
+
+func (r *rig) change(id string, f func(*delivery.Endpoint)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.endpoints[id]
+	f(&e)
+	e.UpdatedAt = time.Now()
+	r.endpoints[id] = e
+}
+
+func (r *rig) deleteEndpoint(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.endpoints, id)
+}
+
+// happen appends events of entities to the log, in order.
+func (r *rig) happen(entities ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer func() {
+		close(r.grown)
+		r.grown = make(chan struct{})
+	}()
+	for _, entity := range entities {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(entity))
+		p := int(h.Sum32() % uint32(r.partitions))
+		r.versions[entity]++
+		env := event.Envelope{
+			ID: entity + "#" + strconv.FormatInt(r.versions[entity], 10), Source: "api", Subject: entity, Org: "org",
+			CorrelationID: "corr-" + entity, OccurredAt: time.Now(), RecordedAt: time.Now(),
+		}
+		ev, err := event.New(env, call.NoteAdded{Note: entity})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.log[p] = append(r.log[p], event.Recorded{Event: ev, Position: event.Position{Topic: event.Calls, Partition: p, Offset: int64(len(r.log[p]))}})
+	}
+}
+
+// link is one engine's connection to the world; a dead one does nothing more.
+type link struct {
+	*rig
+	dead atomic.Bool
+}
+
+var errDead = errors.New("this process is dead")
+
+// Append implements commands.Log.
+func (l *link) Append(ctx context.Context, events ...event.Event) ([]event.Position, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead.Load() || l.logDown || ctx.Err() != nil {
+		return nil, errDead
+	}
+	positions := make([]event.Position, len(events))
+	for _, e := range events {
+		if _, twice := l.facts[e.ID]; !twice {
+			l.order = append(l.order, e.ID)
+			l.factAt[e.ID] = time.Now()
+		}
+		l.facts[e.ID] = e
+	}
+	return positions, nil
+}
+
+func (l *link) Endpoints(org string) []delivery.Endpoint {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []delivery.Endpoint
+	for _, id := range slices.Sorted(maps.Keys(l.endpoints)) {
+		if l.endpoints[id].Org == org {
+			all = append(all, l.endpoints[id])
+		}
+	}
+	return all
+}
+
+func (l *link) Endpoint(id string) (delivery.Endpoint, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.endpoints[id]
+	return e, ok
+}
+
+func (l *link) OrgName(string) string          { return "Org" }
+func (l *link) ListName(string, string) string { return "" }
+
+func (l *link) Disable(_ context.Context, id, reason string) error {
+	if l.dead.Load() {
+		return errDead
+	}
+	l.change(id, func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, reason })
+	return nil
+}
+
+func (l *link) Wait(context.Context, string, ...event.Position) error { return nil }
+
+func (l *link) Ends(context.Context, ...event.Topic) (map[event.Topic]map[int]int64, error) {
+	return nil, nil
+}
+
+// Views gives each event its entity's version; a repeated one has none.
+func (l *link) Views(_ context.Context, events []event.Recorded) ([]delivery.View, error) {
+	views := make([]delivery.View, len(events))
+	for i, e := range events {
+		_, n, _ := strings.Cut(e.ID, "#")
+		version, err := strconv.ParseInt(n, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		views[i] = delivery.View{Event: e, Version: version, OrgID: e.Org}
+	}
+	return views, nil
+}
+
+func (l *link) Earlier(_ context.Context, e event.Recorded) ([]event.Recorded, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var before []event.Recorded
+	for _, r := range l.log[e.Position.Partition][:e.Position.Offset] {
+		if r.Subject == e.Subject {
+			before = append(before, r)
+		}
+	}
+	return before, nil
+}
+
+// Attempt implements Attempter.
+func (l *link) Attempt(ctx context.Context, q Request) Result {
+	start := time.Now()
+	l.mu.Lock()
+	receive := l.receive
+	l.flying[q.URL]++
+	l.most[q.URL] = max(l.most[q.URL], l.flying[q.URL])
+	l.mu.Unlock()
+	answer := make(chan Result, 1)
+	go func() { answer <- receive(q) }()
+	timer := time.NewTimer(q.Timeout)
+	defer timer.Stop()
+	var res Result
+	select {
+	case res = <-answer:
+	case <-timer.C:
+		res = Result{Error: "no complete answer"}
+	case <-ctx.Done():
+		res = Result{Error: "interrupted"}
+	}
+	res.StartedAt, res.Duration = start, time.Since(start)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flying[q.URL]--
+	s := seen{at: start, end: time.Now(), url: q.URL, status: res.StatusCode, body: string(q.Body)}
+	for _, h := range q.Headers {
+		s.headerText += h.Name + ": " + h.Value + "\n"
+		switch h.Name {
+		case "webhook-id":
+			s.id = h.Value
+		case "trunkline-sequence":
+			s.sequence, _ = strconv.ParseInt(h.Value, 10, 64)
+		case "trunkline-previous-sequence":
+			s.previous, _ = strconv.ParseInt(h.Value, 10, 64)
+		case "trunkline-replay":
+			s.replay = h.Value
+		}
+	}
+	var b struct{ Entity string }
+	_ = json.Unmarshal(q.Body, &b)
+	s.entity = b.Entity
+	l.requests = append(l.requests, s)
+	return res
+}
+
+// deadStore makes a dead engine's store unreachable.
+type deadStore struct {
+	*deliveries.Store
+	link *link
+}
+
+func (d deadStore) Commit(ctx context.Context, b dispatch.Batch) ([]dispatch.Partition, map[string]delivery.Health, error) {
+	if d.link.dead.Load() {
+		return nil, nil, errDead
+	}
+	return d.Store.Commit(ctx, b)
+}
+
+func (d deadStore) Load(ctx context.Context, now time.Time, w []dispatch.Want) ([]dispatch.Loaded, error) {
+	if d.link.dead.Load() {
+		return nil, errDead
+	}
+	return d.Store.Load(ctx, now, w)
+}
+
+// plain is a dialect: every event makes one message that says what it is.
+type plain struct{ profile delivery.Profile }
+
+func (plain) Name() string                { return "plain" }
+func (plain) Events() []string            { return []string{"note"} }
+func (p plain) Profile() delivery.Profile { return p.profile }
+func (plain) ContentType() string         { return "application/json" }
+func (plain) Sign(string, []byte) []delivery.Header {
+	return []delivery.Header{{Name: "X-Plain-Signature", Value: "signed"}}
+}
+
+func (plain) Render(v delivery.View, _ delivery.Endpoint) ([]delivery.Message, error) {
+	if strings.HasPrefix(v.Event.Subject, "unrenderable") {
+		return nil, errors.New("no such thing in this format")
+	}
+	body, err := event.Marshal(map[string]any{"entity": v.Event.Subject, "version": v.Version})
+	return []delivery.Message{{Name: "note", Headers: []delivery.Header{{Name: "X-Plain-Event", Value: "note"}}, Body: body}}, err
+}
+
+func (plain) Sample(name string, _ delivery.Endpoint, _ time.Time) (delivery.Message, error) {
+	return delivery.Message{Name: name, Body: []byte(`{"sample":true}`)}, nil
+}
+
+func plainProfile() delivery.Profile {
+	return delivery.Profile{Timeout: 10 * time.Second, Retries: []time.Duration{5 * time.Second, 30 * time.Second, 120 * time.Second}}
+}
+
+// hub is one running engine with its subscriber.
+type hub struct {
+	*Engine
+	link   *link
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// inFlight is how many messages of a partition the subscriber hands out at once.
+const inFlight = 256
+
+// start runs an engine that owns the partitions, all when none are given.
+func (r *rig) start(configure func(*Config), partitions ...int) *hub {
+	l := &link{rig: r}
+	cfg := Config{
+		Store: deadStore{r.store, l}, Directory: l, Disabler: l, Log: l, Views: l, Progress: l, Ends: l, Earlier: l, Attempter: l,
+		Dialects: []Dialect{plain{plainProfile()}}, Version: "test",
+		StandardSign: func(s []delivery.Secret, id string, _ time.Time, _ []byte) string {
+			var all []string
+			for _, v := range s {
+				all = append(all, "v1,"+v.Value+id)
+			}
+			return strings.Join(all, " ")
+		},
+		Decode: func(m *message.Message) (Incoming, error) {
+			var in Incoming
+			return in, json.Unmarshal(m.Payload, &in)
+		},
+	}
+	if configure != nil {
+		configure(&cfg)
+	}
+	e, err := New(cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	h := &hub{Engine: e, link: l, cancel: cancel}
+	if err := e.Start(ctx); err != nil {
+		r.t.Fatal(err)
+	}
+	if len(partitions) == 0 {
+		for p := range r.partitions {
+			partitions = append(partitions, p)
+		}
+	}
+	for _, p := range partitions {
+		h.done.Go(func() { h.subscribe(ctx, p) })
+	}
+	return h
+}
+
+// subscribe reads one partition as a group subscriber does: several messages
+// in flight, each again until it is acknowledged.
+func (h *hub) subscribe(ctx context.Context, p int) {
+	next, err := h.Claim(ctx, event.Calls, p)
+	if err != nil {
+		return
+	}
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	room := make(chan struct{}, inFlight)
+	for {
+		h.link.mu.Lock()
+		var rec *event.Recorded
+		if next < int64(len(h.link.log[p])) {
+			rec = &h.link.log[p][next]
+		}
+		grown := h.link.grown
+		h.link.mu.Unlock()
+		if rec == nil {
+			select {
+			case <-grown:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		payload, _ := json.Marshal(Incoming{Recorded: *rec, Previous: next - 1})
+		next++
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		handlers.Go(func() {
+			defer func() { <-room }()
+			for ctx.Err() == nil {
+				m := message.NewMessage("", payload)
+				m.SetContext(ctx)
+				if h.Handle(m) == nil {
+					return
+				}
+				if !sleep(ctx, time.Second) {
+					return
+				}
+			}
+		})
+	}
+}
+
+// stop ends the hub as SIGTERM does.
+func (h *hub) stop() {
+	h.cancel()
+	h.done.Wait()
+	if err := h.Stop(context.WithoutCancel(h.link.t.Context())); err != nil {
+		h.link.t.Error(err)
+	}
+}
+
+// kill ends the hub as kill -9 does: nothing of what it still wanted happens.
+func (h *hub) kill() {
+	h.link.dead.Store(true)
+	h.mu.Lock()
+	h.cancel()
+	h.Engine.cancel()
+	for _, o := range h.owners {
+		o.cancelSend()
+	}
+	h.mu.Unlock()
+	h.stop()
+}
+
+// pass lets time go by.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (r *rig) seen() []seen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.requests)
+}
+
+// factsOf returns the facts of a type in the order of their first append.
+func factsOf[P event.Payload](r *rig) []P {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var (
+		zero P
+		all  []P
+	)
+	for _, id := range r.order {
+		if e := r.facts[id]; e.Type == zero.EventType() {
+			var p P
+			if err := json.Unmarshal(e.Data, &p); err != nil {
+				r.t.Fatal(err)
+			}
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func (r *rig) decode(data []byte, v any) {
+	if err := json.Unmarshal(data, v); err != nil {
+		r.t.Fatal(err)
+	}
+}

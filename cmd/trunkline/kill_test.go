@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"trunkline.dev/trunkline/cmd/internal/simulate"
+)
+
+// kills is how often the hub is killed under load.
+const kills = 5
+
+// TestADayReconcilesThroughKills plays a small day while the hub is killed with
+// kill -9 five times: everything acknowledged is in Kafka, Postgres and
+// ClickHouse, each event once, and every webhook owed was received.
+func TestADayReconcilesThroughKills(t *testing.T) {
+	h := newHub(t, map[string]string{"TRUNKLINE_SETTLE_DISPOSITION": "4s", "TRUNKLINE_SETTLE_TRANSCRIPT": "2s"})
+	h.start()
+	pg, ch := storeURLs(t, h)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	rnd := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range kills {
+			select {
+			case <-ctx.Done():
+				t.Error("the day ended before the kills did: make it longer")
+				return
+			case <-time.After(time.Duration(1500+rnd.IntN(3000)) * time.Millisecond):
+			}
+			h.kill()
+			h.start()
+		}
+	})
+	var progress tailBuffer
+	rep, err := simulate.Run(ctx, simulate.Options{
+		BaseURL: h.base(), AdminKey: h.env["TRUNKLINE_ADMIN_KEY"], Agents: 25, Hours: 1.5, Speed: 90, Seed: 7,
+		Webhooks: true, Patience: 3 * time.Minute, Progress: &progress,
+		Stores: simulate.Stores{KafkaBrokers: []string{h.env["TRUNKLINE_KAFKA_ADDR"]}, PostgresURL: pg, ClickHouseURL: ch},
+	})
+	cancel()
+	wg.Wait()
+	var table strings.Builder
+	if werr := rep.Write(&table); werr != nil {
+		t.Fatal(werr)
+	}
+	t.Logf("%s\n%s", &progress, &table)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// storeURLs are the doors of a running hub's embedded stores.
+func storeURLs(t *testing.T, h *hub) (postgres, clickhouse string) {
+	t.Helper()
+	cfg := Config{
+		DataDir: h.env["TRUNKLINE_DATA_DIR"], PostgresAddr: h.env["TRUNKLINE_POSTGRES_ADDR"],
+		ClickHouseNativeAddr: h.env["TRUNKLINE_CLICKHOUSE_NATIVE_ADDR"],
+	}
+	pg, ch, err := embeddedURLs(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pg, ch
+}

@@ -1,0 +1,266 @@
+package commands
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// The bounds of texts, in bytes.
+const (
+	// maxShort is for names, words and ids of others.
+	maxShort = 512
+	// maxURL is what browsers and proxies agree on.
+	maxURL = 4096
+	// maxText is for notes, summaries and message contents.
+	maxText = 64 << 10
+	// maxTranscript leaves room for the envelope in a 1 MiB message.
+	maxTranscript = 900 << 10
+	// maxKeys and maxDepth bound custom fields.
+	maxKeys  = 500
+	maxDepth = 32
+)
+
+// checker validates one fact and brings it to its stored form.
+type checker struct {
+	faults
+	phones  Phones
+	regions func(org, listID string) string
+	caller  Caller
+	now     time.Time
+}
+
+// strict reports whether what is missing is a mistake. Another system's webhook
+// may not know everything (a withheld number, an alert without severity); who
+// calls the API can be told.
+func (k *checker) strict() bool { return k.caller.ConnectionID == "" }
+
+// region reads numbers by the list that they belong to, else by the caller's.
+func (k *checker) region(listID string) string {
+	if listID != "" && k.regions != nil {
+		if r := k.regions(k.caller.Org.ID, listID); r != "" {
+			return r
+		}
+	}
+	if k.caller.Region != "" {
+		return k.caller.Region
+	}
+	return "US"
+}
+
+// phone returns a number as E.164. An empty one is a fault if required.
+func (k *checker) phone(at, number, region string, required bool) string {
+	if strings.TrimSpace(number) == "" {
+		if required {
+			k.add(at, "a phone number is required")
+		}
+		return ""
+	}
+	e164, err := k.phones.E164(number, region)
+	if err != nil {
+		k.add(at, "%s", err)
+		return ""
+	}
+	return e164
+}
+
+func (k *checker) text(at, s string, limit int) {
+	if len(s) > limit {
+		k.add(at, "longer than %d bytes", limit)
+	}
+}
+
+func (k *checker) need(at, s string, limit int) {
+	if strings.TrimSpace(s) == "" {
+		k.add(at, "required")
+		return
+	}
+	k.text(at, s, limit)
+}
+
+func (k *checker) oneOf(at, s string, words ...string) {
+	if !slices.Contains(words, s) {
+		k.add(at, "expected one of %s", strings.Join(words, ", "))
+	}
+}
+
+// The years that every store can hold (ClickHouse's DateTime64 is the
+// narrowest), less a margin for zones.
+const (
+	firstYear = 1970
+	lastYear  = 2200
+)
+
+// when brings a time to what the stores keep.
+func (k *checker) when(at string, t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	if y := t.UTC().Year(); y < firstYear || y > lastYear {
+		k.add(at, "expected a time between %d and %d", firstYear, lastYear)
+	}
+	return event.Time(t)
+}
+
+func (k *checker) whenPtr(at string, t *time.Time) *time.Time {
+	if t == nil || t.IsZero() {
+		return nil
+	}
+	v := k.when(at, *t)
+	return &v
+}
+
+func (k *checker) url(at, s string) {
+	k.need(at, s, maxURL)
+	if s != "" && !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
+		k.add(at, "expected an absolute http or https URL")
+	}
+}
+
+func (k *checker) opt(at string, o event.Opt[string], limit int) {
+	if o.Set && !o.Null {
+		k.text(at, o.Value, limit)
+	}
+}
+
+func (k *checker) nonNegative(at string, n *int64) {
+	const century = 100 * 366 * 24 * 3600 * 1000
+	if n != nil && (*n < 0 || *n > century) {
+		k.add(at, "expected a number from 0 to %d", int64(century))
+	}
+}
+
+func (k *checker) within(at string, n *float64, low, high float64) {
+	if n != nil && (*n < low || *n > high || math.IsNaN(*n)) {
+		k.add(at, "expected a number from %g to %g", low, high)
+	}
+}
+
+// raws checks values that are kept as they came.
+func (k *checker) raws(at string, m map[string]json.RawMessage) map[string]json.RawMessage {
+	if len(m) > maxKeys {
+		k.add(at, "more than %d keys", maxKeys)
+		return m
+	}
+	out := m
+	copied := false
+	for key, v := range m {
+		here := at + "/" + escape(key)
+		if key == "" || len(key) > maxShort {
+			k.add(here, "a key has 1 to %d bytes", maxShort)
+		}
+		clean, detail := cleanRaw(v)
+		if detail != "" {
+			k.add(here, "%s", detail)
+			continue
+		}
+		if bytes.Equal(clean, v) {
+			continue
+		}
+		if !copied {
+			out = make(map[string]json.RawMessage, len(m))
+			for key, v := range m {
+				out[key] = v
+			}
+			copied = true
+		}
+		out[key] = clean
+	}
+	return out
+}
+
+// cleanRaw makes a JSON value storable: numbers that a double can hold, no
+// half surrogates (Postgres refuses both), bounded depth.
+func cleanRaw(raw json.RawMessage) (json.RawMessage, string) {
+	if len(raw) == 0 {
+		return json.RawMessage("null"), ""
+	}
+	if plain(raw) {
+		return raw, ""
+	}
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return nil, "not a JSON value that can be stored: " + strings.TrimPrefix(err.Error(), "json: ")
+	}
+	if depth(v) > maxDepth {
+		return nil, "nested too deeply"
+	}
+	if !bytes.Contains(raw, []byte(`\u`)) && utf8.Valid(raw) {
+		return raw, ""
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		return nil, "not a JSON value"
+	}
+	out, err := event.Marshal(v)
+	if err != nil {
+		return nil, "not a JSON value"
+	}
+	return out, ""
+}
+
+// plain reports whether a value is a string without escapes, true, false or
+// null: most are, and need no second look.
+func plain(raw json.RawMessage) bool {
+	switch raw[0] {
+	case 't', 'f', 'n':
+		return true
+	case '"':
+		return !bytes.ContainsRune(raw, '\\') && utf8.Valid(raw)
+	}
+	return false
+}
+
+func depth(v any) int {
+	deepest := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, x := range v {
+			deepest = max(deepest, depth(x))
+		}
+	case []any:
+		for _, x := range v {
+			deepest = max(deepest, depth(x))
+		}
+	default:
+		return 0
+	}
+	return deepest + 1
+}
+
+// hasNUL reports whether JSON text holds the escape of U+0000.
+func hasNUL(data []byte) bool {
+	esc := []byte(`\u0000`)
+	for from := 0; ; {
+		i := bytes.Index(data[from:], esc)
+		if i < 0 {
+			return false
+		}
+		// An even number of backslashes before it makes the first one of ours
+		// the start of an escape.
+		slashes := 0
+		for j := from + i - 1; j >= 0 && data[j] == '\\'; j-- {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return true
+		}
+		from += i + len(esc)
+	}
+}
+
+// printable reports whether CloudEvents allows a string as an attribute: valid
+// Unicode without control characters and noncharacters.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || (r >= 0xfdd0 && r <= 0xfdef) || r&0xfffe == 0xfffe
+	})
+}

@@ -1,0 +1,175 @@
+// Package dispatch holds what the delivery engine keeps and needs: the state
+// of what is owed to receivers and its ports. The engine itself is in
+// adapters/webhooks.
+//
+// Its one invariant: at any commit, every delivery owed for an event below a
+// partition's checkpoint is finished, with its facts acknowledged by the log,
+// or is a row in the store.
+package dispatch
+
+import (
+	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Partition is one partition of the log.
+type Partition struct {
+	Topic event.Topic
+	ID    int
+}
+
+// Owed is a delivery with what the engine keeps beside it.
+type Owed struct {
+	delivery.Delivery
+	// Rank orders the messages that one event makes for one endpoint.
+	Rank int
+	// OrderKey: deliveries of an endpoint in a partition that share it go one
+	// after the other, by (Offset, Rank). It is the entity, or the delivery
+	// itself where nothing waits for it.
+	OrderKey string
+	// CorrelationID follows the event's into the facts.
+	CorrelationID string
+	// FirstAttemptAt is when the first request was made; zero before.
+	FirstAttemptAt time.Time
+	// LastError is why the last attempt failed, or why it is held.
+	LastError string
+}
+
+// Key is the identity of a row: a replay sends the same delivery again.
+func (o Owed) Key() string {
+	if o.ReplayID == "" {
+		return o.ID
+	}
+	return o.ID + "/" + o.ReplayID
+}
+
+// EntityKey is the order key of a delivery that waits for earlier ones of its
+// entity. A replay orders its own only: it runs beside live deliveries.
+func (o Owed) EntityKey() string {
+	if o.ReplayID == "" {
+		return o.EntityID
+	}
+	return "~" + o.ReplayID + "/" + o.EntityID
+}
+
+// In returns where the event of the delivery stands.
+func (o Owed) In() Partition { return Partition{Topic: o.Topic, ID: o.Partition} }
+
+// Claimed is what the new owner of a partition finds.
+type Claimed struct {
+	Epoch int64
+	// Next is the offset to go on from.
+	Next     int64
+	Backlogs []Backlog
+}
+
+// Backlog is what is unfinished for one endpoint in one partition.
+type Backlog struct {
+	Partition
+	EndpointID string
+	Org        string
+	// Rows counts all, Held those of status held.
+	Rows, Held int64
+	// NextDue is when the first pending head is due; zero if there is none.
+	NextDue time.Time
+}
+
+// Batch is one transaction.
+type Batch struct {
+	Parts  []Part
+	Health []HealthChange
+}
+
+// Part is what a batch changes in one partition.
+type Part struct {
+	Partition
+	// Epoch is the owner's, Seq the number of this commit of its, from 1.
+	Epoch, Seq int64
+	// From is where the checkpoint is expected, To where it goes; equal when
+	// only rows change.
+	From, To int64
+	// Insert are new rows; one that exists is replaced.
+	Insert []Owed
+	// Update are rows whose status, attempts, times, order key or error changed.
+	Update []Owed
+	// Delete are rows that are finished.
+	Delete []Owed
+}
+
+// HealthChange is what happened to an endpoint since the last batch.
+type HealthChange struct {
+	EndpointID, Org string
+	// SentAt is when the last attempt ended; zero when there was none.
+	SentAt time.Time
+	// LastStatus and LastError are those of the last attempt.
+	LastStatus int
+	LastError  string
+	// DeliveredAt is when something was last delivered; zero when nothing was.
+	DeliveredAt time.Time
+	// Failures counts the failed attempts after the last success of this batch,
+	// or all of them when it had none.
+	Failures int
+	// FailingSince is when the first of these failed.
+	FailingSince time.Time
+	// Reset forgets earlier failures, because the endpoint was enabled again.
+	Reset bool
+}
+
+// Want asks for due rows.
+type Want struct {
+	Partition
+	Epoch      int64
+	EndpointID string
+	Limit      int
+	// Exclude are keys that the owner has in hand.
+	Exclude []string
+}
+
+// Loaded answers a Want.
+type Loaded struct {
+	Rows []Owed
+	// Next is when the first head that was not loaded is due; zero if none.
+	Next time.Time
+}
+
+// PageQuery asks for rows of one status.
+type PageQuery struct {
+	Partition
+	EndpointID string
+	Status     delivery.Status
+	Exclude    []string
+	Limit      int
+}
+
+// ListQuery asks for the unfinished deliveries of an endpoint.
+type ListQuery struct {
+	Org, EndpointID string
+	// Status is pending or held; empty is both.
+	Status delivery.Status
+	// Before leaves out what was created at or after it; zero leaves out nothing.
+	Before time.Time
+	Limit  int
+}
+
+// Merge adds a change to what was known of an endpoint.
+func Merge(h delivery.Health, c HealthChange) delivery.Health {
+	if c.Reset {
+		h.ConsecutiveFailures, h.FailingSince = 0, time.Time{}
+	}
+	if !c.DeliveredAt.IsZero() {
+		h.ConsecutiveFailures, h.FailingSince = 0, time.Time{}
+		if c.DeliveredAt.After(h.LastDeliveredAt) {
+			h.LastDeliveredAt = c.DeliveredAt
+		}
+	}
+	h.ConsecutiveFailures += c.Failures
+	if h.FailingSince.IsZero() {
+		h.FailingSince = c.FailingSince
+	}
+	if !c.SentAt.Before(h.LastSentAt) && !c.SentAt.IsZero() {
+		h.LastSentAt, h.LastStatus, h.LastError = c.SentAt, c.LastStatus, c.LastError
+	}
+	return h
+}

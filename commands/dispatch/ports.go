@@ -1,0 +1,85 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// Store keeps what is unfinished, and how far each partition has been planned.
+// It is safe for concurrent use.
+//
+// Of the rows of one order key of an endpoint in a partition, the one with the
+// least (offset, rank) is the head. Only heads are given out by Load, so the
+// others wait for it.
+type Store interface {
+	// Claim makes the caller the owner of a partition: the epoch grows, and what
+	// the former owner still wants to write is refused. The first claim of a
+	// partition starts at offset 0.
+	Claim(ctx context.Context, p Partition) (Claimed, error)
+	// Commit makes a batch durable, all of it or nothing. When the epoch, the
+	// number of the last commit or the checkpoint of a partition is not the
+	// expected one nothing is done, and the partitions concerned are returned. A
+	// batch that was committed before, because its answer was lost, is taken as
+	// done. It returns the health of the endpoints in the batch as it is now.
+	Commit(ctx context.Context, b Batch) (fenced []Partition, health map[string]delivery.Health, err error)
+	// Load returns the due heads that were asked for, the earliest due first, in
+	// the order of wants. A partition whose epoch is no longer the wanted one
+	// yields nothing.
+	Load(ctx context.Context, now time.Time, wants []Want) ([]Loaded, error)
+	// Page returns rows of one endpoint in a partition by status, without their
+	// bodies and the excluded keys, the oldest first.
+	Page(ctx context.Context, q PageQuery) ([]Owed, error)
+	// Keys counts the rows of an endpoint in a partition by order key. complete
+	// is false when there are more than limit keys; the counts then mean nothing.
+	Keys(ctx context.Context, p Partition, endpointID string, limit int) (rows map[string]int, complete bool, err error)
+	// Offer adds rows from outside: resends and replays. It may be called by any
+	// process; rows that are there already stay as they are.
+	Offer(ctx context.Context, owed []Owed) error
+	// Offered returns, once for each offer, where rows were offered to
+	// partitions.
+	Offered(ctx context.Context, ps []Partition) ([]Backlog, error)
+	// Health returns what is known of endpoints; one never sent to is missing.
+	Health(ctx context.Context, endpointIDs ...string) (map[string]delivery.Health, error)
+}
+
+// Unfinished reads the store for people: any process may.
+type Unfinished interface {
+	// Get returns an unfinished delivery of an org, its body included.
+	Get(ctx context.Context, org, deliveryID string) (Owed, bool, error)
+	// List returns unfinished deliveries without their bodies, the newest first.
+	List(ctx context.Context, q ListQuery) ([]Owed, error)
+	// Waiting tells how much is unfinished for endpoints.
+	Waiting(ctx context.Context, endpointIDs ...string) (map[string]Waiting, error)
+	// Remove deletes rows of an endpoint that have a status. Only held rows, and
+	// those of endpoints that are gone, may be removed past the owner.
+	Remove(ctx context.Context, endpointID string, status delivery.Status, keys []string) error
+}
+
+// Waiting is the backlog of an endpoint.
+type Waiting struct {
+	// Count is how many deliveries are unfinished.
+	Count int64
+	// Oldest is when the first of them came to be.
+	Oldest time.Time
+}
+
+// Directory knows the endpoints. Answers may lag by a moment; they come from
+// memory.
+type Directory interface {
+	// Endpoints returns the endpoints of an org, the disabled ones too.
+	Endpoints(org string) []delivery.Endpoint
+	// Endpoint returns one endpoint; false when there is none, or no longer.
+	Endpoint(id string) (delivery.Endpoint, bool)
+	// OrgName and ListName return names, "" when unknown.
+	OrgName(org string) string
+	ListName(org, id string) string
+}
+
+// Disabler turns endpoints off on the hub's own account.
+type Disabler interface {
+	// Disable disables an endpoint with a reason in words. Disabling again is
+	// harmless.
+	Disable(ctx context.Context, endpointID, reason string) error
+}

@@ -1,0 +1,139 @@
+package commands
+
+import (
+	"strconv"
+	"time"
+
+	"trunkline.dev/trunkline/domain/call"
+)
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+func (k *checker) started(p call.Started, f Fact) (call.Started, time.Time) {
+	if p.ExternalID == "" {
+		p.ExternalID = f.ExternalID
+	}
+	p.ConnectionID = k.caller.ConnectionID
+	k.text("/external_id", p.ExternalID, maxShort)
+	k.oneOf("/direction", p.Direction, inbound, outbound)
+	region := k.region(p.ListID)
+	p.From = k.phone("/from", p.From, region, k.strict())
+	p.To = k.phone("/to", p.To, region, k.strict())
+	other := p.To
+	if p.Direction == inbound {
+		other = p.From
+	}
+	p.LeadID = ""
+	if other != "" {
+		p.LeadID = LeadID(k.caller.Org, other)
+	}
+	k.agent("/agent", p.Agent)
+	k.text("/list_id", p.ListID, maxShort)
+	k.text("/campaign", p.Campaign, maxShort)
+	p.StartedAt = k.moment("/started_at", p.StartedAt, f)
+	p.AnsweredAt = k.whenPtr("/answered_at", p.AnsweredAt)
+	p.Custom = k.raws("/custom", p.Custom)
+	p.SourceData = k.raws("/source_data", p.SourceData)
+	return p, p.StartedAt
+}
+
+func (k *checker) agent(at string, a *call.Agent) {
+	if a == nil {
+		return
+	}
+	if a.ID == "" && a.Name == "" && a.Email == "" {
+		k.add(at, "an agent has an id, a name or an email")
+	}
+	k.text(at+"/id", a.ID, maxShort)
+	k.text(at+"/name", a.Name, maxShort)
+	k.text(at+"/email", a.Email, maxShort)
+}
+
+func (k *checker) recording(at string, r call.Recording) call.Recording {
+	k.url(at+"/url", r.URL)
+	k.text(at+"/id", r.ID, maxShort)
+	k.text(at+"/format", r.Format, maxShort)
+	k.within(at+"/duration_sec", r.DurationSec, 0, 1e9)
+	r.ExpiresAt = k.whenPtr(at+"/expires_at", r.ExpiresAt)
+	return r
+}
+
+func (k *checker) transcript(p call.TranscriptReady) call.TranscriptReady {
+	if p.Transcript == "" && len(p.Segments) == 0 {
+		k.add("/transcript", "transcript or transcript_segments is required")
+	}
+	k.text("/transcript", p.Transcript, maxTranscript)
+	segments := make([]call.Segment, len(p.Segments))
+	for i, s := range p.Segments {
+		at := "/transcript_segments/" + itoa(i)
+		k.oneOf(at+"/speaker", s.Speaker, "agent", "customer", "external")
+		k.text(at+"/text", s.Text, maxText)
+		k.within(at+"/start_seconds", s.StartSeconds, 0, 1e9)
+		k.within(at+"/end_seconds", s.EndSeconds, 0, 1e9)
+		s.At = k.whenPtr(at+"/at", s.At)
+		segments[i] = s
+	}
+	if len(segments) > 0 {
+		p.Segments = segments
+	}
+	return p
+}
+
+func (k *checker) transfer(at string, t call.Transfer) call.Transfer {
+	if t.From == nil && t.To == nil && t.OriginalCallID == "" {
+		k.add(at, "a transfer has from, to or original_call_id")
+	}
+	t.From = k.party(at+"/from", t.From)
+	t.To = k.party(at+"/to", t.To)
+	k.text(at+"/original_call_id", t.OriginalCallID, maxShort)
+	return t
+}
+
+func (k *checker) party(at string, p *call.Party) *call.Party {
+	if p == nil {
+		return nil
+	}
+	q := *p
+	q.Number = k.phone(at+"/number", p.Number, k.region(""), false)
+	k.text(at+"/agent_email", p.AgentEmail, maxShort)
+	k.text(at+"/agent_name", p.AgentName, maxShort)
+	return &q
+}
+
+func (k *checker) corrected(p call.Corrected) call.Corrected {
+	k.text("/status", p.Status, maxShort)
+	k.nonNegative("/duration_sec", p.DurationSec)
+	if len(p.Tags) > maxKeys {
+		k.add("/tags", "more than %d tags", maxKeys)
+	}
+	for i, t := range p.Tags {
+		k.need("/tags/"+itoa(i), t, maxShort)
+	}
+	k.metrics("/metrics", p.Metrics)
+	k.agent("/agent", p.Agent)
+	p.Custom = k.raws("/custom", p.Custom)
+	p.SourceData = k.raws("/source_data", p.SourceData)
+	return p
+}
+
+func (k *checker) metrics(at string, m *call.Metrics) {
+	if m == nil {
+		return
+	}
+	for _, n := range []struct {
+		name string
+		v    *int64
+	}{
+		{"total_talk_time_millis", m.TotalTalkTimeMillis},
+		{"total_conversation_duration_millis", m.TotalConversationDurationMillis},
+		{"rep_talk_time_millis", m.RepTalkTimeMillis},
+		{"prospect_talk_time_millis", m.ProspectTalkTimeMillis},
+		{"total_silence_time_millis", m.TotalSilenceTimeMillis},
+	} {
+		k.nonNegative(at+"/"+n.name, n.v)
+	}
+	k.within(at+"/rep_overall_sentiment", m.RepOverallSentiment, -1, 1)
+	k.within(at+"/prospect_overall_sentiment", m.ProspectOverallSentiment, -1, 1)
+	k.within(at+"/rep_words_per_minute", m.RepWordsPerMinute, 0, 1e6)
+	k.within(at+"/prospect_words_per_minute", m.ProspectWordsPerMinute, 0, 1e6)
+}

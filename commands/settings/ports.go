@@ -1,0 +1,111 @@
+package settings
+
+import (
+	"context"
+	"errors"
+
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/tenant"
+)
+
+// Store keeps the settings. It is safe for concurrent use, also by several
+// processes: changes happen one after another.
+type Store interface {
+	// Change calls decide with the newest settings, makes what it returns durable
+	// and visible to this process, and returns nil; all of it or nothing. decide
+	// may be called again when the first try was lost, so it must not have
+	// effects of its own. An error of decide is returned as it is. Errors that
+	// are ErrUnavailable may be retried.
+	Change(ctx context.Context, decide func(*Snapshot) (Changes, error)) error
+}
+
+// Changes are what a decision wants to be true. Put replaces the setting of
+// the same id.
+type Changes struct {
+	Orgs        []tenant.Org
+	Lists       []tenant.List
+	Keys        []tenant.Key
+	Connections []tenant.Connection
+	Endpoints   []delivery.Endpoint
+	Deleted     []Ref
+	// Facts are appended to the admin topic in this order.
+	Facts []Fact
+}
+
+// Fact is one event of the admin topic before it has an id.
+type Fact struct {
+	Org     string
+	Subject string
+	Actor   string
+	Source  string
+	// CorrelationID and TraceParent follow the request into the log.
+	CorrelationID, TraceParent string
+	Payload                    event.Payload
+}
+
+// Ref names a setting.
+type Ref struct {
+	Kind Kind
+	ID   string
+}
+
+// Kind is a kind of setting.
+type Kind string
+
+// The kinds that can be deleted.
+const (
+	Lists       Kind = "list"
+	Keys        Kind = "key"
+	Connections Kind = "connection"
+	Endpoints   Kind = "endpoint"
+)
+
+// View is what a process knows of the settings, from memory.
+type View interface {
+	// Snapshot returns all settings at the newest revision known here.
+	Snapshot() *Snapshot
+}
+
+// Dialects tells what the webhook formats can do.
+type Dialects interface {
+	// Names are the dialects that exist.
+	Names() []string
+	// Events returns the event names of a dialect; false for one that does not
+	// exist.
+	Events(dialect string) ([]string, bool)
+	// Subscribable reports whether an endpoint of a dialect may list an event
+	// name; our own knows patterns, "*" and "call.*".
+	Subscribable(dialect, event string) bool
+	// Receives reports whether a connection can speak the dialect.
+	Receives(dialect string) bool
+}
+
+// Guard knows where webhooks may go.
+type Guard interface {
+	// CheckURL returns an error, in words that are safe to show, for a URL that
+	// no request will ever be sent to: a scheme that is not allowed, or a literal
+	// private address. It does not resolve names.
+	CheckURL(url string) error
+}
+
+// Backlog is what is held for an endpoint.
+type Backlog interface {
+	// Drop gives up what is held for an endpoint at this moment, each delivery
+	// with a reason. Dropping again is harmless.
+	Drop(ctx context.Context, endpoint delivery.Endpoint, reason string) error
+}
+
+// The errors that callers may test for. A setting that the org does not have is
+// commands.ErrNotFound, a wrong input is a *commands.Invalid.
+var (
+	// ErrUnavailable says that the settings cannot be changed now: answer 503.
+	ErrUnavailable = errors.New("settings unavailable")
+	// ErrForbidden says that the caller's org may not do this.
+	ErrForbidden = errors.New("forbidden")
+)
+
+// Conflict says in words why a change contradicts what is set.
+type Conflict struct{ Reason string }
+
+func (e *Conflict) Error() string { return e.Reason }

@@ -1,0 +1,191 @@
+package settings
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/tenant"
+)
+
+// Snapshot is all settings of all orgs at one revision. It never changes, so
+// it may be read without a lock; Apply makes the next one. What it returns must
+// not be modified in place.
+type Snapshot struct {
+	// Revision counts the changes since the beginning.
+	Revision int64
+
+	orgs        map[string]tenant.Org
+	lists       map[string]tenant.List
+	keys        map[string]tenant.Key
+	connections map[string]tenant.Connection
+	endpoints   map[string]delivery.Endpoint
+
+	keyByHash   map[[32]byte]string
+	endpointsOf map[string][]delivery.Endpoint
+}
+
+// NewSnapshot makes a snapshot of everything in c.
+func NewSnapshot(revision int64, c Changes) *Snapshot {
+	s := &Snapshot{
+		orgs: map[string]tenant.Org{}, lists: map[string]tenant.List{}, keys: map[string]tenant.Key{},
+		connections: map[string]tenant.Connection{}, endpoints: map[string]delivery.Endpoint{},
+	}
+	s = s.Apply(c)
+	s.Revision = revision
+	return s
+}
+
+// Apply returns the snapshot after a change, one revision on.
+func (s *Snapshot) Apply(c Changes) *Snapshot {
+	next := *s
+	next.Revision++
+	next.orgs = put(s.orgs, c.Orgs, nil, func(o tenant.Org) string { return o.ID })
+	next.lists = put(s.lists, c.Lists, c.deleted(Lists), func(l tenant.List) string { return l.ID })
+	next.keys = put(s.keys, c.Keys, c.deleted(Keys), func(k tenant.Key) string { return k.ID })
+	next.connections = put(s.connections, c.Connections, c.deleted(Connections), func(c tenant.Connection) string { return c.ID })
+	next.endpoints = put(s.endpoints, c.Endpoints, c.deleted(Endpoints), func(e delivery.Endpoint) string { return e.ID })
+	next.index()
+	return &next
+}
+
+func (s *Snapshot) index() {
+	s.keyByHash = make(map[[32]byte]string, len(s.keys))
+	for id, k := range s.keys {
+		s.keyByHash[k.Hash] = id
+	}
+	s.endpointsOf = make(map[string][]delivery.Endpoint)
+	for _, e := range s.endpoints {
+		s.endpointsOf[e.Org] = append(s.endpointsOf[e.Org], e)
+	}
+	for _, of := range s.endpointsOf {
+		slices.SortFunc(of, byAge(func(e delivery.Endpoint) (time.Time, string) { return e.CreatedAt, e.ID }))
+	}
+}
+
+// Org returns an org by its id.
+func (s *Snapshot) Org(id string) (tenant.Org, bool) { o, ok := s.orgs[id]; return o, ok }
+
+// FirstOrg returns the org that was made at the first start.
+func (s *Snapshot) FirstOrg() (tenant.Org, bool) {
+	for _, o := range s.orgs {
+		if o.First {
+			return o, true
+		}
+	}
+	return tenant.Org{}, false
+}
+
+// Orgs returns all orgs, oldest first.
+func (s *Snapshot) Orgs() []tenant.Org {
+	return slices.SortedFunc(maps.Values(s.orgs), byAge(func(o tenant.Org) (time.Time, string) { return o.CreatedAt, o.ID }))
+}
+
+// ListByID returns a list whatever its org.
+func (s *Snapshot) ListByID(id string) (tenant.List, bool) { l, ok := s.lists[id]; return l, ok }
+
+// List returns a list of an org.
+func (s *Snapshot) List(org, id string) (tenant.List, bool) {
+	l, ok := s.lists[id]
+	return l, ok && l.Org == org
+}
+
+// Lists returns the lists of an org, oldest first.
+func (s *Snapshot) Lists(org string) []tenant.List {
+	return of(s.lists, func(l tenant.List) bool { return l.Org == org }, func(l tenant.List) (time.Time, string) { return l.CreatedAt, l.ID })
+}
+
+// Key returns a key of an org.
+func (s *Snapshot) Key(org, id string) (tenant.Key, bool) {
+	k, ok := s.keys[id]
+	return k, ok && k.Org == org
+}
+
+// KeyByHash returns the key that has a hash, whatever its org.
+func (s *Snapshot) KeyByHash(hash [32]byte) (tenant.Key, bool) {
+	k, ok := s.keys[s.keyByHash[hash]]
+	return k, ok
+}
+
+// Keys returns the keys of an org, oldest first.
+func (s *Snapshot) Keys(org string) []tenant.Key {
+	return of(s.keys, func(k tenant.Key) bool { return k.Org == org }, func(k tenant.Key) (time.Time, string) { return k.CreatedAt, k.ID })
+}
+
+// ConnectionByID returns a connection whatever its org.
+func (s *Snapshot) ConnectionByID(id string) (tenant.Connection, bool) {
+	c, ok := s.connections[id]
+	return c, ok
+}
+
+// Connections returns the connections of an org, oldest first.
+func (s *Snapshot) Connections(org string) []tenant.Connection {
+	return of(s.connections, func(c tenant.Connection) bool { return c.Org == org }, func(c tenant.Connection) (time.Time, string) { return c.CreatedAt, c.ID })
+}
+
+// EndpointByID returns an endpoint whatever its org.
+func (s *Snapshot) EndpointByID(id string) (delivery.Endpoint, bool) {
+	e, ok := s.endpoints[id]
+	return e, ok
+}
+
+// Endpoint returns an endpoint of an org.
+func (s *Snapshot) Endpoint(org, id string) (delivery.Endpoint, bool) {
+	e, ok := s.endpoints[id]
+	return e, ok && e.Org == org
+}
+
+// Endpoints returns the endpoints of an org, oldest first. The slice is shared.
+func (s *Snapshot) Endpoints(org string) []delivery.Endpoint { return s.endpointsOf[org] }
+
+// AllEndpoints returns the endpoints of all orgs, oldest first.
+func (s *Snapshot) AllEndpoints() []delivery.Endpoint {
+	return of(s.endpoints, func(delivery.Endpoint) bool { return true }, func(e delivery.Endpoint) (time.Time, string) { return e.CreatedAt, e.ID })
+}
+
+// deleted are the ids of a kind that a change deletes.
+func (c Changes) deleted(kind Kind) []string {
+	var ids []string
+	for _, r := range c.Deleted {
+		if r.Kind == kind {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// put copies only what changes: settings change rarely and are read always.
+func put[T any](have map[string]T, puts []T, deletes []string, id func(T) string) map[string]T {
+	if len(puts) == 0 && len(deletes) == 0 {
+		return have
+	}
+	next := maps.Clone(have)
+	for _, d := range deletes {
+		delete(next, d)
+	}
+	for _, p := range puts {
+		next[id(p)] = p
+	}
+	return next
+}
+
+func of[T any](have map[string]T, keep func(T) bool, age func(T) (time.Time, string)) []T {
+	var out []T
+	for _, v := range have {
+		if keep(v) {
+			out = append(out, v)
+		}
+	}
+	slices.SortFunc(out, byAge(age))
+	return out
+}
+
+func byAge[T any](age func(T) (time.Time, string)) func(a, b T) int {
+	return func(a, b T) int {
+		at, aid := age(a)
+		bt, bid := age(b)
+		return cmp.Or(at.Compare(bt), cmp.Compare(aid, bid))
+	}
+}

@@ -1,0 +1,265 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// RunnerConfig says what a Runner runs.
+type RunnerConfig struct {
+	// Projection and Generation name it; the consumer group follows from them.
+	Projection string
+	Generation Generation
+	Topics     []event.Topic
+	Source     Source
+	Applier    Applier
+	// Batch is the most events of one Apply; 0 is DefaultBatch, or BuildBatch for
+	// a generation that is being built.
+	Batch int
+	// Observer is told of progress; nil for none.
+	Observer Observer
+	// Meter counts what is done; nil for none.
+	Meter Meter
+	Log   *slog.Logger
+	Now   func() time.Time
+	// Backoff is the first pause after an error, doubled up to MaxBackoff; zero
+	// values are 100 ms and 5 s.
+	Backoff, MaxBackoff time.Duration
+}
+
+// DefaultBatch is the most events that one transaction takes. Fewer are never
+// waited for: a batch is what has gathered while the last one was written.
+// A build takes more at once: it writes the row of an entity once per batch.
+const (
+	DefaultBatch = 1000
+	BuildBatch   = 2000
+)
+
+// Validate joins what is wrong.
+func (c RunnerConfig) Validate() error {
+	var errs []error
+	if c.Projection == "" {
+		errs = append(errs, errors.New("projection is empty"))
+	}
+	if len(c.Topics) == 0 {
+		errs = append(errs, errors.New("topics are empty"))
+	}
+	if c.Source == nil || c.Applier == nil || c.Log == nil || c.Now == nil {
+		errs = append(errs, errors.New("source, applier, log and now are needed"))
+	}
+	return errors.Join(errs...)
+}
+
+// Observer is told what runners do. Its methods return at once.
+type Observer interface {
+	// Applied says that a generation has the effect of all below next.
+	Applied(projection string, generation int, topic event.Topic, partition int, next int64)
+}
+
+// Meter counts what runners do, for the metrics. Its methods return at once.
+type Meter interface {
+	// Batch says that events were applied, and how long that took.
+	Batch(projection string, events int, took time.Duration)
+	// Failure says that a partition could not go on.
+	Failure(projection string)
+}
+
+// Group is the consumer group of a generation.
+func Group(projection string, generation int) string {
+	if generation == 1 {
+		return "trunkline." + projection
+	}
+	return fmt.Sprintf("trunkline.%s.g%d", projection, generation)
+}
+
+// Runner applies the log to one generation of one read model, as a member of
+// its consumer group. Stop before Start and a second Stop do no harm.
+type Runner struct {
+	cfg    RunnerConfig
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	done   chan struct{}
+	parts  map[partitionID]*Part
+	err    string
+}
+
+type partitionID struct {
+	topic event.Topic
+	id    int
+}
+
+// Part is what a runner knows of a partition that it holds.
+type Part struct {
+	Topic     event.Topic
+	Partition int
+	// Next is the checkpoint; HighWatermark is where the log ended when last seen.
+	Next, HighWatermark int64
+	// Pending is the recorded time of the oldest event that was read and has not
+	// had its effect; zero when there is none.
+	Pending time.Time
+	// Applied is the recorded time of the last event that had its effect.
+	Applied time.Time
+	// Progress is when an Apply last succeeded, or the partition was claimed.
+	Progress time.Time
+	// Err is why it does not go on, "" if it does.
+	Err string
+}
+
+// NewRunner returns a runner that is not started.
+func NewRunner(cfg RunnerConfig) (*Runner, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("runner of %q: %w", cfg.Projection, err)
+	}
+	switch {
+	case cfg.Batch != 0:
+	case cfg.Generation.Status == Building:
+		cfg.Batch = BuildBatch
+	default:
+		cfg.Batch = DefaultBatch
+	}
+	if cfg.Backoff == 0 {
+		cfg.Backoff = 100 * time.Millisecond
+	}
+	if cfg.MaxBackoff == 0 {
+		cfg.MaxBackoff = 5 * time.Second
+	}
+	return &Runner{cfg: cfg, parts: make(map[partitionID]*Part)}, nil
+}
+
+// Start joins the group and returns at once. The runner ends with ctx or Stop.
+func (r *Runner) Start(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done != nil {
+		return nil
+	}
+	ctx, r.cancel = context.WithCancel(ctx)
+	r.done = make(chan struct{})
+	go r.run(ctx, r.done)
+	return nil
+}
+
+// Stop leaves the group and waits until nothing runs, or ctx ends.
+func (r *Runner) Stop(ctx context.Context) error {
+	r.mu.Lock()
+	cancel, done := r.cancel, r.done
+	r.mu.Unlock()
+	if done == nil {
+		return nil
+	}
+	cancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stopping the runner of %s: %w", r.cfg.Projection, ctx.Err())
+	}
+}
+
+// Done is closed when the runner has ended. It is nil before Start.
+func (r *Runner) Done() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.done
+}
+
+func (r *Runner) run(ctx context.Context, done chan struct{}) {
+	defer close(done)
+	group := Group(r.cfg.Projection, r.cfg.Generation.Number)
+	pause := r.cfg.Backoff
+	for ctx.Err() == nil {
+		err := r.cfg.Source.Run(ctx, group, r.cfg.Topics, r.handle)
+		if ctx.Err() != nil || errors.Is(err, ErrRetired) {
+			return
+		}
+		r.fail(fmt.Sprintf("reading the log: %v", err))
+		r.cfg.Log.WarnContext(ctx, "projection lost the log", slog.String("projection", r.cfg.Projection), slog.Any("err", err))
+		if !sleep(ctx, pause) {
+			return
+		}
+		pause = min(2*pause, r.cfg.MaxBackoff)
+	}
+}
+
+// handle works on a partition until it is taken away. Only what the group has
+// to know comes back as an error; the store being away is waited for here, so
+// that nothing is lost and the partition is not handed around.
+func (r *Runner) handle(ctx context.Context, p Partition) error {
+	id := partitionID{p.Topic(), p.ID()}
+	r.hold(id)
+	defer r.release(id)
+	pause := r.cfg.Backoff
+	for {
+		progressed, err := r.tenure(ctx, p, id)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrRetired):
+			r.retire()
+			return nil
+		case errors.Is(err, ErrFenced):
+			r.failPart(id, err)
+			return err
+		}
+		r.failPart(id, err)
+		r.cfg.Log.WarnContext(ctx, "projection waits", slog.String("projection", r.cfg.Projection),
+			slog.Int("generation", r.cfg.Generation.Number), slog.String("topic", string(id.topic)), slog.Int("partition", id.id), slog.Any("err", err))
+		if progressed {
+			pause = r.cfg.Backoff
+		}
+		if !sleep(ctx, pause) {
+			return nil
+		}
+		pause = min(2*pause, r.cfg.MaxBackoff)
+	}
+}
+
+// tenure claims a partition and applies what it reads until something fails.
+func (r *Runner) tenure(ctx context.Context, p Partition, id partitionID) (progressed bool, err error) {
+	s, err := r.cfg.Applier.Claim(ctx, id.topic, id.id)
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	if err := p.SeekTo(s.Next()); err != nil {
+		return false, fmt.Errorf("seeking %s/%d to %d: %w", id.topic, id.id, s.Next(), err)
+	}
+	r.claimed(id, s.Next(), p.HighWatermark())
+	for {
+		events, err := p.Read(ctx, r.cfg.Batch)
+		if err != nil {
+			return progressed, fmt.Errorf("reading %s/%d: %w", id.topic, id.id, err)
+		}
+		if len(events) == 0 {
+			continue
+		}
+		r.pending(id, events[0].RecordedAt, p.HighWatermark())
+		began := r.cfg.Now()
+		if err := s.Apply(ctx, events); err != nil {
+			return progressed, fmt.Errorf("applying %s: %w", events[0].Position, err)
+		}
+		progressed = true
+		if r.cfg.Meter != nil {
+			r.cfg.Meter.Batch(r.cfg.Projection, len(events), r.cfg.Now().Sub(began))
+		}
+		r.applied(id, s.Next(), events[len(events)-1].RecordedAt)
+	}
+}
+
+// sleep waits and reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
