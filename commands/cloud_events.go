@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"trunkline.dev/trunkline/domain/call"
@@ -106,19 +107,15 @@ func (e CloudEvent) fact() (Fact, error) {
 // reportable returns an empty payload of a type, nil for types that only the
 // hub itself appends.
 func reportable(t event.Type) (zero event.Payload, known bool) {
-	if !catalog.Known(t) {
+	e, ok := catalog.Lookup(t)
+	if !ok {
 		return nil, false
 	}
 	topic, err := event.TopicOf(t)
-	if err != nil || topic == event.Deliveries || topic == event.Admin || t == (call.Settled{}).EventType() {
+	if err != nil || !slices.Contains(event.FactTopics(), topic) || t == (call.Settled{}).EventType() {
 		return nil, true
 	}
-	for _, e := range catalog.All() {
-		if e.Type == t {
-			return e.Payload, true
-		}
-	}
-	return nil, false
+	return e.Payload, true
 }
 
 // decodeData reads the data of a type strictly into a payload.

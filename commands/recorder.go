@@ -33,7 +33,7 @@ type RecorderConfig struct {
 	// AppendTimeout bounds one append; default 10 s.
 	AppendTimeout time.Duration
 	// KnownTimeout bounds one question to Known where the answer decides; default
-	// 2 s. Where it only chooses between 200 and 201, a tenth of it.
+	// 2 s. Where it only chooses between 200 and 201, a twentieth of it.
 	KnownTimeout time.Duration
 	// Recent is how many recently acknowledged entities are remembered; default
 	// 100,000, about 15 MB.

@@ -114,6 +114,10 @@ func (r *Recorder) mustKnow(ctx context.Context, c Caller, topic event.Topic, id
 	return nil
 }
 
+// statusShare is the part of KnownTimeout that a question may take which only
+// chooses between 200 and 201.
+const statusShare = 20
+
 // resolve finds the entity that a client means by its id, by its source's id or
 // by both. It does not fail: when nobody can be asked, a fact sent twice is
 // still one event, only the answer says "created" again.
@@ -134,7 +138,7 @@ func (r *Recorder) resolve(ctx context.Context, c Caller, topic event.Topic, id,
 			return candidate, true
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.KnownTimeout/10)
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.KnownTimeout/statusShare)
 	defer cancel()
 	if id != "" {
 		if ok, err := r.known(ctx, c, topic, id, r.cfg.KnownTimeout); err == nil && ok {

@@ -122,6 +122,11 @@ func (in UpsertLeads) lead(raw []byte, at string) (lead.Upserted, error) {
 		if !ok {
 			return
 		}
+		// One value of a plain type: there is nothing for Decode to find but a
+		// wrong type, which it says in better words.
+		if json.Unmarshal(v, into) == nil {
+			return
+		}
 		if err := Decode(v, into); err != nil {
 			_ = bad.take(err, at+"/"+name) // as above
 		}

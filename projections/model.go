@@ -131,3 +131,6 @@ func deref(s *string) string {
 	}
 	return *s
 }
+
+// Fold applies one event to a state of a model, as its projector does.
+func Fold(m Model, s event.Entity, e event.Event) error { return m.fold(s, e) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -40,6 +39,9 @@ type Rebuild struct {
 	ChangedAt time.Time
 }
 
+// Moves reports whether the rebuild goes on by itself.
+func (r Rebuild) Moves() bool { return r.Stage == StageBuilding || r.Stage == StageComparing }
+
 // underWay reports whether it is not at one of its ends.
 func (r Rebuild) underWay() bool {
 	switch r.Stage {
@@ -55,8 +57,9 @@ type Rebuilds interface {
 	Get(ctx context.Context, projection string) (Rebuild, bool, error)
 	// Put stores a rebuild in the place of the projection's former one.
 	Put(ctx context.Context, r Rebuild) error
-	// Lease gives a process the sole right to move a rebuild on for a while. It
-	// returns false when another process has it.
+	// Lease gives a process the sole right to begin a rebuild or to move it on,
+	// for a while. It returns false when another process has it. Put of a stage in
+	// which nothing moves by itself ends the lease.
 	Lease(ctx context.Context, projection, owner string, d time.Duration) (bool, error)
 }
 
@@ -90,10 +93,13 @@ type Rebuilder struct {
 	cfg    RebuilderConfig
 	byName map[string]Generations
 
+	begin  sync.Mutex // one Begin at a time in this process; the lease is for others
 	mu     sync.Mutex
 	cancel context.CancelFunc
 	done   chan struct{}
 	speed  map[string]*speed
+	// targets are where the log ended when a rebuild was looked at.
+	targets map[Ref][]RebuildPart
 }
 
 // NewRebuilder returns a rebuilder that is not started.
@@ -107,14 +113,14 @@ func NewRebuilder(cfg RebuilderConfig) (*Rebuilder, error) {
 	if cfg.Changed == nil {
 		cfg.Changed = func() {}
 	}
-	r := &Rebuilder{cfg: cfg, byName: make(map[string]Generations), speed: make(map[string]*speed)}
+	r := &Rebuilder{cfg: cfg, byName: make(map[string]Generations), speed: make(map[string]*speed), targets: make(map[Ref][]RebuildPart)}
 	for _, g := range cfg.Generations {
 		r.byName[g.Projection()] = g
 	}
 	return r, nil
 }
 
-// Run moves rebuilds on. Start returns at once.
+// Start begins to move rebuilds on and returns at once.
 func (r *Rebuilder) Start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +175,7 @@ const lease = 30 * time.Second
 // move brings a rebuild one stage further if it is time.
 func (r *Rebuilder) move(ctx context.Context, g Generations) error {
 	b, ok, err := r.cfg.Rebuilds.Get(ctx, g.Projection())
-	if err != nil || !ok || (b.Stage != StageBuilding && b.Stage != StageComparing) {
+	if err != nil || !ok || !b.Moves() {
 		return err
 	}
 	mine, err := r.cfg.Rebuilds.Lease(ctx, g.Projection(), r.cfg.Owner, lease)
@@ -184,23 +190,47 @@ func (r *Rebuilder) move(ctx context.Context, g Generations) error {
 	}
 }
 
-// near is how many events a generation may lack to be compared: the last ones
-// are always on their way, and the switch waits for them.
-const near = 1000
-
+// built waits until the generation has all that was in the log when it was
+// looked at before: the newest events are always on their way, and the switch
+// waits for those.
 func (r *Rebuilder) built(ctx context.Context, g Generations, b Rebuild) error {
 	parts, err := r.parts(ctx, g, b.Generation)
 	if err != nil {
 		return err
 	}
-	var missing int64
-	for _, p := range parts {
-		missing += p.Total - p.Done
-	}
-	if missing > near {
+	if !r.reached(Ref{Model: g.Projection(), Generation: b.Generation}, parts) {
 		return nil
 	}
 	return r.put(ctx, b, StageComparing, "")
+}
+
+// near is how many events may have come since the log was last looked at. Of
+// more, the end is looked at anew: a build of hours is that far behind.
+const near = 1000
+
+// reached reports whether a generation has come to where the log ended at an
+// earlier look, not long ago.
+func (r *Rebuilder) reached(ref Ref, parts []RebuildPart) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	target, ok := r.targets[ref]
+	if !ok || len(target) != len(parts) {
+		r.targets[ref] = parts
+		return false
+	}
+	var missing int64
+	for i, p := range parts {
+		if p.Done < target[i].Total {
+			return false
+		}
+		missing += p.Total - p.Done
+	}
+	if missing > near {
+		r.targets[ref] = parts
+		return false
+	}
+	delete(r.targets, ref)
+	return true
 }
 
 func (r *Rebuilder) put(ctx context.Context, b Rebuild, s Stage, detail string) error {
@@ -294,11 +324,24 @@ func compare(ctx context.Context, g Generations, a, b int) (Comparison, error) {
 		if err != nil {
 			return Comparison{}, err
 		}
-		if !maps.EqualFunc(before, after, maps.Equal) {
+		if !samePlaces(before, after) || !samePlaces(after, before) {
 			return Comparison{}, errMoving
 		}
 	}
 	return pair(da, db), nil
+}
+
+// samePlaces reports whether b is everywhere where a is. A partition without
+// events may have a checkpoint of 0, or none yet.
+func samePlaces(a, b map[event.Topic]map[int]int64) bool {
+	for topic, parts := range a {
+		for partition, next := range parts {
+			if b[topic][partition] != next {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // pair sets the digests of two generations side by side, by table.

@@ -39,6 +39,8 @@ func (r *Rebuilder) Begin(ctx context.Context, projection string, auto bool) (Re
 	if err != nil {
 		return RebuildStatus{}, err
 	}
+	r.begin.Lock()
+	defer r.begin.Unlock()
 	mine, err := r.cfg.Rebuilds.Lease(ctx, projection, r.cfg.Owner, lease)
 	if err != nil {
 		return RebuildStatus{}, err

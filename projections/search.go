@@ -48,8 +48,8 @@ func cutWord(w string) string {
 
 // phoneWords lets a number be found by any run of four or more of its digits.
 func phoneWords(number string) []string {
-	digits := strings.TrimPrefix(Clean(number), "+")
-	if len(digits) > 20 {
+	digits := strings.TrimPrefix(number, "+")
+	if len(digits) > maxDigits || strings.Trim(digits, "0123456789") != "" {
 		return nil
 	}
 	var all []string
@@ -58,3 +58,6 @@ func phoneWords(number string) []string {
 	}
 	return all
 }
+
+// maxDigits bounds what is taken for a phone number; E.164 has 15 at most.
+const maxDigits = 20

@@ -4,6 +4,8 @@ package schemas
 
 import "embed"
 
+//go:generate go run ../cmd/schemagen -root ..
+
 // Postgres holds the goose migrations of the read models, the control plane
 // and the delivery state.
 //
@@ -26,8 +28,13 @@ var ClickHouseGuide string
 // Events holds the JSON Schema of each event type, events/<type>.json, and one
 // plausible example of its data, events/examples/<type>.json.
 //
-//go:embed events/*/*.json
+//go:embed events/*.json events/examples/*.json
 var Events embed.FS
+
+// AsyncAPI describes the topics. It is written from the catalogue.
+//
+//go:embed asyncapi.yaml
+var AsyncAPI []byte
 
 // OpenAPI describes the HTTP API. It is the source; /openapi.json is derived.
 //

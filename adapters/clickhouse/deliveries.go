@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,11 +18,11 @@ import (
 )
 
 // ErrBadCursor says that a cursor was not made by this list.
-var ErrBadCursor = errors.New("cursor is not one of this list")
+var ErrBadCursor = fmt.Errorf("reading a cursor of the delivery log: %w", projections.ErrCursor)
 
 // ErrNoDelivery says that a delivery is not in the log: nothing was tried and
 // nothing was decided yet, or it never was.
-var ErrNoDelivery = errors.New("no such delivery in the delivery log")
+var ErrNoDelivery = fmt.Errorf("no such delivery in the delivery log: %w", projections.ErrNotFound)
 
 // The bounds of a page, and of the first span of time that is searched for one.
 const (

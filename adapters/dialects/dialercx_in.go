@@ -89,7 +89,7 @@ type dialercxWebhook struct {
 
 func (w *dialercxWebhook) add(externalID string, at time.Time, p event.Payload) {
 	w.facts = append(w.facts, commands.Fact{
-		Payload: p, ExternalID: externalID, OccurredAt: at, EventKey: event.DeriveID(w.name, string(p.EventType()), w.key),
+		Payload: p, ExternalID: externalID, OccurredAt: at, Pointer: "/data", EventKey: event.DeriveID(w.name, string(p.EventType()), w.key),
 	})
 }
 
@@ -227,7 +227,7 @@ func (w *dialercxWebhook) leadUpdated(data reader) {
 	}
 	list := data.text("list")
 	f.SourceData = with(merged(data.rest(), map[string]map[string]json.RawMessage{"changes": foreign}), "list", list)
-	w.facts = append(w.facts, commands.Fact{Payload: f, OccurredAt: w.at, EventKey: event.DeriveID(w.name, w.key)})
+	w.facts = append(w.facts, commands.Fact{Payload: f, OccurredAt: w.at, Pointer: "/data", EventKey: event.DeriveID(w.name, w.key)})
 }
 
 func (w *dialercxWebhook) alertTriggered(data reader) {

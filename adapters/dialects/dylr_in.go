@@ -64,7 +64,7 @@ type dylrWebhook struct {
 // same thing said by two webhooks is one fact.
 func (w *dylrWebhook) add(at time.Time, p event.Payload, distinct ...string) {
 	w.facts = append(w.facts, commands.Fact{
-		Payload: p, ExternalID: w.id, OccurredAt: at,
+		Payload: p, ExternalID: w.id, OccurredAt: at, Pointer: "/call",
 		EventKey: contentKey(p, append([]string{dylrCompleted, w.id}, distinct...)...),
 	})
 }
@@ -114,7 +114,7 @@ func (w *dylrWebhook) upsert() {
 		return
 	}
 	w.facts = append(w.facts, commands.Fact{
-		Payload: f, OccurredAt: w.at, EventKey: contentKey(f, dylrCompleted, w.id, w.moment()),
+		Payload: f, OccurredAt: w.at, Pointer: "/lead", EventKey: contentKey(f, dylrCompleted, w.id, w.moment()),
 	})
 }
 
@@ -122,9 +122,9 @@ func (w *dylrWebhook) upsert() {
 func (w *dylrWebhook) happened() {
 	c := w.call
 	from, to, length := c.text("from_number"), c.text("to_number"), c.seconds("duration_sec")
-	ended := w.at
+	ended, implied := w.at, true
 	if t := c.when("ended_at"); t != nil {
-		ended = *t
+		ended, implied = *t, false
 	}
 	started := ended
 	if length != nil {
@@ -142,7 +142,7 @@ func (w *dylrWebhook) happened() {
 		Agent: w.person(), ListID: w.connection.ListID, StartedAt: started,
 		SourceData: with(nil, "list", w.list),
 	})
-	w.add(ended, call.Ended{EndedAt: ended, DurationSec: length})
+	w.add(ended, call.Ended{EndedAt: ended, DurationSec: length, Implied: implied})
 }
 
 // person is the agent. The seed gives no id, so one is made of the address.
@@ -171,7 +171,7 @@ func (w *dylrWebhook) said() {
 		key := event.DeriveID(dylrCompleted, w.id, "recording", s)
 		w.facts = append(w.facts, commands.Fact{
 			Payload:    call.RecordingReady{Recording: call.Recording{URL: s, Format: "mp3", ExpiresAt: &expires}},
-			ExternalID: w.id, OccurredAt: w.at, EventKey: key,
+			ExternalID: w.id, OccurredAt: w.at, Pointer: "/call", EventKey: key,
 		})
 	}
 	if s := c.text("transcript"); s != "" {

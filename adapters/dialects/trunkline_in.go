@@ -29,7 +29,9 @@ func (Trunkline) Verify(c tenant.Connection, h http.Header, body []byte) error {
 }
 
 // Decode makes a fact of another hub's event. Ids that only mean something
-// there (its list, its lead, its connection) are kept as source_data.
+// there (its list, its lead, its connection) are kept as source_data. A
+// call.settled.v1 is taken and makes no fact: it says that a timer of the other
+// hub ran out.
 func (Trunkline) Decode(c tenant.Connection, _ http.Header, body []byte) ([]commands.Fact, error) {
 	r, err := readBody(body)
 	if err != nil {
@@ -57,7 +59,10 @@ func (Trunkline) Decode(c tenant.Connection, _ http.Header, body []byte) ([]comm
 	if err != nil {
 		return nil, mistyped(err)
 	}
-	fact := commands.Fact{ExternalID: subject, OccurredAt: at, EventKey: event.DeriveID("cloudevent", source, id)}
+	if _, own := p.(call.Settled); own {
+		return nil, nil // each hub has its own timers
+	}
+	fact := commands.Fact{ExternalID: subject, OccurredAt: at, Pointer: "/data", EventKey: event.DeriveID("cloudevent", source, id)}
 	if topic, err := event.TopicOf(t); err == nil && topic == event.Agents {
 		fact.Subject, fact.ExternalID = subject, "" // agents are known by the same id everywhere
 	}
@@ -66,7 +71,7 @@ func (Trunkline) Decode(c tenant.Connection, _ http.Header, body []byte) ([]comm
 	facts := []commands.Fact{fact}
 	if rest != nil { // a fact of a call without a place of its own for strangers
 		facts = append(facts, commands.Fact{
-			Payload: call.Corrected{SourceData: rest}, ExternalID: subject, OccurredAt: at,
+			Payload: call.Corrected{SourceData: rest}, ExternalID: subject, OccurredAt: at, Pointer: "/data",
 			EventKey: event.DeriveID("cloudevent", source, id, "source_data"),
 		})
 	}

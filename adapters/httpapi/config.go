@@ -35,6 +35,9 @@ type Config struct {
 	// Versions and Verdicts answer what the fold decided.
 	Versions Versions
 	Verdicts Verdicts
+	// Settings serves orgs, lists, keys, connections and webhooks; what is nil in
+	// it answers 404.
+	Settings Settings
 	// Readiness answers /readyz; nil is always ready.
 	Readiness Readiness
 	// Metrics answers /metrics; nil answers 404.
@@ -47,8 +50,24 @@ type Config struct {
 	LeadsPerMinute int
 	// VerdictWait is how long an answer waits for the fold's verdict; default 1 s.
 	VerdictWait time.Duration
+	// StoreWait bounds each question to Idempotency; default 2 s. A store that
+	// hangs must not hold intake up.
+	StoreWait time.Duration
 	// PositionWait is how long a read waits for a position; default 5 s.
 	PositionWait time.Duration
+
+	// Reads answers "facts out"; nil answers 404 there.
+	Reads Reads
+	// Phones reads the numbers in queries; nil compares them as given.
+	Phones commands.Phones
+	// Feed serves /v1/events; nil answers 404 there.
+	Feed Feed
+	// Heartbeat is the time between comments in a stream; default 15 s.
+	Heartbeat time.Duration
+	// Projections, Rebuilder and Parking serve /v1/projections; nil answers 404.
+	Projections Projections
+	Rebuilder   Rebuilder
+	Parking     Parking
 }
 
 // Validate joins everything that is wrong with the configuration.
@@ -65,7 +84,7 @@ func (c Config) Validate() error {
 	if c.LeadsPerMinute < 0 {
 		errs = append(errs, errors.New("httpapi: LeadsPerMinute is negative"))
 	}
-	if c.VerdictWait < 0 || c.PositionWait < 0 {
+	if c.VerdictWait < 0 || c.PositionWait < 0 || c.StoreWait < 0 || c.Heartbeat < 0 {
 		errs = append(errs, errors.New("httpapi: a wait is negative"))
 	}
 	return errors.Join(errs...)
@@ -87,8 +106,14 @@ func (c Config) withDefaults() Config {
 	if c.VerdictWait == 0 {
 		c.VerdictWait = time.Second
 	}
+	if c.StoreWait == 0 {
+		c.StoreWait = 2 * time.Second
+	}
 	if c.PositionWait == 0 {
 		c.PositionWait = 5 * time.Second
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 15 * time.Second
 	}
 	return c
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"trunkline.dev/trunkline/commands"
 )
@@ -33,7 +32,7 @@ func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Princi
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	where := r.Method + " " + r.URL.Path
-	stored, err := s.cfg.Idempotency.Begin(r.Context(), p.Org.ID, key, where, fingerprint(r, body))
+	stored, err := s.begin(r, p, key, where, fingerprint(r, body))
 	switch {
 	case errors.Is(err, commands.ErrInProgress):
 		return problem(http.StatusConflict, "in-progress", "%s", err).with("Retry-After", "1")
@@ -48,6 +47,12 @@ func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Princi
 		return nil
 	}
 	return s.keep(rt, w, r, p, key, where)
+}
+
+func (s *Server) begin(r *http.Request, p Principal, key, where string, print [32]byte) (*commands.StoredResponse, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.StoreWait)
+	defer cancel()
+	return s.cfg.Idempotency.Begin(ctx, p.Org.ID, key, where, print)
 }
 
 // keep runs the handler and stores its answer.
@@ -80,7 +85,7 @@ func (s *Server) keep(rt route, w http.ResponseWriter, r *http.Request, p Princi
 
 // settle runs the last step of a reservation, even past the request's deadline.
 func (s *Server) settle(r *http.Request, step func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.cfg.StoreWait)
 	defer cancel()
 	if err := step(ctx); err != nil {
 		s.cfg.Logger.Warn("settling an idempotency key", "err", err)

@@ -80,6 +80,9 @@ func problemOf(err error) *Problem {
 		p.Errors = inv.Errors
 		return p
 	}
+	if p := problemOfSettings(err); p != nil {
+		return p
+	}
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
 		return problem(http.StatusRequestEntityTooLarge, "too-large", "the body is larger than %d bytes", big.Limit)
@@ -96,8 +99,9 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, event.ErrToken):
 		return problem(http.StatusBadRequest, "bad-position", "the position is not one that we answered")
 	case errors.Is(err, commands.ErrUnavailable), lost != nil:
-		p := problem(http.StatusServiceUnavailable, "unavailable", "the log cannot be reached; send the same request again")
+		p := problem(http.StatusServiceUnavailable, "unavailable", "it cannot be told now whether this exists; send the same request again")
 		if lost != nil {
+			p.Detail = "the log did not acknowledge; send the same request again, with the same ids or Idempotency-Key nothing happens twice"
 			p.EventIDs = lost.EventIDs
 		}
 		p.cause = err

@@ -42,7 +42,11 @@ func (rt route) is(f flag) bool { return rt.flags&f != 0 }
 // routes is the list of all routes. Each has its section in
 // schemas/openapi.yaml; a test compares the two.
 func (s *Server) routes() []route {
-	const write = tenant.ScopeWrite
+	const (
+		read  = tenant.ScopeRead
+		write = tenant.ScopeWrite
+		admin = tenant.ScopeAdmin
+	)
 	return []route{
 		{"GET", "/healthz", "", s.healthz, public},
 		{"GET", "/readyz", "", s.readyz, public},
@@ -64,5 +68,65 @@ func (s *Server) routes() []route {
 		{"PATCH", "/v1/contacts/{id}", write, s.updateContact, 0},
 		{"POST", "/v1/events", write, s.recordEvents, 0},
 		{"POST", "/in/{connection_id}", "", s.inboundWebhook, public | anyBody},
+
+		// Facts out.
+		{"GET", "/v1/leads", read, s.listLeads, 0},
+		{"GET", "/v1/leads/{id}", read, s.readLead, 0},
+		{"GET", "/v1/calls", read, s.listCalls, 0},
+		{"GET", "/v1/calls/{id}", read, s.readCall, 0},
+		{"GET", "/v1/calls/{id}/history", read, s.callHistory, 0},
+		{"GET", "/v1/agents", read, s.listAgents, 0},
+		{"GET", "/v1/agents/{id}", read, s.readAgent, 0},
+		{"GET", "/v1/agents/{id}/states", read, s.listAgentStates, 0},
+		{"GET", "/v1/alerts", read, s.listAlerts, 0},
+		{"GET", "/v1/alerts/{id}", read, s.readAlert, 0},
+		{"GET", "/v1/messages", read, s.listMessages, 0},
+		{"GET", "/v1/messages/{id}", read, s.readMessage, 0},
+		{"GET", "/v1/contacts", read, s.listContacts, 0},
+		{"GET", "/v1/contacts/{id}", read, s.readContact, 0},
+		{"GET", "/v1/events", read, s.readEvents, 0},
+		{"GET", "/v1/events/stream", read, s.streamEvents, streams},
+		{"GET", "/v1/projections", read, s.listProjections, 0},
+		{"GET", "/v1/projections/{name}", read, s.readProjection, 0},
+		{"POST", "/v1/projections/{name}/rebuild", admin, s.beginRebuild, 0},
+		// Comparing reads every row: as long as it takes.
+		{"GET", "/v1/projections/{name}/diff", admin, s.diffRebuild, streams},
+		{"POST", "/v1/projections/{name}/switch", admin, s.switchRebuild, 0},
+		{"POST", "/v1/projections/{name}/rollback", admin, s.rollbackProjection, 0},
+		{"POST", "/v1/projections/{name}/drop", admin, s.dropRebuild, 0},
+		{"GET", "/v1/projections/{name}/parked", admin, s.listParked, 0},
+		{"POST", "/v1/projections/{name}/parked/retry", admin, s.retryParked, 0},
+		{"POST", "/v1/projections/{name}/parked/skip", admin, s.skipParked, 0},
+
+		// Settings.
+		{"POST", "/v1/orgs", admin, s.createOrg, 0},
+		{"POST", "/v1/lists", admin, s.createList, 0},
+		{"GET", "/v1/lists", read, s.listLists, 0},
+		{"GET", "/v1/lists/{id}", read, s.getList, 0},
+		{"PATCH", "/v1/lists/{id}", admin, s.changeList, 0},
+		{"DELETE", "/v1/lists/{id}", admin, s.deleteList, 0},
+		{"POST", "/v1/lists/{id}/keys", admin, s.rotateListKey, 0},
+		{"POST", "/v1/connections", admin, s.createConnection, 0},
+		{"GET", "/v1/connections", read, s.listConnections, 0},
+		{"POST", "/v1/api-keys", admin, s.createKey, 0},
+		{"GET", "/v1/api-keys", admin, s.listKeys, 0},
+		{"DELETE", "/v1/api-keys/{id}", admin, s.deleteKey, 0},
+		{"GET", "/v1/zapier-key", admin, s.zapierKey, 0},
+
+		// Webhooks.
+		{"POST", "/v1/webhooks", admin, s.createWebhook, 0},
+		{"GET", "/v1/webhooks", read, s.listWebhooks, 0},
+		{"GET", "/v1/webhooks/{id}", read, s.getWebhook, 0},
+		{"PATCH", "/v1/webhooks/{id}", admin, s.changeWebhook, 0},
+		{"DELETE", "/v1/webhooks/{id}", admin, s.deleteWebhook, 0},
+		{"GET", "/v1/webhooks/{id}/secret", admin, s.webhookSecret, 0},
+		{"POST", "/v1/webhooks/{id}/rotate-secret", admin, s.rotateWebhookSecret, 0},
+		{"POST", "/v1/webhooks/{id}/enable", admin, s.enableWebhook, 0},
+		{"POST", "/v1/webhooks/{id}/disable", admin, s.disableWebhook, 0},
+		{"POST", "/v1/webhooks/{id}/test", admin, s.testWebhook, 0},
+		{"POST", "/v1/webhooks/{id}/recover", admin, s.recoverWebhook, 0},
+		{"GET", "/v1/webhooks/{id}/deliveries", read, s.listDeliveries, 0},
+		{"GET", "/v1/deliveries/{id}", read, s.getDelivery, 0},
+		{"POST", "/v1/deliveries/{id}/resend", admin, s.resendDelivery, 0},
 	}
 }

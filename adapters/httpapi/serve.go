@@ -107,6 +107,9 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
+		if rt.is(public) {
+			break // nobody without a key makes us wait
+		}
 		if err := s.awaitPosition(r); err != nil {
 			return err
 		}

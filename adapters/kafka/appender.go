@@ -11,6 +11,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/semaphore"
 
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -18,8 +19,6 @@ import (
 const (
 	retryMin = 20 * time.Millisecond
 	retryMax = 500 * time.Millisecond
-	// complainEvery keeps a dead broker from filling the log.
-	complainEvery = 10 * time.Second
 )
 
 var (
@@ -202,7 +201,7 @@ func (a *appender) finish(s *share, err error) {
 // send makes a batch durable or gives it up; it returns only then.
 func (a *appender) send(ctx context.Context, batch []span) {
 	started := time.Now()
-	b := newBackoff(retryMin, retryMax)
+	b := kafkago.NewBackoff(retryMin, retryMax)
 	for attempt := 0; ; attempt++ {
 		base, err := a.produce(ctx, batch)
 		if err == nil {
@@ -214,7 +213,7 @@ func (a *appender) send(ctx context.Context, batch []span) {
 		case errors.Is(err, kafka.MessageSizeTooLarge), errors.Is(err, kafka.RecordListTooLarge):
 			a.split(ctx, batch)
 			return
-		case permanent(err):
+		case kafkago.Permanent(err):
 			a.giveUp(batch, fmt.Errorf("appending to %s/%d: %w", a.topic, a.id, err))
 			return
 		case ctx.Err() != nil:
@@ -228,7 +227,7 @@ func (a *appender) send(ctx context.Context, batch []span) {
 			a.giveUp(batch, errDropped)
 			return
 		}
-		b.wait(ctx)
+		b.Wait(ctx)
 	}
 }
 
@@ -339,7 +338,7 @@ func (a *appender) failed(err error, attempt int) {
 		a.failing = now
 	}
 	// The first failure is everyday life: a leader moved, a connection was idle.
-	say := attempt > 0 && now.Sub(a.said) > complainEvery
+	say := attempt > 0 && now.Sub(a.said) > kafkago.ComplainEvery
 	if say {
 		a.said = now
 	}

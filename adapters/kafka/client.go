@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
 
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -23,7 +23,6 @@ const (
 	metadataTTL = time.Second
 	// requestTimeout bounds requests that the broker answers at once.
 	requestTimeout = 10 * time.Second
-	dialTimeout    = 3 * time.Second
 )
 
 // Config says which Kafka, and what its topics must look like.
@@ -71,7 +70,7 @@ type Client struct {
 	cfg       Config
 	addr      net.Addr
 	transport *kafka.Transport
-	conns     *conns
+	conns     kafkago.Conns
 }
 
 // NewClient makes a client; it connects when it is used.
@@ -82,10 +81,10 @@ func NewClient(cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, addr: kafka.TCP(cfg.Brokers...), conns: &conns{open: make(map[net.Conn]struct{})}}
+	c := &Client{cfg: cfg, addr: kafka.TCP(cfg.Brokers...)}
 	c.transport = &kafka.Transport{
-		Dial:        c.conns.dial,
-		DialTimeout: dialTimeout,
+		Dial:        c.conns.Dial,
+		DialTimeout: kafkago.DialTimeout,
 		MetadataTTL: metadataTTL,
 		ClientID:    cfg.ClientID,
 		TLS:         cfg.TLS,
@@ -120,13 +119,17 @@ func (c *Client) Ping(ctx context.Context) error {
 // Close closes every connection. Log and sources must have stopped before.
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
-	c.conns.close()
+	c.conns.Close()
 }
 
 // api is kafka-go's client over the shared transport. The timeout bounds one
 // request.
 func (c *Client) api(timeout time.Duration) *kafka.Client {
 	return &kafka.Client{Addr: c.addr, Transport: c.transport, Timeout: timeout}
+}
+
+func (c *Client) broker() kafkago.Broker {
+	return kafkago.Broker{Addrs: c.cfg.Brokers, Transport: c.transport}
 }
 
 // leaders fails unless every partition of the topics has a leader, as far as
@@ -158,52 +161,4 @@ func names(topics []event.Topic) []string {
 		s[i] = string(t)
 	}
 	return s
-}
-
-// conns knows the open connections, so that the long polls that kafka-go
-// leaves behind when their context ends can be cut off.
-type conns struct {
-	mu     sync.Mutex
-	open   map[net.Conn]struct{}
-	closed bool
-}
-
-func (c *conns) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
-	nc, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	t := &tracked{Conn: nc, owner: c}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		_ = nc.Close()
-		return nil, net.ErrClosed
-	}
-	c.open[t] = struct{}{}
-	return t, nil
-}
-
-// close ends the open connections and refuses further ones.
-func (c *conns) close() {
-	c.mu.Lock()
-	open := c.open
-	c.open, c.closed = nil, true
-	c.mu.Unlock()
-	for nc := range open {
-		_ = nc.(*tracked).Conn.Close()
-	}
-}
-
-type tracked struct {
-	net.Conn
-	owner *conns
-}
-
-func (t *tracked) Close() error {
-	t.owner.mu.Lock()
-	delete(t.owner.open, t)
-	t.owner.mu.Unlock()
-	return t.Conn.Close()
 }

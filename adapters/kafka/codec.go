@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -42,27 +41,17 @@ func (r record) kafka(now time.Time) kafka.Record {
 	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: now}
 }
 
-// decode reads a record. One that is no event of ours gets a Fault with what
-// could be read; it never fails, because a consumer must be able to go past it.
-func decode(topic event.Topic, partition int, offset int64, key, value []byte, headers []kafka.Header) event.Recorded {
-	e, err := event.FromRecord(key, value, func(name string) string {
-		for i := range headers {
-			if headers[i].Key == name {
-				return string(headers[i].Value)
+// decode reads a record; what is no event of ours gets a Fault.
+func decode(m kafka.Message) event.Recorded {
+	at := event.Position{Topic: event.Topic(m.Topic), Partition: m.Partition, Offset: m.Offset}
+	return event.FromRecord(at, m.Key, m.Value, func(name string) string {
+		for i := range m.Headers {
+			if m.Headers[i].Key == name {
+				return string(m.Headers[i].Value)
 			}
 		}
 		return ""
 	})
-	r := event.Recorded{Event: e, Position: event.Position{Topic: topic, Partition: partition, Offset: offset}}
-	if err == nil {
-		if t, terr := event.TopicOf(e.Type); terr != nil || t != topic {
-			err = fmt.Errorf("%w: type %q does not belong to %s", event.ErrMalformed, e.Type, topic)
-		}
-	}
-	if err != nil {
-		r.Fault = fmt.Errorf("decoding %s: %w", r.Position, err)
-	}
-	return r
 }
 
 // partitioner deals keys out as the Java client does, so that a foreign

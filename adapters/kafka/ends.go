@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -32,13 +33,13 @@ func (c *Client) starts(ctx context.Context, topics []event.Topic) (map[event.To
 func (c *Client) offsets(ctx context.Context, which int64, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
 	patience, cancel := context.WithTimeout(ctx, endsPatience)
 	defer cancel()
-	b := newBackoff(20*time.Millisecond, 500*time.Millisecond)
+	b := kafkago.NewBackoff(20*time.Millisecond, 500*time.Millisecond)
 	for {
 		offsets, err := c.listOffsets(patience, which, topics)
 		if err == nil {
 			return offsets, nil
 		}
-		if permanent(err) || !b.wait(patience) {
+		if kafkago.Permanent(err) || !b.Wait(patience) {
 			return nil, fmt.Errorf("listing offsets: %w", err)
 		}
 	}

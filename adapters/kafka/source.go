@@ -5,31 +5,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"sync"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
-
-// leaveGrace is how long a member that is done may take to tell the group.
-const leaveGrace = 2 * time.Second
 
 // SourceConfig tunes the read side. Zero values are the defaults.
 type SourceConfig struct {
 	// MaxWait is how long an idle fetch stays at the broker; an append answers
 	// it at once. Default 5 s.
 	MaxWait time.Duration
-	// FetchBytes bounds one fetch of one partition. Default 1 MiB.
+	// FetchBytes bounds one fetch of one partition, of which two are held.
+	// Default 1 MiB.
 	FetchBytes int
 	// StallAfter is how long records may be due without coming before Read
 	// fails with projections.ErrStalled. Default 10 s.
 	StallAfter time.Duration
 	// SessionTimeout is how long a member may be silent before the group goes on
-	// without it. Default 10 s, Kafka's least is 6 s.
+	// without it. Default 10 s; Kafka's least is 6 s.
 	SessionTimeout time.Duration
 	// Heartbeat is how often a member asks whether the group changes, and so how
 	// fast a rebalance starts. Default 1 s.
@@ -43,33 +38,33 @@ func (c SourceConfig) withDefaults() SourceConfig {
 	c.MaxWait = cmp.Or(c.MaxWait, 5*time.Second)
 	c.FetchBytes = cmp.Or(c.FetchBytes, 1<<20)
 	c.StallAfter = cmp.Or(c.StallAfter, 10*time.Second)
-	c.SessionTimeout = cmp.Or(c.SessionTimeout, 10*time.Second)
-	c.Heartbeat = cmp.Or(c.Heartbeat, time.Second)
-	c.RebalanceTimeout = cmp.Or(c.RebalanceTimeout, 30*time.Second)
 	return c
+}
+
+func (c SourceConfig) group() kafkago.GroupConfig {
+	return kafkago.GroupConfig{SessionTimeout: c.SessionTimeout, Heartbeat: c.Heartbeat, RebalanceTimeout: c.RebalanceTimeout}
 }
 
 // Validate reports every problem of the configuration.
 func (c SourceConfig) Validate() error {
-	var errs []error
+	errs := []error{c.group().Validate()}
 	if c.FetchBytes < 0 {
-		errs = append(errs, errors.New("kafka source: negative FetchBytes"))
+		errs = append(errs, errors.New("negative FetchBytes"))
 	}
-	for name, v := range map[string]time.Duration{"MaxWait": c.MaxWait, "StallAfter": c.StallAfter, "SessionTimeout": c.SessionTimeout, "Heartbeat": c.Heartbeat, "RebalanceTimeout": c.RebalanceTimeout} {
+	for name, v := range map[string]time.Duration{"MaxWait": c.MaxWait, "StallAfter": c.StallAfter} {
 		if v < 0 {
-			errs = append(errs, fmt.Errorf("kafka source: negative %s", name))
+			errs = append(errs, fmt.Errorf("negative %s", name))
 		}
 	}
-	if d := c.withDefaults(); 3*d.Heartbeat > d.SessionTimeout {
-		errs = append(errs, fmt.Errorf("kafka source: three heartbeats of %s do not fit a session of %s", d.Heartbeat, d.SessionTimeout))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("kafka source: %w", err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Source implements projections.Source. Kafka's group only says who has which
-// partition; where to read is the checkpoint's business, so no offsets are
-// committed to Kafka. kafka-go's group Reader is not used: it hands out stale
-// records after a rebalance. It is safe for concurrent use; each Run is a member.
+// partition; where to read from is the checkpoint's business, so no offsets are
+// committed to Kafka. It is safe for concurrent use; each Run is a member.
 type Source struct {
 	client *Client
 	cfg    SourceConfig
@@ -88,75 +83,26 @@ func NewSource(client *Client, cfg SourceConfig) (*Source, error) {
 // Run implements projections.Source. It goes on over broker restarts; the only
 // error is a wrong argument.
 func (s *Source) Run(ctx context.Context, group string, topics []event.Topic, handle func(context.Context, projections.Partition) error) error {
-	conns := &conns{open: make(map[net.Conn]struct{})}
-	member, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID:      group,
-		Brokers: s.client.cfg.Brokers,
-		Topics:  names(topics),
-		Dialer: &kafka.Dialer{
-			DialFunc: conns.dial, Timeout: dialTimeout, ClientID: s.client.cfg.ClientID,
-			TLS: s.client.cfg.TLS, SASLMechanism: s.client.cfg.SASL,
-		},
-		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
-		StartOffset:       kafka.FirstOffset,
-		SessionTimeout:    s.cfg.SessionTimeout,
-		HeartbeatInterval: s.cfg.Heartbeat,
-		RebalanceTimeout:  s.cfg.RebalanceTimeout,
-		JoinGroupBackoff:  200 * time.Millisecond,
+	cfg := s.cfg.group()
+	cfg.Group, cfg.Topics, cfg.Logger = group, names(topics), s.client.cfg.Logger
+	return kafkago.Join(ctx, s.client.broker(), cfg, func(ctx context.Context, a kafkago.Assignment) {
+		s.hold(ctx, group, event.Topic(a.Topic), a.Partition, handle)
 	})
-	if err != nil {
-		return fmt.Errorf("joining group %s: %w", group, err)
-	}
-	var handles sync.WaitGroup
-	s.generations(ctx, group, member, &handles, handle)
-	handles.Wait()
-	leave(member, conns)
-	return nil
-}
-
-// generations runs a handle for each partition of each generation of the group.
-func (s *Source) generations(ctx context.Context, group string, member *kafka.ConsumerGroup, handles *sync.WaitGroup, handle func(context.Context, projections.Partition) error) {
-	log := s.client.cfg.Logger.With("group", group)
-	var said time.Time
-	for {
-		generation, err := member.Next(ctx)
-		if ctx.Err() != nil || errors.Is(err, kafka.ErrGroupClosed) {
-			return
-		}
-		if err != nil {
-			// kafka-go tries on by itself, after JoinGroupBackoff.
-			if now := time.Now(); !errors.Is(err, kafka.RebalanceInProgress) && now.Sub(said) > complainEvery {
-				said = now
-				log.Warn("joining the group fails, trying on", "err", err)
-			}
-			continue
-		}
-		for topic, assigned := range generation.Assignments {
-			for _, a := range assigned {
-				handles.Add(1)
-				generation.Start(func(ended context.Context) {
-					defer handles.Done()
-					// kafka-go's context ends with the generation and knows
-					// nothing of ours. When this function returns, the whole
-					// generation ends: it returns only when one of the two has.
-					ctx, cancel := context.WithCancel(ctx)
-					defer cancel()
-					defer context.AfterFunc(ended, cancel)()
-					s.hold(ctx, group, event.Topic(topic), a.ID, handle)
-				})
-			}
-		}
-	}
 }
 
 // hold calls handle until ctx ends.
 func (s *Source) hold(ctx context.Context, group string, topic event.Topic, id int, handle func(context.Context, projections.Partition) error) {
-	b := newBackoff(100*time.Millisecond, 5*time.Second)
+	cfg := kafkago.PollConfig{
+		FetchConfig: kafkago.FetchConfig{MaxWait: s.cfg.MaxWait, MaxBytes: s.cfg.FetchBytes},
+		StallAfter:  s.cfg.StallAfter,
+		Logger:      s.client.cfg.Logger,
+	}
+	b := kafkago.NewBackoff(100*time.Millisecond, 5*time.Second)
 	for ctx.Err() == nil {
 		started := time.Now()
-		r := newReader(s.client, s.cfg, topic, id)
+		r := newReader(s.client, cfg, topic, id)
 		err := handle(ctx, r)
-		r.close()
+		r.poller.Close()
 		if ctx.Err() != nil {
 			return
 		}
@@ -164,28 +110,8 @@ func (s *Source) hold(ctx context.Context, group string, topic event.Topic, id i
 			s.client.cfg.Logger.Warn("handling a partition failed, trying again", "group", group, "topic", topic, "partition", id, "err", err)
 		}
 		if time.Since(started) > time.Minute {
-			b.reset()
+			b.Reset()
 		}
-		b.wait(ctx)
+		b.Wait(ctx)
 	}
-}
-
-// leave tells the group that the member is gone, so that the others need not
-// wait for its session to end. A member that is blocked in a join, because
-// another one died, cannot say so: its connections are cut.
-func leave(member *kafka.ConsumerGroup, conns *conns) {
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		_ = member.Close()
-	}()
-	timer := time.NewTimer(leaveGrace)
-	defer timer.Stop()
-	select {
-	case <-left:
-	case <-timer.C:
-		conns.close()
-		<-left
-	}
-	conns.close()
 }

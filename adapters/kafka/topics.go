@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -36,16 +37,16 @@ func (c *Client) EnsureTopics(ctx context.Context) error {
 
 // until repeats what the broker is not ready for yet.
 func (c *Client) until(ctx context.Context, do func() error) error {
-	b := newBackoff(20*time.Millisecond, time.Second)
+	b := kafkago.NewBackoff(20*time.Millisecond, time.Second)
 	for {
 		err := do()
 		if err == nil || errors.Is(err, ErrTopic) {
 			return err
 		}
-		if permanent(err) {
+		if kafkago.Permanent(err) {
 			return fmt.Errorf("preparing topics: %w", err)
 		}
-		if !b.wait(ctx) {
+		if !b.Wait(ctx) {
 			return fmt.Errorf("preparing topics: %w: %w", ctx.Err(), err)
 		}
 	}

@@ -23,6 +23,9 @@ func (Numbers) E164(number, region string) (string, error) {
 	if len(number) > maxLength {
 		return "", fmt.Errorf("a phone number has at most %d characters", maxLength)
 	}
+	if northAmerican(number) {
+		return number, nil
+	}
 	n, err := phonenumbers.Parse(number, strings.ToUpper(region))
 	if err != nil {
 		return "", fmt.Errorf("%s: expected an E.164 number, or a national one of %s", reason(err), region)
@@ -40,6 +43,22 @@ func (Numbers) E164(number, region string) (string, error) {
 		return "", fmt.Errorf("the country code does not exist")
 	}
 	return "", fmt.Errorf("not a possible phone number of %s", region)
+}
+
+// northAmerican recognises +1 and ten digits, the area code not beginning with
+// the national prefix or 0: that is E.164 already, and possible. Most numbers
+// come so; reading them by libphonenumber's expressions is what intake would
+// spend most of its time on.
+func northAmerican(number string) bool {
+	if len(number) != 12 || number[0] != '+' || number[1] != '1' || number[2] < '2' || number[2] > '9' {
+		return false
+	}
+	for i := 3; i < len(number); i++ {
+		if number[i] < '0' || number[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 func reason(err error) string {

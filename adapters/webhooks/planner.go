@@ -112,8 +112,25 @@ func (p *planner) views(ctx context.Context, events []event.Recorded) ([]deliver
 		if id := listOf(*v); id != "" && v.ListName == "" {
 			v.ListName = p.cfg.Directory.ListName(v.OrgID, id)
 		}
+		p.recording(v)
 	}
 	return views, nil
+}
+
+// recording fills in where a call's recording can be fetched: from us, else
+// from where its source said.
+func (p *planner) recording(v *delivery.View) {
+	if v.Call == nil || v.Call.Recording == nil || v.RecordingURL != "" {
+		return
+	}
+	if p.cfg.Recording != nil {
+		v.RecordingURL, v.RecordingExpires = p.cfg.Recording(*v)
+		return
+	}
+	v.RecordingURL = v.Call.Recording.URL
+	if at := v.Call.Recording.ExpiresAt; at != nil {
+		v.RecordingExpires = *at
+	}
 }
 
 func (p *planner) caughtUp(ctx context.Context, topic event.Topic) error {
@@ -207,10 +224,10 @@ func (p *planner) frame(v delivery.View, e delivery.Endpoint) dispatch.Owed {
 		Delivery: delivery.Delivery{
 			Org: r.Org, EndpointID: e.ID, EventID: r.ID, EventType: r.Type,
 			Topic: r.Position.Topic, Partition: r.Position.Partition, Offset: r.Position.Offset,
-			EntityID: r.Subject, Dialect: e.Dialect, Sequence: v.Version,
+			EntityID: r.Subject, EventAt: event.Time(r.RecordedAt), Dialect: e.Dialect, Sequence: v.Version,
 			Status: delivery.Pending, NextAttemptAt: now, CreatedAt: now,
 		},
-		OrderKey: r.Subject, RecordedAt: r.RecordedAt, CorrelationID: r.CorrelationID,
+		OrderKey: r.Subject, CorrelationID: r.CorrelationID,
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/adapters/embedded/clickhouse"
-	"trunkline.dev/trunkline/adapters/internal/testenv"
+	"trunkline.dev/trunkline/adapters/testenv"
 )
 
 // asProgram makes the test binary be the program: the tests start it, kill it

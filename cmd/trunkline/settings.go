@@ -15,8 +15,8 @@ type setting struct {
 	Secret                     bool
 }
 
-// settings lists the fields of Config in their order.
-func settings() []setting {
+// allSettings lists the fields of Config in their order.
+func allSettings() []setting {
 	t := reflect.TypeFor[Config]()
 	out := make([]setting, 0, t.NumField())
 	for i := range t.NumField() {
@@ -35,7 +35,7 @@ func settings() []setting {
 func writeSettingsTable(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("| setting | default | meaning |\n| --- | --- | --- |\n")
-	for _, s := range settings() {
+	for _, s := range allSettings() {
 		def := "–"
 		if s.Default != "" {
 			def = "`" + s.Default + "`"
@@ -50,7 +50,7 @@ func writeSettingsTable(w io.Writer) error {
 func writeEnvExample(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Every setting of Trunkline with its default. Copy to .env, uncomment what you\n# change; `make run` reads it. Generated: make gen.\n")
-	for _, s := range settings() {
+	for _, s := range allSettings() {
 		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", s.Description, s.Name, s.Default)
 	}
 	_, err := io.WriteString(w, b.String())

@@ -29,8 +29,6 @@ type Owed struct {
 	// after the other, by (Offset, Rank). It is the entity, or the delivery
 	// itself where nothing waits for it.
 	OrderKey string
-	// RecordedAt is when the event was accepted.
-	RecordedAt time.Time
 	// CorrelationID follows the event's into the facts.
 	CorrelationID string
 	// FirstAttemptAt is when the first request was made; zero before.
@@ -45,6 +43,15 @@ func (o Owed) Key() string {
 		return o.ID
 	}
 	return o.ID + "/" + o.ReplayID
+}
+
+// EntityKey is the order key of a delivery that waits for earlier ones of its
+// entity. A replay orders its own only: it runs beside live deliveries.
+func (o Owed) EntityKey() string {
+	if o.ReplayID == "" {
+		return o.EntityID
+	}
+	return "~" + o.ReplayID + "/" + o.EntityID
 }
 
 // In returns where the event of the delivery stands.

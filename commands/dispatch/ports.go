@@ -29,7 +29,7 @@ type Store interface {
 	// yields nothing.
 	Load(ctx context.Context, now time.Time, wants []Want) ([]Loaded, error)
 	// Page returns rows of one endpoint in a partition by status, without their
-	// bodies, in the order of (offset, rank), the excluded keys left out.
+	// bodies and the excluded keys, the oldest first.
 	Page(ctx context.Context, q PageQuery) ([]Owed, error)
 	// Keys counts the rows of an endpoint in a partition by order key. complete
 	// is false when there are more than limit keys; the counts then mean nothing.

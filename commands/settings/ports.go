@@ -61,11 +61,22 @@ const (
 	Endpoints   Kind = "endpoint"
 )
 
+// View is what a process knows of the settings, from memory.
+type View interface {
+	// Snapshot returns all settings at the newest revision known here.
+	Snapshot() *Snapshot
+}
+
 // Dialects tells what the webhook formats can do.
 type Dialects interface {
-	// Events returns the event names of a dialect that an endpoint may subscribe
-	// to; false for a dialect that does not exist.
+	// Names are the dialects that exist.
+	Names() []string
+	// Events returns the event names of a dialect; false for one that does not
+	// exist.
 	Events(dialect string) ([]string, bool)
+	// Subscribable reports whether an endpoint of a dialect may list an event
+	// name; our own knows patterns, "*" and "call.*".
+	Subscribable(dialect, event string) bool
 	// Receives reports whether a connection can speak the dialect.
 	Receives(dialect string) bool
 }
@@ -85,12 +96,11 @@ type Backlog interface {
 	Drop(ctx context.Context, endpoint delivery.Endpoint, reason string) error
 }
 
-// The errors that callers may test for.
+// The errors that callers may test for. A setting that the org does not have is
+// commands.ErrNotFound, a wrong input is a *commands.Invalid.
 var (
 	// ErrUnavailable says that the settings cannot be changed now: answer 503.
 	ErrUnavailable = errors.New("settings unavailable")
-	// ErrNotFound says that the org has no such setting.
-	ErrNotFound = errors.New("not found")
 	// ErrForbidden says that the caller's org may not do this.
 	ErrForbidden = errors.New("forbidden")
 )

@@ -36,19 +36,22 @@ type Call struct {
 	EndedAt       *time.Time `json:"ended_at"`
 	// DurationSec is the source's figure, else the whole seconds from answer
 	// (or start) to end.
-	DurationSec   *int64     `json:"duration_sec"`
-	Disposition   string     `json:"disposition,omitempty"`
-	DispositionAt *time.Time `json:"disposition_at,omitempty"`
-	Notes         []Note     `json:"notes"`
-	Recording     *Recording `json:"recording"`
-	Transcript    string     `json:"transcript,omitempty"`
-	Segments      []Segment  `json:"transcript_segments,omitempty"`
-	TranscriptAt  *time.Time `json:"transcript_at,omitempty"`
-	Summary       string     `json:"summary,omitempty"`
-	OneSentence   string     `json:"one_sentence_summary,omitempty"`
-	Tags          []string   `json:"tags"`
-	Transfer      *Transfer  `json:"transfer"`
-	Metrics       *Metrics   `json:"metrics"`
+	DurationSec *int64 `json:"duration_sec"`
+	// DurationReported says that DurationSec is the source's figure. A computed
+	// one follows what becomes known later, in whatever order that comes.
+	DurationReported bool       `json:"duration_reported,omitempty"`
+	Disposition      string     `json:"disposition,omitempty"`
+	DispositionAt    *time.Time `json:"disposition_at,omitempty"`
+	Notes            []Note     `json:"notes"`
+	Recording        *Recording `json:"recording"`
+	Transcript       string     `json:"transcript,omitempty"`
+	Segments         []Segment  `json:"transcript_segments,omitempty"`
+	TranscriptAt     *time.Time `json:"transcript_at,omitempty"`
+	Summary          string     `json:"summary,omitempty"`
+	OneSentence      string     `json:"one_sentence_summary,omitempty"`
+	Tags             []string   `json:"tags"`
+	Transfer         *Transfer  `json:"transfer"`
+	Metrics          *Metrics   `json:"metrics"`
 	// Custom are the source's own key-value pairs, kept as they came.
 	Custom map[string]json.RawMessage `json:"custom"`
 	// SourceData are unknown fields of an inbound webhook, kept as they came.
@@ -157,14 +160,15 @@ func (c *Call) OtherParty() string {
 
 // settleDuration computes the duration where no source gave one.
 func (c *Call) settleDuration() {
-	if c.DurationSec != nil || c.EndedAt == nil {
+	if c.DurationReported {
 		return
 	}
+	c.DurationSec = nil
 	from := c.AnsweredAt
 	if from == nil {
 		from = c.StartedAt
 	}
-	if from == nil {
+	if from == nil || c.EndedAt == nil {
 		return
 	}
 	d := int64(math.Max(0, math.Floor(c.EndedAt.Sub(*from).Seconds())))

@@ -27,7 +27,7 @@ func (f Corrected) fold(c *Call, e event.Envelope) {
 		c.Status = f.Status
 	}
 	if f.DurationSec != nil {
-		c.DurationSec = f.DurationSec
+		c.DurationSec, c.DurationReported = f.DurationSec, true
 	}
 	if f.Tags != nil {
 		c.Tags = f.Tags

@@ -27,10 +27,10 @@ func (f Ended) fold(c *Call, e event.Envelope) {
 	}
 	if f.Implied && c.Ended() {
 		if f.DurationSec != nil {
-			c.DurationSec = f.DurationSec
+			c.DurationSec, c.DurationReported = f.DurationSec, true
 		}
 		return
 	}
 	c.EndedAt = ptr(event.Time(f.EndedAt))
-	c.DurationSec = f.DurationSec
+	c.DurationSec, c.DurationReported = f.DurationSec, f.DurationSec != nil
 }

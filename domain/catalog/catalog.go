@@ -80,6 +80,9 @@ var byType = func() map[event.Type]Entry {
 // Known reports whether a type is listed.
 func Known(t event.Type) bool { _, ok := byType[t]; return ok }
 
+// Lookup returns the entry of a type.
+func Lookup(t event.Type) (Entry, bool) { e, ok := byType[t]; return e, ok }
+
 // Decode reads the data of an event. Unknown fields are ignored: a newer
 // writer must not stop an older reader.
 func Decode(t event.Type, data []byte) (event.Payload, error) {

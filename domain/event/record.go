@@ -83,10 +83,11 @@ func Headers(e Envelope) []Header {
 }
 
 // FromRecord reads an event from a record; header returns "" for a header that
-// is not there. The error is ErrMalformed and says everything that is wrong;
-// the event then holds what could be read.
-func FromRecord(key, value []byte, header func(name string) string) (Event, error) {
-	e := Event{Data: value, Envelope: Envelope{
+// is not there. It never fails, because a consumer must be able to go past what
+// it cannot read: a record that is no event of ours gets a Fault, ErrMalformed,
+// that says everything that is wrong, with what could be read.
+func FromRecord(at Position, key, value []byte, header func(name string) string) Recorded {
+	r := Recorded{Position: at, Event: Event{Data: value, Envelope: Envelope{
 		ID:            header(HeaderID),
 		Type:          Type(header(HeaderType)),
 		Source:        header(HeaderSource),
@@ -97,7 +98,7 @@ func FromRecord(key, value []byte, header func(name string) string) (Event, erro
 		CausationID:   header(HeaderCausationID),
 		Origin:        Origin(header(HeaderOrigin)),
 		TraceParent:   header(HeaderTraceParent),
-	}}
+	}}}
 	var errs []error
 	if v := header(HeaderSpecVersion); v != "1.0" {
 		errs = append(errs, fmt.Errorf("%s is %q, not 1.0", HeaderSpecVersion, v))
@@ -108,27 +109,36 @@ func FromRecord(key, value []byte, header func(name string) string) (Event, erro
 	for _, t := range []struct {
 		header string
 		to     *time.Time
-	}{{HeaderTime, &e.OccurredAt}, {HeaderRecordedTime, &e.RecordedAt}} {
-		at, err := time.Parse(time.RFC3339Nano, header(t.header))
-		if err != nil {
+	}{{HeaderTime, &r.OccurredAt}, {HeaderRecordedTime, &r.RecordedAt}} {
+		parsed, err := time.Parse(time.RFC3339Nano, header(t.header))
+		if err != nil || !storable(parsed) {
 			errs = append(errs, fmt.Errorf("%s is %q, not RFC 3339", t.header, header(t.header)))
 			continue
 		}
-		*t.to = Time(at)
+		*t.to = Time(parsed)
 	}
-	if err := e.Envelope.check(); err != nil {
+	if err := r.Envelope.check(); err != nil {
 		errs = append(errs, err)
 	}
-	if want := Key(e.Org, e.Subject); string(key) != want {
+	if t, err := TopicOf(r.Type); err != nil || t != at.Topic {
+		errs = append(errs, fmt.Errorf("%s is %q, which does not belong here", HeaderType, r.Type))
+	}
+	if want := Key(r.Org, r.Subject); string(key) != want {
 		errs = append(errs, fmt.Errorf("key is %q, not %q", key, want))
 	}
 	if !json.Valid(value) {
 		errs = append(errs, errors.New("value is not JSON"))
 	}
 	if len(errs) > 0 {
-		return e, fmt.Errorf("%w: %w", ErrMalformed, errors.Join(errs...))
+		r.Fault = fmt.Errorf("decoding %s: %w: %w", at, ErrMalformed, errors.Join(errs...))
 	}
-	return e, nil
+	return r
+}
+
+// storable reports whether a time has a year that RFC 3339 and SQL can write.
+func storable(t time.Time) bool {
+	y := t.UTC().Year()
+	return !t.IsZero() && y >= 1 && y <= 9999
 }
 
 // Validate says what keeps an event from being appended. The error is
@@ -139,7 +149,7 @@ func (e Event) Validate() error {
 		errs = append(errs, err)
 	}
 	for _, at := range []time.Time{e.OccurredAt, e.RecordedAt} {
-		if y := at.UTC().Year(); at.IsZero() || y < 1 || y > 9999 {
+		if !storable(at) {
 			errs = append(errs, errors.New("occurred_at and recorded_at need years 1 to 9999"))
 			break
 		}
@@ -173,7 +183,7 @@ func (e Envelope) check() error {
 		{HeaderTraceParent, e.TraceParent, false},
 	} {
 		switch {
-		case h.value == "" && h.required:
+		case h.required && strings.TrimSpace(h.value) == "":
 			errs = append(errs, fmt.Errorf("%s is missing", h.name))
 		case !printable(h.value):
 			errs = append(errs, fmt.Errorf("%s is not printable UTF-8", h.name))

@@ -62,7 +62,7 @@ func Day() []commands.Fact {
 	add("call-1", call.NoteAdded{Note: "Second note"})
 	add("call-1", call.Ended{EndedAt: at, DurationSec: seconds(180)})
 	add("call-1", call.RecordingReady{Recording: call.Recording{URL: "https://recordings.example/1.mp3?a=1&b=2", Format: "mp3", DurationSec: &length}})
-	add("call-1", call.TranscriptReady{Segments: []call.Segment{{Speaker: "agent", Text: "Hello."}, {Speaker: "customer", Text: "Hello\u0000."}}})
+	add("call-1", call.TranscriptReady{Segments: []call.Segment{{Speaker: "agent", Text: "Hello."}, {Speaker: "customer", Text: "Hello\u0001."}}})
 	add("call-1", call.SummaryAdded{Summary: "They talked."})
 	add("call-1", call.Dispositioned{Disposition: "SALE", Agent: jane})
 	add("call-1", call.Dispositioned{Disposition: "CALLBACK"})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -77,6 +78,9 @@ func (s *Store) Commit(ctx context.Context, ref projections.Ref, b projections.B
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_, _ = conn.Exec(undo, "ROLLBACK")
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42P01" {
+		s.forgetMonths() // another process has dropped one
+	}
 	return refused(err)
 }
 

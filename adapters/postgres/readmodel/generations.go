@@ -21,8 +21,9 @@ type Generations struct {
 }
 
 var (
-	_ projections.Generations = (*Generations)(nil)
-	_ projections.Comparer    = (*Generations)(nil)
+	_ projections.Generations   = (*Generations)(nil)
+	_ projections.Comparer      = (*Generations)(nil)
+	_ projections.ParkedCounter = (*Generations)(nil)
 )
 
 // Generations returns the generations of each of the store's read models, in
@@ -282,4 +283,18 @@ func (g *Generations) Drop(ctx context.Context, generation int) error {
 		}
 		return nil
 	})
+}
+
+// ParkedCount implements projections.ParkedCounter.
+func (g *Generations) ParkedCount(ctx context.Context) (int64, error) {
+	const sql = `
+SELECT count(*)
+FROM parked_events p
+JOIN generations g ON g.projection = p.projection AND g.generation = p.generation AND g.status = 'live'
+WHERE p.projection = $1`
+	var n int64
+	if err := g.store.pool.QueryRow(ctx, sql, g.model.Name).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting parked events of %s: %w", g.model.Name, err)
+	}
+	return n, nil
 }

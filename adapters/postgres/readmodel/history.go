@@ -15,10 +15,7 @@ import (
 )
 
 // Past is an event with the version that it made.
-type Past struct {
-	event.Recorded
-	Version int64
-}
+type Past = projections.Past
 
 // historyOf is the view with the history of a topic's entities.
 func historyOf(topic event.Topic) (history, table string, err error) {
@@ -57,7 +54,7 @@ func (r *rawText) Scan(src any) error {
 	return nil
 }
 
-func (p *Past) settle(topic event.Topic, org, id string) {
+func settle(p *Past, topic event.Topic, org, id string) {
 	p.Org, p.Subject, p.Position.Topic = org, id, topic
 	p.OccurredAt, p.RecordedAt = p.OccurredAt.UTC(), p.RecordedAt.UTC()
 }
@@ -73,7 +70,7 @@ func (r *Reader) History(ctx context.Context, org string, topic event.Topic, id 
 	if err != nil {
 		return List[Past]{}, err
 	}
-	limit := p.limit()
+	limit := limitOf(p)
 	all, err := r.past(ctx, topic, history, table, org, id, c.N, limit+1)
 	if err != nil {
 		return List[Past]{}, err
@@ -161,7 +158,7 @@ func (r *Reader) hot(ctx context.Context, topic event.Topic, history, org, id st
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Past, error) {
 		var p Past
 		err := row.Scan(pastScan(&p)...)
-		p.settle(topic, org, id)
+		settle(&p, topic, org, id)
 		return p, err
 	})
 	if err != nil {
@@ -171,13 +168,13 @@ func (r *Reader) hot(ctx context.Context, topic event.Topic, history, org, id st
 }
 
 // Basis says which of an event's times an as-of question is about.
-type Basis string
+type Basis = projections.Basis
 
 // The bases: what we knew then (the default), or what had happened by then as
 // far as we know now.
 const (
-	ByRecorded Basis = "recorded_at"
-	ByOccurred Basis = "occurred_at"
+	ByRecorded = projections.ByRecorded
+	ByOccurred = projections.ByOccurred
 )
 
 // CallAsOf returns a call as of a time, folded from its history with the code
@@ -267,6 +264,6 @@ func (r *Reader) Event(ctx context.Context, org string, topic event.Topic, event
 	case err != nil:
 		return Past{}, fmt.Errorf("reading event %s: %w", eventID, err)
 	}
-	p.settle(topic, org, entity)
+	settle(&p, topic, org, entity)
 	return p, nil
 }

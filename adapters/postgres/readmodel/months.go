@@ -65,3 +65,9 @@ func (s *Store) forgetMonth(name string) {
 	defer s.mu.Unlock()
 	delete(s.months, name)
 }
+
+func (s *Store) forgetMonths() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.months)
+}

@@ -2,7 +2,6 @@ package readmodel
 
 import (
 	"context"
-	"time"
 
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
@@ -10,16 +9,7 @@ import (
 )
 
 // CallFilter selects calls; empty fields select all.
-type CallFilter struct {
-	// From and To are the numbers, Phone is either of them; E.164.
-	From, To, Phone string
-	// Agent is the agent's id.
-	Agent       string
-	Disposition string
-	Campaign    string
-	// Since and Until bound the start: since ≤ start < until.
-	Since, Until time.Time
-}
+type CallFilter = projections.CallFilter
 
 // Call returns one call as known now, ErrNotFound if the org has none of the id.
 func (r *Reader) Call(ctx context.Context, org, id string) (Item[call.Call], error) {

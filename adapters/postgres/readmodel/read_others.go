@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -33,7 +32,7 @@ LIMIT $3`
 	if err != nil {
 		return List[Item[agent.Agent]]{}, err
 	}
-	limit := p.limit()
+	limit := limitOf(p)
 	rows, err := r.pool.Query(ctx, sql, projections.Clean(org), c.ID, limit+1)
 	if err != nil {
 		return List[Item[agent.Agent]]{}, fmt.Errorf("listing agents: %w", err)
@@ -61,17 +60,8 @@ LIMIT $3`
 	return list, nil
 }
 
-// AgentState is a span of time that an agent spent in one state. To is nil and
-// Seconds is 0 for the current one.
-type AgentState struct {
-	Seq      int64
-	State    agent.State
-	Reason   string
-	Campaign string
-	From     time.Time
-	To       *time.Time
-	Seconds  float64
-}
+// AgentState is a span of time that an agent spent in one state.
+type AgentState = projections.AgentState
 
 // AgentStates lists an agent's states, the current one first. The list of an
 // agent never seen is ErrNotFound.
@@ -92,7 +82,7 @@ LIMIT $4`
 			return List[AgentState]{}, err
 		}
 	}
-	limit := p.limit()
+	limit := limitOf(p)
 	rows, err := r.pool.Query(ctx, sql, org, id, c.N, limit+1)
 	if err != nil {
 		return List[AgentState]{}, fmt.Errorf("listing states of agent %s: %w", id, err)
@@ -119,7 +109,7 @@ LIMIT $4`
 }
 
 // AlertFilter selects alerts; empty fields select all.
-type AlertFilter struct{ Status, Rule, Severity, Campaign string }
+type AlertFilter = projections.AlertFilter
 
 // Alert returns one alert, ErrNotFound if the org has none of the id.
 func (r *Reader) Alert(ctx context.Context, org, id string) (Item[alert.Alert], error) {
@@ -139,10 +129,7 @@ func (r *Reader) Alerts(ctx context.Context, org string, f AlertFilter, p Page) 
 
 // MessageFilter selects messages; empty fields select all. Phone is either
 // number.
-type MessageFilter struct {
-	Direction, From, To, Phone string
-	Since, Until               time.Time
-}
+type MessageFilter = projections.MessageFilter
 
 // Message returns one message, ErrNotFound if the org has none of the id.
 func (r *Reader) Message(ctx context.Context, org, id string) (Item[message.Message], error) {
@@ -167,13 +154,7 @@ func (r *Reader) Messages(ctx context.Context, org string, f MessageFilter, p Pa
 }
 
 // ContactFilter selects contacts; empty fields select all.
-type ContactFilter struct {
-	// Phone is one of the contact's numbers, E.164.
-	Phone      string
-	ExternalID string
-	// Query is as in LeadFilter.
-	Query string
-}
+type ContactFilter = projections.ContactFilter
 
 // Contact returns one contact, ErrNotFound if the org has none of the id.
 func (r *Reader) Contact(ctx context.Context, org, id string) (Item[contact.Contact], error) {
@@ -187,6 +168,8 @@ func (r *Reader) Contacts(ctx context.Context, org string, f ContactFilter, p Pa
 	w.add("org_id = $%d", projections.Clean(org))
 	w.addText("phones @> ARRAY[$%d::text]", f.Phone)
 	w.addText("external_id = $%d", f.ExternalID)
-	w.addText("search @@ $%d::tsquery", searchQuery(f.Query))
+	if !w.addWords(f.Query) {
+		return List[Item[contact.Contact]]{}, nil
+	}
 	return entities[contact.Contact](ctx, r, event.Contacts, "contacts", "created_at", w, p)
 }

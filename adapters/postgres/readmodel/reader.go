@@ -29,28 +29,19 @@ func NewReader(pool *pgxpool.Pool, older projections.OlderHistory) *Reader {
 	return &Reader{pool: pool, older: older}
 }
 
-// The errors of a Reader.
+// The errors of a Reader, for those who know it.
 var (
-	ErrNotFound = errors.New("not found")
-	// ErrCursor says that a cursor is not one of ours, or of another list.
-	ErrCursor = errors.New("invalid cursor")
+	ErrNotFound = projections.ErrNotFound
+	ErrCursor   = projections.ErrCursor
 )
 
-// Item is the state of an entity with what the log says of it.
-type Item[S any] struct {
-	State   S
-	Version int64
-	// Position is that of the newest event folded.
-	Position event.Position
-}
-
-// Page asks for a part of a list.
-type Page struct {
-	// Limit is the most items; 0 is DefaultLimit, more than MaxLimit is MaxLimit.
-	Limit int
-	// Cursor is List.Next of the page before; "" is the beginning.
-	Cursor string
-}
+// What the answers are made of.
+type (
+	Item[S any] = projections.Item[S]
+	List[T any] = projections.List[T]
+	// Page has DefaultLimit for a limit of 0, and at most MaxLimit.
+	Page = projections.Page
+)
 
 // The sizes of a page.
 const (
@@ -58,19 +49,11 @@ const (
 	MaxLimit     = 200
 )
 
-func (p Page) limit() int {
+func limitOf(p Page) int {
 	if p.Limit <= 0 {
 		return DefaultLimit
 	}
 	return min(p.Limit, MaxLimit)
-}
-
-// List is a part of a list. The order is total, and an item that stays is
-// neither skipped nor repeated by paging.
-type List[T any] struct {
-	Items []T
-	// Next asks for what follows; "" at the end.
-	Next string
 }
 
 // cursor is where a page ended: the list's name, its sort time and id.
@@ -135,7 +118,7 @@ func entities[S any](ctx context.Context, r *Reader, topic event.Topic, table, a
 		w.args = append(w.args, c.At, c.ID)
 		w.conditions = append(w.conditions, fmt.Sprintf("(%s, id) < ($%d, $%d)", at, len(w.args)-1, len(w.args)))
 	}
-	limit := p.limit()
+	limit := limitOf(p)
 	w.args = append(w.args, limit+1)
 	sql := fmt.Sprintf("SELECT id, state, version, log_partition, last_offset, %[2]s\nFROM %[1]s\nWHERE %[3]s\nORDER BY %[2]s DESC, id DESC\nLIMIT $%[4]d", table, at, w.String(), len(w.args))
 	rows, err := r.pool.Query(ctx, sql, w.args...)

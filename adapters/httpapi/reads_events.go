@@ -1,0 +1,228 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"trunkline.dev/trunkline/domain/catalog"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// cloudEventBody is an event as a CloudEvent in structured JSON: the attributes
+// of its record, and its data.
+type cloudEventBody struct {
+	SpecVersion   string          `json:"specversion"`
+	ID            string          `json:"id"`
+	Type          event.Type      `json:"type"`
+	Source        string          `json:"source"`
+	Subject       string          `json:"subject"`
+	Time          time.Time       `json:"time"`
+	ContentType   string          `json:"datacontenttype"`
+	DataSchema    string          `json:"dataschema"`
+	Org           string          `json:"org"`
+	Actor         string          `json:"actor,omitempty"`
+	CorrelationID string          `json:"correlationid,omitempty"`
+	CausationID   string          `json:"causationid,omitempty"`
+	RecordedTime  time.Time       `json:"recordedtime"`
+	Origin        event.Origin    `json:"origin,omitempty"`
+	TraceParent   string          `json:"traceparent,omitempty"`
+	Data          json.RawMessage `json:"data"`
+}
+
+func cloudEventOf(e event.Recorded) cloudEventBody {
+	return cloudEventBody{
+		SpecVersion: "1.0", ID: e.ID, Type: e.Type, Source: e.Source, Subject: e.Subject, Time: event.Time(e.OccurredAt),
+		ContentType: event.ContentType, DataSchema: event.SchemaID(e.Type), Org: e.Org, Actor: e.Actor,
+		CorrelationID: e.CorrelationID, CausationID: e.CausationID, RecordedTime: event.Time(e.RecordedAt),
+		Origin: e.Origin, TraceParent: e.TraceParent, Data: e.Data,
+	}
+}
+
+// types are the event types that the parameter names: comma-separated, with
+// "call.*" for all of an entity and "*" for all. Absent is all, as nil.
+func (q *query) types(name string) []string {
+	var names []string
+	for _, v := range q.values[name] {
+		for t := range strings.SplitSeq(v, ",") {
+			matched := matching(strings.TrimSpace(t))
+			if len(matched) == 0 {
+				q.wrong(name, "%q is no type of a fact; known are %s", t, strings.Join(matching("*"), ", "))
+			}
+			names = append(names, matched...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// matching lists the types of facts that a pattern means.
+func matching(pattern string) []string {
+	prefix, isPrefix := strings.CutSuffix(pattern, "*")
+	var names []string
+	for _, e := range catalog.All() {
+		topic, err := event.TopicOf(e.Type)
+		if err != nil || !slices.Contains(event.FactTopics(), topic) {
+			continue
+		}
+		if string(e.Type) == pattern || isPrefix && strings.HasPrefix(string(e.Type), prefix) {
+			names = append(names, string(e.Type))
+		}
+	}
+	return names
+}
+
+func (s *Server) feed() (Feed, error) {
+	if s.cfg.Feed == nil {
+		return nil, problem(http.StatusNotFound, "no-route", "the log is not served here")
+	}
+	return s.cfg.Feed, nil
+}
+
+// feedError says which parameter held a cursor that is none.
+func feedError(err error, where string) error {
+	if errors.Is(err, ErrCursor) || errors.Is(err, event.ErrToken) {
+		return problem(http.StatusBadRequest, "invalid", "%s: not a cursor of this feed", where).at(where, "not a cursor of this feed")
+	}
+	return err
+}
+
+// readEvents is GET /v1/events: the facts that follow a cursor. next_cursor is
+// never null: it is where to go on, also when nothing is new.
+func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, p Principal) error {
+	q := s.query(r, p, "after", "types", "limit")
+	types, limit := q.types("types"), q.page().Limit
+	if err := q.err(); err != nil {
+		return err
+	}
+	feed, err := s.feed()
+	if err != nil {
+		return err
+	}
+	events, next, err := feed.Read(r.Context(), p.Org.ID, q.text("after"), types, limit)
+	if err != nil {
+		return feedError(err, "?after")
+	}
+	return respondList(w, List[event.Recorded]{Items: events, Next: next}, cloudEventOf)
+}
+
+// streamed is an event on its way from the feed to the connection.
+type streamed struct {
+	event  event.Recorded
+	cursor string
+}
+
+// streamEvents is GET /v1/events/stream: the facts that follow Last-Event-ID
+// (or ?after=) as server-sent events, for as long as the client stays and the
+// server does not drain.
+func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, p Principal) error {
+	q := s.query(r, p, "after", "types")
+	types, after, where := q.types("types"), q.text("after"), "?after"
+	if err := q.err(); err != nil {
+		return err
+	}
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		after, where = id, "Last-Event-ID" // a browser that reconnects repeats the URL too
+	}
+	feed, err := s.feed()
+	if err != nil {
+		return err
+	}
+	// A cursor that is wrong is told before the stream begins.
+	if _, _, err := feed.Read(r.Context(), p.Org.ID, after, types, 1); err != nil {
+		return feedError(err, where)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold the events back
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	return s.stream(w, r, func(ctx context.Context, each func(event.Recorded, string) error) error {
+		return feed.Follow(ctx, p.Org.ID, after, types, each)
+	})
+}
+
+// stream writes what follow gives, and heartbeats between. follow runs in a
+// goroutine that has ended when stream returns.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, follow func(context.Context, func(event.Recorded, string) error) error) error {
+	ctx, cancel := context.WithCancel(r.Context())
+	events, ended := make(chan streamed), make(chan error, 1)
+	go func() {
+		ended <- follow(ctx, func(e event.Recorded, cursor string) error {
+			select {
+			case events <- streamed{e, cursor}:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		close(ended)
+	}()
+	defer func() {
+		cancel()
+		for range ended {
+		}
+	}()
+	out := sse{w: w, rc: http.NewResponseController(w)}
+	if err := out.send([]byte(": trunkline\nretry: 2000\n\n")); err != nil {
+		return nil // the client has gone
+	}
+	beat := time.NewTicker(s.cfg.Heartbeat)
+	defer beat.Stop()
+	for {
+		var frame []byte
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("following the log: %w", err)
+		case <-beat.C:
+			frame = []byte(": heartbeat\n\n")
+		case e := <-events:
+			var err error
+			if frame, err = frameOf(e); err != nil {
+				return err
+			}
+		}
+		if err := out.send(frame); err != nil {
+			return nil
+		}
+	}
+}
+
+func frameOf(e streamed) ([]byte, error) {
+	data, err := event.Marshal(cloudEventOf(e.event)) // one line: it has no line breaks outside of strings
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", e.event.ID, err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "id: %s\nevent: %s\ndata: %s\n\n", e.cursor, e.event.Type, data)
+	return b.Bytes(), nil
+}
+
+// sse writes frames at once. A client that does not read for writeTimeout is
+// cut off: it would hold its connection and its reader of the log for ever.
+type sse struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+func (o sse) send(frame []byte) error {
+	_ = o.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not there in tests
+	if _, err := o.w.Write(frame); err != nil {
+		return err
+	}
+	return o.rc.Flush()
+}

@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/commands/settings"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/projections"
+)
+
+// Settings is what the routes of the control plane need.
+type Settings struct {
+	// Service changes settings. Nil: none of these routes is served.
+	Service *settings.Service
+	// View reads them, from memory.
+	View settings.View
+	// PublicURL is what the URLs of connections begin with.
+	PublicURL string
+	// Owed tells what webhooks are still owed and how they do; nil: health is
+	// null.
+	Owed Owed
+	// Log is the delivery log; nil: there is none.
+	Log DeliveryLog
+	// Deliverer sends on demand; nil: nothing can be sent.
+	Deliverer Deliverer
+}
+
+// Owed tells what is unfinished, and how endpoints do.
+type Owed interface {
+	// Get returns an unfinished delivery of an org.
+	Get(ctx context.Context, org, deliveryID string) (dispatch.Owed, bool, error)
+	// List returns unfinished deliveries, the newest first.
+	List(ctx context.Context, q dispatch.ListQuery) ([]dispatch.Owed, error)
+	// Waiting tells how much is unfinished for endpoints.
+	Waiting(ctx context.Context, endpointIDs ...string) (map[string]dispatch.Waiting, error)
+	// Health returns how endpoints do; one never sent to is missing.
+	Health(ctx context.Context, endpointIDs ...string) (map[string]delivery.Health, error)
+}
+
+// DeliveryLog is the log of deliveries and their attempts.
+type DeliveryLog interface {
+	// Deliveries lists deliveries, the newest event first.
+	Deliveries(ctx context.Context, f projections.DeliveryFilter) (projections.DeliveryPage, error)
+	// Delivery returns one delivery of an org, projections.ErrNotFound if the log
+	// does not have it.
+	Delivery(ctx context.Context, org, id string) (projections.DeliveryEntry, error)
+}
+
+// Deliverer sends webhooks on demand.
+type Deliverer interface {
+	// Test sends a sample to an endpoint now, enabled or not, and returns the
+	// attempt, failed or not. An error means that nothing could be sent.
+	Test(ctx context.Context, e delivery.Endpoint) (delivery.Attempted, error)
+	// Resend owes a delivery to its endpoint once more, under the same
+	// webhook-id. projections.ErrNotFound says that nothing is known of it.
+	Resend(ctx context.Context, e delivery.Endpoint, deliveryID string) error
+	// Recover owes the endpoint again what was exhausted or dropped of the events
+	// recorded in [since, until), and returns how many deliveries that is.
+	Recover(ctx context.Context, e delivery.Endpoint, since, until time.Time) (int, error)
+}
+
+// problemOfSettings maps the errors of settings; nil for others.
+func problemOfSettings(err error) *Problem {
+	var conflict *settings.Conflict
+	switch {
+	case errors.As(err, &conflict):
+		return problem(http.StatusConflict, "conflict", "%s", conflict.Reason)
+	case errors.Is(err, settings.ErrForbidden):
+		return problem(http.StatusForbidden, "forbidden", "%s", err)
+	case errors.Is(err, settings.ErrUnavailable):
+		p := problem(http.StatusServiceUnavailable, "unavailable", "the settings cannot be changed now; send the same request again")
+		p.cause = err
+		return p.with("Retry-After", seconds(retryLater))
+	}
+	return nil
+}
+
+// settled is the service, or the answer of a process that has none.
+func (s *Server) settled() (*settings.Service, error) {
+	if s.cfg.Settings.Service == nil || s.cfg.Settings.View == nil {
+		return nil, notServed("settings")
+	}
+	return s.cfg.Settings.Service, nil
+}
+
+// current is all settings as this process knows them.
+func (s *Server) current() (*settings.Snapshot, error) {
+	if _, err := s.settled(); err != nil {
+		return nil, err
+	}
+	return s.cfg.Settings.View.Snapshot(), nil
+}
+
+func notServed(what string) error {
+	return problem(http.StatusNotFound, "no-route", "%s are not served by this process", what)
+}
+
+// unread says that a store cannot be read now. Nothing else waits for it, and
+// the same read works once it is back.
+func unread(what string, err error) error {
+	switch {
+	case errors.Is(err, projections.ErrNotFound):
+		return readError(commands.ErrNotFound)
+	case errors.Is(err, projections.ErrCursor):
+		return readError(ErrCursor)
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	p := problem(http.StatusServiceUnavailable, "unavailable", "%s cannot be read now; ask again", what)
+	p.cause = err
+	return p.with("Retry-After", seconds(retryLater))
+}
+
+// unknown is the answer for an id that the org does not have. That another org
+// has it must not show.
+func unknown(what, id string) error {
+	return problem(http.StatusNotFound, "not-found", "there is no %s %.128q", what, id)
+}
+
+// input reads a JSON body for a change of settings.
+func input[T any](s *Server, r *http.Request, read func(*http.Request, any) error) (*settings.Service, T, error) {
+	var in T
+	service, err := s.settled()
+	if err == nil {
+		err = read(r, &in)
+	}
+	return service, in, err
+}

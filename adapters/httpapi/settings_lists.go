@@ -1,0 +1,169 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"trunkline.dev/trunkline/commands/settings"
+	"trunkline.dev/trunkline/domain/tenant"
+)
+
+type callListAnswer struct {
+	ID            string    `json:"id"`
+	Name          string    `json:"name"`
+	DefaultRegion string    `json:"default_region"`
+	WebhookURL    *string   `json:"webhook_url"`
+	CreatedAt     time.Time `json:"created_at"`
+	UpdatedAt     time.Time `json:"updated_at"`
+	// APIKey is the list's key, shown when it is made and never again.
+	APIKey string `json:"api_key,omitempty"`
+}
+
+func answerOfList(l tenant.List, key string) callListAnswer {
+	return callListAnswer{
+		ID: l.ID, Name: l.Name, DefaultRegion: l.DefaultRegion, WebhookURL: known(l.WebhookURL),
+		CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, APIKey: key,
+	}
+}
+
+// createList is POST /v1/lists.
+func (s *Server) createList(w http.ResponseWriter, r *http.Request, p Principal) error {
+	service, in, err := input[settings.NewList](s, r, decode)
+	if err != nil {
+		return err
+	}
+	list, key, err := service.CreateList(r.Context(), s.caller(r, p), in)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/v1/lists/"+list.ID)
+	return respond(w, http.StatusCreated, answerOfList(list, key))
+}
+
+// listLists is GET /v1/lists.
+func (s *Server) listLists(w http.ResponseWriter, r *http.Request, p Principal) error {
+	now, err := s.current()
+	if err != nil {
+		return err
+	}
+	return listed(s, w, r, p, now.Lists(p.Org.ID), func(l tenant.List) string { return l.ID },
+		func(l tenant.List) callListAnswer { return answerOfList(l, "") })
+}
+
+// getList is GET /v1/lists/{id}.
+func (s *Server) getList(w http.ResponseWriter, r *http.Request, p Principal) error {
+	now, err := s.current()
+	if err = firstOf(err, s.query(r, p).err()); err != nil {
+		return err
+	}
+	l, ok := now.List(p.Org.ID, r.PathValue("id"))
+	if !ok {
+		return unknown("list", r.PathValue("id"))
+	}
+	return respond(w, http.StatusOK, answerOfList(l, ""))
+}
+
+// changeList is PATCH /v1/lists/{id}.
+func (s *Server) changeList(w http.ResponseWriter, r *http.Request, p Principal) error {
+	service, in, err := input[settings.ListPatch](s, r, decode)
+	if err != nil {
+		return err
+	}
+	list, err := service.ChangeList(r.Context(), s.caller(r, p), r.PathValue("id"), in)
+	if err != nil {
+		return err
+	}
+	return respond(w, http.StatusOK, answerOfList(list, ""))
+}
+
+// deleteList is DELETE /v1/lists/{id}.
+func (s *Server) deleteList(w http.ResponseWriter, r *http.Request, p Principal) error {
+	service, err := s.settled()
+	if err != nil {
+		return err
+	}
+	if err := service.DeleteList(r.Context(), s.caller(r, p), r.PathValue("id")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// rotateListKey is POST /v1/lists/{id}/keys.
+func (s *Server) rotateListKey(w http.ResponseWriter, r *http.Request, p Principal) error {
+	service, in, err := input[settings.Rotation](s, r, decodeOptional)
+	if err != nil {
+		return err
+	}
+	key, plain, err := service.RotateListKey(r.Context(), s.caller(r, p), r.PathValue("id"), in)
+	if err != nil {
+		return err
+	}
+	return respond(w, http.StatusCreated, answerOfKey(key, plain))
+}
+
+type connectionAnswer struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Dialect string `json:"dialect"`
+	// URL is where the other system sends its webhooks.
+	URL    string  `json:"url"`
+	ListID *string `json:"list_id"`
+	// Secret is shown to admins only; null where it may not be.
+	Secret    *string   `json:"secret"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func (s *Server) answerOfConnection(c tenant.Connection) connectionAnswer {
+	return connectionAnswer{
+		ID: c.ID, Name: c.Name, Dialect: c.Dialect, URL: strings.TrimSuffix(s.cfg.Settings.PublicURL, "/") + "/in/" + c.ID,
+		ListID: known(c.ListID), Secret: known(c.Secret), CreatedAt: c.CreatedAt,
+	}
+}
+
+// createConnection is POST /v1/connections.
+func (s *Server) createConnection(w http.ResponseWriter, r *http.Request, p Principal) error {
+	service, in, err := input[settings.NewConnection](s, r, decode)
+	if err != nil {
+		return err
+	}
+	conn, err := service.CreateConnection(r.Context(), s.caller(r, p), in)
+	if err != nil {
+		return err
+	}
+	return respond(w, http.StatusCreated, s.answerOfConnection(conn))
+}
+
+// listConnections is GET /v1/connections. Admins see the secrets, and that they
+// did is kept; while that cannot be kept nobody sees them.
+func (s *Server) listConnections(w http.ResponseWriter, r *http.Request, p Principal) error {
+	q := s.query(r, p, paged()...)
+	page := q.page()
+	now, err := s.current()
+	if err = firstOf(err, q.err()); err != nil {
+		return err
+	}
+	list, err := pageOf(now.Connections(p.Org.ID), page, func(c tenant.Connection) string { return c.ID })
+	if err != nil {
+		return readError(err)
+	}
+	show := p.Key.May(tenant.ScopeAdmin)
+	if show && len(list.Items) > 0 {
+		ids := make([]string, len(list.Items))
+		for i, c := range list.Items {
+			ids[i] = c.ID
+		}
+		if err := s.cfg.Settings.Service.ReadConnectionSecrets(r.Context(), s.caller(r, p), ids...); err != nil {
+			s.cfg.Logger.WarnContext(r.Context(), "secrets of connections are not shown", "err", err)
+			show = false
+		}
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return respondList(w, list, func(c tenant.Connection) connectionAnswer {
+		if !show {
+			c.Secret = ""
+		}
+		return s.answerOfConnection(c)
+	})
+}

@@ -1,0 +1,248 @@
+package kafkago
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// leaveGrace is how long a member that is done may take to tell the group.
+const leaveGrace = 2 * time.Second
+
+// GroupConfig says how a member behaves. Zero durations are the defaults.
+type GroupConfig struct {
+	Group  string
+	Topics []string
+	// SessionTimeout is how long a member may be silent before the group goes on
+	// without it. Default 10 s; Kafka's least is 6 s.
+	SessionTimeout time.Duration
+	// Heartbeat is how often a member asks whether the group changes. Default 1 s.
+	Heartbeat time.Duration
+	// RebalanceTimeout is how long the group waits for a member to let go of its
+	// partitions. Default 30 s.
+	RebalanceTimeout time.Duration
+	// CommitEvery is how often what was given to Commit goes to Kafka. Default 1 s.
+	CommitEvery time.Duration
+	Logger      *slog.Logger
+}
+
+// WithDefaults fills what is zero.
+func (c GroupConfig) WithDefaults() GroupConfig {
+	c.SessionTimeout = cmp.Or(c.SessionTimeout, 10*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, time.Second)
+	c.RebalanceTimeout = cmp.Or(c.RebalanceTimeout, 30*time.Second)
+	c.CommitEvery = cmp.Or(c.CommitEvery, time.Second)
+	return c
+}
+
+// Validate reports every problem of the timing.
+func (c GroupConfig) Validate() error {
+	var errs []error
+	for name, v := range map[string]time.Duration{"SessionTimeout": c.SessionTimeout, "Heartbeat": c.Heartbeat, "RebalanceTimeout": c.RebalanceTimeout, "CommitEvery": c.CommitEvery} {
+		if v < 0 {
+			errs = append(errs, fmt.Errorf("negative %s", name))
+		}
+	}
+	if d := c.WithDefaults(); 3*d.Heartbeat > d.SessionTimeout {
+		errs = append(errs, fmt.Errorf("three heartbeats of %s do not fit a session of %s", d.Heartbeat, d.SessionTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Assignment is a partition while it is ours.
+type Assignment struct {
+	Topic     string
+	Partition int
+	// Committed is the group's offset for it, kafka.FirstOffset if it has none.
+	Committed  int64
+	generation *generation
+}
+
+// Commit makes next the group's offset, some time within CommitEvery and before
+// the group goes on without us. Only the highest is kept.
+func (a Assignment) Commit(next int64) { a.generation.commit(a.Topic, a.Partition, next) }
+
+// Join is a member of a group until ctx ends. It calls hold, in a goroutine of
+// its own, for each partition that the member is given; the context of hold
+// ends when the partition is taken away, and the group waits until hold has
+// returned. Hold must not return before: the whole generation would end. Join
+// goes on over broker restarts; the only error is a wrong argument.
+func Join(ctx context.Context, b Broker, cfg GroupConfig, hold func(context.Context, Assignment)) error {
+	cfg = cfg.WithDefaults()
+	var conns Conns
+	member, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID:      cfg.Group,
+		Brokers: b.Addrs,
+		Topics:  cfg.Topics,
+		Dialer: &kafka.Dialer{
+			DialFunc: conns.Dial, Timeout: DialTimeout, ClientID: b.Transport.ClientID,
+			TLS: b.Transport.TLS, SASLMechanism: b.Transport.SASL,
+		},
+		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
+		StartOffset:       kafka.FirstOffset,
+		SessionTimeout:    cfg.SessionTimeout,
+		HeartbeatInterval: cfg.Heartbeat,
+		RebalanceTimeout:  cfg.RebalanceTimeout,
+		JoinGroupBackoff:  200 * time.Millisecond,
+	})
+	if err != nil {
+		return fmt.Errorf("joining group %s: %w", cfg.Group, err)
+	}
+	m := &membership{broker: b, cfg: cfg, kafka: member, left: make(chan struct{})}
+	// Closing first and letting go afterwards is the order in which kafka-go
+	// leaves the group: the other way round it would join once more.
+	context.AfterFunc(ctx, m.close)
+	m.generations(ctx, hold)
+	m.leave(context.WithoutCancel(ctx), &conns)
+	return nil
+}
+
+// membership is a member of a group.
+type membership struct {
+	broker  Broker
+	cfg     GroupConfig
+	kafka   *kafka.ConsumerGroup
+	id      string // as of the last generation
+	holding sync.WaitGroup
+	left    chan struct{} // closed when kafka-go is done with the group
+}
+
+func (m *membership) close() {
+	_ = m.kafka.Close()
+	close(m.left)
+}
+
+// generations starts what each generation of the group brings. It returns when
+// ctx has ended and all of it has returned.
+func (m *membership) generations(ctx context.Context, hold func(context.Context, Assignment)) {
+	defer m.holding.Wait()
+	var said time.Time
+	for {
+		next, err := m.kafka.Next(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			// kafka-go tries on by itself, after JoinGroupBackoff.
+			if now := time.Now(); !errors.Is(err, kafka.RebalanceInProgress) && now.Sub(said) > ComplainEvery {
+				said = now
+				m.cfg.Logger.Warn("joining the group fails, trying on", "group", m.cfg.Group, "err", err)
+			}
+			continue
+		}
+		m.id = next.MemberID
+		g := &generation{kafka: next, cfg: m.cfg, dirty: make(map[string]map[int]int64)}
+		for topic, assigned := range next.Assignments {
+			for _, a := range assigned {
+				g.holding.Add(1)
+				m.start(ctx, next, func(ctx context.Context) {
+					defer g.holding.Done()
+					hold(ctx, Assignment{Topic: topic, Partition: a.ID, Committed: a.Offset, generation: g})
+				})
+			}
+		}
+		m.start(ctx, next, g.flushes)
+	}
+}
+
+// start runs f within a generation, which ends when any such function returns.
+// The context that kafka-go gives ends with the generation, also when ctx has
+// ended, but has no values.
+func (m *membership) start(ctx context.Context, g *kafka.Generation, f func(context.Context)) {
+	m.holding.Add(1)
+	g.Start(func(ended context.Context) {
+		defer m.holding.Done()
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(ended, cancel)()
+		f(ctx)
+	})
+}
+
+// leave returns when the member has left the group, so that the others need not
+// wait for its session to end. A member that is blocked in a join, because
+// another one died, is cut off, and what kafka-go then forgets is said here.
+func (m *membership) leave(ctx context.Context, conns *Conns) {
+	defer conns.Close()
+	timer := time.NewTimer(leaveGrace)
+	defer timer.Stop()
+	select {
+	case <-m.left:
+		return
+	case <-timer.C:
+	}
+	conns.Close()
+	<-m.left
+	if m.id == "" {
+		return
+	}
+	_, err := m.broker.Client(leaveGrace).LeaveGroup(ctx, &kafka.LeaveGroupRequest{
+		GroupID: m.cfg.Group, Members: []kafka.LeaveGroupRequestMember{{ID: m.id}},
+	})
+	if err != nil {
+		m.cfg.Logger.Warn("leaving the group failed: it goes on when the session ends", "group", m.cfg.Group, "err", err)
+	}
+}
+
+// generation collects what is to be committed while a generation lasts.
+type generation struct {
+	kafka   *kafka.Generation
+	cfg     GroupConfig
+	holding sync.WaitGroup
+
+	mu    sync.Mutex
+	dirty map[string]map[int]int64
+}
+
+func (g *generation) commit(topic string, partition int, next int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.dirty[topic] == nil {
+		g.dirty[topic] = make(map[int]int64)
+	}
+	// Kafka takes what it is told, backwards too.
+	g.dirty[topic][partition] = max(g.dirty[topic][partition], next)
+}
+
+// flushes commits now and then, and a last time when the partitions are let go,
+// while the generation is still valid.
+func (g *generation) flushes(ctx context.Context) {
+	ticker := time.NewTicker(g.cfg.CommitEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			g.flush()
+		case <-ctx.Done():
+			g.holding.Wait()
+			g.flush()
+			return
+		}
+	}
+}
+
+func (g *generation) flush() {
+	g.mu.Lock()
+	dirty := g.dirty
+	g.dirty = make(map[string]map[int]int64)
+	g.mu.Unlock()
+	if len(dirty) == 0 {
+		return
+	}
+	err := g.kafka.CommitOffsets(dirty)
+	if err == nil {
+		return
+	}
+	g.cfg.Logger.Warn("committing offsets failed, trying again", "group", g.cfg.Group, "err", err)
+	for topic, partitions := range dirty {
+		for partition, next := range partitions {
+			g.commit(topic, partition, next)
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package deliveries
+
+const claimSQL = `
+INSERT INTO delivery_checkpoints AS c (topic, partition, epoch, seq, next)
+VALUES ($1, $2, 1, 0, 0)
+ON CONFLICT (topic, partition) DO UPDATE
+SET epoch = c.epoch + 1, seq = 0
+RETURNING epoch, next`
+
+// tellSQL marks what was offered as told.
+const tellSQL = `
+UPDATE unfinished_deliveries d
+SET offered = false
+FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
+WHERE d.topic = p.topic
+  AND d.partition = p.partition
+  AND d.offered`
+
+const backlogSQL = `
+SELECT $1::text, $2::int, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
+       min(due_at) FILTER (WHERE head AND status = 'pending')
+FROM unfinished_deliveries
+WHERE topic = $1
+  AND partition = $2
+GROUP BY endpoint_id
+ORDER BY endpoint_id`
+
+const offeredSQL = `
+WITH told AS (
+    UPDATE unfinished_deliveries d
+    SET offered = false
+    FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
+    WHERE d.topic = p.topic
+      AND d.partition = p.partition
+      AND d.offered
+    RETURNING d.topic, d.partition, d.endpoint_id, d.org_id, d.status, d.head, d.due_at
+)
+SELECT topic, partition, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
+       min(due_at) FILTER (WHERE head AND status = 'pending')
+FROM told
+GROUP BY topic, partition, endpoint_id
+ORDER BY topic, partition, endpoint_id`
+
+const moveSQL = `
+UPDATE delivery_checkpoints c
+SET seq = p.seq, next = p.upto
+FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+  AS p (topic, partition, epoch, seq, since, upto)
+WHERE c.topic = p.topic
+  AND c.partition = p.partition
+  AND c.epoch = p.epoch
+  AND c.seq = p.seq - 1
+  AND c.next = p.since
+RETURNING c.topic, c.partition`
+
+// movedSQL finds the checkpoints that are where they should go.
+const movedSQL = `
+SELECT c.topic, c.partition
+FROM delivery_checkpoints c
+JOIN unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[])
+  AS p (topic, partition, epoch, seq, upto)
+  ON c.topic = p.topic
+ AND c.partition = p.partition
+ AND c.epoch = p.epoch
+ AND c.seq = p.seq
+ AND c.next = p.upto`
+
+const deleteSQL = `
+DELETE FROM unfinished_deliveries
+WHERE row_key = ANY($1::text[])`
+
+const updateSQL = `
+UPDATE unfinished_deliveries d
+SET order_key = u.order_key,
+    status = u.status,
+    due_at = u.due_at,
+    attempts = u.attempts,
+    first_attempt_at = u.first_attempt_at,
+    last_error = u.last_error
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::timestamptz[], $7::text[])
+  AS u (row_key, order_key, status, due_at, attempts, first_attempt_at, last_error)
+WHERE d.row_key = u.row_key`
+
+const insertColumns = `
+INSERT INTO unfinished_deliveries AS d (
+    row_key, delivery_id, replay_id, org_id, endpoint_id, topic, partition, log_offset, rank, order_key, head, offered,
+    status, due_at, attempts, first_attempt_at, last_error, event_id, event_type, event_at, entity_id, correlation_id,
+    dialect, name, sequence, previous_sequence, headers, body, created_at
+)`
+
+const insertRows = `
+       status, due_at, attempts, first_attempt_at, last_error, event_id, event_type, event_at, entity_id, correlation_id,
+       dialect, name, sequence, previous_sequence, headers::json, body, created_at
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::bigint[], $9::int[], $10::text[],
+    $11::bool[], $12::text[], $13::timestamptz[], $14::int[], $15::timestamptz[], $16::text[], $17::text[], $18::text[],
+    $19::timestamptz[], $20::text[], $21::text[], $22::text[], $23::text[], $24::bigint[], $25::bigint[], $26::text[],
+    $27::bytea[], $28::timestamptz[]
+) AS n (
+    row_key, delivery_id, replay_id, org_id, endpoint_id, topic, partition, log_offset, rank, order_key,
+    first, status, due_at, attempts, first_attempt_at, last_error, event_id, event_type,
+    event_at, entity_id, correlation_id, dialect, name, sequence, previous_sequence, headers,
+    body, created_at
+)`
+
+// insertHead: all rows that a key has already came earlier in the log.
+const insertHead = `
+       first AND NOT EXISTS (
+           SELECT
+           FROM unfinished_deliveries e
+           WHERE e.topic = n.topic
+             AND e.partition = n.partition
+             AND e.endpoint_id = n.endpoint_id
+             AND e.order_key = n.order_key
+             AND e.row_key <> n.row_key
+       )`
+
+const insertSQL = insertColumns + `
+SELECT row_key, delivery_id, replay_id, org_id, endpoint_id, topic, partition, log_offset, rank, order_key,` + insertHead + `,
+       false,` + insertRows + `
+ON CONFLICT (row_key) DO UPDATE
+SET order_key = EXCLUDED.order_key,
+    head = EXCLUDED.head,
+    status = EXCLUDED.status,
+    due_at = EXCLUDED.due_at,
+    attempts = EXCLUDED.attempts,
+    first_attempt_at = EXCLUDED.first_attempt_at,
+    last_error = EXCLUDED.last_error`
+
+const offerSQL = insertColumns + `
+SELECT row_key, delivery_id, replay_id, org_id, endpoint_id, topic, partition, log_offset, rank, order_key,` + insertHead + `,
+       true,` + insertRows + `
+ON CONFLICT (row_key) DO NOTHING`
+
+// promoteSQL lets the first row of each key go.
+const promoteSQL = `
+UPDATE unfinished_deliveries d
+SET head = true
+FROM (
+    SELECT DISTINCT topic, partition, endpoint_id, order_key
+    FROM unnest($1::text[], $2::int[], $3::text[], $4::text[]) AS k (topic, partition, endpoint_id, order_key)
+) AS k
+CROSS JOIN LATERAL (
+    SELECT e.row_key
+    FROM unfinished_deliveries e
+    WHERE e.topic = k.topic
+      AND e.partition = k.partition
+      AND e.endpoint_id = k.endpoint_id
+      AND e.order_key = k.order_key
+    ORDER BY e.log_offset, e.rank
+    LIMIT 1
+) AS f
+WHERE d.row_key = f.row_key
+  AND NOT d.head`
+
+const rowMeta = `
+    delivery_id, replay_id, org_id, endpoint_id, topic, partition, log_offset, rank, order_key, status, due_at,
+    attempts, first_attempt_at, last_error, event_id, event_type, event_at, entity_id, correlation_id, dialect, name,
+    sequence, previous_sequence, `
+
+const (
+	rowColumns  = rowMeta + `headers, body, created_at`
+	bareColumns = rowMeta + `NULL::json, NULL::bytea, created_at`
+)
+
+const loadSQL = `
+SELECT w.number, d.*
+FROM unnest($1::int[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::int[])
+  AS w (number, topic, partition, epoch, endpoint_id, most)
+JOIN delivery_checkpoints c
+  ON c.topic = w.topic
+ AND c.partition = w.partition
+ AND c.epoch = w.epoch
+CROSS JOIN LATERAL (
+    SELECT ` + rowColumns + `
+    FROM unfinished_deliveries u
+    WHERE u.topic = w.topic
+      AND u.partition = w.partition
+      AND u.endpoint_id = w.endpoint_id
+      AND u.head
+      AND u.status = 'pending'
+      AND u.row_key <> ALL($7::text[])
+    ORDER BY u.due_at, u.log_offset, u.rank
+    LIMIT w.most + 1
+) AS d
+ORDER BY w.number, d.due_at, d.log_offset, d.rank`
+
+const pageSQL = `
+SELECT ` + bareColumns + `
+FROM unfinished_deliveries
+WHERE endpoint_id = $1
+  AND status = $2
+  AND topic = $3
+  AND partition = $4
+  AND row_key <> ALL($5::text[])
+ORDER BY created_at, row_key
+LIMIT $6`
+
+const keysSQL = `
+SELECT order_key, count(*)
+FROM unfinished_deliveries
+WHERE topic = $1
+  AND partition = $2
+  AND endpoint_id = $3
+GROUP BY order_key
+LIMIT $4`
+
+const getSQL = `
+SELECT ` + rowColumns + `
+FROM unfinished_deliveries
+WHERE row_key = $1
+  AND org_id = $2`
+
+const listSQL = `
+SELECT ` + bareColumns + `
+FROM unfinished_deliveries
+WHERE org_id = $1
+  AND endpoint_id = $2
+  AND status = ANY($3::text[])
+  AND ($4::timestamptz IS NULL OR created_at < $4)
+ORDER BY created_at DESC, row_key DESC
+LIMIT $5`
+
+const waitingSQL = `
+SELECT endpoint_id, count(*), min(created_at)
+FROM unfinished_deliveries
+WHERE endpoint_id = ANY($1::text[])
+GROUP BY endpoint_id`
+
+const removeSQL = `
+WITH gone AS (
+    DELETE FROM unfinished_deliveries
+    WHERE endpoint_id = $1
+      AND status = $2
+      AND row_key = ANY($3::text[])
+    RETURNING row_key, topic, partition, endpoint_id, order_key
+)
+UPDATE unfinished_deliveries d
+SET head = true
+FROM (SELECT DISTINCT topic, partition, endpoint_id, order_key FROM gone) AS k
+CROSS JOIN LATERAL (
+    SELECT e.row_key
+    FROM unfinished_deliveries e
+    WHERE e.topic = k.topic
+      AND e.partition = k.partition
+      AND e.endpoint_id = k.endpoint_id
+      AND e.order_key = k.order_key
+      AND e.row_key NOT IN (SELECT row_key FROM gone)
+    ORDER BY e.log_offset, e.rank
+    LIMIT 1
+) AS f
+WHERE d.row_key = f.row_key
+  AND NOT d.head`
+
+const healthSQL = `
+SELECT endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, last_status, last_error
+FROM delivery_health
+WHERE endpoint_id = ANY($1::text[])`
+
+const lockHealthSQL = healthSQL + `
+ORDER BY endpoint_id
+FOR UPDATE`
+
+const newHealthSQL = `
+INSERT INTO delivery_health (endpoint_id, org_id)
+SELECT endpoint_id, org_id
+FROM unnest($1::text[], $2::text[]) AS n (endpoint_id, org_id)
+ORDER BY endpoint_id
+ON CONFLICT (endpoint_id) DO NOTHING`
+
+const writeHealthSQL = `
+UPDATE delivery_health h
+SET last_sent_at = n.last_sent_at,
+    last_delivered_at = n.last_delivered_at,
+    consecutive_failures = n.consecutive_failures,
+    failing_since = n.failing_since,
+    last_status = n.last_status,
+    last_error = n.last_error
+FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::timestamptz[], $6::int[], $7::text[])
+  AS n (endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, last_status, last_error)
+WHERE h.endpoint_id = n.endpoint_id`

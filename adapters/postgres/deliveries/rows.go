@@ -1,0 +1,139 @@
+package deliveries
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// utc is a time that may be NULL and is read in UTC.
+type utc time.Time
+
+// Scan implements sql.Scanner.
+func (u *utc) Scan(v any) error {
+	t, ok := v.(time.Time)
+	if !ok {
+		return fmt.Errorf("%T is no time", v)
+	}
+	*u = utc(t.UTC())
+	return nil
+}
+
+// Value implements driver.Valuer.
+func (u utc) Value() (driver.Value, error) { return time.Time(u), nil }
+
+func (u *utc) time() time.Time {
+	if u == nil {
+		return time.Time{}
+	}
+	return time.Time(*u)
+}
+
+func orNull(t time.Time) *utc {
+	if t.IsZero() {
+		return nil
+	}
+	u := utc(t)
+	return &u
+}
+
+// rowArrays are rows as the columns that the statements unnest.
+type rowArrays struct {
+	keys, ids, replays, orgs, endpoints, topics, orderKeys, statuses, errs []string
+	events, types, entities, correlations, dialects, names, headers        []string
+	partitions, ranks, attempts                                            []int
+	offsets, sequences, previous                                           []int64
+	firsts                                                                 []bool
+	due, eventAt, createdAt                                                []time.Time
+	firstAttempts                                                          []*utc
+	bodies                                                                 [][]byte
+}
+
+func (a *rowArrays) add(o dispatch.Owed, first bool) error {
+	headers, err := event.Marshal(o.Headers)
+	if err != nil {
+		return fmt.Errorf("encoding headers of a delivery: %w", err)
+	}
+	body := o.Body
+	if body == nil {
+		body = []byte{}
+	}
+	a.keys, a.ids, a.replays = append(a.keys, o.Key()), append(a.ids, o.ID), append(a.replays, o.ReplayID)
+	a.orgs, a.endpoints = append(a.orgs, o.Org), append(a.endpoints, o.EndpointID)
+	a.topics, a.partitions = append(a.topics, string(o.Topic)), append(a.partitions, o.Partition)
+	a.offsets, a.ranks = append(a.offsets, o.Offset), append(a.ranks, o.Rank)
+	a.orderKeys, a.firsts = append(a.orderKeys, o.OrderKey), append(a.firsts, first)
+	a.statuses, a.due = append(a.statuses, string(o.Status)), append(a.due, o.NextAttemptAt)
+	a.attempts, a.firstAttempts = append(a.attempts, o.Attempts), append(a.firstAttempts, orNull(o.FirstAttemptAt))
+	a.errs = append(a.errs, o.LastError)
+	a.events, a.types = append(a.events, o.EventID), append(a.types, string(o.EventType))
+	a.eventAt, a.entities = append(a.eventAt, o.EventAt), append(a.entities, o.EntityID)
+	a.correlations, a.dialects = append(a.correlations, o.CorrelationID), append(a.dialects, o.Dialect)
+	a.names, a.sequences = append(a.names, o.Name), append(a.sequences, o.Sequence)
+	a.previous, a.headers = append(a.previous, o.Previous), append(a.headers, string(headers))
+	a.bodies, a.createdAt = append(a.bodies, body), append(a.createdAt, o.CreatedAt)
+	return nil
+}
+
+// insert are the arguments of insertSQL and offerSQL.
+func (a *rowArrays) insert() []any {
+	return []any{
+		a.keys, a.ids, a.replays, a.orgs, a.endpoints, a.topics, a.partitions, a.offsets, a.ranks, a.orderKeys, a.firsts, a.statuses, a.due,
+		a.attempts, a.firstAttempts, a.errs, a.events, a.types, a.eventAt, a.entities, a.correlations, a.dialects, a.names,
+		a.sequences, a.previous, a.headers, a.bodies, a.createdAt,
+	}
+}
+
+// update are the arguments of updateSQL.
+func (a *rowArrays) update() []any {
+	return []any{a.keys, a.orderKeys, a.statuses, a.due, a.attempts, a.firstAttempts, a.errs}
+}
+
+// keyArrays are order keys whose first row may have changed.
+type keyArrays struct {
+	topics, endpoints, keys []string
+	ids                     []int
+}
+
+func (a *keyArrays) add(o dispatch.Owed, key string) {
+	a.topics, a.ids = append(a.topics, string(o.Topic)), append(a.ids, o.Partition)
+	a.endpoints, a.keys = append(a.endpoints, o.EndpointID), append(a.keys, key)
+}
+
+// scanRow reads rowColumns.
+func scanRow(r pgx.CollectableRow) (dispatch.Owed, error) { return scanRowAfter(r) }
+
+// scanRowAfter reads rowColumns behind other columns.
+func scanRowAfter(r pgx.CollectableRow, before ...any) (dispatch.Owed, error) {
+	var (
+		o                            dispatch.Owed
+		headers                      []byte
+		status                       string
+		due, first, eventAt, created *utc
+	)
+	err := r.Scan(append(before,
+		&o.ID, &o.ReplayID, &o.Org, &o.EndpointID, &o.Topic, &o.Partition, &o.Offset, &o.Rank, &o.OrderKey, &status, &due,
+		&o.Attempts, &first, &o.LastError, &o.EventID, &o.EventType, &eventAt, &o.EntityID, &o.CorrelationID, &o.Dialect, &o.Name,
+		&o.Sequence, &o.Previous, &headers, &o.Body, &created,
+	)...)
+	if err != nil {
+		return o, err
+	}
+	if len(headers) > 0 {
+		var h []delivery.Header
+		if err := json.Unmarshal(headers, &h); err != nil {
+			return o, fmt.Errorf("decoding headers of a delivery: %w", err)
+		}
+		o.Headers = h
+	}
+	o.Status = delivery.Status(status)
+	o.NextAttemptAt, o.FirstAttemptAt, o.EventAt, o.CreatedAt = due.time(), first.time(), eventAt.time(), created.time()
+	return o, nil
+}

@@ -1,0 +1,243 @@
+// Package deliveries keeps what is owed to receivers in Postgres: the
+// checkpoints of planning, the unfinished deliveries and the health that
+// endpoints are judged by. It is dispatch.Store and dispatch.Unfinished.
+//
+// It decides nothing. Its one invariant: checkpoint, rows and health of a batch
+// are durable together, and only for the owner of the partition.
+package deliveries
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// Store is a store in the database of a pool. It is safe for concurrent use.
+type Store struct{ pool *pgxpool.Pool }
+
+var (
+	_ dispatch.Store      = (*Store)(nil)
+	_ dispatch.Unfinished = (*Store)(nil)
+)
+
+// New returns a store over a migrated database.
+func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+
+// Claim implements dispatch.Store. It waits for the disk, unlike Commit: an
+// epoch that a crash of Postgres took back would be given out twice.
+func (s *Store) Claim(ctx context.Context, p dispatch.Partition) (dispatch.Claimed, error) {
+	var c dispatch.Claimed
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, claimSQL, p.Topic, p.ID).Scan(&c.Epoch, &c.Next); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, tellSQL, []string{string(p.Topic)}, []int{p.ID}); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, backlogSQL, p.Topic, p.ID)
+		if err != nil {
+			return err
+		}
+		c.Backlogs, err = pgx.CollectRows(rows, backlog)
+		return err
+	})
+	if err != nil {
+		return dispatch.Claimed{}, fmt.Errorf("claiming deliveries of %s/%d: %w", p.Topic, p.ID, err)
+	}
+	return c, nil
+}
+
+// errFenced rolls a commit back.
+var errFenced = errors.New("fenced")
+
+// Commit implements dispatch.Store. It does not wait for the disk: if Postgres
+// crashes, checkpoint and rows go back together, and the log is planned again.
+func (s *Store) Commit(ctx context.Context, b dispatch.Batch) (fenced []dispatch.Partition, health map[string]delivery.Health, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		done := false
+		fenced, done, err = move(ctx, tx, b.Parts)
+		if err != nil {
+			return err
+		}
+		if len(fenced) > 0 {
+			return errFenced
+		}
+		if done {
+			health, err = readHealth(ctx, tx, endpointsOf(b.Health))
+			return err
+		}
+		if err := write(ctx, tx, b.Parts); err != nil {
+			return err
+		}
+		health, err = mergeHealth(ctx, tx, b.Health)
+		return err
+	})
+	if errors.Is(err, errFenced) {
+		return fenced, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("committing deliveries: %w", err)
+	}
+	return nil, health, nil
+}
+
+// move advances the checkpoints, or tells which of them it could not; done says
+// that the batch was committed before.
+func move(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) (fenced []dispatch.Partition, done bool, err error) {
+	batch := &pgx.Batch{}
+	batch.Queue("SET LOCAL synchronous_commit = off")
+	var a partArrays
+	for _, p := range parts {
+		a.add(p)
+	}
+	if len(parts) > 0 {
+		batch.Queue(moveSQL, a.topics, a.ids, a.epochs, a.seqs, a.froms, a.tos)
+	}
+	results := tx.SendBatch(ctx, batch)
+	defer func() { err = errors.Join(err, results.Close()) }()
+	if _, err := results.Exec(); err != nil || len(parts) == 0 {
+		return nil, false, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, false, err
+	}
+	moved, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p dispatch.Partition, err error) {
+		return p, r.Scan(&p.Topic, &p.ID)
+	})
+	if err != nil || len(moved) == len(parts) {
+		return nil, false, err
+	}
+	if err := results.Close(); err != nil {
+		return nil, false, err
+	}
+	var before []dispatch.Partition
+	rows, err = tx.Query(ctx, movedSQL, a.topics, a.ids, a.epochs, a.seqs, a.tos)
+	if err != nil {
+		return nil, false, err
+	}
+	if before, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p dispatch.Partition, err error) {
+		return p, r.Scan(&p.Topic, &p.ID)
+	}); err != nil {
+		return nil, false, err
+	}
+	if len(moved) == 0 && len(before) == len(parts) {
+		return nil, true, nil
+	}
+	for _, p := range parts {
+		if !slices.Contains(moved, p.Partition) {
+			fenced = append(fenced, p.Partition)
+		}
+	}
+	return fenced, false, nil
+}
+
+type partArrays struct {
+	topics                   []string
+	ids                      []int
+	epochs, seqs, froms, tos []int64
+}
+
+func (a *partArrays) add(p dispatch.Part) {
+	a.topics, a.ids = append(a.topics, string(p.Topic)), append(a.ids, p.ID)
+	a.epochs, a.seqs = append(a.epochs, p.Epoch), append(a.seqs, p.Seq)
+	a.froms, a.tos = append(a.froms, p.From), append(a.tos, p.To)
+}
+
+// write brings the rows of a batch to where they should be, in one round trip.
+func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
+	batch := &pgx.Batch{}
+	var deletes []string
+	var updates, inserts rowArrays
+	var freed keyArrays
+	for _, p := range parts {
+		for _, o := range p.Delete {
+			deletes = append(deletes, o.Key())
+			freed.add(o, o.OrderKey)
+		}
+		for _, o := range p.Update {
+			if err := updates.add(o, false); err != nil {
+				return err
+			}
+			if o.OrderKey != o.EntityKey() {
+				freed.add(o, o.EntityKey())
+			}
+		}
+		first := make(map[string]bool)
+		for _, o := range p.Insert {
+			key := o.EndpointID + "/" + o.OrderKey
+			if err := inserts.add(o, !first[key]); err != nil {
+				return err
+			}
+			first[key] = true
+		}
+	}
+	if len(deletes) > 0 {
+		batch.Queue(deleteSQL, deletes)
+	}
+	if len(updates.keys) > 0 {
+		batch.Queue(updateSQL, updates.update()...)
+	}
+	if len(inserts.keys) > 0 {
+		batch.Queue(insertSQL, inserts.insert()...)
+	}
+	if len(freed.endpoints) > 0 {
+		batch.Queue(promoteSQL, freed.topics, freed.ids, freed.endpoints, freed.keys)
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// Offer implements dispatch.Store.
+func (s *Store) Offer(ctx context.Context, owed []dispatch.Owed) error {
+	var rows rowArrays
+	first := make(map[string]bool)
+	for _, o := range owed {
+		key := strings.Join([]string{string(o.Topic), fmt.Sprint(o.Partition), o.EndpointID, o.OrderKey}, "/")
+		if err := rows.add(o, !first[key]); err != nil {
+			return err
+		}
+		first[key] = true
+	}
+	if _, err := s.pool.Exec(ctx, offerSQL, rows.insert()...); err != nil {
+		return fmt.Errorf("offering deliveries: %w", err)
+	}
+	return nil
+}
+
+// Offered implements dispatch.Store.
+func (s *Store) Offered(ctx context.Context, ps []dispatch.Partition) ([]dispatch.Backlog, error) {
+	var topics []string
+	var ids []int
+	for _, p := range ps {
+		topics, ids = append(topics, string(p.Topic)), append(ids, p.ID)
+	}
+	rows, err := s.pool.Query(ctx, offeredSQL, topics, ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading offered deliveries: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, backlog)
+	if err != nil {
+		return nil, fmt.Errorf("reading offered deliveries: %w", err)
+	}
+	return all, nil
+}
+
+func backlog(r pgx.CollectableRow) (b dispatch.Backlog, err error) {
+	var due *utc
+	if err := r.Scan(&b.Topic, &b.ID, &b.EndpointID, &b.Org, &b.Rows, &b.Held, &due); err != nil {
+		return b, err
+	}
+	b.NextDue = due.time()
+	return b, nil
+}

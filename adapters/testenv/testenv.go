@@ -1,0 +1,24 @@
+// Package testenv gives tests the real services; see adapters/internal/testenv,
+// which it opens to the tests of cmd.
+package testenv
+
+import (
+	"testing"
+
+	"trunkline.dev/trunkline/adapters/internal/testenv"
+)
+
+// Apache is a single node of Apache Kafka.
+type Apache = testenv.Apache
+
+// Main is the body of TestMain in every package that uses this one.
+func Main(m *testing.M) { testenv.Main(m) }
+
+// ApacheKafka starts an Apache Kafka for this test.
+func ApacheKafka(t *testing.T) *Apache { return testenv.ApacheKafka(t) }
+
+// Kafka starts an empty embedded Kafka for this test and returns its address.
+func Kafka(t *testing.T) string { return testenv.Kafka(t) }
+
+// Postgres makes an empty database for this test and returns its URL.
+func Postgres(t *testing.T) string { return testenv.Postgres(t) }

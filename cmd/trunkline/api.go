@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"trunkline.dev/trunkline/adapters/httpapi"
+	"trunkline.dev/trunkline/adapters/kafka"
+	"trunkline.dev/trunkline/adapters/phone"
+	"trunkline.dev/trunkline/adapters/postgres/control"
+	"trunkline.dev/trunkline/adapters/postgres/readmodel"
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/projections"
+	"trunkline.dev/trunkline/schemas"
+)
+
+// startAPI lets requests in. A process without the role api answers health,
+// readiness and metrics only.
+func (a *app) startAPI(ctx context.Context) error {
+	dir := directory{a.settings.Directory()}
+	recorder, err := commands.NewRecorder(commands.RecorderConfig{
+		Log: a.events, Phones: phone.Numbers{}, Regions: dir.region,
+		Known: readmodel.NewKnown(a.reader, a.broker, a.progress, readmodel.KnownPatience),
+	})
+	if err != nil {
+		return err
+	}
+	idempotency, err := control.NewIdempotency(control.IdempotencyConfig{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log})
+	if err != nil {
+		return err
+	}
+	if err := idempotency.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("idempotency keys", idempotency.Stop)
+	events, err := kafka.NewFeed(a.broker, kafka.FeedConfig{})
+	if err != nil {
+		return err
+	}
+	api, err := httpapi.New(httpapi.Config{
+		Recorder: recorder, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound,
+		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
+		Settings: httpapi.Settings{
+			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics, Deliverer: a.deliverer,
+		},
+		Reads: readAPI{a.reader}, Feed: feed{events}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
+		Parking:   projections.NewParking(a.models, projections.Models(), time.Now),
+		Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
+	})
+	if err != nil {
+		return err
+	}
+	a.onStop("API streams", api.Stop)
+	a.door.admit(api.Handler())
+	return nil
+}
+
+// readiness says, part by part, whether this process can do its work.
+func (a *app) readiness(ctx context.Context) (bool, []httpapi.Part) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	ready := true
+	part := func(name, state, detail string) httpapi.Part {
+		ready = ready && state == "ready"
+		return httpapi.Part{Name: name, State: state, Detail: detail}
+	}
+	var parts []httpapi.Part
+	for _, s := range []struct {
+		name string
+		ping func(context.Context) error
+	}{{"kafka", a.broker.Ping}, {"postgres", a.pool.Ping}, {"clickhouse", a.analytics.Ping}} {
+		if err := s.ping(ctx); err != nil {
+			parts = append(parts, part(s.name, "down", err.Error()))
+			continue
+		}
+		parts = append(parts, part(s.name, "ready", ""))
+	}
+	statuses, err := a.projector.Status(ctx)
+	if err != nil {
+		return false, append(parts, part("projections", "down", err.Error()))
+	}
+	for _, s := range statuses {
+		switch s.State {
+		case projections.StateLive, projections.StateRebuilding:
+			parts = append(parts, part("projection "+s.Name, "ready", ""))
+		default:
+			parts = append(parts, part("projection "+s.Name, "behind", fmt.Sprintf("%s: %d events, %.0f s behind. %s", s.State, s.LagEvents, s.LagSeconds, s.Err)))
+		}
+	}
+	return ready, parts
+}

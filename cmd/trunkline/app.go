@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"trunkline.dev/trunkline/adapters/clickhouse"
+	"trunkline.dev/trunkline/adapters/kafka"
+	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/control"
+	"trunkline.dev/trunkline/adapters/postgres/deliveries"
+	"trunkline.dev/trunkline/adapters/postgres/readmodel"
+	"trunkline.dev/trunkline/adapters/postgres/timers"
+	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/commands/settings"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// poolSize bounds the hub's connections to Postgres: projectors hold one per
+// partition that they commit, requests one for a query.
+const poolSize = 40
+
+// app is one hub: every part that runs in this process, and how to stop it.
+type app struct {
+	cfg   Config
+	log   *slog.Logger
+	stack *stack
+	door  *door
+	// stops are the parts that run, in the order of their start.
+	stops []namedStop
+
+	pool       *pgxpool.Pool
+	broker     *kafka.Client
+	events     *kafka.Log
+	source     *kafka.Source
+	analytics  *clickhouse.Store
+	settings   *control.Store
+	control    *settings.Service
+	guard      *webhooks.Guard
+	keyring    *control.Keyring
+	models     *readmodel.Store
+	reader     *readmodel.Reader
+	progress   *readmodel.Progress
+	projector  *projections.Projector
+	rebuilder  *projections.Rebuilder
+	generation []projections.Generations
+	owed       *deliveries.Store
+	engine     *webhooks.Engine
+	deliverer  deliverer
+
+	adminKey        string
+	adminKeyCreated bool
+}
+
+type namedStop struct {
+	name string
+	stop func(context.Context) error
+}
+
+// newApp starts every role of the configuration and returns when all of it
+// works. Services that are down are waited for; a wrong setting is an error.
+func newApp(ctx context.Context, cfg Config, log *slog.Logger) (*app, error) {
+	a := &app{cfg: cfg, log: log}
+	if err := a.start(ctx); err != nil {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		return nil, errors.Join(err, a.stop(stopCtx))
+	}
+	return a, nil
+}
+
+func (a *app) start(ctx context.Context) error {
+	var err error
+	if a.door, err = openDoor(ctx, a.cfg.HTTPAddr); err != nil {
+		return err
+	}
+	a.onStop("API", a.door.close)
+	a.door.say("the embedded services")
+	if a.stack, err = startStack(ctx, a.cfg, a.log); err != nil {
+		return err
+	}
+	a.onStop("embedded services", a.stack.stop)
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"Kafka", a.startLog},
+		{"Postgres", a.startPostgres},
+		{"ClickHouse", a.startClickHouse},
+		{"settings", a.startSettings},
+		{"read models", a.startProjections},
+		{"timers", a.startTimers},
+		{"webhooks", a.startWebhooks},
+		{"API", a.startAPI},
+	} {
+		a.door.say(step.name)
+		if err := step.run(ctx); err != nil {
+			return fmt.Errorf("starting %s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+func (a *app) onStop(name string, stop func(context.Context) error) {
+	a.stops = append(a.stops, namedStop{name, stop})
+}
+
+// stop ends the parts, the newest first. It may be called twice.
+func (a *app) stop(ctx context.Context) error {
+	var errs []error
+	for len(a.stops) > 0 {
+		last := a.stops[len(a.stops)-1]
+		a.stops = a.stops[:len(a.stops)-1]
+		if err := last.stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stopping %s: %w", last.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// wait returns when ctx ends.
+func (a *app) wait(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// untilUp tries until it works. A service that is down is waited for and said
+// so; an error that waiting cannot mend is returned.
+func (a *app) untilUp(ctx context.Context, name string, permanent func(error) bool, try func(context.Context) error) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := try(ctx)
+		if err == nil || permanent(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		a.door.say(fmt.Sprintf("%s: %v", name, err))
+		a.log.WarnContext(ctx, "waiting for a service", slog.String("service", name), slog.Any("err", err))
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+func (a *app) startLog(ctx context.Context) (err error) {
+	if a.broker, err = kafka.NewClient(kafka.Config{Brokers: a.stack.brokers(), Partitions: a.cfg.KafkaPartitions, ReplicationFactor: a.cfg.KafkaReplication, Logger: a.log}); err != nil {
+		return err
+	}
+	a.onStop("Kafka client", func(context.Context) error { a.broker.Close(); return nil })
+	wrongTopic := func(err error) bool { return errors.Is(err, kafka.ErrTopic) }
+	if err := a.untilUp(ctx, "Kafka", wrongTopic, a.broker.EnsureTopics); err != nil {
+		return err
+	}
+	if a.events, err = kafka.NewLog(a.broker, kafka.LogConfig{}); err != nil {
+		return err
+	}
+	if err := a.events.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("log", a.events.Stop)
+	a.source, err = kafka.NewSource(a.broker, kafka.SourceConfig{})
+	return err
+}
+
+func (a *app) startPostgres(ctx context.Context) (err error) {
+	if a.pool, err = postgres.Open(ctx, a.stack.postgresURL(), poolSize); err != nil {
+		return err
+	}
+	a.onStop("Postgres pool", func(context.Context) error { a.pool.Close(); return nil })
+	if err := a.untilUp(ctx, "Postgres", func(error) bool { return false }, a.pool.Ping); err != nil {
+		return err
+	}
+	return postgres.Migrate(ctx, a.pool, a.log)
+}
+
+func (a *app) startClickHouse(ctx context.Context) (err error) {
+	if a.analytics, err = clickhouse.Open(clickhouse.Config{URL: a.stack.clickhouseURL(), Logger: a.log}); err != nil {
+		return err
+	}
+	a.onStop("ClickHouse pool", func(context.Context) error { return a.analytics.Close() })
+	if err := a.untilUp(ctx, "ClickHouse", func(error) bool { return false }, a.analytics.Ping); err != nil {
+		return err
+	}
+	return a.analytics.Migrate(ctx)
+}
+
+// startSettings loads the control plane and sees to the first org.
+func (a *app) startSettings(ctx context.Context) (err error) {
+	if a.keyring, err = control.OpenKeyring(a.cfg.file("secrets.key")); err != nil {
+		return err
+	}
+	if a.settings, err = control.New(control.Config{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log}); err != nil {
+		return err
+	}
+	if err := a.settings.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("settings", a.settings.Stop)
+	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
+	a.control, err = settings.New(settings.Config{
+		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Backlog: backlog{a},
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.bootstrap(ctx); err != nil {
+		return err
+	}
+	forwarder, err := control.NewForwarder(control.ForwarderConfig{Pool: a.pool, Events: a.events, Wake: a.settings.Directory().Changed(), Log: a.log})
+	if err != nil {
+		return err
+	}
+	if err := forwarder.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("settings forwarder", forwarder.Stop)
+	return nil
+}
+
+// startProjections runs the read models of both stores where the role says so;
+// every process can tell how far they are and wait for them.
+func (a *app) startProjections(ctx context.Context) error {
+	owner := hostOwner()
+	models := projections.Models()
+	a.models = readmodel.NewStore(a.pool, models, owner)
+	a.reader = readmodel.NewReader(a.pool, a.analytics)
+	a.progress = readmodel.NewProgress(a.pool, a.log)
+	a.onStop("progress", a.progress.Stop)
+	for _, g := range a.models.AllGenerations(models, projections.DefaultCacheBytes) {
+		if err := g.Ensure(ctx); err != nil {
+			return err
+		}
+		a.generation = append(a.generation, g)
+	}
+	analytics, err := clickhouse.NewAnalytics(a.analytics, clickhouse.SinkConfig{}, a.progress, readmodel.NewDuplicates(a.pool))
+	if err != nil {
+		return err
+	}
+	deliveryLog, err := clickhouse.NewDeliveryLog(a.analytics, clickhouse.SinkConfig{})
+	if err != nil {
+		return err
+	}
+	a.generation = append(a.generation, analytics, deliveryLog)
+	a.projector, err = projections.NewProjector(projections.ProjectorConfig{
+		Generations: a.generation, Source: a.source, Ends: a.broker, Observer: a.progress, Log: a.log, Now: time.Now, Idle: !a.cfg.has("projector"),
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.projector.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("projector", a.projector.Stop)
+	a.rebuilder, err = projections.NewRebuilder(projections.RebuilderConfig{
+		Generations: a.generation, Rebuilds: readmodel.NewRebuilds(a.pool), Ends: a.broker, Owner: owner, Changed: a.projector.Look, Log: a.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.rebuilder.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("rebuilder", a.rebuilder.Stop)
+	return nil
+}
+
+// startTimers sets and settles what must happen some time after something else.
+func (a *app) startTimers(ctx context.Context) error {
+	if !a.cfg.has("projector") {
+		return nil
+	}
+	settle, err := timers.New(timers.Config{
+		Pool: a.pool, Log: a.events, Ends: a.broker, Clock: time.Now, Logger: a.log,
+		Disposition: a.cfg.SettleDisposition, Transcript: a.cfg.SettleTranscript, Owner: hostOwner(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := settle.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("timers", settle.Stop)
+	runner, err := projections.NewRunner(projections.RunnerConfig{
+		Projection: projections.Timers, Generation: projections.Generation{Number: 1, Status: projections.Live},
+		Topics: []event.Topic{event.Calls}, Source: a.source, Applier: settle, Log: a.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	if err := runner.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("timers' runner", runner.Stop)
+	return nil
+}
+
+// hostOwner names this process among those that share the work.
+func hostOwner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "hub"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), uuid.NewString()[:8])
+}
+
+// greet prints where everything is, for the person at the terminal.
+func (a *app) greet(w io.Writer, took time.Duration) error {
+	key := a.cfg.file(adminKeyFile)
+	if a.cfg.AdminKey != "" {
+		key = "$TRUNKLINE_ADMIN_KEY"
+	}
+	_, err := fmt.Fprintf(w, `Trunkline %s is ready after %s.
+
+  API          %s  (docs at /docs, health at /readyz)
+  admin key    %s
+%s
+`, version, took.Round(10*time.Millisecond), "http://"+a.cfg.HTTPAddr, key, a.greetStores()+a.greetFirst())
+	return err
+}

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
+	"time"
+)
+
+// projectionsCommand operates the read models of a running hub over its API.
+type projectionsCommand struct {
+	Status   projectionsStatus   `cmd:"" help:"Show how the read models are doing."`
+	Rebuild  projectionsRebuild  `cmd:"" help:"Build a read model anew beside the live one; switch when both are equal."`
+	Diff     projectionsDiff     `cmd:"" help:"Compare the generation that is not live with the live one. Exit code 1 when they differ."`
+	Switch   projectionsSwitch   `cmd:"" help:"Make the generation that was built live, equal or not."`
+	Rollback projectionsRollback `cmd:"" help:"Make the former generation live again."`
+	Drop     projectionsDrop     `cmd:"" help:"Delete the generations that are not live; ends a rebuild."`
+	Parked   projectionsParked   `cmd:"" help:"List events set aside, try them again or leave one out for good."`
+}
+
+// projectionState is a read model in the API's words.
+type projectionState struct {
+	Name       string        `json:"name"`
+	State      string        `json:"state"`
+	LagEvents  int64         `json:"lag_events"`
+	LagSeconds float64       `json:"lag_seconds"`
+	Parked     int64         `json:"parked"`
+	Generation int           `json:"generation"`
+	Error      *string       `json:"error"`
+	Rebuild    *rebuildState `json:"rebuild"`
+}
+
+// projectionPath is the path of a read model, or of what can be done with it.
+func projectionPath(name, action string) string {
+	path := "/v1/projections/" + url.PathEscape(name)
+	if action != "" {
+		path += "/" + action
+	}
+	return path
+}
+
+// ask makes one call and returns the answer's bytes, for --json, beside into.
+func ask(ctx context.Context, op *operator, method, path string, body, into any) (json.RawMessage, error) {
+	var raw json.RawMessage
+	if err := op.call(ctx, method, path, body, &raw); err != nil {
+		return nil, err
+	}
+	if into != nil {
+		if err := json.Unmarshal(raw, into); err != nil {
+			return nil, fmt.Errorf("reading the hub's answer: %w", err)
+		}
+	}
+	return raw, nil
+}
+
+func printRaw(w io.Writer, raw json.RawMessage) error {
+	_, err := fmt.Fprintf(w, "%s\n", raw)
+	return err
+}
+
+// table lines up columns. What is written to it appears at Flush.
+func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 2, ' ', 0) }
+
+type projectionsStatus struct {
+	JSON bool `name:"json" help:"Print the API's answer."`
+}
+
+// Run prints one line for each read model.
+func (c projectionsStatus) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Data []projectionState `json:"data"`
+	}
+	raw, err := ask(ctx, op, http.MethodGet, "/v1/projections", nil, &answer)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printRaw(s.out, raw)
+	}
+	t := table(s.out)
+	fmt.Fprintln(t, "NAME\tSTATE\tLAG\tAGE\tPARKED\tGENERATION\tERROR")
+	for _, p := range answer.Data {
+		text := ""
+		if p.Error != nil {
+			text = *p.Error
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d\t%d\t%s\n", p.Name, p.State, p.LagEvents, age(p.LagSeconds), p.Parked, p.Generation, text)
+	}
+	return t.Flush()
+}
+
+// age is a number of seconds for people.
+func age(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+type projectionsDiff struct {
+	Name string `arg:"" help:"Name of the read model, as in status."`
+	JSON bool   `name:"json" help:"Print the API's answer."`
+}
+
+// errDiffers makes the exit code of a difference.
+var errDiffers = errors.New("the generations differ")
+
+// Run prints the digests of each table side by side.
+func (c projectionsDiff) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	op.http = &http.Client{} // comparing reads every row: as long as it takes
+	type digest struct {
+		Rows int64  `json:"rows"`
+		Hash string `json:"hash"`
+	}
+	var answer struct {
+		Equal  bool `json:"equal"`
+		Tables []struct {
+			Table string `json:"table"`
+			Equal bool   `json:"equal"`
+			Live  digest `json:"live"`
+			Other digest `json:"other"`
+		} `json:"tables"`
+		Differences []string `json:"differences"`
+	}
+	raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, "diff"), nil, &answer)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := printRaw(s.out, raw); err != nil {
+			return err
+		}
+	} else {
+		t := table(s.out)
+		fmt.Fprintln(t, "TABLE\tLIVE ROWS\tOTHER ROWS\tLIVE HASH\tOTHER HASH\t")
+		for _, d := range answer.Tables {
+			verdict := "equal"
+			if !d.Equal {
+				verdict = "DIFFERS"
+			}
+			fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\n", d.Table, d.Live.Rows, d.Other.Rows, d.Live.Hash, d.Other.Hash, verdict)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		for _, d := range answer.Differences {
+			fmt.Fprintln(s.out, d)
+		}
+	}
+	if !answer.Equal {
+		return errDiffers
+	}
+	return nil
+}
+
+type projectionsSwitch struct {
+	Name string `arg:"" help:"Name of the read model, as in status."`
+	JSON bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run switches to the generation that was built.
+func (c projectionsSwitch) Run(ctx context.Context, s streams) error {
+	return decide(ctx, s, c.Name, "switch", c.JSON)
+}
+
+type projectionsRollback struct {
+	Name string `arg:"" help:"Name of the read model, as in status."`
+	JSON bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run switches back to the former generation.
+func (c projectionsRollback) Run(ctx context.Context, s streams) error {
+	return decide(ctx, s, c.Name, "rollback", c.JSON)
+}
+
+type projectionsDrop struct {
+	Name string `arg:"" help:"Name of the read model, as in status."`
+	JSON bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run deletes the generations that are not live.
+func (c projectionsDrop) Run(ctx context.Context, s streams) error {
+	return decide(ctx, s, c.Name, "drop", c.JSON)
+}
+
+// decide tells the hub what was decided about a read model.
+func decide(ctx context.Context, s streams, name, action string, asJSON bool) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	var after projectionState
+	raw, err := ask(ctx, op, http.MethodPost, projectionPath(name, action), nil, &after)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printRaw(s.out, raw)
+	}
+	_, err = fmt.Fprintf(s.out, "%s: generation %d is live, state %s\n", after.Name, after.Generation, after.State)
+	return err
+}
+
+type projectionsParked struct {
+	Name   string `arg:"" help:"Name of the read model, as in status."`
+	Retry  string `xor:"do" placeholder:"ENTITY" help:"Fold the parked events of this entity again (<org>/<id>)."`
+	Skip   string `xor:"do" placeholder:"POSITION" help:"Leave this event out for good; needs --reason."`
+	Reason string `placeholder:"TEXT" help:"Why an event is skipped; kept."`
+	JSON   bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run lists, retries or skips.
+func (c projectionsParked) Run(ctx context.Context, s streams) error {
+	switch {
+	case c.Skip != "" && c.Reason == "":
+		return fmt.Errorf("%w: --skip needs --reason", errUsage)
+	case c.Reason != "" && c.Skip == "":
+		return fmt.Errorf("%w: --reason goes with --skip", errUsage)
+	}
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Retry != "":
+		return c.release(ctx, s, op, "retry", map[string]string{"entity": c.Retry})
+	case c.Skip != "":
+		return c.release(ctx, s, op, "skip", map[string]string{"position": c.Skip, "reason": c.Reason})
+	}
+	return c.list(ctx, s, op)
+}
+
+func (c projectionsParked) release(ctx context.Context, s streams, op *operator, action string, body map[string]string) error {
+	var answer struct {
+		Applied int     `json:"applied"`
+		Parked  int     `json:"parked"`
+		Reason  *string `json:"reason"`
+	}
+	raw, err := ask(ctx, op, http.MethodPost, projectionPath(c.Name, "parked/"+action), body, &answer)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printRaw(s.out, raw)
+	}
+	fmt.Fprintf(s.out, "%d applied, %d stay parked\n", answer.Applied, answer.Parked)
+	if answer.Reason != nil {
+		fmt.Fprintln(s.out, *answer.Reason)
+	}
+	return nil
+}
+
+// list prints all parked events, page by page.
+func (c projectionsParked) list(ctx context.Context, s streams, op *operator) error {
+	t := table(s.out)
+	if !c.JSON {
+		fmt.Fprintln(t, "POSITION\tENTITY\tTYPE\tEVENT\tBEHIND\tREASON")
+	}
+	for cursor := ""; ; {
+		var page struct {
+			Data []struct {
+				Position string  `json:"position"`
+				Entity   *string `json:"entity"`
+				Type     string  `json:"type"`
+				EventID  string  `json:"event_id"`
+				Behind   bool    `json:"behind"`
+				Reason   string  `json:"reason"`
+			} `json:"data"`
+			Next *string `json:"next_cursor"`
+		}
+		raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, "parked?limit=200&cursor="+url.QueryEscape(cursor)), nil, &page)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			if err := printRaw(s.out, raw); err != nil {
+				return err
+			}
+		} else {
+			for _, e := range page.Data {
+				entity := "–"
+				if e.Entity != nil {
+					entity = *e.Entity
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", e.Position, entity, e.Type, e.EventID, strconv.FormatBool(e.Behind), e.Reason)
+			}
+		}
+		if page.Next == nil {
+			return t.Flush()
+		}
+		cursor = *page.Next
+	}
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// rebuildState is a rebuild in the API's words.
+type rebuildState struct {
+	Projection string   `json:"projection"`
+	Generation int      `json:"generation"`
+	Stage      string   `json:"stage"`
+	Switch     string   `json:"switch"`
+	Detail     *string  `json:"detail"`
+	Done       int64    `json:"done"`
+	Total      int64    `json:"total"`
+	Rate       float64  `json:"rate"`
+	EtaSeconds *float64 `json:"eta_seconds"`
+}
+
+type projectionsRebuild struct {
+	Name     string        `arg:"" help:"Name of the read model, as in status."`
+	Wait     bool          `help:"Wait until the hub has switched (with --no-switch: until it is ready)."`
+	NoSwitch bool          `help:"Do not switch by itself: look at diff first, then switch."`
+	JSON     bool          `name:"json" help:"Print the API's answer, and no progress."`
+	Every    time.Duration `default:"250ms" hidden:"" help:"How often to ask the hub while waiting."`
+	Patience time.Duration `default:"1m" hidden:"" help:"How long the hub may be away while waiting."`
+}
+
+// Run begins a rebuild and, with --wait, sees it to its end.
+func (c projectionsRebuild) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	body := map[string]string{"switch": "auto"}
+	if c.NoSwitch {
+		body["switch"] = "manual"
+	}
+	var begun rebuildState
+	raw, err := ask(ctx, op, http.MethodPost, projectionPath(c.Name, "rebuild"), body, &begun)
+	if err != nil {
+		return err
+	}
+	if !c.Wait {
+		if c.JSON {
+			return printRaw(s.out, raw)
+		}
+		_, err := fmt.Fprintf(s.out, "rebuilding %s as generation %d; see: trunkline projections status\n", begun.Projection, begun.Generation)
+		return err
+	}
+	show := c.progress(s.err, begun)
+	raw, last, err := c.await(ctx, op, begun, show.update)
+	if err == nil {
+		err = verdict(last, c.NoSwitch)
+	}
+	show.end(err == nil)
+	if c.JSON && raw != nil {
+		return errors.Join(printRaw(s.out, raw), err)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s: generation %d is %s\n", last.Projection, last.Generation, last.Stage)
+	return err
+}
+
+// await asks until the rebuild does not go on by itself. A hub that restarts
+// meanwhile goes on with the rebuild, so that it may be away for a while.
+func (c projectionsRebuild) await(ctx context.Context, op *operator, begun rebuildState, each func(rebuildState)) (raw []byte, last rebuildState, err error) {
+	tick := time.NewTicker(c.Every)
+	defer tick.Stop()
+	answered := time.Now()
+	for {
+		var p projectionState
+		raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, ""), nil, &p)
+		switch {
+		case err != nil && (refused(err) || ctx.Err() != nil || time.Since(answered) > c.Patience):
+			return nil, last, fmt.Errorf("waiting for the rebuild of %s, which goes on in the hub: %w", c.Name, err)
+		case err != nil:
+		case p.Rebuild == nil || p.Rebuild.Generation != begun.Generation:
+			return raw, last, fmt.Errorf("the rebuild of %s as generation %d was replaced by another", c.Name, begun.Generation)
+		default:
+			answered, last = time.Now(), *p.Rebuild
+			each(last)
+			if last.Stage != "building" && last.Stage != "comparing" {
+				return raw, last, nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, last, fmt.Errorf("waiting for the rebuild of %s, which goes on in the hub: %w", c.Name, ctx.Err())
+		}
+	}
+}
+
+// refused reports whether the hub said no, which asking again does not change.
+func refused(err error) bool {
+	var a *apiError
+	return errors.As(err, &a) && a.Status < http.StatusInternalServerError && a.Status != http.StatusTooManyRequests
+}
+
+// verdict is nil when the rebuild ended as it was asked to.
+func verdict(r rebuildState, noSwitch bool) error {
+	if r.Stage == "switched" || (noSwitch && r.Stage == "ready") {
+		return nil
+	}
+	detail := ""
+	if r.Detail != nil {
+		detail = ": " + *r.Detail
+	}
+	switch r.Stage {
+	case "differs":
+		return fmt.Errorf("generation %d of %s differs from the live one and was not switched to (see: trunkline projections diff %s)%s", r.Generation, r.Projection, r.Projection, detail)
+	case "ready":
+		return fmt.Errorf("generation %d of %s is ready, but was not switched to", r.Generation, r.Projection)
+	}
+	return fmt.Errorf("the rebuild of %s ended as %s%s", r.Projection, r.Stage, detail)
+}
+
+// rebuildProgress shows how far a rebuild is.
+type rebuildProgress struct {
+	update func(rebuildState)
+	// end stops showing; good says whether it came to its end.
+	end func(good bool)
+}
+
+// progress is a bar on a terminal, lines elsewhere, nothing with --json.
+func (c projectionsRebuild) progress(w io.Writer, begun rebuildState) rebuildProgress {
+	switch {
+	case c.JSON:
+		return rebuildProgress{update: func(rebuildState) {}, end: func(bool) {}}
+	case isTerminal(w):
+		return barProgress(w, begun)
+	}
+	return lineProgress(w)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// barProgress has the hub's own rate and time left: the bar's would measure how
+// often it is asked.
+func barProgress(w io.Writer, begun rebuildState) rebuildProgress {
+	var now atomic.Pointer[rebuildState] // the bar draws in a goroutine of its own
+	now.Store(&begun)
+	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(64), mpb.WithAutoRefresh())
+	bar := bars.AddBar(0, // a total that may grow: the log does meanwhile
+		mpb.PrependDecorators(
+			decor.Any(func(decor.Statistics) string { return begun.Projection + " " + now.Load().Stage + " " }),
+			decor.CountersNoUnit("%d / %d"),
+		),
+		mpb.AppendDecorators(
+			decor.Percentage(),
+			decor.Any(func(decor.Statistics) string { return "  " + pace(*now.Load()) }),
+		),
+	)
+	return rebuildProgress{
+		update: func(r rebuildState) {
+			now.Store(&r)
+			if r.Total > 0 {
+				bar.SetTotal(r.Total, false)
+				bar.SetCurrent(r.Done)
+			}
+		},
+		end: func(good bool) {
+			if good {
+				bar.SetTotal(-1, true)
+			} else {
+				bar.Abort(false)
+			}
+			bars.Wait()
+		},
+	}
+}
+
+// lineProgress prints a line when the stage changes and every few seconds.
+func lineProgress(w io.Writer) rebuildProgress {
+	var stage string
+	var at time.Time
+	return rebuildProgress{
+		update: func(r rebuildState) {
+			if r.Stage == stage && time.Since(at) < linesEvery {
+				return
+			}
+			stage, at = r.Stage, time.Now()
+			fmt.Fprintf(w, "%s generation %d: %s", r.Projection, r.Generation, r.Stage)
+			if r.Total > 0 {
+				fmt.Fprintf(w, " %d / %d events (%d %%), %s", r.Done, r.Total, 100*r.Done/r.Total, pace(r))
+			}
+			fmt.Fprintln(w)
+		},
+		end: func(bool) {},
+	}
+}
+
+const linesEvery = 5 * time.Second
+
+// pace is the rate and the time left, as far as they are known.
+func pace(r rebuildState) string {
+	if r.Rate <= 0 {
+		return "– events/s"
+	}
+	text := fmt.Sprintf("%.0f events/s", r.Rate)
+	if r.EtaSeconds != nil {
+		text += ", " + age(*r.EtaSeconds) + " left"
+	}
+	return text
+}

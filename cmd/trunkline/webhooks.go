@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"trunkline.dev/trunkline/adapters/dialects"
+	"trunkline.dev/trunkline/adapters/postgres/deliveries"
+	"trunkline.dev/trunkline/adapters/postgres/readmodel"
+	trunkwater "trunkline.dev/trunkline/adapters/watermill"
+	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// webhooksGroup is the consumer group that shares the partitions among the
+// processes of the role webhooks.
+const webhooksGroup = "trunkline.webhooks"
+
+// planAhead is how many events of a partition are handed to the planner before
+// the first of them has its checkpoint.
+const planAhead = 1024
+
+// startWebhooks runs the delivery engine behind a Watermill router: the
+// subscriber hands it the log from its own checkpoints.
+func (a *app) startWebhooks(ctx context.Context) error {
+	sender, err := webhooks.NewSender(webhooks.SenderConfig{Guard: a.guard})
+	if err != nil {
+		return err
+	}
+	a.onStop("webhook connections", func(context.Context) error { sender.Close(); return nil })
+	var formats []webhooks.Dialect
+	for _, d := range dialects.All() {
+		formats = append(formats, d)
+	}
+	a.owed = deliveries.New(a.pool)
+	a.engine, err = webhooks.New(webhooks.Config{
+		Store: a.owed, Directory: directory{a.settings.Directory()}, Disabler: disabler{a.control}, Log: a.events,
+		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Attempter: sender, Dialects: formats,
+		StandardSign: standardSign, Decode: incoming, Version: version, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.deliverer = deliverer{webhooks.NewService(a.engine, a.owed, sentLog{a.analytics}, pastEvents{a.reader})}
+	if !a.cfg.has("webhooks") {
+		return nil
+	}
+	if err := a.engine.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("webhooks", a.engine.Stop)
+	sub, err := trunkwater.NewSubscriber(trunkwater.SubscriberConfig{
+		Brokers: a.stack.brokers(), Transport: a.broker.Transport(), Group: webhooksGroup, Offsets: claims{a.engine}, InFlight: planAhead, Logger: a.log,
+		Partitions: a.cfg.KafkaPartitions, ReplicationFactor: a.cfg.KafkaReplication,
+	})
+	if err != nil {
+		return err
+	}
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 5 * time.Second}, watermill.NewSlogLoggerWithLevelMapping(a.log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}))
+	if err != nil {
+		return err
+	}
+	router.AddMiddleware(middleware.Recoverer)
+	a.engine.AddTo(router, sub)
+	done := make(chan error, 1)
+	go func() { done <- router.Run(context.WithoutCancel(ctx)) }() // ends with Close, which the stop below calls
+	select {
+	case <-router.Running():
+	case err := <-done:
+		return err
+	}
+	a.onStop("webhook router", func(context.Context) error {
+		err := router.Close()
+		<-done
+		return err
+	})
+	return nil
+}
+
+// claims lets the subscriber start where the engine's checkpoints are.
+type claims struct{ engine *webhooks.Engine }
+
+func (c claims) Claim(ctx context.Context, topic string, partition int) (int64, error) {
+	return c.engine.Claim(ctx, event.Topic(topic), partition)
+}
+
+func (c claims) Release(topic string, partition int) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c.engine.Release(ctx, event.Topic(topic), partition)
+}
+
+// incoming reads a record of the log out of a message.
+func incoming(m *message.Message) (webhooks.Incoming, error) {
+	r, err := trunkwater.Recorded(m)
+	if err != nil {
+		return webhooks.Incoming{}, err
+	}
+	previous, err := strconv.ParseInt(m.Metadata.Get(trunkwater.MetaPrevious), 10, 64)
+	if err != nil {
+		return webhooks.Incoming{}, err
+	}
+	return webhooks.Incoming{Recorded: r, Previous: previous}, nil
+}
+
+// earlier reads the past of an entity from its history.
+type earlier struct{ reader *readmodel.Reader }
+
+// Earlier returns the events of the same entity before this one.
+func (p earlier) Earlier(ctx context.Context, e event.Recorded) ([]event.Recorded, error) {
+	var all []event.Recorded
+	page := projections.Page{Limit: 200}
+	for {
+		list, err := p.reader.History(ctx, e.Org, e.Position.Topic, e.Subject, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, past := range list.Items {
+			if past.Position.Offset >= e.Position.Offset {
+				return all, nil
+			}
+			all = append(all, past.Recorded)
+		}
+		if list.Next == "" {
+			return all, nil
+		}
+		page.Cursor = list.Next
+	}
+}
+
+// standardSign makes the value of webhook-signature: a signature for each
+// secret that is still valid, separated by spaces.
+func standardSign(secrets []delivery.Secret, id string, at time.Time, body []byte) string {
+	var valid []string
+	for _, s := range secrets {
+		if !expired(s, at) {
+			valid = append(valid, s.Value)
+		}
+	}
+	headers, err := dialects.SignStandard(id, at, body, valid...)
+	if err != nil {
+		return ""
+	}
+	for _, h := range headers {
+		if h.Name == dialects.HeaderWebhookSignature {
+			return h.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,363 @@
+// Package storetest is the conformance suite of dispatch.Store and
+// dispatch.Unfinished.
+package storetest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Store is what is tested.
+type Store interface {
+	dispatch.Store
+	dispatch.Unfinished
+}
+
+// Run tests a store; open returns an empty one.
+func Run(t *testing.T, open func(t *testing.T) Store) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *rig)
+	}{
+		{"a first claim begins at zero and each claim is a new epoch", firstClaim},
+		{"rows and checkpoint are durable together", together},
+		{"a former owner is fenced and writes nothing", fenced},
+		{"the same batch again is done already", again},
+		{"only the head of a key is given out", heads},
+		{"an order key of its own lets the next one pass", passing},
+		{"loads are by due time, bounded, and tell what is next", loads},
+		{"a former owner loads nothing", fencedLoad},
+		{"pages give rows by status without bodies", pages},
+		{"keys are counted, up to a limit", keys},
+		{"offers are told once, to the owner", offers},
+		{"health adds up and failures in a row end with a success", health},
+		{"people see what is unfinished in their org", people},
+		{"removed rows let the next one pass", removal},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, &rig{T: t, Store: open(t), now: event.Time(time.Now())})
+		})
+	}
+}
+
+type rig struct {
+	*testing.T
+	Store
+	now time.Time
+	seq map[dispatch.Partition]int64
+}
+
+func calls(id int) dispatch.Partition { return dispatch.Partition{Topic: event.Calls, ID: id} }
+
+func (r *rig) claim(p dispatch.Partition) dispatch.Claimed {
+	r.Helper()
+	c, err := r.Claim(r.Context(), p)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if r.seq == nil {
+		r.seq = make(map[dispatch.Partition]int64)
+	}
+	r.seq[p] = 0
+	return c
+}
+
+// commit commits one part and fails the test unless it is done.
+func (r *rig) commit(part dispatch.Part, health ...dispatch.HealthChange) map[string]delivery.Health {
+	r.Helper()
+	r.seq[part.Partition]++
+	part.Seq = r.seq[part.Partition]
+	fenced, h, err := r.Commit(r.Context(), dispatch.Batch{Parts: []dispatch.Part{part}, Health: health})
+	if err != nil || len(fenced) > 0 {
+		r.Fatalf("fenced %v, error %v", fenced, err)
+	}
+	return h
+}
+
+// owed makes a row of an entity at an offset.
+func (r *rig) owed(p dispatch.Partition, entity string, offset int64, change ...func(*dispatch.Owed)) dispatch.Owed {
+	o := dispatch.Owed{
+		Delivery: delivery.Delivery{
+			ID: fmt.Sprintf("d-%d-%d", p.ID, offset), Org: "org", EndpointID: "ep", EventID: fmt.Sprintf("e-%d", offset), EventType: "call.ended.v1",
+			Topic: p.Topic, Partition: p.ID, Offset: offset, EntityID: entity, EventAt: r.now.Add(-time.Minute), Dialect: "plain", Name: "ended",
+			Sequence: 3, Previous: 2, Headers: []delivery.Header{{Name: "X-Case", Value: "<kept>"}}, Body: []byte(`{"a":"<b>"}`),
+			Status: delivery.Pending, NextAttemptAt: r.now, CreatedAt: r.now.Add(time.Duration(offset) * time.Second),
+		},
+		OrderKey: entity, CorrelationID: "corr",
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	return o
+}
+
+func (r *rig) load(c dispatch.Claimed, p dispatch.Partition, limit int, exclude ...string) dispatch.Loaded {
+	r.Helper()
+	l, err := r.Load(r.Context(), r.now, []dispatch.Want{{Partition: p, Epoch: c.Epoch, EndpointID: "ep", Limit: limit, Exclude: exclude}})
+	if err != nil || len(l) != 1 {
+		r.Fatalf("loading: %d answers, %v", len(l), err)
+	}
+	return l[0]
+}
+
+func offsets(rows []dispatch.Owed) []int64 {
+	var all []int64
+	for _, o := range rows {
+		all = append(all, o.Offset)
+	}
+	return all
+}
+
+func (r *rig) same(what string, want, got any) {
+	r.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		r.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func firstClaim(_ *testing.T, r *rig) {
+	a := r.claim(calls(0))
+	b := r.claim(calls(0))
+	if a.Next != 0 || b.Next != 0 || b.Epoch <= a.Epoch {
+		r.Errorf("first %+v, second %+v", a, b)
+	}
+}
+
+func together(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	o := r.owed(calls(0), "x", 4, func(o *dispatch.Owed) {
+		o.Attempts, o.FirstAttemptAt, o.LastError = 1, r.now, "answered 500"
+	})
+	held := r.owed(calls(0), "y", 5, func(o *dispatch.Owed) { o.Status = delivery.IsHeld })
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, To: 6, Insert: []dispatch.Owed{o, held}})
+	c = r.claim(calls(0))
+	r.same("claim", dispatch.Claimed{Epoch: c.Epoch, Next: 6, Backlogs: []dispatch.Backlog{
+		{Partition: calls(0), EndpointID: "ep", Org: "org", Rows: 2, Held: 1, NextDue: r.now},
+	}}, c)
+	r.same("row", []dispatch.Owed{o}, r.load(c, calls(0), 10).Rows)
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, From: 6, To: 6, Delete: []dispatch.Owed{o, held}})
+	r.same("rows after deletion", dispatch.Loaded{}, r.load(c, calls(0), 10))
+}
+
+func fenced(_ *testing.T, r *rig) {
+	first, other := r.claim(calls(0)), r.claim(calls(1))
+	second := r.claim(calls(0))
+	fenced, _, err := r.Commit(r.Context(), dispatch.Batch{Parts: []dispatch.Part{
+		{Partition: calls(1), Epoch: other.Epoch, Seq: 1, To: 9},
+		{Partition: calls(0), Epoch: first.Epoch, Seq: 1, To: 5, Insert: []dispatch.Owed{r.owed(calls(0), "x", 4)}},
+	}})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("fenced", []dispatch.Partition{calls(0)}, fenced)
+	r.same("rows", dispatch.Loaded{}, r.load(second, calls(0), 10))
+	if c := r.claim(calls(1)); c.Next != 0 {
+		r.Errorf("a part of a fenced batch was done: next %d", c.Next)
+	}
+	fenced, _, err = r.Commit(r.Context(), dispatch.Batch{Parts: []dispatch.Part{{Partition: calls(0), Epoch: second.Epoch, Seq: 1, From: 3, To: 5}}})
+	if err != nil || len(fenced) != 1 {
+		r.Errorf("a checkpoint elsewhere was moved: %v, %v", fenced, err)
+	}
+}
+
+func again(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	change := dispatch.HealthChange{EndpointID: "ep", Org: "org", SentAt: r.now, Failures: 1, FailingSince: r.now}
+	b := dispatch.Batch{Health: []dispatch.HealthChange{change}, Parts: []dispatch.Part{
+		{Partition: calls(0), Epoch: c.Epoch, Seq: 1, Insert: []dispatch.Owed{r.owed(calls(0), "x", 4)}},
+	}}
+	for range 2 {
+		fenced, h, err := r.Commit(r.Context(), b)
+		if err != nil || len(fenced) > 0 || h["ep"].ConsecutiveFailures != 1 {
+			r.Fatalf("fenced %v, health %+v, error %v", fenced, h, err)
+		}
+	}
+}
+
+func heads(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	x1, x2, x3, y := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2), r.owed(calls(0), "x", 3), r.owed(calls(0), "y", 4)
+	part := dispatch.Part{Partition: calls(0), Epoch: c.Epoch}
+	part.Insert = []dispatch.Owed{x1, x2}
+	r.commit(part)
+	part.Insert = []dispatch.Owed{x3, y}
+	r.commit(part)
+	r.same("heads", []int64{1, 4}, offsets(r.load(c, calls(0), 10).Rows))
+	part.Insert, part.Delete = nil, []dispatch.Owed{x1}
+	r.commit(part)
+	r.same("after the first", []int64{2, 4}, offsets(r.load(c, calls(0), 10).Rows))
+	x2.NextAttemptAt, x2.Attempts = r.now.Add(time.Hour), 1
+	part.Delete, part.Update = nil, []dispatch.Owed{x2}
+	r.commit(part)
+	l := r.load(c, calls(0), 10)
+	r.same("while the second waits", []int64{4}, offsets(l.Rows))
+	r.same("next", x2.NextAttemptAt, l.Next)
+	part.Update, part.Delete, part.Insert = nil, []dispatch.Owed{x2, x3}, []dispatch.Owed{r.owed(calls(0), "x", 5)}
+	r.commit(part)
+	r.same("inserted as the last of its key goes", []int64{4, 5}, offsets(r.load(c, calls(0), 10).Rows))
+}
+
+func passing(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	x1, x2 := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2)
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{x1, x2}})
+	x1.OrderKey, x1.NextAttemptAt = x1.ID, r.now.Add(time.Minute)
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Update: []dispatch.Owed{x1}})
+	l := r.load(c, calls(0), 10)
+	r.same("loaded", []int64{2}, offsets(l.Rows))
+	r.same("next", x1.NextAttemptAt, l.Next)
+}
+
+func loads(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	at := func(d time.Duration) func(*dispatch.Owed) {
+		return func(o *dispatch.Owed) { o.NextAttemptAt = r.now.Add(d) }
+	}
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{
+		r.owed(calls(0), "a", 1, at(-time.Second)), r.owed(calls(0), "b", 2, at(-time.Minute)), r.owed(calls(0), "c", 3, at(time.Minute)),
+		r.owed(calls(0), "d", 4, at(-time.Second)), r.owed(calls(0), "e", 5, func(o *dispatch.Owed) { o.EndpointID = "other" }),
+	}})
+	l := r.load(c, calls(0), 10)
+	r.same("due", []int64{2, 1, 4}, offsets(l.Rows))
+	r.same("next", r.now.Add(time.Minute), l.Next)
+	l = r.load(c, calls(0), 1)
+	r.same("first", []int64{2}, offsets(l.Rows))
+	r.same("next of first", r.now.Add(-time.Second), l.Next)
+	r.same("excluding", []int64{1}, offsets(r.load(c, calls(0), 1, "d-0-2").Rows))
+}
+
+func fencedLoad(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{r.owed(calls(0), "a", 1)}})
+	r.claim(calls(0))
+	r.same("loaded", dispatch.Loaded{}, r.load(c, calls(0), 10))
+}
+
+func pages(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	hold := func(o *dispatch.Owed) { o.Status = delivery.IsHeld }
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{
+		r.owed(calls(0), "x", 1, hold), r.owed(calls(0), "x", 2), r.owed(calls(0), "x", 3, hold), r.owed(calls(0), "x", 4, hold),
+	}})
+	page, err := r.Page(r.Context(), dispatch.PageQuery{Partition: calls(0), EndpointID: "ep", Status: delivery.IsHeld, Exclude: []string{"d-0-1"}, Limit: 1})
+	if err != nil {
+		r.Fatal(err)
+	}
+	want := r.owed(calls(0), "x", 3, hold)
+	want.Body, want.Headers = nil, nil
+	r.same("page", []dispatch.Owed{want}, page)
+}
+
+func keys(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{
+		r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2), r.owed(calls(0), "y", 3),
+	}})
+	got, complete, err := r.Keys(r.Context(), calls(0), "ep", 2)
+	if err != nil || !complete {
+		r.Fatalf("complete %v, %v", complete, err)
+	}
+	r.same("keys", map[string]int{"x": 2, "y": 1}, got)
+	if _, complete, err = r.Keys(r.Context(), calls(0), "ep", 1); err != nil || complete {
+		r.Errorf("past the limit: complete %v, %v", complete, err)
+	}
+}
+
+func offers(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	again := r.owed(calls(0), "x", 1, func(o *dispatch.Owed) {
+		o.ReplayID = "resend-1"
+		o.OrderKey = o.EntityKey()
+	})
+	for range 2 {
+		if err := r.Offer(r.Context(), []dispatch.Owed{again}); err != nil {
+			r.Fatal(err)
+		}
+	}
+	want := []dispatch.Backlog{{Partition: calls(0), EndpointID: "ep", Org: "org", Rows: 1, NextDue: r.now}}
+	for _, w := range [][]dispatch.Backlog{want, nil} {
+		got, err := r.Offered(r.Context(), []dispatch.Partition{calls(0), calls(1)})
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.same("offered", w, got)
+	}
+	r.same("loaded", []dispatch.Owed{again}, r.load(c, calls(0), 10).Rows)
+}
+
+func health(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	part := dispatch.Part{Partition: calls(0), Epoch: c.Epoch}
+	fail := dispatch.HealthChange{EndpointID: "ep", Org: "org", SentAt: r.now, LastStatus: 500, LastError: "answered 500", Failures: 2, FailingSince: r.now}
+	r.commit(part, fail)
+	later := r.now.Add(time.Second)
+	fail.SentAt, fail.Failures, fail.FailingSince = later, 1, later
+	want := delivery.Health{LastSentAt: later, ConsecutiveFailures: 3, FailingSince: r.now, LastStatus: 500, LastError: "answered 500"}
+	r.same("after failures", map[string]delivery.Health{"ep": want}, r.commit(part, fail))
+	end := later.Add(time.Second)
+	want = delivery.Health{LastSentAt: end, LastDeliveredAt: end, LastStatus: 200}
+	r.same("after a success", map[string]delivery.Health{"ep": want}, r.commit(part, dispatch.HealthChange{EndpointID: "ep", Org: "org", SentAt: end, DeliveredAt: end, LastStatus: 200}))
+	got, err := r.Health(r.Context(), "ep", "unknown")
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("read", map[string]delivery.Health{"ep": want}, got)
+}
+
+func people(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	a, b := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2, func(o *dispatch.Owed) { o.Status = delivery.IsHeld })
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{a, b}})
+	got, ok, err := r.Get(r.Context(), "org", a.ID)
+	if err != nil || !ok {
+		r.Fatalf("found %v, %v", ok, err)
+	}
+	r.same("one", a, got)
+	if _, ok, err = r.Get(r.Context(), "stranger", a.ID); ok || err != nil {
+		r.Errorf("another org: found %v, %v", ok, err)
+	}
+	for _, q := range []struct {
+		query dispatch.ListQuery
+		want  []int64
+	}{
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10}, []int64{2, 1}},
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 1}, []int64{2}},
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10, Before: b.CreatedAt}, []int64{1}},
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10, Status: delivery.IsHeld}, []int64{2}},
+		{dispatch.ListQuery{Org: "stranger", EndpointID: "ep", Limit: 10}, nil},
+	} {
+		rows, err := r.List(r.Context(), q.query)
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.same(fmt.Sprintf("list %+v", q.query), q.want, offsets(rows))
+	}
+	waiting, err := r.Waiting(r.Context(), "ep", "idle")
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("waiting", map[string]dispatch.Waiting{"ep": {Count: 2, Oldest: a.CreatedAt}}, waiting)
+}
+
+func removal(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	hold := func(o *dispatch.Owed) { o.Status = delivery.IsHeld }
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{
+		r.owed(calls(0), "x", 1, hold), r.owed(calls(0), "x", 2),
+	}})
+	for _, key := range []string{"d-0-2", "d-0-1"} {
+		if err := r.Remove(r.Context(), "ep", delivery.IsHeld, []string{key}); err != nil {
+			r.Fatal(err)
+		}
+	}
+	r.same("left", []int64{2}, offsets(r.load(c, calls(0), 10).Rows))
+}

@@ -1,0 +1,211 @@
+package settings
+
+import (
+	"context"
+	"strings"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/tenant"
+)
+
+// defaultRegion reads national numbers where a list says nothing (seed 000 is
+// an American product).
+const defaultRegion = "US"
+
+// NewList is the body of POST /v1/lists.
+type NewList struct {
+	Name string `json:"name"`
+	// DefaultRegion is ISO 3166 alpha-2; default US.
+	DefaultRegion string `json:"default_region"`
+	// WebhookURL gets the list's calls in the dialect dylr.
+	WebhookURL string `json:"webhook_url"`
+}
+
+// ListPatch is the body of PATCH /v1/lists/{id}; absent keeps, null clears.
+type ListPatch struct {
+	Name          event.Opt[string] `json:"name"`
+	DefaultRegion event.Opt[string] `json:"default_region"`
+	WebhookURL    event.Opt[string] `json:"webhook_url"`
+}
+
+// Rotation is the body of a rotation.
+type Rotation struct {
+	// OverlapSec is how long the former secret stays valid; absent is 24 h.
+	OverlapSec *int64 `json:"overlap_sec"`
+}
+
+// CreateList makes a list, its key and, with a URL, its endpoint.
+func (s *Service) CreateList(ctx context.Context, c commands.Caller, in NewList) (list tenant.List, key string, err error) {
+	err = s.change(ctx, c, func(d *draft) error {
+		id, err := d.id("list")
+		if err != nil {
+			return err
+		}
+		known, ok := d.now.List(c.Org.ID, id)
+		if ok && !d.repeated(known.CreatedAt) {
+			if id, err = d.freshID("list"); err != nil {
+				return err
+			}
+		}
+		if in.DefaultRegion == "" {
+			in.DefaultRegion = defaultRegion
+		}
+		list = tenant.List{
+			ID: id, Org: c.Org.ID, Name: in.Name, DefaultRegion: strings.ToUpper(in.DefaultRegion), WebhookURL: in.WebhookURL,
+			CreatedAt: d.at, UpdatedAt: d.at,
+		}
+		if err := s.checkList(list, list.WebhookURL != ""); err != nil {
+			return err
+		}
+		d.putList(list, tenant.Created)
+		if err := d.syncListEndpoint(list); err != nil {
+			return err
+		}
+		_, key, err = d.newKey(listKey(list))
+		return err
+	})
+	return list, key, err
+}
+
+func listKey(l tenant.List) tenant.Key {
+	return tenant.Key{Org: l.Org, ListID: l.ID, Name: l.Name, Scopes: []tenant.Scope{tenant.ScopeLeads}}
+}
+
+// ChangeList changes a list and its endpoint.
+func (s *Service) ChangeList(ctx context.Context, c commands.Caller, id string, in ListPatch) (list tenant.List, err error) {
+	err = s.change(ctx, c, func(d *draft) error {
+		var ok bool
+		if list, ok = d.now.List(c.Org.ID, id); !ok {
+			return missing(Lists, id)
+		}
+		before := list.WebhookURL
+		set(&list.Name, in.Name, "")
+		set(&list.DefaultRegion, in.DefaultRegion, defaultRegion)
+		set(&list.WebhookURL, in.WebhookURL, "")
+		list.DefaultRegion, list.UpdatedAt = strings.ToUpper(list.DefaultRegion), d.at
+		if err := s.checkList(list, list.WebhookURL != "" && list.WebhookURL != before); err != nil {
+			return err
+		}
+		d.putList(list, tenant.Updated)
+		return d.syncListEndpoint(list)
+	})
+	return list, err
+}
+
+// DeleteList deletes a list, its keys and its endpoint. It is refused while
+// another webhook is limited to the list: that one would fall silent.
+func (s *Service) DeleteList(ctx context.Context, c commands.Caller, id string) error {
+	return s.change(ctx, c, func(d *draft) error {
+		l, ok := d.now.List(c.Org.ID, id)
+		if !ok {
+			return missing(Lists, id)
+		}
+		own := listEndpointID(l.ID)
+		for _, e := range d.now.Endpoints(c.Org.ID) {
+			if e.ListID == l.ID && e.ID != own {
+				return &Conflict{Reason: "webhook " + e.ID + " (" + e.Name + ") is limited to this list; delete or change it first"}
+			}
+		}
+		for _, n := range d.now.Connections(c.Org.ID) {
+			if n.ListID == l.ID {
+				return &Conflict{Reason: "connection " + n.ID + " (" + n.Name + ") belongs to this list"}
+			}
+		}
+		if e, ok := d.now.Endpoint(c.Org.ID, own); ok {
+			d.deleteEndpoint(e, "its list was deleted")
+		}
+		for _, k := range d.now.Keys(c.Org.ID) {
+			if k.ListID == l.ID {
+				d.deleteKey(k, "its list was deleted")
+			}
+		}
+		d.out.Deleted = append(d.out.Deleted, Ref{Lists, l.ID})
+		d.fact(l.Org, l.ID, tenant.ListChanged{Change: d.said(tenant.Deleted, l.ID, "")})
+		return nil
+	})
+}
+
+// RotateListKey makes a new key for a list; its former keys end after the
+// overlap.
+func (s *Service) RotateListKey(ctx context.Context, c commands.Caller, id string, in Rotation) (key tenant.Key, plain string, err error) {
+	err = s.change(ctx, c, func(d *draft) error {
+		var f faults
+		overlap := f.overlap(in.OverlapSec)
+		if err := f.err(); err != nil {
+			return err
+		}
+		l, ok := d.now.List(c.Org.ID, id)
+		if !ok {
+			return missing(Lists, id)
+		}
+		key, plain, err = d.newKey(listKey(l))
+		if err != nil {
+			return err
+		}
+		end := d.at.Add(overlap)
+		for _, k := range d.now.Keys(c.Org.ID) {
+			if k.ListID == l.ID && k.ID != key.ID && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(end)) {
+				k.ExpiresAt = end
+				d.putKey(k, tenant.Updated, "a new key of the list takes its place")
+			}
+		}
+		return nil
+	})
+	return key, plain, err
+}
+
+func (s *Service) checkList(l tenant.List, newURL bool) error {
+	var f faults
+	f.name("/name", l.Name)
+	if len(l.DefaultRegion) != 2 || strings.Trim(l.DefaultRegion, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		f.add("/default_region", "expected a country by its two letters (ISO 3166), for example US")
+	}
+	if newURL {
+		f.url("/webhook_url", l.WebhookURL, s.cfg.Guard)
+	}
+	return f.err()
+}
+
+// listEndpointID is the id of the endpoint that a list's webhook_url makes.
+func listEndpointID(listID string) string { return event.DeriveID("setting", "list endpoint", listID) }
+
+// syncListEndpoint makes the endpoint of a list what its webhook_url says.
+func (d *draft) syncListEndpoint(l tenant.List) error {
+	e, ok := d.now.Endpoint(l.Org, listEndpointID(l.ID))
+	switch {
+	case l.WebhookURL == "" && ok:
+		d.deleteEndpoint(e, "the list has no webhook_url any more")
+		return nil
+	case l.WebhookURL == "":
+		return nil
+	case ok && e.URL == l.WebhookURL && e.Name == l.Name:
+		return nil
+	case ok:
+		e.URL, e.Name, e.UpdatedAt = l.WebhookURL, l.Name, d.at
+		d.putEndpoint(e, tenant.Updated, "the list's webhook_url or name changed")
+		return nil
+	}
+	secret, err := d.secret()
+	if err != nil {
+		return err
+	}
+	d.putEndpoint(delivery.Endpoint{
+		ID: listEndpointID(l.ID), Org: l.Org, Name: l.Name, URL: l.WebhookURL, Dialect: "dylr", Events: []string{"call.completed"},
+		ListID: l.ID, Enabled: true, Ordering: orderingEntity, SignStandard: true, IDs: idsHub,
+		Secrets: []delivery.Secret{{Value: secret}}, CreatedAt: d.at, UpdatedAt: d.at,
+	}, tenant.Created, "the list's webhook_url")
+	return nil
+}
+
+// set applies a field of a patch; null gives the default.
+func set[T any](to *T, o event.Opt[T], null T) {
+	switch {
+	case !o.Set:
+	case o.Null:
+		*to = null
+	default:
+		*to = o.Value
+	}
+}

@@ -1,0 +1,165 @@
+package lead_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
+)
+
+type said struct {
+	env  event.Envelope
+	fact lead.Upserted
+}
+
+func sayings(distinctTimes bool) *rapid.Generator[[]said] {
+	return rapid.Custom(func(t *rapid.T) []said {
+		n := rapid.IntRange(0, 8).Draw(t, "facts")
+		times := rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6, 7}).Draw(t, "times")
+		list := make([]said, n)
+		for i := range list {
+			second := times[i]
+			if !distinctTimes {
+				second = rapid.IntRange(0, 2).Draw(t, "second")
+			}
+			opt := func(name string) event.Opt[string] {
+				switch rapid.IntRange(0, 2).Draw(t, name) {
+				case 0:
+					return event.Opt[string]{}
+				case 1:
+					return event.Null[string]()
+				}
+				return event.Some(fmt.Sprintf("%s %d", name, i))
+			}
+			f := lead.Upserted{Phone: "+15551234567", Name: opt("name"), City: opt("city"), ListID: opt("list")}
+			for _, k := range []string{"a", "b"} {
+				switch o := opt(k); {
+				case !o.Set:
+				case o.Null:
+					f.CustomFields = with(f.CustomFields, k, "null")
+				default:
+					f.CustomFields = with(f.CustomFields, k, fmt.Sprintf("%d", i))
+				}
+			}
+			at := time.Unix(1_770_000_000+int64(second), 0).UTC()
+			list[i] = said{event.Envelope{ID: fmt.Sprintf("e%d", i), Source: "api", Subject: "lead-1", OccurredAt: at, RecordedAt: at}, f}
+		}
+		return list
+	})
+}
+
+func with(m map[string]json.RawMessage, k, v string) map[string]json.RawMessage {
+	if m == nil {
+		m = make(map[string]json.RawMessage)
+	}
+	m[k] = json.RawMessage(v)
+	return m
+}
+
+func fold(t *rapid.T, list []said) lead.Lead {
+	t.Helper()
+	var l lead.Lead
+	for _, s := range list {
+		if err := l.Apply(s.env, s.fact); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// TestNewestWins compares the fold with the sentence that defines it: of each
+// field the fact with the newest occurred_at counts, of equals the later in the
+// log; absent says nothing, null clears.
+func TestNewestWins(t *testing.T) {
+	t.Parallel()
+	sayings := sayings(false)
+	rapid.Check(t, func(t *rapid.T) {
+		list := sayings.Draw(t, "facts")
+		got := fold(t, list)
+		for field, c := range map[string]struct {
+			of  func(lead.Upserted) event.Opt[string]
+			got *string
+		}{
+			"name":    {func(f lead.Upserted) event.Opt[string] { return f.Name }, got.Name},
+			"city":    {func(f lead.Upserted) event.Opt[string] { return f.City }, got.City},
+			"list_id": {func(f lead.Upserted) event.Opt[string] { return f.ListID }, got.ListID},
+			"custom_fields.a": {func(f lead.Upserted) event.Opt[string] {
+				v, ok := f.CustomFields["a"]
+				return event.Opt[string]{Set: ok, Null: string(v) == "null", Value: string(v)}
+			}, rawText(got.CustomFields, "a")},
+		} {
+			var want event.Opt[string]
+			var by said
+			for _, s := range list {
+				if o := c.of(s.fact); o.Set && (!want.Set || !s.env.OccurredAt.Before(by.env.OccurredAt)) {
+					want, by = o, s
+				}
+			}
+			if !want.Set || want.Null {
+				if c.got != nil {
+					t.Errorf("%s is %q, nobody says so", field, *c.got)
+				}
+			} else if c.got == nil || *c.got != want.Value {
+				t.Errorf("%s is %v, want %q", field, c.got, want.Value)
+			}
+			if p, known := got.Provenance[field]; known != want.Set || p.EventID != by.env.ID {
+				t.Errorf("%s is said to come of %q, it comes of %q", field, p.EventID, by.env.ID)
+			}
+		}
+	})
+}
+
+func rawText(m map[string]json.RawMessage, k string) *string {
+	v, ok := m[k]
+	if !ok {
+		return nil
+	}
+	s := string(v)
+	return &s
+}
+
+// TestMergeCommutes folds facts of different times in two orders.
+func TestMergeCommutes(t *testing.T) {
+	t.Parallel()
+	sayings := sayings(true)
+	rapid.Check(t, func(t *rapid.T) {
+		list := sayings.Draw(t, "facts")
+		a, b := fold(t, list), fold(t, rapid.Permutation(list).Draw(t, "other order"))
+		for _, l := range []*lead.Lead{&a, &b} {
+			l.CreatedAt, l.UpdatedAt = time.Time{}, time.Time{} // the log's, not the merge's
+			if len(l.CustomFields) == 0 {
+				l.CustomFields = nil
+			}
+			if len(l.Provenance) == 0 {
+				l.Provenance = nil
+			}
+		}
+		if diff := cmp.Diff(a, b); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestDisplayName(t *testing.T) {
+	t.Parallel()
+	text := func(s string) *string { return &s }
+	for want, l := range map[string]lead.Lead{
+		"Jo Smith": {FirstName: text("Jo"), LastName: text("Smith")},
+		"Jo":       {FirstName: text("Jo")},
+		"Smith":    {LastName: text("Smith")},
+		"J. Smith": {Name: text("J. Smith"), FirstName: text("Jo")},
+	} {
+		if got := l.DisplayName(); got == nil || *got != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
+	if got := (&lead.Lead{}).DisplayName(); got != nil {
+		t.Errorf("nobody is called %q", *got)
+	}
+}
