@@ -19,7 +19,8 @@ type RunnerConfig struct {
 	Topics     []event.Topic
 	Source     Source
 	Applier    Applier
-	// Batch is the most events of one Apply; 0 is DefaultBatch.
+	// Batch is the most events of one Apply; 0 is DefaultBatch, or BuildBatch for
+	// a generation that is being built.
 	Batch int
 	// Observer is told of progress; nil for none.
 	Observer Observer
@@ -34,7 +35,11 @@ type RunnerConfig struct {
 
 // DefaultBatch is the most events that one transaction takes. Fewer are never
 // waited for: a batch is what has gathered while the last one was written.
-const DefaultBatch = 1000
+// A build takes more at once: it writes the row of an entity once per batch.
+const (
+	DefaultBatch = 1000
+	BuildBatch   = 2000
+)
 
 // Validate joins what is wrong.
 func (c RunnerConfig) Validate() error {
@@ -111,7 +116,11 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("runner of %q: %w", cfg.Projection, err)
 	}
-	if cfg.Batch == 0 {
+	switch {
+	case cfg.Batch != 0:
+	case cfg.Generation.Status == Building:
+		cfg.Batch = BuildBatch
+	default:
 		cfg.Batch = DefaultBatch
 	}
 	if cfg.Backoff == 0 {

@@ -76,7 +76,10 @@ type Config struct {
 	Ends      projections.Ends
 	// Earlier finds what an endpoint was owed before this process began; without
 	// it trunkline-previous-sequence is left out where it is not known.
-	Earlier   Earlier
+	Earlier Earlier
+	// Recording makes our own URL of a call's recording, and says when it ends;
+	// without it the source's URL is passed on.
+	Recording func(delivery.View) (url string, expires time.Time)
 	Attempter Attempter
 	Dialects  []Dialect
 	// StandardSign makes the value of webhook-signature: one signature for each

@@ -112,8 +112,25 @@ func (p *planner) views(ctx context.Context, events []event.Recorded) ([]deliver
 		if id := listOf(*v); id != "" && v.ListName == "" {
 			v.ListName = p.cfg.Directory.ListName(v.OrgID, id)
 		}
+		p.recording(v)
 	}
 	return views, nil
+}
+
+// recording fills in where a call's recording can be fetched: from us, else
+// from where its source said.
+func (p *planner) recording(v *delivery.View) {
+	if v.Call == nil || v.Call.Recording == nil || v.RecordingURL != "" {
+		return
+	}
+	if p.cfg.Recording != nil {
+		v.RecordingURL, v.RecordingExpires = p.cfg.Recording(*v)
+		return
+	}
+	v.RecordingURL = v.Call.Recording.URL
+	if at := v.Call.Recording.ExpiresAt; at != nil {
+		v.RecordingExpires = *at
+	}
 }
 
 func (p *planner) caughtUp(ctx context.Context, topic event.Topic) error {

@@ -36,6 +36,11 @@ func (a *app) startAPI(ctx context.Context) error {
 	api, err := httpapi.New(httpapi.Config{
 		Recorder: recorder, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound,
 		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
+		Settings: httpapi.Settings{
+			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics,
+		},
+		Reads: readAPI{a.reader}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
+		Parking:   projections.NewParking(a.models, projections.Models(), time.Now),
 		Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
 	})
 	if err != nil {

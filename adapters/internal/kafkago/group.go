@@ -94,52 +94,99 @@ func Join(ctx context.Context, b Broker, cfg GroupConfig, hold func(context.Cont
 	if err != nil {
 		return fmt.Errorf("joining group %s: %w", cfg.Group, err)
 	}
-	var all sync.WaitGroup
-	generations(ctx, member, cfg, &all, hold)
-	all.Wait()
-	leave(member, &conns)
+	m := &membership{broker: b, cfg: cfg, kafka: member, left: make(chan struct{})}
+	// Closing first and letting go afterwards is the order in which kafka-go
+	// leaves the group: the other way round it would join once more.
+	context.AfterFunc(ctx, m.close)
+	m.generations(ctx, hold)
+	m.leave(context.WithoutCancel(ctx), &conns)
 	return nil
 }
 
-// generations starts what each generation of the group brings.
-func generations(ctx context.Context, member *kafka.ConsumerGroup, cfg GroupConfig, all *sync.WaitGroup, hold func(context.Context, Assignment)) {
+// membership is a member of a group.
+type membership struct {
+	broker  Broker
+	cfg     GroupConfig
+	kafka   *kafka.ConsumerGroup
+	id      string // as of the last generation
+	holding sync.WaitGroup
+	left    chan struct{} // closed when kafka-go is done with the group
+}
+
+func (m *membership) close() {
+	_ = m.kafka.Close()
+	close(m.left)
+}
+
+// generations starts what each generation of the group brings. It returns when
+// ctx has ended and all of it has returned.
+func (m *membership) generations(ctx context.Context, hold func(context.Context, Assignment)) {
+	defer m.holding.Wait()
 	var said time.Time
 	for {
-		next, err := member.Next(ctx)
-		if ctx.Err() != nil || errors.Is(err, kafka.ErrGroupClosed) {
+		next, err := m.kafka.Next(ctx)
+		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
 			// kafka-go tries on by itself, after JoinGroupBackoff.
 			if now := time.Now(); !errors.Is(err, kafka.RebalanceInProgress) && now.Sub(said) > ComplainEvery {
 				said = now
-				cfg.Logger.Warn("joining the group fails, trying on", "group", cfg.Group, "err", err)
+				m.cfg.Logger.Warn("joining the group fails, trying on", "group", m.cfg.Group, "err", err)
 			}
 			continue
 		}
-		g := &generation{kafka: next, cfg: cfg, dirty: make(map[string]map[int]int64)}
-		// kafka-go's context ends with the generation and knows nothing of ours;
-		// and it ends the generation when any of these functions returns.
-		start := func(f func(context.Context)) {
-			all.Add(1)
-			next.Start(func(ended context.Context) {
-				defer all.Done()
-				ctx, cancel := context.WithCancel(ctx)
-				defer cancel()
-				defer context.AfterFunc(ended, cancel)()
-				f(ctx)
-			})
-		}
+		m.id = next.MemberID
+		g := &generation{kafka: next, cfg: m.cfg, dirty: make(map[string]map[int]int64)}
 		for topic, assigned := range next.Assignments {
 			for _, a := range assigned {
 				g.holding.Add(1)
-				start(func(ctx context.Context) {
+				m.start(ctx, next, func(ctx context.Context) {
 					defer g.holding.Done()
 					hold(ctx, Assignment{Topic: topic, Partition: a.ID, Committed: a.Offset, generation: g})
 				})
 			}
 		}
-		start(g.flushes)
+		m.start(ctx, next, g.flushes)
+	}
+}
+
+// start runs f within a generation, which ends when any such function returns.
+// The context that kafka-go gives ends with the generation, also when ctx has
+// ended, but has no values.
+func (m *membership) start(ctx context.Context, g *kafka.Generation, f func(context.Context)) {
+	m.holding.Add(1)
+	g.Start(func(ended context.Context) {
+		defer m.holding.Done()
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(ended, cancel)()
+		f(ctx)
+	})
+}
+
+// leave returns when the member has left the group, so that the others need not
+// wait for its session to end. A member that is blocked in a join, because
+// another one died, is cut off, and what kafka-go then forgets is said here.
+func (m *membership) leave(ctx context.Context, conns *Conns) {
+	defer conns.Close()
+	timer := time.NewTimer(leaveGrace)
+	defer timer.Stop()
+	select {
+	case <-m.left:
+		return
+	case <-timer.C:
+	}
+	conns.Close()
+	<-m.left
+	if m.id == "" {
+		return
+	}
+	_, err := m.broker.Client(leaveGrace).LeaveGroup(ctx, &kafka.LeaveGroupRequest{
+		GroupID: m.cfg.Group, Members: []kafka.LeaveGroupRequestMember{{ID: m.id}},
+	})
+	if err != nil {
+		m.cfg.Logger.Warn("leaving the group failed: it goes on when the session ends", "group", m.cfg.Group, "err", err)
 	}
 }
 
@@ -198,24 +245,4 @@ func (g *generation) flush() {
 			g.commit(topic, partition, next)
 		}
 	}
-}
-
-// leave tells the group that the member is gone, so that the others need not
-// wait for its session to end. A member that is blocked in a join, because
-// another one died, cannot say so: its connections are cut.
-func leave(member *kafka.ConsumerGroup, conns *Conns) {
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		_ = member.Close()
-	}()
-	timer := time.NewTimer(leaveGrace)
-	defer timer.Stop()
-	select {
-	case <-left:
-	case <-timer.C:
-		conns.Close()
-		<-left
-	}
-	conns.Close()
 }

@@ -16,7 +16,7 @@ import (
 // Postgres makes an empty database for this test and returns its URL. The server
 // is one per test binary and does not fsync; the database is dropped at the end,
 // whoever is still connected.
-func Postgres(t *testing.T) (databaseURL string) {
+func Postgres(t testing.TB) (databaseURL string) {
 	t.Helper()
 	server := start(t, &shared.postgres, startPostgres)
 	name := freshName()
@@ -56,7 +56,7 @@ func startPostgres(ctx context.Context) (*postgres.Server, error) {
 	return server, nil
 }
 
-func admin(t *testing.T, server *postgres.Server, sql string) {
+func admin(t testing.TB, server *postgres.Server, sql string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

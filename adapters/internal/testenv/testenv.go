@@ -62,7 +62,7 @@ type once struct {
 
 // start runs f if it has not run yet. A start that went wrong is not repeated:
 // the next test would only wait for the same error.
-func start[T any](t *testing.T, o *once, f func(ctx context.Context) (T, error)) T {
+func start[T any](t testing.TB, o *once, f func(ctx context.Context) (T, error)) T {
 	t.Helper()
 	shared.mu.Lock()
 	defer shared.mu.Unlock()

@@ -3,7 +3,6 @@ package readmodel_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -29,18 +28,18 @@ func (r *rig) hub(owner string, names ...string) *hub {
 	for _, n := range names {
 		all = append(all, r.models[n])
 	}
-	quiet := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	h := &hub{progress: readmodel.NewProgress(r.pool, quiet)}
+	log := quiet(r.t)
+	h := &hub{progress: readmodel.NewProgress(r.pool, log)}
 	var err error
 	h.projector, err = projections.NewProjector(projections.ProjectorConfig{
-		Generations: all, Source: r.log, Ends: r.log, Observer: h.progress, Log: quiet, Now: time.Now, Every: 20 * time.Millisecond,
+		Generations: all, Source: r.log, Ends: r.log, Observer: h.progress, Log: log, Now: time.Now, Every: 20 * time.Millisecond,
 	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	h.rebuilder, err = projections.NewRebuilder(projections.RebuilderConfig{
 		Generations: all, Rebuilds: readmodel.NewRebuilds(r.pool), Ends: r.log, Owner: owner, Changed: h.projector.Look,
-		Log: quiet, Now: time.Now, Every: 10 * time.Millisecond,
+		Log: log, Now: time.Now, Every: 10 * time.Millisecond,
 	})
 	if err != nil {
 		r.t.Fatal(err)

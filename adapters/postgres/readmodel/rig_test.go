@@ -144,3 +144,8 @@ func fact(t *testing.T, org, subject, id string, second int, p event.Payload) ev
 	}
 	return e
 }
+
+// quiet logs warnings to the test.
+func quiet(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// adminKey is the key of the hub under test; it listens on loopback only.
+const adminKey = "bench-admin-key"
+
+// hub is the program under test, in a process of its own with a fresh data
+// directory.
+type hub struct {
+	dir, base               string
+	kafka, postgres, native string
+	cmd                     *exec.Cmd
+	ended                   chan struct{}
+	http                    *http.Client
+}
+
+func startHub(ctx context.Context, program string) (*hub, error) {
+	dir, err := os.MkdirTemp("", "trunkline-bench-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // a Postgres that root starts runs as another user
+		return nil, err
+	}
+	if program == "" {
+		program = filepath.Join(dir, "trunkline")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "trunkline.dev/trunkline/cmd/trunkline")
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("building the hub: %w: %s", err, out)
+		}
+	}
+	ports, err := freePorts(5)
+	if err != nil {
+		return nil, err
+	}
+	h := &hub{
+		dir: dir, base: "http://" + ports[0], kafka: ports[1], postgres: ports[2], native: ports[4], ended: make(chan struct{}),
+		http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+	}
+	log, err := os.Create(filepath.Join(dir, "hub.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	h.cmd = exec.Command(program, "serve")
+	h.cmd.Stdout, h.cmd.Stderr = log, log
+	h.cmd.Env = append(os.Environ(),
+		"TRUNKLINE_DATA_DIR="+filepath.Join(dir, "data"), "TRUNKLINE_HTTP_ADDR="+ports[0], "TRUNKLINE_KAFKA_ADDR="+ports[1],
+		"TRUNKLINE_POSTGRES_ADDR="+ports[2], "TRUNKLINE_CLICKHOUSE_ADDR="+ports[3], "TRUNKLINE_CLICKHOUSE_NATIVE_ADDR="+ports[4],
+		"TRUNKLINE_ADMIN_KEY="+adminKey, "TRUNKLINE_WEBHOOKS_ALLOW_CIDRS=127.0.0.0/8", "TRUNKLINE_WEBHOOKS_ALLOW_HTTP=true")
+	if err := h.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting the hub: %w", err)
+	}
+	go func() { _ = h.cmd.Wait(); close(h.ended) }()
+	if err := h.awaitReady(ctx); err != nil {
+		h.stop()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *hub) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.ended:
+			log, _ := os.ReadFile(filepath.Join(h.dir, "hub.log"))
+			return fmt.Errorf("the hub ended at its start: %s", log)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the hub: %w", ctx.Err())
+		case <-tick.C:
+		}
+		if err := h.call(ctx, adminKey, http.MethodGet, "/readyz", nil, nil); err == nil {
+			return nil
+		}
+	}
+}
+
+// stop ends the hub and deletes its data.
+func (h *hub) stop() {
+	_ = h.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-h.ended:
+	case <-time.After(20 * time.Second):
+		_ = h.cmd.Process.Kill()
+		<-h.ended
+	}
+	_ = os.RemoveAll(h.dir)
+}
+
+// call makes one request of the API with a key.
+func (h *hub) call(ctx context.Context, key, method, path string, body, into any) error {
+	var r io.Reader
+	contentType := "application/json"
+	switch b := body.(type) {
+	case nil:
+	case []byte:
+		r, contentType = bytes.NewReader(b), "application/cloudevents-batch+json"
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			return err
+		}
+		r = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, h.base+path, r)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", contentType)
+	resp, err := h.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %d %s", method, path, resp.StatusCode, answer)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// cpu is the processor time that the hub and all its embedded stores have used.
+func (h *hub) cpu() (time.Duration, error) {
+	var sum time.Duration
+	for _, pid := range family(h.cmd.Process.Pid) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue // ended since it was listed
+		}
+		rest := string(b[bytes.LastIndexByte(b, ')')+2:])
+		f := strings.Fields(rest)
+		if len(f) < 15 {
+			return 0, errors.New("reading /proc: unexpected stat line")
+		}
+		var ticks int64
+		for _, i := range []int{11, 12, 13, 14} { // own and waited-for children, user and system
+			n, err := strconv.ParseInt(f[i], 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("reading /proc: %w", err)
+			}
+			ticks += n
+		}
+		sum += time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on Linux
+	}
+	return sum, nil
+}
+
+// family lists a process and its descendants.
+func family(root int) []int {
+	children := make(map[int][]int)
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return []int{root}
+	}
+	for _, s := range stats {
+		b, err := os.ReadFile(s)
+		if err != nil {
+			continue
+		}
+		pid, err1 := strconv.Atoi(filepath.Base(filepath.Dir(s)))
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+2:]))
+		if len(f) < 2 {
+			continue
+		}
+		parent, err2 := strconv.Atoi(f[1])
+		if err1 == nil && err2 == nil {
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	all := []int{root}
+	for i := 0; i < len(all); i++ {
+		all = append(all, children[all[i]]...)
+	}
+	return all
+}
+
+// peakMemory is the most memory that the hub process itself held.
+func (h *hub) peakMemory() (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kb << 10, err
+		}
+	}
+	return 0, errors.New("no VmHWM")
+}
+
+func freePorts(n int) ([]string, error) {
+	addrs := make([]string, n)
+	for i := range addrs {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addrs[i] = l.Addr().String()
+	}
+	return addrs, nil
+}

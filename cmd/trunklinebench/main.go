@@ -1,0 +1,123 @@
+// Command trunklinebench measures the hub against something run beside it in
+// the same run, because machines differ and are noisy: what counts is the
+// ratio. It starts a hub of its own with everything embedded, loads it through
+// the public API and prints the rows that the README quotes.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// row is one line of the table: what was measured, its baseline in the same
+// run, and what DESIGN asks for.
+type row struct {
+	what, measured, baseline, ratio, wanted string
+}
+
+// options say how much load; the defaults take about three minutes.
+type options struct {
+	program string
+	events  int
+	seconds int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.program, "program", "", "the trunkline binary; empty builds it")
+	flag.IntVar(&o.events, "events", 20_000, "events per throughput row")
+	flag.IntVar(&o.seconds, "seconds", 10, "length of a latency row")
+	readme := flag.String("into", "", "write the table between the <!-- bench --> marks of this file")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	rows, err := measure(ctx, o)
+	if err == nil {
+		err = printTable(os.Stdout, rows)
+	}
+	if err == nil && *readme != "" {
+		err = writeInto(*readme, rows)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "trunklinebench:", err)
+		os.Exit(1)
+	}
+}
+
+// measure runs every row against one hub, the quiet ones first.
+func measure(ctx context.Context, o options) ([]row, error) {
+	h, err := startHub(ctx, o.program)
+	if err != nil {
+		return nil, err
+	}
+	defer h.stop()
+	b := &bench{o: o, hub: h}
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	defer b.sink.stop()
+	var rows []row
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) ([]row, error)
+	}{
+		{"latency", b.latency},
+		{"deliveries", b.deliveries},
+		{"a hanging endpoint", b.hanging},
+		{"intake", b.intake},
+		{"rebuilds", b.rebuilds},
+		{"memory", b.memory},
+	} {
+		fmt.Fprintf(os.Stderr, "%s  measuring %s\n", time.Now().Format("15:04:05"), step.name)
+		more, err := step.run(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("measuring %s: %w", step.name, err)
+		}
+		rows = append(rows, more...)
+	}
+	return rows, nil
+}
+
+func printTable(w io.Writer, rows []row) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "what\tmeasured\tbaseline in the same run\tratio\taim")
+	for _, r := range rows {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.what, r.measured, r.baseline, r.ratio, r.wanted)
+	}
+	return t.Flush()
+}
+
+// The marks of the README.
+const (
+	marksBegin = "<!-- bench -->"
+	marksEnd   = "<!-- /bench -->"
+)
+
+func writeInto(path string, rows []row) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	before, rest, ok1 := strings.Cut(string(b), marksBegin)
+	_, after, ok2 := strings.Cut(rest, marksEnd)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("%s has no %s and %s", path, marksBegin, marksEnd)
+	}
+	var t strings.Builder
+	t.WriteString("| what | measured | baseline in the same run | ratio | aim |\n| --- | --- | --- | --- | --- |\n")
+	for _, r := range rows {
+		fmt.Fprintf(&t, "| %s | %s | %s | %s | %s |\n", r.what, r.measured, r.baseline, r.ratio, r.wanted)
+	}
+	if err := os.WriteFile(path, []byte(before+marksBegin+"\n"+t.String()+marksEnd+after), 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// sink is the receiver: it answers 204 at once, or hangs on the paths that it
+// is told to, and remembers when each webhook-id first came.
+type sink struct {
+	srv  *http.Server
+	addr string
+	mu   sync.Mutex
+	seen map[string]time.Time
+	// sample keeps one request, for the bare loop to repeat.
+	sample *http.Request
+	body   []byte
+	hang   map[string]bool
+	// more is signalled at each first arrival.
+	more chan struct{}
+	quit chan struct{}
+}
+
+func startSink() (*sink, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &sink{addr: l.Addr().String(), seen: make(map[string]time.Time), hang: make(map[string]bool), more: make(chan struct{}, 1), quit: make(chan struct{})}
+	s.srv = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.srv.Serve(l) }() // ends with stop
+	return s, nil
+}
+
+func (s *sink) stop() {
+	close(s.quit)
+	_ = s.srv.Close()
+}
+
+func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	hang := s.hang[r.URL.Path]
+	id := r.Header.Get("webhook-id")
+	if _, again := s.seen[id]; !again && !hang && id != "" {
+		s.seen[id] = now
+		select {
+		case s.more <- struct{}{}:
+		default:
+		}
+	}
+	if s.sample == nil {
+		s.sample, s.body = r.Clone(context.WithoutCancel(r.Context())), body
+	}
+	s.mu.Unlock()
+	if hang {
+		select {
+		case <-r.Context().Done():
+		case <-s.quit:
+		}
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *sink) setHang(path string, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hang[path] = on
+}
+
+func (s *sink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.seen)
+}
+
+// await waits until n webhooks have come in all.
+func (s *sink) await(ctx context.Context, n int) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for s.count() < n {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.more:
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// last is when the newest of the webhooks came.
+func (s *sink) last() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var at time.Time
+	for _, t := range s.seen {
+		if t.After(at) {
+			at = t
+		}
+	}
+	return at
+}

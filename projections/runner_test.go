@@ -1,0 +1,167 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/adapters/memory"
+	"trunkline.dev/trunkline/adapters/memory/readmodel"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// observed keeps what a runner tells its observer and meter.
+type observed struct {
+	mu       sync.Mutex
+	next     map[int]int64
+	failures int
+}
+
+func (o *observed) Applied(_ string, _ int, _ event.Topic, partition int, next int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.next == nil {
+		o.next = make(map[int]int64)
+	}
+	o.next[partition] = next
+}
+
+func (o *observed) Batch(string, int, time.Duration) {}
+
+func (o *observed) Failure(string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failures++
+}
+
+func notes(t *testing.T, log *memory.Log, from, n int) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		e, err := event.New(event.Envelope{
+			ID: fmt.Sprint(i), Org: "org", Subject: fmt.Sprintf("c%d", i%7), Source: "api", OccurredAt: time.Now(), RecordedAt: time.Now(),
+		}, call.NoteAdded{Note: fmt.Sprint(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func start(t *testing.T, log *memory.Log, store projections.Store, o *observed) *projections.Runner {
+	t.Helper()
+	m := projections.Calls()
+	r, err := projections.NewRunner(projections.RunnerConfig{
+		Projection: m.Name, Generation: projections.Generation{Number: 1, Status: projections.Live}, Topics: []event.Topic{m.Topic},
+		Source: log, Applier: projections.NewEntityApplier(m, 1, store, 0), Batch: 3, Observer: o, Meter: o,
+		Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRunnerOutlastsItsStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, store, o := memory.NewLog(2), readmodel.NewStore(projections.Models()), new(observed)
+		notes(t, log, 0, 20)
+		store.FailCommits(errors.New("connection refused"))
+		r := start(t, log, store, o)
+		time.Sleep(time.Minute) // of the bubble's clock: many a backoff
+		for _, p := range r.Parts() {
+			if p.Next != 0 || p.Err == "" || p.Pending.IsZero() {
+				t.Errorf("while the store is away: %+v", p)
+			}
+		}
+		if o.failures < 10 || o.failures > 60 {
+			t.Errorf("%d failures in a minute: the pause between them should grow to seconds", o.failures)
+		}
+		notes(t, log, 20, 20)
+		store.FailCommits(nil)
+		time.Sleep(10 * time.Second)
+		ends, err := log.Ends(t.Context(), event.Calls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(ends[event.Calls], o.next); diff != "" {
+			t.Errorf("checkpoints after the store came back (-end +applied):\n%s", diff)
+		}
+		stop(t, r)
+	})
+}
+
+func stop(t *testing.T, r *projections.Runner) {
+	t.Helper()
+	for range 2 { // twice does no harm
+		if err := r.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFencedRunnerResignsAndComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, store, o := memory.NewLog(1), readmodel.NewStore(projections.Models()), new(observed)
+		r := start(t, log, store, o)
+		notes(t, log, 0, 5)
+		synctest.Wait()
+		// Somebody else takes the partition, as after a network partition.
+		if _, err := projections.NewEntityApplier(projections.Calls(), 1, store, 0).Claim(t.Context(), event.Calls, 0); err != nil {
+			t.Fatal(err)
+		}
+		notes(t, log, 5, 5)
+		synctest.Wait()
+		fenced := log.HandleErrors()
+		if len(fenced) != 1 || !errors.Is(fenced[0], projections.ErrFenced) {
+			t.Errorf("the group was told %v, want ErrFenced once", fenced)
+		}
+		time.Sleep(time.Second)
+		if o.next[0] != 10 {
+			t.Errorf("came to %d, want 10", o.next[0])
+		}
+		stop(t, r)
+	})
+}
+
+func TestRunnerOfARetiredGenerationEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, store := memory.NewLog(1), readmodel.NewStore(nil) // which has no generation at all
+		r := start(t, log, store, new(observed))
+		<-r.Done()
+		stop(t, r)
+	})
+}
+
+func TestRunnerNeverStartedStops(t *testing.T) {
+	t.Parallel()
+	r, err := projections.NewRunner(projections.RunnerConfig{
+		Projection: "x", Topics: []event.Topic{event.Calls}, Source: memory.NewLog(1),
+		Applier: projections.NewEntityApplier(projections.Calls(), 1, nil, 0), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if _, err := projections.NewRunner(projections.RunnerConfig{}); err == nil {
+		t.Error("a runner of nothing was made")
+	}
+}
