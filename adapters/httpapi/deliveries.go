@@ -293,7 +293,7 @@ func (s *Server) resendDelivery(w http.ResponseWriter, r *http.Request, p Princi
 	if s.cfg.Settings.Deliverer == nil {
 		return notServed("webhooks")
 	}
-	if err := s.cfg.Settings.Deliverer.Resend(r.Context(), p.Org.ID, a.ID); err != nil {
+	if err := s.cfg.Settings.Deliverer.Resend(r.Context(), e, a.ID); err != nil {
 		return unsent(err)
 	}
 	return respond(w, http.StatusAccepted, map[string]string{"id": a.ID, "webhook_id": e.ID, "status": string(delivery.Pending)})

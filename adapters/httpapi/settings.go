@@ -58,26 +58,10 @@ type Deliverer interface {
 	Test(ctx context.Context, e delivery.Endpoint) (delivery.Attempted, error)
 	// Resend owes a delivery to its endpoint once more, under the same
 	// webhook-id. projections.ErrNotFound says that it cannot be made again.
-	Resend(ctx context.Context, org, deliveryID string) error
+	Resend(ctx context.Context, e delivery.Endpoint, deliveryID string) error
 	// Recover owes the endpoint again what was exhausted or dropped of the events
 	// recorded in [since, until), and returns how many deliveries that is.
 	Recover(ctx context.Context, e delivery.Endpoint, since, until time.Time) (int, error)
-}
-
-// problemOfSettings maps the errors of settings; nil for others.
-func problemOfSettings(err error) *Problem {
-	var conflict *settings.Conflict
-	switch {
-	case errors.As(err, &conflict):
-		return problem(http.StatusConflict, "conflict", "%s", conflict.Reason)
-	case errors.Is(err, settings.ErrForbidden):
-		return problem(http.StatusForbidden, "forbidden", "%s", err)
-	case errors.Is(err, settings.ErrUnavailable):
-		p := problem(http.StatusServiceUnavailable, "unavailable", "the settings cannot be changed now; send the same request again")
-		p.cause = err
-		return p.with("Retry-After", seconds(retryLater))
-	}
-	return nil
 }
 
 // settled is the service, or the answer of a process that has none.

@@ -412,8 +412,8 @@ func (c *courier) Test(_ context.Context, e delivery.Endpoint) (delivery.Attempt
 	return c.attempt, c.fail
 }
 
-func (c *courier) Resend(_ context.Context, org, id string) error {
-	c.sent = append(c.sent, "resend "+org+" "+id)
+func (c *courier) Resend(_ context.Context, e delivery.Endpoint, id string) error {
+	c.sent = append(c.sent, "resend "+e.ID+" "+id)
 	return c.fail
 }
 
@@ -529,9 +529,8 @@ func TestADelivery(t *testing.T) {
 	if got["deliveries"] != 7.0 {
 		t.Errorf("got %v", got)
 	}
-	org, _ := o.store.Snapshot().FirstOrg()
 	asked := []string{
-		"resend " + org.ID + " done", "recover " + hook + " 2026-05-14T10:00:00Z 2026-05-14T12:00:00Z",
+		"resend " + hook + " done", "recover " + hook + " 2026-05-14T10:00:00Z 2026-05-14T12:00:00Z",
 		"recover " + hook + " 2026-05-14T10:00:00Z 2026-05-14T11:00:00Z",
 	}
 	if diff := cmp.Diff(asked, c.sent); diff != "" {
