@@ -55,7 +55,7 @@ func (c Cursor) String() string {
 	for s, next := range c.next {
 		positions = append(positions, event.Position{Topic: s.topic, Partition: s.id, Offset: next})
 	}
-	token := event.EncodePositions(positions)
+	token := event.EncodePositions(positions...)
 	if token == "" {
 		return ""
 	}

@@ -138,7 +138,7 @@ func TestFeedRefusesCursorsOfAnotherLog(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, testenv.Kafka(t))
 	f := newFeed(t, c, kafka.FeedConfig{})
-	elsewhere, err := kafka.ParseCursor("c" + event.EncodePositions([]event.Position{{Topic: event.Calls, Partition: 1, Offset: 99}}))
+	elsewhere, err := kafka.ParseCursor("c" + event.EncodePositions(event.Position{Topic: event.Calls, Partition: 1, Offset: 99}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestCursorRoundTrips(t *testing.T) {
 			})
 		}
 		text := ""
-		if token := event.EncodePositions(positions); token != "" {
+		if token := event.EncodePositions(positions...); token != "" {
 			text = "c" + token
 		}
 		c, err := kafka.ParseCursor(text)
