@@ -118,10 +118,11 @@ FROM
     SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id,
            `offset` AS position,
            1 AS attempted,
-           outcome = 'delivered' AS delivered,
+           -- Qualified: a bare name would be the alias below, which is ''.
+           a.outcome = 'delivered' AS delivered,
            '' AS outcome, '' AS outcome_reason, 0 AS outcome_at,
-           toNullable(started_at) AS started_at, status_code, next_attempt_at AS next_at
-    FROM delivery_attempts_${g}
+           toNullable(a.started_at) AS started_at, status_code, next_attempt_at AS next_at
+    FROM delivery_attempts_${g} AS a
     UNION ALL
     SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id,
            `offset` AS position,
