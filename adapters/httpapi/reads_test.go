@@ -28,14 +28,18 @@ func (a *api) want(path, body string) {
 	if got.Status != http.StatusOK {
 		a.t.Fatalf("GET %s: %d %s", path, got.Status, got.Body)
 	}
-	var want, have any
-	if err := json.Unmarshal([]byte(body), &want); err != nil {
-		a.t.Fatalf("the test's own JSON: %v", err)
-	}
-	got.into(a.t, &have)
-	if diff := cmp.Diff(want, have); diff != "" {
+	if diff := cmp.Diff(asJSON(a.t, body), asJSON(a.t, got.Body)); diff != "" {
 		a.t.Errorf("GET %s (-want +got)\n%s", path, diff)
 	}
+}
+
+func asJSON(t testing.TB, text string) any {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return v
 }
 
 // ids reads a list and returns the ids in it.
