@@ -49,6 +49,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.deliverer = deliverer{webhooks.NewService(a.engine, a.owed, sentLog{a.analytics}, pastEvents{a.reader})}
 	if !a.cfg.has("webhooks") {
 		return nil
 	}
