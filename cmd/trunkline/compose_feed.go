@@ -10,10 +10,10 @@ import (
 	"trunkline.dev/trunkline/projections"
 )
 
-// feedAPI is the feed of the log as the API asks for it.
-type feedAPI struct{ feed *kafka.Feed }
+// feed is the feed of the log as the API asks for it.
+type feed struct{ kafka *kafka.Feed }
 
-var _ httpapi.Feed = feedAPI{}
+var _ httpapi.Feed = feed{}
 
 // feedBeginning is the text of the cursor before everything, which a reader of
 // an empty log is given: to be answered "" would look like the end of a list.
@@ -44,13 +44,13 @@ func feedErr(err error) error {
 // Read implements httpapi.Feed. One look at the log may find nothing among the
 // facts of other orgs, so it looks on until something is found, the end is
 // reached or the caller's time is nearly over.
-func (f feedAPI) Read(ctx context.Context, org, after string, types []string, limit int) ([]event.Recorded, string, error) {
+func (f feed) Read(ctx context.Context, org, after string, types []string, limit int) ([]event.Recorded, string, error) {
 	at, err := parseCursor(after)
 	if err != nil {
 		return nil, "", err
 	}
 	for range feedLooks {
-		events, next, err := f.feed.Read(ctx, org, at, types, limit)
+		events, next, err := f.kafka.Read(ctx, org, at, types, limit)
 		if err != nil {
 			return nil, "", feedErr(err)
 		}
@@ -66,18 +66,18 @@ func (f feedAPI) Read(ctx context.Context, org, after string, types []string, li
 const feedLooks = 10
 
 // End implements httpapi.Feed.
-func (f feedAPI) End(ctx context.Context) (string, error) {
-	c, err := f.feed.End(ctx)
+func (f feed) End(ctx context.Context) (string, error) {
+	c, err := f.kafka.End(ctx)
 	return cursorText(c), err
 }
 
 // Follow implements httpapi.Feed: each event with the cursor behind it.
-func (f feedAPI) Follow(ctx context.Context, org, after string, types []string, each func(event.Recorded, string) error) error {
+func (f feed) Follow(ctx context.Context, org, after string, types []string, each func(event.Recorded, string) error) error {
 	at, err := parseCursor(after)
 	if err != nil {
 		return err
 	}
-	err = f.feed.Follow(ctx, org, at, types, func(events []event.Recorded, next kafka.Cursor) error {
+	err = f.kafka.Follow(ctx, org, at, types, func(events []event.Recorded, next kafka.Cursor) error {
 		for i, e := range events {
 			at = at.Past(e)
 			if i == len(events)-1 {
