@@ -168,3 +168,62 @@ func copyHistory(b *testing.B, pool *pgxpool.Pool, generation int) time.Duration
 	}
 	return took
 }
+
+// BenchmarkOneEvent is the time from an append to the view of the event, one
+// event at a time: what a webhook waits for.
+func BenchmarkOneEvent(b *testing.B) {
+	pool, err := postgres.Open(b.Context(), testenv.Postgres(b), 8)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	if err := postgres.Migrate(b.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
+		b.Fatal(err)
+	}
+	log, progress := memory.NewLog(4), readmodel.NewProgress(pool, slog.New(slog.DiscardHandler))
+	defer func() { _ = progress.Stop(context.Background()) }()
+	store := readmodel.NewStore(pool, projections.Models(), "bench")
+	all := store.AllGenerations(projections.Models(), 0)
+	for _, g := range all {
+		if err := g.Ensure(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	calls := all[1]
+	r, err := projections.NewRunner(projections.RunnerConfig{
+		Projection: "calls", Generation: projections.Generation{Number: 1, Status: projections.Live}, Topics: calls.Topics(), Source: log,
+		Applier: calls.Applier(1), Observer: progress, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := r.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = r.Stop(context.Background()) }()
+	reader := readmodel.NewReader(pool, nil)
+	var waited time.Duration
+	i := 0
+	for b.Loop() {
+		subject := fmt.Sprintf("c%d", i/12)
+		e, err := event.New(event.Envelope{ID: fmt.Sprint(i), Org: "org", Subject: subject, Source: "api", OccurredAt: t0, RecordedAt: t0}, callFacts(i)[i%12])
+		if err != nil {
+			b.Fatal(err)
+		}
+		i++
+		began := time.Now()
+		at, err := log.Append(b.Context(), e)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := progress.Wait(b.Context(), "calls", at...); err != nil {
+			b.Fatal(err)
+		}
+		waited += time.Since(began)
+		views, err := reader.Views(b.Context(), []event.Recorded{{Event: e, Position: at[0]}})
+		if err != nil || views[0].Version == 0 {
+			b.Fatalf("views %+v: %v", views, err)
+		}
+	}
+	b.ReportMetric(float64(waited.Microseconds())/float64(b.N), "µs/committed")
+}

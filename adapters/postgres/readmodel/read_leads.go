@@ -23,12 +23,21 @@ func (r *Reader) Leads(ctx context.Context, org string, f LeadFilter, p Page) (L
 	w.add("org_id = $%d", projections.Clean(org))
 	w.addText("phone = $%d", f.Phone)
 	w.addText("list_id = $%d", f.ListID)
-	w.addText("search @@ $%d::tsquery", searchQuery(f.Query))
+	if !w.addWords(f.Query) {
+		return List[Item[lead.Lead]]{}, nil
+	}
 	return entities[lead.Lead](ctx, r, event.Leads, "leads", "created_at", w, p)
 }
 
 // maxQueryWords bounds what one search asks for.
 const maxQueryWords = 16
+
+// addWords adds a search, and reports false when nothing can match: something
+// is asked for and no word is in it.
+func (w *where) addWords(q string) bool {
+	w.addText("search @@ $%d::tsquery", searchQuery(q))
+	return q == "" || searchQuery(q) != ""
+}
 
 // searchQuery turns words into a tsquery: all of them, each as a beginning.
 func searchQuery(q string) string {

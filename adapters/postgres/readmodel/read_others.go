@@ -168,6 +168,8 @@ func (r *Reader) Contacts(ctx context.Context, org string, f ContactFilter, p Pa
 	w.add("org_id = $%d", projections.Clean(org))
 	w.addText("phones @> ARRAY[$%d::text]", f.Phone)
 	w.addText("external_id = $%d", f.ExternalID)
-	w.addText("search @@ $%d::tsquery", searchQuery(f.Query))
+	if !w.addWords(f.Query) {
+		return List[Item[contact.Contact]]{}, nil
+	}
 	return entities[contact.Contact](ctx, r, event.Contacts, "contacts", "created_at", w, p)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,8 +26,8 @@ import (
 // from: the states before and after it, and the lead of a call as known now.
 // The caller has waited until the projections have the events. Version 0 marks
 // an event that no state has: a repeat, or one that is parked or skipped. Names
-// of orgs and lists and recording URLs are left to the caller. It takes two
-// queries per topic, and one for leads, however many events there are.
+// of orgs and lists and recording URLs are left to the caller. It takes one
+// query per topic, and one for leads, however many events there are.
 func (r *Reader) Views(ctx context.Context, events []event.Recorded) ([]delivery.View, error) {
 	views := make([]delivery.View, len(events))
 	byTopic := make(map[event.Topic][]int)
@@ -45,12 +46,17 @@ func (r *Reader) Views(ctx context.Context, events []event.Recorded) ([]delivery
 	return views, nil
 }
 
-// upTo is an entity of which the events up to a version are wanted.
-type upTo struct {
-	version int64
-	from    int64 // the snapshot's version, 0 for none
-	rows    []Past
-	state   []byte
+// stretch is the part of an entity's history that some views need: the rows
+// above a snapshot, or from the beginning.
+type stretch struct {
+	from  int64 // the snapshot's version, 0 for none
+	state []byte
+	rows  []Past
+}
+
+// complete reports whether nothing of it has left the hot window.
+func (w *stretch) complete() bool {
+	return (w.from == 0 || w.state != nil) && len(w.rows) > 0 && w.rows[0].Version == w.from+1
 }
 
 func (r *Reader) viewTopic(ctx context.Context, topic event.Topic, views []delivery.View, at []int) error {
@@ -58,188 +64,150 @@ func (r *Reader) viewTopic(ctx context.Context, topic event.Topic, views []deliv
 	if err != nil {
 		return err
 	}
-	if err := r.viewVersions(ctx, history, views, at); err != nil {
+	wanted, err := r.stretches(ctx, topic, history, views, at)
+	if err != nil {
 		return err
 	}
-	if err := r.viewOldVersions(ctx, topic, history, table, views, at); err != nil {
-		return err
-	}
-	wanted := make(map[projections.Key]*upTo)
-	for _, i := range at {
-		v := &views[i]
-		if v.Version == 0 {
-			continue
+	whole := func(k projections.Key) error {
+		all, err := r.past(ctx, topic, history, table, k.Org, k.ID, 0, 0)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
 		}
-		k := projections.Key{Org: v.Event.Org, ID: v.Event.Subject}
-		// Both the state before the lowest and the state after the highest version
-		// are needed: fold from the snapshot below the lowest.
-		from := (v.Version - 1) / projections.SnapshotEvery * projections.SnapshotEvery
-		w, ok := wanted[k]
-		if !ok {
-			w = &upTo{from: from}
-			wanted[k] = w
-		}
-		w.from, w.version = min(w.from, from), max(w.version, v.Version)
-	}
-	if len(wanted) == 0 {
+		wanted[k] = &stretch{rows: all}
 		return nil
 	}
-	if err := r.viewRows(ctx, topic, history, wanted); err != nil {
-		return err
-	}
 	for k, w := range wanted {
-		if err := r.viewOlder(ctx, topic, history, table, k, w); err != nil {
+		if w.complete() {
+			continue
+		}
+		if err := whole(k); err != nil {
 			return err
 		}
 	}
-	return r.viewFold(topic, views, at, wanted)
+	setVersions(views, at, wanted)
+	old, err := r.left(ctx, topic, views, at)
+	if err != nil {
+		return err
+	}
+	for _, k := range old {
+		if err := whole(k); err != nil {
+			return err
+		}
+	}
+	setVersions(views, at, wanted)
+	return viewFold(topic, views, at, wanted)
 }
 
-// viewVersions finds the version of each event by its id; the position tells
-// whether it is this event or the earlier one that it repeats.
-func (r *Reader) viewVersions(ctx context.Context, history string, views []delivery.View, at []int) error {
+// setVersions finds the version of each event among the rows, by its position:
+// a repeat has the id of a row, and another position.
+func setVersions(views []delivery.View, at []int, wanted map[projections.Key]*stretch) {
+	places := make(map[event.Position]int64)
+	for _, w := range wanted {
+		for _, p := range w.rows {
+			places[p.Position] = p.Version
+		}
+	}
+	for _, i := range at {
+		views[i].Version = places[views[i].Event.Position]
+	}
+}
+
+// stretches reads what the events' views need, by the events' ids. The state
+// before the lowest and after the highest version is needed: the fold begins at
+// the snapshot below the lowest.
+func (r *Reader) stretches(ctx context.Context, topic event.Topic, history string, views []delivery.View, at []int) (map[projections.Key]*stretch, error) {
 	ids := make([]string, len(at))
-	byID := make(map[string][]int, len(at))
 	for n, i := range at {
 		ids[n] = views[i].Event.ID
-		byID[ids[n]] = append(byID[ids[n]], i)
 	}
-	rows, err := r.pool.Query(ctx, fmt.Sprintf(`SELECT event_id, version, partition, "offset" FROM %s WHERE event_id = ANY ($1)`, history), ids)
-	if err != nil {
-		return fmt.Errorf("reading versions from %s: %w", history, err)
-	}
-	var id string
-	var version int64
-	var p event.Position
-	_, err = pgx.ForEachRow(rows, []any{&id, &version, &p.Partition, &p.Offset}, func() error {
-		for _, i := range byID[id] {
-			have := views[i].Event.Position
-			if have.Partition == p.Partition && have.Offset == p.Offset {
-				views[i].Version = version
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading versions from %s: %w", history, err)
-	}
-	return nil
-}
-
-// viewOldVersions finds the versions of events that have left the hot window
-// themselves, as those of a replay may have.
-func (r *Reader) viewOldVersions(ctx context.Context, topic event.Topic, history, table string, views []delivery.View, at []int) error {
-	if r.older == nil {
-		return nil
-	}
-	const sql = `SELECT history_from FROM generations WHERE projection = $1 AND status = 'live'`
-	var from *time.Time
-	known := make(map[projections.Key][]Past)
-	for _, i := range at {
-		v := &views[i]
-		if v.Version != 0 {
-			continue
-		}
-		if from == nil {
-			if err := r.pool.QueryRow(ctx, sql, projections.Of(topic)).Scan(&from); err != nil {
-				return fmt.Errorf("asking where %s begins: %w", history, err)
-			}
-			if from == nil {
-				return nil
-			}
-		}
-		if !v.Event.RecordedAt.Before(*from) {
-			continue
-		}
-		k := projections.Key{Org: v.Event.Org, ID: v.Event.Subject}
-		if _, ok := known[k]; !ok {
-			all, err := r.past(ctx, topic, history, table, k.Org, k.ID, 0, 0)
-			if err != nil && !errors.Is(err, ErrNotFound) {
-				return err
-			}
-			known[k] = all
-		}
-		for _, p := range known[k] {
-			if p.Position == v.Event.Position {
-				v.Version = p.Version
-			}
-		}
-	}
-	return nil
-}
-
-func (r *Reader) viewRows(ctx context.Context, topic event.Topic, history string, wanted map[projections.Key]*upTo) error {
-	var orgs, ids []string
-	var from, to []int64
-	for k, w := range wanted {
-		orgs, ids, from, to = append(orgs, k.Org), append(ids, k.ID), append(from, w.from), append(to, w.version)
-	}
-	// A snapshot is a row's state; the row itself is folded into it already.
 	sql := fmt.Sprintf(`
-SELECT k.org_id, k.id, CASE WHEN h.version = k.from_version THEN h.state END, %s
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS k (org_id, id, from_version, to_version)
-JOIN %s h ON h.org_id = k.org_id AND h.entity_id = k.id AND h.version BETWEEN greatest(k.from_version, 1) AND k.to_version
-ORDER BY k.org_id, k.id, h.version`, pastColumns, history)
-	rows, err := r.pool.Query(ctx, sql, orgs, ids, from, to)
+WITH k AS MATERIALIZED (
+  SELECT org_id, entity_id, min((version - 1) / %[3]d * %[3]d) AS from_version, max(version) AS to_version
+  FROM %[2]s
+  WHERE event_id = ANY ($1)
+  GROUP BY org_id, entity_id
+)
+SELECT k.org_id, k.entity_id, k.from_version, CASE WHEN h.version = k.from_version THEN h.state END, %[1]s
+FROM k
+JOIN %[2]s h ON h.org_id = k.org_id AND h.entity_id = k.entity_id AND h.version BETWEEN greatest(k.from_version, 1) AND k.to_version
+ORDER BY k.org_id, k.entity_id, h.version`, pastColumns, history, projections.SnapshotEvery)
+	rows, err := r.pool.Query(ctx, sql, ids)
 	if err != nil {
-		return fmt.Errorf("reading histories from %s: %w", history, err)
+		return nil, fmt.Errorf("reading histories from %s: %w", history, err)
 	}
 	defer rows.Close()
+	wanted := make(map[projections.Key]*stretch)
 	for rows.Next() {
 		var k projections.Key
+		var from int64
 		var state *string
 		var p Past
-		if err := rows.Scan(append([]any{&k.Org, &k.ID, &state}, pastScan(&p)...)...); err != nil {
-			return fmt.Errorf("reading histories from %s: %w", history, err)
+		if err := rows.Scan(append([]any{&k.Org, &k.ID, &from, &state}, pastScan(&p)...)...); err != nil {
+			return nil, fmt.Errorf("reading histories from %s: %w", history, err)
 		}
 		w := wanted[k]
+		if w == nil {
+			w = &stretch{from: from}
+			wanted[k] = w
+		}
 		if state != nil {
-			w.state = []byte(*state)
+			w.state = []byte(*state) // the row itself is folded into it already
 			continue
 		}
 		settle(&p, topic, k.Org, k.ID)
 		w.rows = append(w.rows, p)
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading histories from %s: %w", history, err)
+		return nil, fmt.Errorf("reading histories from %s: %w", history, err)
 	}
-	return nil
+	return wanted, nil
 }
 
-// viewOlder fills in what has left the hot window.
-func (r *Reader) viewOlder(ctx context.Context, topic event.Topic, history, table string, k projections.Key, w *upTo) error {
-	complete := (w.from == 0 || w.state != nil) && len(w.rows) > 0 && w.rows[0].Version == w.from+1
-	if complete {
-		return nil
+// left are the entities of those events that have left the hot window
+// themselves, as the events of a replay may have.
+func (r *Reader) left(ctx context.Context, topic event.Topic, views []delivery.View, at []int) ([]projections.Key, error) {
+	const sql = `SELECT history_from FROM generations WHERE projection = $1 AND status = 'live'`
+	if r.older == nil {
+		return nil, nil
 	}
-	all, err := r.past(ctx, topic, history, table, k.Org, k.ID, 0, 0)
-	if err != nil {
-		return err
-	}
-	w.from, w.state, w.rows = 0, nil, nil
-	for _, p := range all {
-		if p.Version <= w.version {
-			w.rows = append(w.rows, p)
+	var from *time.Time
+	var keys []projections.Key
+	for _, i := range at {
+		v := views[i]
+		if v.Version != 0 {
+			continue
+		}
+		if from == nil {
+			if err := r.pool.QueryRow(ctx, sql, projections.Of(topic)).Scan(&from); err != nil {
+				return nil, fmt.Errorf("asking where the history of %s begins: %w", topic, err)
+			}
+			if from == nil {
+				return nil, nil // nothing has left yet
+			}
+		}
+		k := projections.Key{Org: v.Event.Org, ID: v.Event.Subject}
+		if v.Event.RecordedAt.Before(*from) && !slices.Contains(keys, k) {
+			keys = append(keys, k)
 		}
 	}
-	return nil
+	return keys, nil
 }
 
 // viewFold folds each entity once and hands out the states on the way.
-func (r *Reader) viewFold(topic event.Topic, views []delivery.View, at []int, wanted map[projections.Key]*upTo) error {
-	at2 := make(map[projections.Key]map[int64][]int)
+func viewFold(topic event.Topic, views []delivery.View, at []int, wanted map[projections.Key]*stretch) error {
+	byKey := make(map[projections.Key]map[int64][]int)
 	for _, i := range at {
 		v := views[i]
 		if v.Version == 0 {
 			continue
 		}
 		k := projections.Key{Org: v.Event.Org, ID: v.Event.Subject}
-		if at2[k] == nil {
-			at2[k] = make(map[int64][]int)
+		if byKey[k] == nil {
+			byKey[k] = make(map[int64][]int)
 		}
-		at2[k][v.Version] = append(at2[k][v.Version], i)
+		byKey[k][v.Version] = append(byKey[k][v.Version], i)
 	}
-	for k, versions := range at2 {
+	for k, versions := range byKey {
 		w := wanted[k]
 		state, _ := catalog.Entity(topic)
 		if w.state != nil {

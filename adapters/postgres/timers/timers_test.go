@@ -1,300 +1,311 @@
-package timers
+package timers_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
-	"trunkline.dev/trunkline/adapters/memory"
-	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/timers"
+	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestAWaitIsSettledOnceWhenItIsDue(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.service(nil, nil)
+	session := r.claim(s)
+	r.append(end(t, "c1", 0))
+	r.drain(session, 10, nothing)
+	r.now.Store(59)
+	r.fire(s, 0)
+	r.now.Store(60)
+	r.fire(s, 1)
+	r.fire(s, 0)
+	r.drain(session, 10, nothing)
+	r.now.Store(125)
+	r.fire(s, 1)
+	r.drain(session, 10, nothing)
+	r.append(end(t, "c1", 0), fact(t, "c1", "corrected", 300, call.Ended{EndedAt: at(-5)}))
+	r.drain(session, 10, nothing)
+	r.now.Store(1000)
+	r.fire(s, 0)
 
-// rig is a log of one partition, an applier that reads it when told to, and a
-// time that stands still until it is moved.
-type rig struct {
-	*testing.T
-	pool *pgxpool.Pool
-	log  *memory.Log
-	mu   sync.Mutex
-	now  time.Time
-	s    projections.Session
-	sent int
-}
-
-func newRig(t *testing.T) *rig {
-	pool, err := postgres.Open(t.Context(), testenv.Postgres(t), 6)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	if err := postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{T: t, pool: pool, log: memory.NewLog(1), now: event.Time(time.Now())}
-	r.claim()
-	return r
-}
-
-func (r *rig) claim() {
-	r.Helper()
-	s, err := NewApplier(r.pool, projections.Waits{}).Claim(r.Context(), event.Calls, 0)
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.s = s
-}
-
-func (r *rig) clock() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.now
-}
-
-func (r *rig) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.now = r.now.Add(d)
-}
-
-// happen appends a fact about a call.
-func (r *rig) happen(id string, p event.Payload) {
-	r.Helper()
-	r.sent++
-	now := r.clock()
-	e, err := event.New(event.Envelope{ID: fmt.Sprintf("e%d", r.sent), Source: "api", Subject: id, Org: "org", OccurredAt: now, RecordedAt: now}, p)
-	if err != nil {
-		r.Fatal(err)
-	}
-	if _, err := r.log.Append(r.Context(), e); err != nil {
-		r.Fatal(err)
-	}
-}
-
-// apply reads what the applier has not read yet.
-func (r *rig) apply() {
-	r.Helper()
-	if err := r.s.Apply(r.Context(), r.log.Events(event.Calls)[r.s.Next():]); err != nil {
-		r.Fatal(err)
-	}
-}
-
-func (r *rig) newClock() *Clock {
-	r.Helper()
-	c, err := NewClock(ClockConfig{Pool: r.pool, Log: r.log, Ends: r.log, Now: r.clock})
-	if err != nil {
-		r.Fatal(err)
-	}
-	return c
-}
-
-// tick lets a clock work until it has nothing to do now.
-func (r *rig) tick(c *Clock) {
-	r.Helper()
-	for range 20 {
-		wait, err := c.tick(r.Context())
-		if err != nil {
-			r.Fatal(err)
-		}
-		if wait > 0 {
-			return
-		}
-	}
-	r.Fatal("the clock never rests")
-}
-
-type settled struct {
-	Call, WaitedFor string
-	At              time.Time
-}
-
-func (r *rig) settled() []settled {
-	var all []settled
+	var got []event.Event
 	for _, e := range r.log.Events(event.Calls) {
-		if e.Type != (call.Settled{}).EventType() {
-			continue
-		}
-		var f struct {
-			WaitedFor string `json:"waited_for"`
-		}
-		if err := json.Unmarshal(e.Data, &f); err != nil {
-			r.Fatal(err)
-		}
-		all = append(all, settled{e.Subject, f.WaitedFor, e.OccurredAt})
-	}
-	return all
-}
-
-func TestWaitThatIsOverIsAFactOnce(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	began := r.clock()
-	r.happen("x", call.Ended{EndedAt: began})
-	r.apply()
-	c := r.newClock()
-	r.tick(c)
-	r.pass(59 * time.Second)
-	r.tick(c)
-	if got := r.settled(); len(got) != 0 {
-		t.Fatalf("too early: %+v", got)
-	}
-	r.pass(5 * time.Second)
-	r.tick(c)
-	r.tick(r.newClock())
-	want := []settled{{"x", "transcript", began.Add(time.Minute)}}
-	if diff := cmp.Diff(want, r.settled()); diff != "" {
-		t.Fatal(diff)
-	}
-	r.apply()
-	r.pass(time.Hour)
-	r.tick(c)
-	want = append(want, settled{"x", "disposition", began.Add(2 * time.Minute)})
-	if diff := cmp.Diff(want, r.settled()); diff != "" {
-		t.Fatal(diff)
-	}
-}
-
-func TestWhatIsInTheLogIsTakenIntoAccountFirst(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	r.happen("x", call.Ended{EndedAt: r.clock()})
-	r.apply()
-	r.happen("x", call.TranscriptReady{Transcript: "t"})
-	r.happen("x", call.Dispositioned{Disposition: "sale"})
-	r.pass(time.Hour)
-	c := r.newClock()
-	r.tick(c) // the applier lags
-	if got := r.settled(); len(got) != 0 {
-		t.Fatalf("fired although what was waited for is in the log: %+v", got)
-	}
-	r.apply()
-	r.tick(c)
-	if got := r.settled(); len(got) != 0 {
-		t.Fatalf("fired after it was cancelled: %+v", got)
-	}
-}
-
-func TestTimersSurviveTheirProcess(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	r.happen("x", call.Dispositioned{Disposition: "sale"})
-	r.apply()
-	r.claim()
-	r.happen("x", call.Ended{EndedAt: r.clock()})
-	r.apply()
-	r.claim()
-	r.pass(time.Hour)
-	r.log.Fail(errors.New("the broker is away"))
-	c := r.newClock()
-	if _, err := c.tick(t.Context()); err == nil {
-		t.Fatal("the log was down and nobody noticed")
-	}
-	r.log.Fail(nil)
-	r.tick(r.newClock())
-	if got := r.settled(); len(got) != 0 {
-		t.Fatalf("a leased timer was taken: %+v", got)
-	}
-	r.pass(31 * time.Second)
-	r.tick(r.newClock())
-	if got := r.settled(); len(got) != 1 || got[0].WaitedFor != "transcript" {
-		t.Fatalf("%+v", got)
-	}
-}
-
-func TestTwoClocksShareTheWork(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	const calls = 1200
-	for i := range calls {
-		r.happen(fmt.Sprintf("call-%d", i), call.Ended{EndedAt: r.clock()})
-	}
-	r.apply()
-	r.pass(time.Hour)
-	var both sync.WaitGroup
-	for range 2 {
-		c := r.newClock()
-		both.Go(func() { r.tick(c) })
-	}
-	both.Wait()
-	// One may have rested while the other held the rest.
-	r.apply()
-	r.tick(r.newClock())
-	seen := make(map[settled]int)
-	for _, s := range r.settled() {
-		seen[s]++
-	}
-	for s, n := range seen {
-		if n > 1 {
-			t.Fatalf("%+v fired %d times", s, n)
+		if e.Type == "call.settled.v1" {
+			got = append(got, e.Event)
 		}
 	}
-	if len(seen) != 2*calls {
-		t.Errorf("%d fired, want %d", len(seen), 2*calls)
+	envelope := func(what string, due, recorded int) event.Envelope {
+		return event.Envelope{
+			ID: settledID("c1", what), Type: "call.settled.v1", Source: "hub", Subject: "c1", Org: "org",
+			CorrelationID: "corr", CausationID: "end-c1", OccurredAt: at(due), RecordedAt: at(recorded),
+		}
+	}
+	want := []event.Event{
+		{Envelope: envelope("transcript", 60, 60), Data: []byte(`{"waited_for":"transcript","after_sec":60}`)},
+		{Envelope: envelope("disposition", 120, 125), Data: []byte(`{"waited_for":"disposition","after_sec":120}`)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
 	}
 }
 
-func TestFormerOwnerIsFenced(t *testing.T) {
+func TestWhatComesInTimeIsNotSettled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	former := r.s
-	r.claim()
-	r.happen("x", call.Ended{EndedAt: r.clock()})
-	if err := former.Apply(t.Context(), r.log.Events(event.Calls)); !errors.Is(err, projections.ErrFenced) {
-		t.Errorf("a former owner applied: %v", err)
+	s := r.service(nil, nil)
+	session := r.claim(s)
+	r.append(end(t, "c1", 0), fact(t, "c2", "d2", 0, call.Dispositioned{Disposition: "sale"}))
+	r.drain(session, 1, nothing)
+	r.append(fact(t, "c1", "d1", 50, call.Dispositioned{Disposition: "sale"}), end(t, "c2", 51), fact(t, "c2", "s2", 52, call.SummaryAdded{Summary: "hi"}))
+	r.drain(session, 1, nothing)
+	r.now.Store(500)
+	r.fire(s, 1)
+	if diff := cmp.Diff([]string{settledID("c1", "transcript")}, r.settled()); diff != "" {
+		t.Errorf("settled (-want +got):\n%s", diff)
 	}
-	r.apply()
 }
 
-func TestOldCallsAreForgotten(t *testing.T) {
+func TestNothingIsSettledBeforeTheLogIsRead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.happen("old", call.Dispositioned{Disposition: "sale"})
-	r.pass(6 * 24 * time.Hour)
-	r.happen("new", call.Dispositioned{Disposition: "sale"})
-	r.apply()
-	r.pass(2 * 24 * time.Hour)
-	if err := r.newClock().clean(t.Context()); err != nil {
+	s := r.service(nil, nil)
+	session := r.claim(s)
+	r.append(end(t, "c1", 0))
+	r.drain(session, 1, nothing)
+	r.append(fact(t, "c1", "d", 50, call.Dispositioned{Disposition: "sale"}), fact(t, "c1", "x", 51, call.TranscriptReady{Transcript: "hi"}))
+	r.now.Store(500)
+	r.fire(s, 0)
+	r.drain(session, 1, nothing)
+	r.fire(s, 0)
+	if got := r.settled(); got != nil {
+		t.Errorf("settled %v, but all has come", got)
+	}
+}
+
+func TestALogThatGrowsAllTheTimeDoesNotKeepAWaitOpen(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.service(nil, nil)
+	session := r.claim(s)
+	r.append(end(t, "c1", 0))
+	r.drain(session, 1, nothing)
+	r.now.Store(500)
+	r.append(end(t, "c2", 500))
+	r.fire(s, 0)
+	unread := r.log.Events(event.Calls)[session.Next():]
+	r.append(end(t, "c3", 500))
+	if err := session.Apply(t.Context(), unread); err != nil {
 		t.Fatal(err)
 	}
-	var left []string
-	if err := r.pool.QueryRow(context.Background(), "SELECT array_agg(call_id) FROM timer_calls").Scan(&left); err != nil {
-		t.Fatal(err)
+	r.fire(s, 2)
+}
+
+func TestARebuildSettlesNothingAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.service(nil, nil)
+	session := r.claim(s)
+	for i := range 5 {
+		r.append(end(t, fmt.Sprint("c", i), i))
 	}
-	if diff := cmp.Diff([]string{"new"}, left); diff != "" {
-		t.Error(diff)
+	r.drain(session, 10, nothing)
+	r.append(fact(t, "c3", "d3", 20, call.Dispositioned{Disposition: "sale"}))
+	r.drain(session, 10, nothing)
+	r.now.Store(500)
+	r.fire(s, 9)
+	before := r.settled()
+
+	r.emptyDatabase()
+	r.now.Store(100_000)
+	s = r.service(nil, nil)
+	r.drain(r.claim(s), 1, func() { r.fire(s, 0) })
+	if diff := cmp.Diff(before, r.settled()); diff != "" {
+		t.Errorf("settled (-before +after):\n%s", diff)
 	}
 }
 
-func TestClockRunsByItself(t *testing.T) {
+func TestAHubThatEndsBetweenAppendAndMarkSettlesUnderTheSameID(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.happen("x", call.Ended{EndedAt: r.clock()})
-	r.apply()
-	r.pass(time.Minute)
-	c := r.newClock()
-	if err := errors.Join(c.Start(t.Context()), c.Start(t.Context())); err != nil {
+	killed := r.service(lostAnswer{r.log}, nil)
+	session := r.claim(killed)
+	r.append(end(t, "c1", 0))
+	r.drain(session, 1, nothing)
+	looked, err := r.log.Ends(t.Context(), event.Calls)
+	if err != nil {
 		t.Fatal(err)
+	}
+	r.now.Store(60)
+	if _, err := killed.Fire(t.Context()); !errors.Is(err, commands.ErrUnavailable) {
+		t.Fatalf("an append of unknown outcome: %v", err)
+	}
+
+	// The next hub sees that the log goes on, and reads the fact before it acts.
+	next := r.service(nil, nil)
+	r.fire(next, 0)
+	// One that looked before the append says it again.
+	r.fire(r.service(nil, earlier(looked)), 1)
+	r.drain(r.claim(next), 1, nothing)
+	r.fire(next, 0)
+	id := settledID("c1", "transcript")
+	if diff := cmp.Diff([]string{id, id}, r.settled()); diff != "" {
+		t.Errorf("settled (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheFactThatComesBackDoesTheMarking(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	killed := r.service(lostAnswer{r.log}, nil)
+	r.append(end(t, "c1", 0))
+	r.drain(r.claim(killed), 1, nothing)
+	r.now.Store(500)
+	if _, err := killed.Fire(t.Context()); err == nil {
+		t.Fatal("the answer should be lost")
+	}
+	next := r.service(nil, nil)
+	r.drain(r.claim(next), 1, nothing)
+	r.fire(next, 0)
+	if diff := cmp.Diff([]string{settledID("c1", "transcript"), settledID("c1", "disposition")}, r.settled()); diff != "" {
+		t.Errorf("settled (-want +got):\n%s", diff)
+	}
+}
+
+func TestTwoHubsSettleOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	slow := slowLog{log: r.log, began: make(chan struct{}), proceed: make(chan struct{})}
+	a, b := r.service(slow, nil), r.service(nil, nil)
+	r.append(end(t, "c1", 0))
+	session := r.claim(a)
+	r.drain(session, 1, nothing)
+	r.now.Store(60)
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.Fire(t.Context())
+		done <- err
+	}()
+	<-slow.began
+	r.fire(b, 0)
+	close(slow.proceed)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	r.drain(session, 1, nothing)
+	r.fire(b, 0)
+	if diff := cmp.Diff([]string{settledID("c1", "transcript")}, r.settled()); diff != "" {
+		t.Errorf("settled (-want +got):\n%s", diff)
+	}
+}
+
+func TestAFormerOwnerSetsNoTimer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.service(nil, nil)
+	former := r.claim(s)
+	owner := r.claim(s)
+	r.append(end(t, "c1", 0))
+	events := r.log.Events(event.Calls)
+	if err := former.Apply(t.Context(), events); !errors.Is(err, projections.ErrFenced) {
+		t.Errorf("the former owner got %v, want ErrFenced", err)
+	}
+	if n := r.rows(); n != 0 {
+		t.Errorf("the former owner left %d rows", n)
+	}
+	if err := owner.Apply(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Apply(t.Context(), events); err != nil {
+		t.Errorf("applying again: %v", err)
+	}
+	if next := r.claim(s).Next(); next != 1 || r.rows() != 1 {
+		t.Errorf("checkpoint %d and %d rows, want 1 and 1", next, r.rows())
+	}
+}
+
+func TestRowsGoWhenRepeatsAreNotRecognisedAnyMore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.service(nil, nil)
+	session := r.claim(s)
+	r.append(end(t, "waiting", 0), end(t, "done", 0),
+		fact(t, "done", "d", 1, call.Dispositioned{Disposition: "sale"}), fact(t, "done", "x", 1, call.TranscriptReady{Transcript: "hi"}))
+	r.drain(session, 10, nothing)
+	later := 32 * 24 * 3600
+	r.now.Store(int64(later))
+	e := event.Recorded{Event: end(t, "new", later), Position: event.Position{Topic: event.Calls, Offset: 4096}}
+	if err := session.Apply(t.Context(), []event.Recorded{e}); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.rows(); n != 2 {
+		t.Errorf("%d rows, want the one that waits and the new one", n)
+	}
+}
+
+// rows counts what is remembered.
+func (r *rig) rows() (n int) {
+	r.t.Helper()
+	if err := r.pool.QueryRow(r.t.Context(), `SELECT count(*) FROM call_timers`).Scan(&n); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
+func TestTheLoopIsWokenByANewTimer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.now.Store(10_000)
+	s := r.service(nil, nil)
+	if err := s.Stop(t.Context()); err != nil {
+		t.Errorf("stopping before the start: %v", err)
+	}
+	runner, err := projections.NewRunner(projections.RunnerConfig{
+		Projection: projections.Timers, Generation: projections.Generation{Number: 1, Status: projections.Live}, Topics: []event.Topic{event.Calls},
+		Source: r.log, Applier: s, Log: slog.New(slog.DiscardHandler), Now: time.Now, Backoff: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Start(t.Context()), s.Start(t.Context()), runner.Start(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 { // more than one batch
+		r.append(end(t, fmt.Sprint("c", i), i))
 	}
 	testenv.Eventually(t, func() error {
-		if n := len(r.settled()); n != 1 {
-			return fmt.Errorf("%d fired", n)
+		if got := len(r.settled()); got != 600 {
+			return fmt.Errorf("%d facts, want 600", got)
 		}
 		return nil
 	})
-	if err := errors.Join(c.Stop(t.Context()), c.Stop(t.Context()), r.newClock().Stop(t.Context())); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := errors.Join(runner.Stop(ctx), s.Stop(ctx), s.Stop(ctx)); err != nil {
+		t.Error(err)
+	}
+	seen := make(map[string]bool)
+	for _, id := range r.settled() {
+		if seen[id] {
+			t.Errorf("%s was appended twice by one hub", id)
+		}
+		seen[id] = true
+	}
+}
+
+func TestAConfigMustBeWhole(t *testing.T) {
+	t.Parallel()
+	if _, err := timers.New(timers.Config{Disposition: -1}); err == nil {
+		t.Error("an empty config was taken")
 	}
 }
