@@ -63,3 +63,12 @@ type DeliveryAttempt struct {
 	ResponseHeaders []delivery.Header
 	ResponseBody    string
 }
+
+// SentDelivery is a delivery as the log last saw it sent.
+type SentDelivery struct {
+	delivery.Ref
+	// Headers and Body are those of its last request; Body is nil when it was
+	// never sent or is no longer kept.
+	Headers []delivery.Header
+	Body    []byte
+}

@@ -90,27 +90,29 @@ func TestJavaScriptAgrees(t *testing.T) {
 	t.Parallel()
 	var bodies [][]byte
 	var originals []string
+	value := hostileJSON(3)
 	rapid.Check(t, func(rt *rapid.T) {
-		raw := hostileJSON(3).Draw(rt, "value")
-		body, err := dialects.AppendRaw(nil, json.RawMessage(raw), false)
-		if err != nil {
-			rt.Fatalf("%s: %v", raw, err)
+		for range 8 {
+			raw := value.Draw(rt, "value")
+			body, err := dialects.AppendRaw(nil, json.RawMessage(raw), false)
+			if err != nil {
+				rt.Fatalf("%s: %v", raw, err)
+			}
+			again, err := dialects.AppendRaw(nil, body, false)
+			if err != nil || string(again) != string(body) {
+				rt.Fatalf("%s is no fixed point of ours: %s", body, again)
+			}
+			m, err := dialects.AppendMap(nil, map[string]json.RawMessage{
+				rapid.String().Draw(rt, "key"): json.RawMessage(raw), rapid.StringMatching(`[0-9]{1,11}`).Draw(rt, "index"): json.RawMessage("1"), "x": json.RawMessage("2"),
+			})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			f := dialects.AppendFloat(nil, math.Float64frombits(rapid.Uint64().Draw(rt, "bits")))
+			s := dialects.AppendString(nil, string(rapid.SliceOf(rapid.Byte()).Draw(rt, "bytes")))
+			bodies = append(bodies, body, m, f, s)
+			originals = append(originals, base64.StdEncoding.EncodeToString([]byte(raw)))
 		}
-		again, err := dialects.AppendRaw(nil, body, false)
-		if err != nil || string(again) != string(body) {
-			rt.Fatalf("%s is no fixed point of ours: %s", body, again)
-		}
-		bodies, originals = append(bodies, body), append(originals, base64.StdEncoding.EncodeToString([]byte(raw)))
-
-		m, err := dialects.AppendMap(nil, map[string]json.RawMessage{
-			rapid.String().Draw(rt, "key"): json.RawMessage(raw), rapid.StringMatching(`[0-9]{1,11}`).Draw(rt, "index"): json.RawMessage("1"), "x": json.RawMessage("2"),
-		})
-		if err != nil {
-			rt.Fatal(err)
-		}
-		f := dialects.AppendFloat(nil, math.Float64frombits(rapid.Uint64().Draw(rt, "bits")))
-		s := dialects.AppendString(nil, string(rapid.SliceOf(rapid.Byte()).Draw(rt, "bytes")))
-		bodies = append(bodies, m, f, s)
 	})
 	dialecttest.FixedPoint(t, bodies...)
 
@@ -120,6 +122,21 @@ func TestJavaScriptAgrees(t *testing.T) {
 		if ours := string(bodies[4*i]); ours != theirs[i] {
 			t.Errorf("we wrote %q, JavaScript writes %q", ours, theirs[i])
 		}
+	}
+}
+
+// TestTheJudgeSaysNo makes sure that the judge of all bodies can find fault.
+func TestTheJudgeSaysNo(t *testing.T) {
+	t.Parallel()
+	bad := []string{`180.0`, `{"a": 1}`, `{"b":1,"1":2}`, `"\u003c"`, `"\u2028"`, `"\uD83D"`, `1E21`, "{}\n", `{"a":1,"a":2}`, `{`}
+	cases := make([]string, len(bad))
+	for i, b := range bad {
+		cases[i] = base64.StdEncoding.EncodeToString([]byte(b))
+	}
+	var wrong []struct{ Index int }
+	dialecttest.Node(t, "fixedpoint.js", cases, &wrong)
+	if len(wrong) != len(bad) {
+		t.Errorf("of %d bodies that JavaScript would change it found %v", len(bad), wrong)
 	}
 }
 

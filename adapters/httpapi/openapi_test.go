@@ -83,6 +83,9 @@ func conforms(t testing.TB, _ http.Handler, method, path string, got answer) {
 	}
 	media, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";")
 	content, _ := resp["content"].(map[string]any)
+	if content == nil && got.Status == http.StatusNoContent && got.Body == "" {
+		return
+	}
 	m, ok := content[media].(map[string]any)
 	if !ok {
 		t.Errorf("%s %s %s answers %q, documented are %v", method, path, code, media, slices.Collect(maps.Keys(content)))

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -60,6 +61,7 @@ type Engine struct {
 	cancel       context.CancelFunc
 	wakeKeeper   chan struct{}
 	wakeDisabler chan struct{}
+	nudged       atomic.Bool
 	workers      sync.WaitGroup
 }
 

@@ -30,6 +30,8 @@ func (e *Engine) keep(ctx context.Context) {
 		ticked := now.Sub(lastTick) >= tick
 		if ticked {
 			lastTick = now
+		}
+		if e.nudged.Swap(false) || ticked {
 			e.look(ctx)
 		}
 		ok := e.learnHealth(ctx)
@@ -67,7 +69,7 @@ func (e *Engine) untilNext(tickAt time.Time) time.Duration {
 	}
 	for _, o := range e.owners {
 		for _, s := range o.streams {
-			if !s.nextDue.IsZero() && s.nextDue.Before(at) && s.lane.open && e.room(s.lane) > 0 {
+			if e.mayLoad(s, at) {
 				at = s.nextDue
 			}
 		}
@@ -91,6 +93,12 @@ func (e *Engine) commitSoon() {
 		e.commitAt = e.cfg.Clock().Add(e.cfg.CheckpointEvery)
 		wake(e.wakeKeeper)
 	}
+}
+
+// nudge makes the keeper look for offers now.
+func (e *Engine) nudge() {
+	e.nudged.Store(true)
+	wake(e.wakeKeeper)
 }
 
 // look compares lanes with the directory and asks for offers.
@@ -322,6 +330,11 @@ func (e *Engine) room(l *lane) int {
 	return e.cfg.LaneDepth - l.resident
 }
 
+// mayLoad reports whether a stream has something to load at a time.
+func (e *Engine) mayLoad(s *stream, at time.Time) bool {
+	return !s.nextDue.IsZero() && !s.nextDue.After(at) && s.lane.open && !s.owner.stopping && !e.draining && e.room(s.lane) > 0
+}
+
 // loadAll brings what is due into memory, as far as there is room.
 func (e *Engine) loadAll(ctx context.Context) bool {
 	e.mu.Lock()
@@ -329,15 +342,13 @@ func (e *Engine) loadAll(ctx context.Context) bool {
 	var wants []dispatch.Want
 	var streams []*stream
 	for _, o := range e.owners {
-		if o.stopping || e.draining {
-			continue
-		}
 		for _, s := range o.streams {
-			room := e.room(s.lane)
-			if s.nextDue.IsZero() || s.nextDue.After(now) || !s.lane.open || room < 1 {
+			if !e.mayLoad(s, now) {
 				continue
 			}
-			wants = append(wants, dispatch.Want{Partition: o.part, Epoch: o.epoch, EndpointID: s.lane.endpoint.ID, Limit: min(room, loadRows), Exclude: inHand(s)})
+			wants = append(wants, dispatch.Want{
+				Partition: o.part, Epoch: o.epoch, EndpointID: s.lane.endpoint.ID, Limit: min(e.room(s.lane), loadRows), Exclude: inHand(s),
+			})
 			streams = append(streams, s)
 		}
 	}

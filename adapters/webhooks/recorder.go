@@ -56,9 +56,10 @@ func (e *Engine) fact(it *item, p event.Payload, id string) {
 }
 
 // attemptFact queues the fact of an attempt. Its id holds the time of the
-// attempt: one that is made again after a crash is another one.
+// attempt and the owner's epoch: one that is made again after a crash, or by a
+// new owner at the same moment, is another one.
 func (e *Engine) attemptFact(it *item, a delivery.Attempted) {
-	id := event.DeriveID("attempted", it.Key(), strconv.Itoa(a.Number), strconv.FormatInt(a.StartedAt.UnixMicro(), 10))
+	id := event.DeriveID("attempted", it.Key(), strconv.Itoa(a.Number), strconv.FormatInt(a.StartedAt.UnixMicro(), 10), strconv.FormatInt(it.owner.epoch, 10))
 	e.fact(it, a, id)
 	f := &e.recorder.queue[len(e.recorder.queue)-1]
 	f.env.OccurredAt = a.StartedAt

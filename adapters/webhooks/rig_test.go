@@ -43,11 +43,14 @@ type rig struct {
 	flying    map[string]int
 	most      map[string]int
 	logDown   bool
+	factAt    map[string]time.Time
+	// grown is closed, and replaced, when something happened.
+	grown chan struct{}
 }
 
 // seen is one request that a receiver got.
 type seen struct {
-	at         time.Time
+	at, end    time.Time
 	url, id    string
 	entity     string
 	sequence   int64
@@ -62,7 +65,7 @@ func newRig(t *testing.T, partitions int) *rig {
 	return &rig{
 		t: t, store: &deliveries.Store{}, partitions: partitions, log: make([][]event.Recorded, partitions),
 		versions: make(map[string]int64), facts: make(map[string]event.Event), endpoints: make(map[string]delivery.Endpoint),
-		flying: make(map[string]int), most: make(map[string]int),
+		flying: make(map[string]int), most: make(map[string]int), factAt: make(map[string]time.Time), grown: make(chan struct{}),
 		receive: func(Request) Result { return ok() },
 	}
 }
@@ -107,6 +110,10 @@ func (r *rig) deleteEndpoint(id string) {
 func (r *rig) happen(entities ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer func() {
+		close(r.grown)
+		r.grown = make(chan struct{})
+	}()
 	for _, entity := range entities {
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(entity))
@@ -143,6 +150,7 @@ func (l *link) Append(ctx context.Context, events ...event.Event) ([]event.Posit
 	for _, e := range events {
 		if _, twice := l.facts[e.ID]; !twice {
 			l.order = append(l.order, e.ID)
+			l.factAt[e.ID] = time.Now()
 		}
 		l.facts[e.ID] = e
 	}
@@ -235,7 +243,7 @@ func (l *link) Attempt(ctx context.Context, q Request) Result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flying[q.URL]--
-	s := seen{at: start, url: q.URL, status: res.StatusCode, body: string(q.Body)}
+	s := seen{at: start, end: time.Now(), url: q.URL, status: res.StatusCode, body: string(q.Body)}
 	for _, h := range q.Headers {
 		s.headerText += h.Name + ": " + h.Value + "\n"
 		switch h.Name {
@@ -371,12 +379,15 @@ func (h *hub) subscribe(ctx context.Context, p int) {
 		if next < int64(len(h.link.log[p])) {
 			rec = &h.link.log[p][next]
 		}
+		grown := h.link.grown
 		h.link.mu.Unlock()
 		if rec == nil {
-			if !sleep(ctx, time.Millisecond) {
+			select {
+			case <-grown:
+				continue
+			case <-ctx.Done():
 				return
 			}
-			continue
 		}
 		payload, _ := json.Marshal(Incoming{Recorded: *rec, Previous: next - 1})
 		next++
@@ -393,7 +404,7 @@ func (h *hub) subscribe(ctx context.Context, p int) {
 				if h.Handle(m) == nil {
 					return
 				}
-				if !sleep(ctx, 10*time.Millisecond) {
+				if !sleep(ctx, time.Second) {
 					return
 				}
 			}
@@ -453,4 +464,10 @@ func factsOf[P event.Payload](r *rig) []P {
 		}
 	}
 	return all
+}
+
+func (r *rig) decode(data []byte, v any) {
+	if err := json.Unmarshal(data, v); err != nil {
+		r.t.Fatal(err)
+	}
 }

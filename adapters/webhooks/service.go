@@ -1,3 +1,342 @@
 package webhooks
 
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// resendPrefix begins the replay id of a delivery that was sent again by hand.
 const resendPrefix = "resend-"
+
+// ErrUnknown says that there is no such delivery, or that what was sent is no
+// longer kept.
+var ErrUnknown = errors.New("no such delivery")
+
+// Sent finds deliveries that are finished, in the delivery log.
+type Sent interface {
+	// Sent returns a delivery of an org as it was last sent: what it refers to
+	// and its request. false when there is none or its request is not kept.
+	Sent(ctx context.Context, org, deliveryID string) (SentDelivery, bool, error)
+	// Unsuccessful returns deliveries of an endpoint that ended exhausted or
+	// dropped, of events recorded in [since, until), in the order of the events,
+	// with the cursor of the next page; "" is the first page and the last cursor.
+	Unsuccessful(ctx context.Context, endpoint delivery.Endpoint, since, until time.Time, cursor string, limit int) ([]SentDelivery, string, error)
+}
+
+// SentDelivery is a finished delivery.
+type SentDelivery struct {
+	delivery.Ref
+	// Headers and Body are those of its last request; Body is nil when it was
+	// never sent.
+	Headers []delivery.Header
+	Body    []byte
+	// CorrelationID is that of its facts.
+	CorrelationID string
+}
+
+// Renderer makes a delivery from the log again, for one that was never sent or
+// whose bytes are not kept.
+type Renderer interface {
+	// Event returns the event that a delivery is of.
+	Event(ctx context.Context, ref delivery.Ref, org string) (event.Recorded, bool, error)
+}
+
+// Service is what people do with deliveries, in any process of the hub.
+type Service struct {
+	engine *Engine
+	store  offerStore
+	sent   Sent
+	events Renderer
+}
+
+type offerStore interface {
+	dispatch.Store
+	dispatch.Unfinished
+}
+
+// NewService returns a service. The engine need not be started: it makes the
+// requests of test calls and renders; what is sent again goes through the
+// engine that owns the event's partition. events may be nil.
+func NewService(e *Engine, store offerStore, sent Sent, events Renderer) *Service {
+	return &Service{engine: e, store: store, sent: sent, events: events}
+}
+
+// TestResult is how a test call went.
+type TestResult struct {
+	DeliveryID string       `json:"delivery_id"`
+	StatusCode int          `json:"status_code"`
+	DurationMS float64      `json:"duration_ms"`
+	Request    TestRequest  `json:"request"`
+	Response   TestResponse `json:"response"`
+	// Error says in words what went wrong; empty on success.
+	Error string `json:"error"`
+}
+
+// TestRequest is what was sent.
+type TestRequest struct {
+	Headers []delivery.Header `json:"headers"`
+	Body    string            `json:"body"`
+}
+
+// TestResponse is what came back.
+type TestResponse struct {
+	Headers []delivery.Header `json:"headers"`
+	Body    string            `json:"body"`
+}
+
+// Test sends a sample to an endpoint now, whether it is enabled or not. It is
+// no delivery: nothing is owed, counted or tried again. The error is for an
+// endpoint that no sample can be made for.
+func (s *Service) Test(ctx context.Context, ep delivery.Endpoint) (TestResult, error) {
+	e := s.engine
+	d := e.dialects[ep.Dialect]
+	if d == nil {
+		return TestResult{}, fmt.Errorf("testing an endpoint: no dialect %q", ep.Dialect)
+	}
+	now := e.cfg.Clock()
+	name := sampleName(ep, d.Events())
+	m, err := d.Sample(name, ep, now)
+	if err != nil {
+		return TestResult{}, fmt.Errorf("making a sample of %s: %w", name, err)
+	}
+	id := event.DeriveID("test", ep.ID, uuid.NewString())
+	req := e.request(delivery.Delivery{
+		ID: id, EventType: event.Type(m.Name), Sequence: 1, Headers: m.Headers, Body: m.Body,
+	}, ep, d, d.Profile().Timeout)
+	res := e.cfg.Attempter.Attempt(ctx, req)
+	return TestResult{
+		DeliveryID: id, StatusCode: res.StatusCode, DurationMS: float64(res.Duration.Microseconds()) / 1000,
+		Request:  TestRequest{Headers: req.Headers, Body: string(req.Body)},
+		Response: TestResponse{Headers: res.Headers, Body: strings.ToValidUTF8(string(res.Body), "\uFFFD")},
+		Error:    res.Error,
+	}, nil
+}
+
+// sampleName is the first event that the endpoint gets.
+func sampleName(ep delivery.Endpoint, known []string) string {
+	for _, w := range ep.Events {
+		if slices.Contains(known, w) {
+			return w
+		}
+	}
+	for _, k := range known {
+		if ep.Wants(k) {
+			return k
+		}
+	}
+	if len(ep.Events) > 0 {
+		return ep.Events[0]
+	}
+	return ""
+}
+
+// Resend sends a delivery again, now and once more by its schedule: what is
+// unfinished as well as what is finished. The id stays, so a receiver that has
+// it already can tell.
+func (s *Service) Resend(ctx context.Context, org, deliveryID string) error {
+	o, ok, err := s.store.Get(ctx, org, deliveryID)
+	if err != nil {
+		return fmt.Errorf("resending: %w", err)
+	}
+	if !ok {
+		sent, found, err := s.sent.Sent(ctx, org, deliveryID)
+		if err != nil {
+			return fmt.Errorf("resending: %w", err)
+		}
+		if !found {
+			return ErrUnknown
+		}
+		if o, err = s.again(ctx, org, sent); err != nil {
+			return fmt.Errorf("resending: %w", err)
+		}
+	}
+	s.fresh(&o, resendPrefix+uuid.Must(uuid.NewV7()).String())
+	// Nothing waits for it and it waits for nothing.
+	o.OrderKey = o.Key()
+	if err := s.store.Offer(ctx, []dispatch.Owed{o}); err != nil {
+		return fmt.Errorf("resending: %w", err)
+	}
+	s.engine.nudge()
+	return nil
+}
+
+// recoverPage bounds the deliveries that one step of Recover offers.
+const recoverPage = 200
+
+// Recover sends again what ended without success, of events recorded since a
+// time and before another one, in their order. It returns how many. Calling it
+// again after an error offers nothing twice.
+func (s *Service) Recover(ctx context.Context, ep delivery.Endpoint, since, until time.Time) (int, error) {
+	id := "recover-" + event.DeriveID(ep.ID, since.UTC().Format(time.RFC3339Nano), until.UTC().Format(time.RFC3339Nano))
+	total := 0
+	for cursor := ""; ; {
+		page, next, err := s.sent.Unsuccessful(ctx, ep, since, until, cursor, recoverPage)
+		if err != nil {
+			return total, fmt.Errorf("recovering deliveries: %w", err)
+		}
+		var owed []dispatch.Owed
+		for _, d := range page {
+			o, err := s.again(ctx, ep.Org, d)
+			if errors.Is(err, ErrUnknown) {
+				continue
+			}
+			if err != nil {
+				return total, fmt.Errorf("recovering deliveries: %w", err)
+			}
+			s.fresh(&o, id)
+			o.OrderKey = o.EntityKey()
+			owed = append(owed, o)
+		}
+		if len(owed) > 0 {
+			if err := s.store.Offer(ctx, owed); err != nil {
+				return total, fmt.Errorf("recovering deliveries: %w", err)
+			}
+			total += len(owed)
+			s.engine.nudge()
+		}
+		if next == "" {
+			return total, nil
+		}
+		cursor = next
+	}
+}
+
+// fresh makes a delivery begin anew as part of a replay.
+func (s *Service) fresh(o *dispatch.Owed, replayID string) {
+	now := event.Time(s.engine.cfg.Clock())
+	o.ReplayID, o.Status, o.Attempts, o.LastError = replayID, delivery.Pending, 0, ""
+	o.NextAttemptAt, o.FirstAttemptAt, o.CreatedAt = now, time.Time{}, now
+}
+
+// again makes a delivery of what was sent: the same bytes, or what the log
+// says they were.
+func (s *Service) again(ctx context.Context, org string, d SentDelivery) (dispatch.Owed, error) {
+	ep, ok := s.engine.cfg.Directory.Endpoint(d.WebhookID)
+	if !ok || ep.Org != org {
+		return dispatch.Owed{}, ErrUnknown
+	}
+	dialect := s.engine.dialects[d.Dialect]
+	if dialect == nil {
+		return dispatch.Owed{}, ErrUnknown
+	}
+	if d.Body == nil {
+		return s.rendered(ctx, org, d, ep)
+	}
+	return dispatch.Owed{
+		Delivery: delivery.Delivery{
+			ID: d.DeliveryID, Org: org, EndpointID: d.WebhookID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt,
+			Topic: d.Position.Topic, Partition: d.Position.Partition, Offset: d.Position.Offset,
+			EntityID: d.EntityID, Dialect: d.Dialect, Name: d.Name, Sequence: d.Sequence,
+			Headers: dialectHeaders(d.Headers, dialect, ep), Body: d.Body,
+		},
+		CorrelationID: d.CorrelationID,
+	}, nil
+}
+
+func (s *Service) rendered(ctx context.Context, org string, d SentDelivery, ep delivery.Endpoint) (dispatch.Owed, error) {
+	if s.events == nil {
+		return dispatch.Owed{}, ErrUnknown
+	}
+	r, ok, err := s.events.Event(ctx, d.Ref, org)
+	if err != nil {
+		return dispatch.Owed{}, err
+	}
+	if !ok {
+		return dispatch.Owed{}, ErrUnknown
+	}
+	p := s.engine.planner
+	views, err := p.views(ctx, []event.Recorded{r})
+	if err != nil {
+		return dispatch.Owed{}, err
+	}
+	if views[0].Version == 0 {
+		return dispatch.Owed{}, ErrUnknown
+	}
+	messages, err := p.render(views[0], ep, new(fields))
+	if err != nil {
+		return dispatch.Owed{}, ErrUnknown
+	}
+	for rank, m := range messages {
+		if delivery.ID(r.ID, ep.ID, m.Part) == d.DeliveryID {
+			o := p.frame(views[0], ep)
+			o.ID, o.Rank, o.Name, o.Headers, o.Body = d.DeliveryID, rank, m.Name, m.Headers, m.Body
+			return o, nil
+		}
+	}
+	return dispatch.Owed{}, ErrUnknown
+}
+
+// dialectHeaders leaves of a request's headers those that belong to the
+// message: all others are made anew with each attempt.
+func dialectHeaders(sent []delivery.Header, d Dialect, ep delivery.Endpoint) []delivery.Header {
+	made := d.Sign("", nil)
+	var kept []delivery.Header
+	for _, h := range sent {
+		n := strings.ToLower(h.Name)
+		switch {
+		case n == "content-type", n == "user-agent", strings.HasPrefix(n, "webhook-"), strings.HasPrefix(n, "trunkline-"):
+			continue
+		case slices.ContainsFunc(made, func(m delivery.Header) bool { return strings.EqualFold(m.Name, h.Name) }):
+			continue
+		}
+		if _, own := ep.Headers[h.Name]; own {
+			continue
+		}
+		kept = append(kept, h)
+	}
+	return kept
+}
+
+// Drop gives up what is held for an endpoint at this moment, each delivery with
+// a reason. Dropping again is harmless.
+func (s *Service) Drop(ctx context.Context, ep delivery.Endpoint, reason string) error {
+	for {
+		rows, err := s.store.List(ctx, dispatch.ListQuery{Org: ep.Org, EndpointID: ep.ID, Status: delivery.IsHeld, Limit: pageRows})
+		if err != nil {
+			return fmt.Errorf("dropping held deliveries: %w", err)
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		if err := s.drop(ctx, ep, rows, reason); err != nil {
+			return fmt.Errorf("dropping held deliveries: %w", err)
+		}
+	}
+}
+
+func (s *Service) drop(ctx context.Context, ep delivery.Endpoint, rows []dispatch.Owed, reason string) error {
+	now := event.Time(s.engine.cfg.Clock())
+	events := make([]event.Event, 0, len(rows))
+	keys := make([]string, 0, len(rows))
+	for _, o := range rows {
+		ev, err := event.New(event.Envelope{
+			ID: event.DeriveID("dropped", o.Key()), Source: "hub", Subject: o.EndpointID, Org: o.Org,
+			CorrelationID: o.CorrelationID, CausationID: o.EventID, OccurredAt: now, RecordedAt: now,
+		}, delivery.Dropped{Ref: delivery.RefOf(o.Delivery), Reason: reason})
+		if err != nil {
+			return err
+		}
+		events = append(events, ev)
+		keys = append(keys, o.Key())
+	}
+	// The facts come first: a row that is still there is dropped again, under
+	// the same id.
+	if _, err := s.engine.cfg.Log.Append(ctx, events...); err != nil {
+		if errors.Is(err, commands.ErrUnavailable) {
+			return err
+		}
+		return fmt.Errorf("appending: %w", err)
+	}
+	return s.store.Remove(ctx, ep.ID, delivery.IsHeld, keys)
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/adapters/httpapi"
+	"trunkline.dev/trunkline/adapters/kafka"
 	"trunkline.dev/trunkline/adapters/phone"
 	"trunkline.dev/trunkline/adapters/postgres/control"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
@@ -33,13 +34,17 @@ func (a *app) startAPI(ctx context.Context) error {
 		return err
 	}
 	a.onStop("idempotency keys", idempotency.Stop)
+	events, err := kafka.NewFeed(a.broker, kafka.FeedConfig{})
+	if err != nil {
+		return err
+	}
 	api, err := httpapi.New(httpapi.Config{
 		Recorder: recorder, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound,
 		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
 		Settings: httpapi.Settings{
-			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics,
+			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics, Deliverer: a.deliverer,
 		},
-		Reads: readAPI{a.reader}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
+		Reads: readAPI{a.reader}, Feed: feed{events}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
 		Parking:   projections.NewParking(a.models, projections.Models(), time.Now),
 		Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
 	})

@@ -18,8 +18,10 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres/control"
 	"trunkline.dev/trunkline/adapters/postgres/deliveries"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
+	"trunkline.dev/trunkline/adapters/postgres/timers"
 	"trunkline.dev/trunkline/adapters/webhooks"
 	"trunkline.dev/trunkline/commands/settings"
+	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -53,6 +55,7 @@ type app struct {
 	generation []projections.Generations
 	owed       *deliveries.Store
 	engine     *webhooks.Engine
+	deliverer  deliverer
 
 	adminKey        string
 	adminKeyCreated bool
@@ -95,6 +98,7 @@ func (a *app) start(ctx context.Context) error {
 		{"ClickHouse", a.startClickHouse},
 		{"settings", a.startSettings},
 		{"read models", a.startProjections},
+		{"timers", a.startTimers},
 		{"webhooks", a.startWebhooks},
 		{"API", a.startAPI},
 	} {
@@ -208,7 +212,7 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	a.onStop("settings", a.settings.Stop)
 	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
 	a.control, err = settings.New(settings.Config{
-		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard,
+		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Backlog: backlog{a},
 	})
 	if err != nil {
 		return err
@@ -271,6 +275,36 @@ func (a *app) startProjections(ctx context.Context) error {
 		return err
 	}
 	a.onStop("rebuilder", a.rebuilder.Stop)
+	return nil
+}
+
+// startTimers sets and settles what must happen some time after something else.
+func (a *app) startTimers(ctx context.Context) error {
+	if !a.cfg.has("projector") {
+		return nil
+	}
+	settle, err := timers.New(timers.Config{
+		Pool: a.pool, Log: a.events, Ends: a.broker, Clock: time.Now, Logger: a.log,
+		Disposition: a.cfg.SettleDisposition, Transcript: a.cfg.SettleTranscript, Owner: hostOwner(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := settle.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("timers", settle.Stop)
+	runner, err := projections.NewRunner(projections.RunnerConfig{
+		Projection: projections.Timers, Generation: projections.Generation{Number: 1, Status: projections.Live},
+		Topics: []event.Topic{event.Calls}, Source: a.source, Applier: settle, Log: a.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	if err := runner.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("timers' runner", runner.Stop)
 	return nil
 }
 

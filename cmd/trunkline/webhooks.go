@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -48,6 +49,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.deliverer = deliverer{webhooks.NewService(a.engine, a.owed, sentLog{a.analytics}, pastEvents{a.reader})}
 	if !a.cfg.has("webhooks") {
 		return nil
 	}
@@ -62,7 +64,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 5 * time.Second}, watermill.NewSlogLogger(a.log))
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 5 * time.Second}, watermill.NewSlogLoggerWithLevelMapping(a.log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}))
 	if err != nil {
 		return err
 	}

@@ -183,7 +183,7 @@ func (e Envelope) check() error {
 		{HeaderTraceParent, e.TraceParent, false},
 	} {
 		switch {
-		case h.value == "" && h.required:
+		case h.required && strings.TrimSpace(h.value) == "":
 			errs = append(errs, fmt.Errorf("%s is missing", h.name))
 		case !printable(h.value):
 			errs = append(errs, fmt.Errorf("%s is not printable UTF-8", h.name))

@@ -77,46 +77,7 @@ CREATE TABLE delivery_health (
     last_error           TEXT NOT NULL DEFAULT ''
 ) WITH (fillfactor = 70);
 
--- Waits whose end becomes a fact of the log. A row is deleted when the log has
--- the fact; leased_until keeps two hubs from appending it at once.
-CREATE TABLE timers (
-    org_id       TEXT NOT NULL,
-    call_id      TEXT NOT NULL,
-    waited_for   TEXT NOT NULL,
-    after_sec    BIGINT NOT NULL,
-    event_id     TEXT NOT NULL,
-    correlation_id TEXT NOT NULL,
-    topic        TEXT NOT NULL,
-    partition    INTEGER NOT NULL,
-    due_at       TIMESTAMPTZ NOT NULL,
-    leased_until TIMESTAMPTZ,
-    PRIMARY KEY (org_id, call_id, waited_for)
-);
-CREATE INDEX timers_due ON timers (due_at);
-
--- What a call has that ends a wait before it begins: its disposition or
--- transcript came before its end.
-CREATE TABLE timer_calls (
-    org_id     TEXT NOT NULL,
-    call_id    TEXT NOT NULL,
-    have       TEXT[] NOT NULL,
-    updated_at TIMESTAMPTZ NOT NULL,
-    PRIMARY KEY (org_id, call_id)
-);
-CREATE INDEX timer_calls_age ON timer_calls (updated_at);
-
-CREATE TABLE timer_checkpoints (
-    topic     TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    epoch     BIGINT NOT NULL,
-    next      BIGINT NOT NULL,
-    PRIMARY KEY (topic, partition)
-);
-
 -- +goose Down
-DROP TABLE timer_checkpoints;
-DROP TABLE timer_calls;
-DROP TABLE timers;
 DROP TABLE delivery_health;
 DROP TABLE unfinished_deliveries;
 DROP TABLE delivery_checkpoints;

@@ -1,0 +1,124 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// Sent returns a delivery as it was last sent; false when the log does not have
+// it. Its body is nil when it was never sent or its time to live is over.
+func (s *Store) Sent(ctx context.Context, org, deliveryID string) (projections.SentDelivery, bool, error) {
+	found, err := s.sent(ctx, org, []string{deliveryID})
+	if err != nil {
+		return projections.SentDelivery{}, false, fmt.Errorf("reading delivery %s: %w", deliveryID, err)
+	}
+	d, ok := found[deliveryID]
+	return d, ok, nil
+}
+
+// Unsuccessful returns deliveries of an endpoint that ended exhausted or
+// dropped, of events recorded in [since, until), in the order of the events,
+// and the cursor of the next page, "" after the last.
+func (s *Store) Unsuccessful(ctx context.Context, org, webhookID string, since, until time.Time, after string, limit int) ([]projections.SentDelivery, string, error) {
+	from, err := decodeCursor(after)
+	if err != nil {
+		return nil, "", err
+	}
+	sql := `
+SELECT event_at, delivery_id
+FROM deliveries
+WHERE org_id = ? AND webhook_id = ? AND status IN ('exhausted', 'dropped')
+  AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < fromUnixTimestamp64Micro(?)`
+	args := []any{org, webhookID, since.UnixMicro(), until.UnixMicro()}
+	if !from.at.IsZero() {
+		sql += " AND (event_at, delivery_id) > (fromUnixTimestamp64Micro(?), ?)"
+		args = append(args, from.at.UnixMicro(), from.id)
+	}
+	sql += `
+ORDER BY event_at, delivery_id
+LIMIT ?`
+	args = append(args, limit+1)
+	var page []cursor
+	err = s.query(ctx, sql, args, func(r driver.Rows) error {
+		var c cursor
+		err := r.Scan(&c.at, &c.id)
+		page = append(page, c)
+		return err
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("listing unsuccessful deliveries of %s: %w", webhookID, err)
+	}
+	next := ""
+	if len(page) > limit {
+		page = page[:limit]
+		next = encodeCursor(page[limit-1])
+	}
+	ids := make([]string, len(page))
+	for i, c := range page {
+		ids[i] = c.id
+	}
+	found, err := s.sent(ctx, org, ids)
+	if err != nil {
+		return nil, "", fmt.Errorf("reading unsuccessful deliveries of %s: %w", webhookID, err)
+	}
+	list := make([]projections.SentDelivery, 0, len(ids))
+	for _, id := range ids {
+		if d, ok := found[id]; ok {
+			list = append(list, d)
+		}
+	}
+	return list, next, nil
+}
+
+// sent reads the newest fact of each delivery: an attempt if one was made, else
+// what was decided about it.
+func (s *Store) sent(ctx context.Context, org string, ids []string) (map[string]projections.SentDelivery, error) {
+	found := make(map[string]projections.SentDelivery, len(ids))
+	if len(ids) == 0 {
+		return found, nil
+	}
+	const columns = "SELECT delivery_id, webhook_id, event_id, event_type, event_at, entity_id, dialect, dialect_event, sequence, " +
+		"event_topic, event_partition, event_offset, "
+	const where = " WHERE org_id = ? AND delivery_id IN ? ORDER BY `partition`, `offset`"
+	for _, sql := range []string{
+		columns + "'' AS headers, '' AS body FROM delivery_outcomes" + where,
+		columns + "request_headers, request_body FROM delivery_attempts" + where,
+	} {
+		err := s.query(ctx, sql, []any{org, ids}, func(r driver.Rows) error {
+			d, err := scanSent(r)
+			found[d.DeliveryID] = d // in log order: the newest stays
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func scanSent(r driver.Rows) (projections.SentDelivery, error) {
+	var d projections.SentDelivery
+	var typ, topic, headers, body string
+	var partition uint16
+	var offset uint64
+	if err := r.Scan(&d.DeliveryID, &d.WebhookID, &d.EventID, &typ, &d.EventAt, &d.EntityID, &d.Dialect, &d.Name, &d.Sequence,
+		&topic, &partition, &offset, &headers, &body); err != nil {
+		return d, err
+	}
+	d.EventType = event.Type(typ)
+	d.Position = event.Position{Topic: event.Topic(topic), Partition: int(partition), Offset: int64(offset)}
+	var err error
+	if d.Headers, err = readHeaders(headers); err != nil {
+		return d, fmt.Errorf("reading request headers of %s: %w", d.DeliveryID, err)
+	}
+	if body != "" {
+		d.Body = []byte(body)
+	}
+	return d, nil
+}

@@ -1,0 +1,192 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// sentLog answers from the facts of a rig, as a delivery log does.
+type sentLog struct{ rig *rig }
+
+func (s sentLog) Sent(_ context.Context, _, id string) (SentDelivery, bool, error) {
+	for _, a := range slices.Backward(factsOf[delivery.Attempted](s.rig)) {
+		if a.DeliveryID == id {
+			return SentDelivery{Ref: a.Ref, Headers: a.RequestHeaders, Body: []byte(a.RequestBody)}, true, nil
+		}
+	}
+	return SentDelivery{}, false, nil
+}
+
+func (s sentLog) Unsuccessful(ctx context.Context, ep delivery.Endpoint, since, until time.Time, cursor string, limit int) ([]SentDelivery, string, error) {
+	var page []SentDelivery
+	for _, x := range factsOf[delivery.Exhausted](s.rig) {
+		if x.WebhookID != ep.ID || x.EventAt.Before(since) || !x.EventAt.Before(until) || x.DeliveryID <= cursor {
+			continue
+		}
+		d, _, _ := s.Sent(ctx, ep.Org, x.DeliveryID)
+		page = append(page, d)
+	}
+	slices.SortFunc(page, func(a, b SentDelivery) int { return int(a.Sequence - b.Sequence) })
+	return page, "", nil
+}
+
+func (h *hub) service() *Service { return NewService(h.Engine, h.link.store, sentLog{h.link.rig}, nil) }
+
+func TestTestCallSendsASampleNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		ep := r.endpoint("a", func(e *delivery.Endpoint) { e.Enabled = false })
+		r.receive = func(Request) Result {
+			return Result{StatusCode: 404, Error: "answered 404", Body: []byte("no such hook"), Headers: []delivery.Header{{Name: "Server", Value: "x"}}}
+		}
+		h := r.start(nil)
+		defer h.stop()
+		got, err := h.service().Test(t.Context(), ep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.StatusCode != 404 || got.Error != "answered 404" || got.Response.Body != "no such hook" || got.Request.Body != `{"sample":true}` || got.DeliveryID == "" {
+			t.Errorf("%+v", got)
+		}
+		pass(time.Minute)
+		if n := len(r.seen()); n != 1 {
+			t.Errorf("%d requests, want 1", n)
+		}
+	})
+}
+
+func TestResendSendsTheSameBytesUnderTheSameID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("call")
+		pass(time.Second)
+		first := r.seen()[0]
+		if err := h.service().Resend(t.Context(), "org", first.id); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		got := r.seen()
+		if len(got) != 2 || got[1].id != first.id || got[1].body != first.body || got[1].replay == "" {
+			t.Errorf("%+v", got)
+		}
+		if err := h.service().Resend(t.Context(), "org", "unknown"); !errors.Is(err, ErrUnknown) {
+			t.Errorf("an unknown delivery: %v", err)
+		}
+		if rows := r.store.Rows(); len(rows) != 0 {
+			t.Errorf("%d rows left", len(rows))
+		}
+	})
+}
+
+func TestResendOfAWaitingDeliveryFinishesIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		fail := true
+		r.receive = func(Request) Result {
+			if fail {
+				return status(500)
+			}
+			return ok()
+		}
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("call", "call")
+		pass(10 * time.Second) // two attempts were made; the third is due in 25 s
+		fail = false
+		if err := h.service().Resend(t.Context(), "org", r.seen()[0].id); err != nil {
+			t.Fatal(err)
+		}
+		pass(3 * time.Second)
+		var sequences []int64
+		for _, s := range r.seen() {
+			if s.status == 200 {
+				sequences = append(sequences, s.sequence)
+			}
+		}
+		if diff := cmp.Diff([]int64{1, 2}, sequences); diff != "" {
+			t.Error(diff)
+		}
+		pass(time.Hour)
+		if n := len(r.seen()); n != 4 {
+			t.Errorf("%d requests, want 4", n)
+		}
+	})
+}
+
+func TestRecoverSendsWhatEndedWithoutSuccess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		ep := r.endpoint("a")
+		fail := true
+		r.receive = func(Request) Result {
+			if fail {
+				return status(500)
+			}
+			return ok()
+		}
+		h := r.start(nil)
+		defer h.stop()
+		began := time.Now()
+		r.happen("call", "call", "call")
+		pass(time.Hour)
+		fail = false
+		for range 2 { // again: nothing is offered twice while it is under way, and later it is a second run
+			n, err := h.service().Recover(t.Context(), ep, began, time.Now())
+			if err != nil || n != 3 {
+				t.Fatalf("%d, %v", n, err)
+			}
+		}
+		pass(time.Minute)
+		var sequences []int64
+		for _, s := range r.seen() {
+			if s.status == 200 {
+				sequences = append(sequences, s.sequence)
+			}
+		}
+		if diff := cmp.Diff([]int64{1, 2, 3}, sequences); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestDropGivesUpWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		ep := r.endpoint("a", func(e *delivery.Endpoint) { e.Enabled = false })
+		h := r.start(nil)
+		defer h.stop()
+		r.happen(entities(20)...)
+		pass(time.Second)
+		for range 2 {
+			if err := h.service().Drop(t.Context(), ep, "not wanted"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(factsOf[delivery.Dropped](r)); n != 20 {
+			t.Errorf("%d dropped, want 20", n)
+		}
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = true })
+		r.happen("call-3")
+		pass(5 * time.Second)
+		if got := r.seen(); len(got) != 1 || got[0].sequence != 2 {
+			t.Errorf("%+v", got)
+		}
+	})
+}

@@ -1,0 +1,292 @@
+package webhooks
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+var (
+	seeds = flag.Int("seeds", 25, "how many simulations to run")
+	seed  = flag.Uint64("seed", 0, "run this simulation only")
+)
+
+// TestSimulation runs engines through seeded days of bad luck: crashes, hand-
+// overs, outages of log and store, and receivers that fail, hang, refuse, ask
+// for less or are gone. A seed that fails prints itself; -seed runs it again.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	first, n := uint64(1), *seeds
+	if *seed > 0 {
+		first, n = *seed, 1
+	}
+	for s := first; s < first+uint64(n); s++ {
+		ok := t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { simulate(t, s) })
+		})
+		if !ok {
+			t.Fatalf("run again with: go test ./adapters/webhooks -run TestSimulation -seed %d", s)
+		}
+	}
+}
+
+func simulate(t *testing.T, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 7))
+	w := newWorld(t, rnd)
+	for range 8 + rnd.IntN(12) {
+		w.step()
+	}
+	w.calm()
+	w.check()
+}
+
+// world is a simulation: a rig, its engines and the luck of its receivers.
+type world struct {
+	*rig
+	rnd       *rand.Rand
+	hubs      []*hub
+	endpoints []string
+	luck      map[string]luck
+	bad       bool
+	engines   int
+}
+
+// luck is how a receiver behaves, as probabilities.
+type luck struct {
+	fail, hang, overloaded, gone float64
+	slow                         time.Duration
+}
+
+func newWorld(t *testing.T, rnd *rand.Rand) *world {
+	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, bad: true, luck: make(map[string]luck)}
+	for i := range 2 + rnd.IntN(4) {
+		id := fmt.Sprintf("ep%d", i)
+		w.endpoints = append(w.endpoints, id)
+		ep := w.endpoint(id, func(e *delivery.Endpoint) {
+			if rnd.IntN(3) == 0 {
+				e.MaxInFlight = 1 + rnd.IntN(4)
+			}
+			if rnd.IntN(5) == 0 {
+				e.RatePerSec = 5 + 50*rnd.Float64()
+			}
+		})
+		l := luck{slow: time.Duration(rnd.IntN(300)) * time.Millisecond}
+		switch rnd.IntN(4) {
+		case 0:
+			l.fail = 0.6 * rnd.Float64()
+		case 1:
+			l.hang = 0.2 * rnd.Float64()
+		case 2:
+			l.overloaded = 0.3 * rnd.Float64()
+		}
+		if rnd.IntN(8) == 0 {
+			l.gone = 0.02
+		}
+		w.luck[ep.URL] = l
+	}
+	w.receive = w.answer
+	w.begin()
+	return w
+}
+
+func (w *world) answer(q Request) Result {
+	w.mu.Lock()
+	l, bad := w.luck[q.URL], w.bad
+	roll, pause := w.rnd.Float64(), time.Duration(w.rnd.Int64N(int64(l.slow)+1))
+	w.mu.Unlock()
+	time.Sleep(pause)
+	switch {
+	case !bad:
+		return ok()
+	case roll < l.hang:
+		time.Sleep(time.Minute)
+		return ok()
+	case roll < l.hang+l.fail:
+		return status(500)
+	case roll < l.hang+l.fail+l.overloaded:
+		res := status([]int{429, 503}[int(roll*1e6)%2])
+		if int(roll*1e7)%2 == 0 {
+			res.RetryAfter = time.Now().Add(3 * time.Second)
+		}
+		return res
+	case roll > 1-l.gone:
+		return status(410)
+	}
+	return ok()
+}
+
+// begin starts an engine over some of the partitions, or all.
+func (w *world) begin(partitions ...int) {
+	depth := 4 + w.rnd.IntN(100)
+	memory := int64(20_000 + w.rnd.IntN(1_000_000))
+	parkedKeys := 2 + w.rnd.IntN(50)
+	w.hubs = append(w.hubs, w.start(func(c *Config) {
+		c.LaneDepth, c.MemoryBytes, c.ParkedKeys = depth, memory, parkedKeys
+		c.MaxSockets = 8 + depth
+		c.Drain = 2 * time.Second
+		c.Dialects = []Dialect{plain{delivery.Profile{
+			Timeout: 5 * time.Second, Retries: []time.Duration{time.Second, 2 * time.Second, 10 * time.Second, 30 * time.Second}, Jitter: 0.2,
+		}}}
+	}, partitions...))
+	w.engines++
+}
+
+// step lets something happen and time go by.
+func (w *world) step() {
+	for range w.rnd.IntN(4) {
+		var burst []string
+		for range 1 + w.rnd.IntN(60) {
+			burst = append(burst, fmt.Sprintf("call-%d", w.rnd.IntN(25)))
+		}
+		w.happen(burst...)
+		pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+	}
+	switch w.rnd.IntN(10) {
+	case 0:
+		w.last().kill()
+		w.begin()
+	case 1:
+		w.last().stop()
+		w.begin()
+	case 2: // another engine takes some partitions, and the first does not know
+		var some []int
+		for p := range w.partitions {
+			if w.rnd.IntN(2) == 0 {
+				some = append(some, p)
+			}
+		}
+		if len(some) > 0 {
+			w.begin(some...)
+		}
+	case 3:
+		w.setLog(true)
+		pass(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
+		w.setLog(false)
+	case 4:
+		w.store.Fail(errors.New("the database is down"))
+		pass(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
+		w.store.Fail(nil)
+	case 5:
+		id := w.endpoints[w.rnd.IntN(len(w.endpoints))]
+		w.change(id, func(e *delivery.Endpoint) { e.Enabled = !e.Enabled })
+	}
+	pass(time.Duration(w.rnd.IntN(20_000)) * time.Millisecond)
+}
+
+func (w *world) last() *hub { return w.hubs[len(w.hubs)-1] }
+
+func (w *world) setLog(down bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.logDown = down
+}
+
+// calm ends the bad luck and lets one engine finish.
+func (w *world) calm() {
+	w.mu.Lock()
+	w.bad = false
+	w.mu.Unlock()
+	for _, h := range w.hubs {
+		h.stop()
+	}
+	w.begin()
+	for _, id := range w.endpoints {
+		w.change(id, func(e *delivery.Endpoint) { e.Enabled = true })
+	}
+	pass(30 * time.Minute)
+	w.last().stop()
+}
+
+// check states the laws.
+func (w *world) check() {
+	if missing := w.missing(); len(missing) > 0 {
+		w.t.Errorf("%d lost: %s", len(missing), strings.Join(missing[:min(5, len(missing))], ", "))
+	}
+	if rows := w.store.Rows(); len(rows) > 0 {
+		w.t.Errorf("%d rows left, the first: %+v", len(rows), rows[0].Delivery)
+	}
+	w.checkOrder()
+	w.checkFacts()
+	for id := range w.rig.endpoints {
+		ep := w.rig.endpoints[id]
+		limit := ep.MaxInFlight
+		if limit == 0 {
+			limit = DefaultMaxInFlight
+		}
+		if most := w.most[ep.URL]; most > limit*w.engines {
+			w.t.Errorf("%s: %d in flight, want at most %d", id, most, limit*w.engines)
+		}
+	}
+}
+
+// checkOrder: no event of an entity arrives before the earlier ones arrived or
+// were accounted for.
+func (w *world) checkOrder() {
+	type pair struct{ url, entity string }
+	ended := make(map[pair]map[int64]time.Time) // when each sequence was first delivered or accounted for
+	end := func(url, entity string, sequence int64, at time.Time) {
+		p := pair{url, entity}
+		if ended[p] == nil {
+			ended[p] = make(map[int64]time.Time)
+		}
+		if before, ok := ended[p][sequence]; !ok || at.Before(before) {
+			ended[p][sequence] = at
+		}
+	}
+	for _, s := range w.seen() {
+		if s.status == 200 {
+			end(s.url, s.entity, s.sequence, s.end)
+		}
+	}
+	for id, at := range w.factAt {
+		f := w.facts[id]
+		if f.Type == (delivery.Exhausted{}).EventType() || f.Type == (delivery.Dropped{}).EventType() {
+			var ref delivery.Ref
+			w.decode(f.Data, &ref)
+			end(w.rig.endpoints[ref.WebhookID].URL, ref.EntityID, ref.Sequence, at)
+		}
+	}
+	for _, s := range w.seen() {
+		for n := int64(1); n < s.sequence; n++ {
+			if at, ok := ended[pair{s.url, s.entity}][n]; !ok || at.After(s.at) {
+				w.t.Fatalf("%s: event %d of %s was sent at %s, before event %d ended (%s)", s.url, s.sequence, s.entity, s.at, n, at)
+			}
+		}
+	}
+}
+
+// checkFacts: what a receiver took is a fact, and every delivery has one end.
+func (w *world) checkFacts() {
+	ends := make(map[string][]string)
+	for _, a := range factsOf[delivery.Attempted](w.rig) {
+		if a.Outcome == delivery.OutcomeDelivered && !slices.Contains(ends[a.DeliveryID], "delivered") {
+			ends[a.DeliveryID] = append(ends[a.DeliveryID], "delivered")
+		}
+	}
+	for _, x := range factsOf[delivery.Exhausted](w.rig) {
+		ends[x.DeliveryID] = append(ends[x.DeliveryID], "exhausted")
+	}
+	owed := 0
+	for _, p := range w.log {
+		for _, rec := range p {
+			for id := range w.rig.endpoints {
+				owed++
+				if len(ends[delivery.ID(rec.ID, id, "")]) == 0 {
+					w.t.Errorf("%s to %s has no end in the log", rec.ID, id)
+					return
+				}
+			}
+		}
+	}
+	if len(ends) != owed {
+		w.t.Errorf("%d deliveries ended, %d were owed", len(ends), owed)
+	}
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"trunkline.dev/trunkline/adapters/clickhouse"
+	"trunkline.dev/trunkline/adapters/httpapi"
+	"trunkline.dev/trunkline/adapters/postgres/readmodel"
+	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/commands/settings"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// sentLog finds finished deliveries in the delivery log.
+type sentLog struct{ store *clickhouse.Store }
+
+var _ webhooks.Sent = sentLog{}
+
+// Sent returns a delivery as it was last sent.
+func (l sentLog) Sent(ctx context.Context, org, deliveryID string) (webhooks.SentDelivery, bool, error) {
+	d, ok, err := l.store.Sent(ctx, org, deliveryID)
+	return sentDelivery(d), ok, err
+}
+
+// Unsuccessful returns what ended exhausted or dropped.
+func (l sentLog) Unsuccessful(ctx context.Context, e delivery.Endpoint, since, until time.Time, cursor string, limit int) ([]webhooks.SentDelivery, string, error) {
+	page, next, err := l.store.Unsuccessful(ctx, e.Org, e.ID, since, until, cursor, limit)
+	list := make([]webhooks.SentDelivery, len(page))
+	for i, d := range page {
+		list[i] = sentDelivery(d)
+	}
+	return list, next, err
+}
+
+func sentDelivery(d projections.SentDelivery) webhooks.SentDelivery {
+	return webhooks.SentDelivery{Ref: d.Ref, Headers: d.Headers, Body: d.Body}
+}
+
+// pastEvents finds the event of a delivery in its history.
+type pastEvents struct{ reader *readmodel.Reader }
+
+var _ webhooks.Renderer = pastEvents{}
+
+// Event returns the event that a delivery is of.
+func (p pastEvents) Event(ctx context.Context, ref delivery.Ref, org string) (event.Recorded, bool, error) {
+	past, err := p.reader.Event(ctx, org, ref.Position.Topic, ref.EventID)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return event.Recorded{}, false, nil
+	}
+	return past.Recorded, err == nil, err
+}
+
+// deliverer sends webhooks on a person's demand.
+type deliverer struct{ service *webhooks.Service }
+
+var (
+	_ httpapi.Deliverer = deliverer{}
+	_ settings.Backlog  = deliverer{}
+)
+
+// Test sends a sample to an endpoint now.
+func (d deliverer) Test(ctx context.Context, e delivery.Endpoint) (delivery.Attempted, error) {
+	r, err := d.service.Test(ctx, e)
+	return delivery.Attempted{
+		Ref: delivery.Ref{DeliveryID: r.DeliveryID, WebhookID: e.ID, Dialect: e.Dialect}, StatusCode: r.StatusCode, DurationMS: r.DurationMS,
+		RequestHeaders: r.Request.Headers, RequestBody: r.Request.Body, ResponseHeaders: r.Response.Headers, ResponseBody: r.Response.Body, Error: r.Error,
+	}, err
+}
+
+// Resend owes a delivery to its endpoint once more.
+func (d deliverer) Resend(ctx context.Context, e delivery.Endpoint, deliveryID string) error {
+	err := d.service.Resend(ctx, e.Org, deliveryID)
+	if errors.Is(err, webhooks.ErrUnknown) {
+		return projections.ErrNotFound
+	}
+	return err
+}
+
+// Recover owes the endpoint again what ended without success.
+func (d deliverer) Recover(ctx context.Context, e delivery.Endpoint, since, until time.Time) (int, error) {
+	return d.service.Recover(ctx, e, since, until)
+}
+
+// Drop gives up what is held for an endpoint.
+func (d deliverer) Drop(ctx context.Context, e delivery.Endpoint, reason string) error {
+	return d.service.Drop(ctx, e, reason)
+}
+
+// backlog is the settings' way to the deliverer, which is made after them: the
+// engine needs the settings to know its endpoints.
+type backlog struct{ app *app }
+
+// Drop gives up what is held for an endpoint.
+func (b backlog) Drop(ctx context.Context, e delivery.Endpoint, reason string) error {
+	return b.app.deliverer.Drop(ctx, e, reason)
+}
