@@ -26,8 +26,8 @@ var (
 	_ projections.ParkedCounter = (*Generations)(nil)
 )
 
-// Generations returns the generations of each of the store's read models, in
-// the order of the models. cacheBytes is that of projections.NewEntityApplier.
+// AllGenerations returns the generations of each of the read models, in their
+// order. cacheBytes is that of projections.NewEntityApplier.
 func (s *Store) AllGenerations(models []projections.Model, cacheBytes int) []*Generations {
 	all := make([]*Generations, len(models))
 	for i, m := range models {
