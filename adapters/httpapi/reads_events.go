@@ -86,14 +86,6 @@ func (s *Server) feed() (Feed, error) {
 	return s.cfg.Feed, nil
 }
 
-// feedError says which parameter held a cursor that is none.
-func feedError(err error, where string) error {
-	if errors.Is(err, projections.ErrCursor) || errors.Is(err, event.ErrToken) {
-		return problem(http.StatusBadRequest, "invalid", "%s: not a cursor of this feed", where).at(where, "not a cursor of this feed")
-	}
-	return err
-}
-
 // fromNow is the value of after that skips what is there already.
 const fromNow = "now"
 

@@ -59,17 +59,6 @@ func readOne[S, T any](s *Server, w http.ResponseWriter, q *query, ask func(Read
 	return respond(w, http.StatusOK, of(item))
 }
 
-// readError puts a reader's refusals in the words of the API.
-func readError(err error) error {
-	switch {
-	case errors.Is(err, projections.ErrNotFound):
-		return problem(http.StatusNotFound, "not-found", "there is no such thing in this organisation")
-	case errors.Is(err, projections.ErrCursor):
-		return problem(http.StatusBadRequest, "invalid", "cursor: not one that this list answered").at("?cursor", "not one that this list answered")
-	}
-	return err
-}
-
 func (s *Server) listLeads(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, paged("phone", "list_id", "q")...)
 	f := LeadFilter{Phone: q.phone("phone", q.text("list_id")), ListID: q.text("list_id"), Query: q.text("q")}

@@ -100,26 +100,6 @@ func operator(p Principal) error {
 	return nil
 }
 
-// projectionError puts the refusals of package projections in the words of the
-// API.
-func projectionError(err error) error {
-	switch {
-	case errors.Is(err, projections.ErrUnknownProjection):
-		return problem(http.StatusNotFound, "not-found", "%s", err)
-	case errors.Is(err, projections.ErrNoRebuild):
-		return problem(http.StatusNotFound, "no-rebuild", "%s", err)
-	case errors.Is(err, projections.ErrNotParked):
-		return problem(http.StatusNotFound, "not-parked", "%s", err)
-	case errors.Is(err, projections.ErrRebuilding):
-		return problem(http.StatusConflict, "rebuilding", "%s", err)
-	case errors.Is(err, projections.ErrRevised):
-		return problem(http.StatusConflict, "revised", "the parked events change at this moment; ask again")
-	case projections.IsMoving(err):
-		return problem(http.StatusServiceUnavailable, "moving", "the generations moved while they were compared; ask again").with("Retry-After", "1")
-	}
-	return err
-}
-
 func (s *Server) statuses(r *http.Request) ([]projections.Status, error) {
 	if s.cfg.Projections == nil {
 		return nil, problem(http.StatusNotFound, "no-route", "projections are not served here")
