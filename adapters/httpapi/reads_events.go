@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/event"
-	"trunkline.dev/trunkline/projections"
 )
 
 // cloudEventBody is an event as a CloudEvent in structured JSON: the attributes
