@@ -126,25 +126,23 @@ func (f feed) Read(ctx context.Context, org, after string, types []string, limit
 	return events, next.String(), err
 }
 
-// Follow calls each for every event. Within a page that came together the
-// cursor is that before the page, until its last event: a reader who breaks off
-// in the middle gets the page again, and misses nothing.
+// Follow calls each for every event, with the cursor behind that event.
 func (f feed) Follow(ctx context.Context, org, after string, types []string, each func(event.Recorded, string) error) error {
 	at, err := f.cursor(after)
 	if err != nil {
 		return err
 	}
-	behind := at.String()
 	return f.kafka.Follow(ctx, org, at, types, func(events []event.Recorded, next kafka.Cursor) error {
 		for i, e := range events {
+			at = at.After(e.Position)
 			if i == len(events)-1 {
-				behind = next.String()
+				at = next // behind what was passed over, too
 			}
-			if err := each(e, behind); err != nil {
+			if err := each(e, at.String()); err != nil {
 				return err
 			}
 		}
-		behind = next.String()
+		at = next
 		return nil
 	})
 }
