@@ -65,17 +65,6 @@ func (c Cursor) String() string {
 // Equal reports whether two cursors stand at the same place.
 func (c Cursor) Equal(o Cursor) bool { return maps.Equal(c.next, o.next) }
 
-// After returns the cursor behind an event that was read from this one. Events
-// of the same page that come later are still before it.
-func (c Cursor) After(e event.Position) Cursor {
-	next := maps.Clone(c.next)
-	if next == nil {
-		next = make(map[slot]int64, 1)
-	}
-	next[slot{e.Topic, e.Partition}] = e.Offset + 1
-	return Cursor{next: next}
-}
-
 // moved returns the cursor with the lanes' places in it.
 func (c Cursor) moved(lanes []*lane) Cursor {
 	next := maps.Clone(c.next)
