@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -56,6 +57,19 @@ func DeliveryRows(rec event.Recorded) (*AttemptRow, *OutcomeRow, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	attempt, outcome, err := deliveryRows(rec, p)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case attempt != nil && attempt.DeliveryID == "", outcome != nil && outcome.DeliveryID == "":
+		return nil, nil, errNoDeliveryID
+	}
+	return attempt, outcome, nil
+}
+
+var errNoDeliveryID = errors.New("the fact names no delivery")
+
+func deliveryRows(rec event.Recorded, p event.Payload) (*AttemptRow, *OutcomeRow, error) {
 	switch f := p.(type) {
 	case delivery.Attempted:
 		row, err := attemptRow(rec, f)

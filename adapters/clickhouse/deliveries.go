@@ -230,7 +230,7 @@ func scanAttempt(r driver.Rows) (id string, a projections.DeliveryAttempt, err e
 
 // readHeaders reads stored headers; they are empty once their time is over.
 func readHeaders(text string) ([]delivery.Header, error) {
-	if text == "" {
+	if text == "" || text == "[]" {
 		return nil, nil
 	}
 	var h []delivery.Header

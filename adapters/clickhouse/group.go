@@ -18,6 +18,8 @@ type groups[R any] struct {
 	flush   func(ctx context.Context, works []*work[R])
 
 	// turn is held while inserting: what comes meanwhile makes the next group.
+	// It has room for two, so that one group is encoded while the other is
+	// stored.
 	turn chan struct{}
 	mu   sync.Mutex
 	open *group[R]
@@ -44,7 +46,7 @@ type group[R any] struct {
 func newGroups[R any](cfg SinkConfig, flush func(context.Context, []*work[R])) *groups[R] {
 	return &groups[R]{
 		linger: cfg.Linger, minRows: cfg.MinRows, maxRows: cfg.MaxRows, timeout: cfg.InsertTimeout,
-		flush: flush, turn: make(chan struct{}, 1),
+		flush: flush, turn: make(chan struct{}, parallelInserts),
 	}
 }
 
@@ -94,22 +96,35 @@ func (g *groups[R]) lead(ctx context.Context, mine *group[R]) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	g.turn <- struct{}{} // whoever has it gives it back within the timeout
+	g.turn <- struct{}{} // those who have it give it back within the timeout
 	defer func() { <-g.turn }()
 	g.mu.Lock()
 	if g.open == mine {
 		g.open = nil
 	}
 	g.mu.Unlock()
-	insert, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.timeout)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		t := time.AfterFunc(leaderGrace, cancel)
-		context.AfterFunc(insert, func() { t.Stop() })
-	})
-	defer stop()
+	insert, end := detached(ctx, g.timeout)
+	defer end()
 	g.flush(insert, mine.works)
+}
+
+// detached returns a context that ends after a time, or when parent has ended
+// for the leader's grace. It is not cancelled by end: clickhouse-go watches the
+// context of an insert in a goroutine that may still look once the insert is
+// done, and would then close a connection that is somebody else's by now.
+func detached(parent context.Context, timeout time.Duration) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	expire := func() { cancel(context.DeadlineExceeded) }
+	late := time.AfterFunc(timeout, expire)
+	stop := context.AfterFunc(parent, func() { late.Reset(leaderGrace) })
+	return ctx, func() {
+		stop()
+		late.Stop()
+	}
 }
 
 // leaderGrace is how long a leader that should stop goes on for the others.
 const leaderGrace = 5 * time.Second
+
+// parallelInserts is how many groups of a build are inserted at a time.
+const parallelInserts = 2

@@ -2,7 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -44,7 +43,7 @@ func newRigOn(t *testing.T, w *world, url string) *rig {
 
 func open(t *testing.T, url string) *Store {
 	t.Helper()
-	s, err := Open(Config{URL: url, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	s, err := Open(Config{URL: url, BodyDays: 20_000, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	return s

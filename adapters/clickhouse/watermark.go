@@ -15,7 +15,8 @@ import (
 type Watermark struct {
 	Table string
 	Rows  int64
-	// Newest is recorded_at of the newest event in the table, zero if it is empty.
+	// Newest is recorded_at of the newest event in the table (of agent_states the
+	// begin of the newest interval), zero if it is empty.
 	Newest time.Time
 }
 
@@ -24,15 +25,19 @@ type Watermark struct {
 // states, whose rows are counted.
 func (s *Store) Watermarks(ctx context.Context) ([]Watermark, error) {
 	const sql = `
-SELECT 'events' AS name, count(), max(recorded_at) FROM events
-UNION ALL
-SELECT 'calls' AS name, count(), max(updated_at) FROM calls
-UNION ALL
-SELECT 'agent_states' AS name, count(), max(started_at) FROM agent_states
-UNION ALL
-SELECT 'delivery_attempts' AS name, count(), max(recorded_at) FROM delivery_attempts
-UNION ALL
-SELECT 'delivery_outcomes' AS name, count(), max(recorded_at) FROM delivery_outcomes
+SELECT name, n, newest
+FROM
+(
+    SELECT 'events' AS name, count() AS n, max(recorded_at) AS newest FROM events
+    UNION ALL
+    SELECT 'calls', count(), max(updated_at) FROM calls
+    UNION ALL
+    SELECT 'agent_states', count(), max(started_at) FROM agent_states
+    UNION ALL
+    SELECT 'delivery_attempts', count(), max(recorded_at) FROM delivery_attempts
+    UNION ALL
+    SELECT 'delivery_outcomes', count(), max(recorded_at) FROM delivery_outcomes
+)
 ORDER BY name`
 	var list []Watermark
 	err := s.query(ctx, sql, nil, func(r driver.Rows) error {

@@ -57,7 +57,7 @@ func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, p Principal
 	}
 	a, err := s.cfg.Settings.Deliverer.Test(r.Context(), e)
 	if err != nil {
-		return err
+		return unsent(err)
 	}
 	answer := testAnswer{
 		DeliveryID: a.DeliveryID, DurationMS: a.DurationMS, Error: known(a.Error),
@@ -100,7 +100,7 @@ func (s *Server) recoverWebhook(w http.ResponseWriter, r *http.Request, p Princi
 	}
 	n, err := s.cfg.Settings.Deliverer.Recover(r.Context(), e, event.Time(*in.Since), event.Time(until))
 	if err != nil {
-		return err
+		return unsent(err)
 	}
 	return respond(w, http.StatusAccepted, map[string]int{"deliveries": n})
 }
@@ -294,7 +294,7 @@ func (s *Server) resendDelivery(w http.ResponseWriter, r *http.Request, p Princi
 		return notServed("webhooks")
 	}
 	if err := s.cfg.Settings.Deliverer.Resend(r.Context(), e, a.ID); err != nil {
-		return err
+		return unsent(err)
 	}
 	return respond(w, http.StatusAccepted, map[string]string{"id": a.ID, "webhook_id": e.ID, "status": string(delivery.Pending)})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -114,6 +115,22 @@ func problemOf(err error) *Problem {
 	p = problem(http.StatusInternalServerError, "internal", "an unexpected error; the log of the hub has it under the instance")
 	p.cause = err
 	return p
+}
+
+// problemOfSettings maps the errors of settings; nil for others.
+func problemOfSettings(err error) *Problem {
+	var conflict *settings.Conflict
+	switch {
+	case errors.As(err, &conflict):
+		return problem(http.StatusConflict, "conflict", "%s", conflict.Reason)
+	case errors.Is(err, settings.ErrForbidden):
+		return problem(http.StatusForbidden, "forbidden", "%s", err)
+	case errors.Is(err, settings.ErrUnavailable):
+		p := problem(http.StatusServiceUnavailable, "unavailable", "the settings cannot be changed now; send the same request again")
+		p.cause = err
+		return p.with("Retry-After", seconds(retryLater))
+	}
+	return nil
 }
 
 func write(w http.ResponseWriter, status int, contentType string, v any) error {

@@ -106,11 +106,11 @@ SELECT org_id, webhook_id, event_at, delivery_id,
        multiIf(
            max(f.delivered) = 1, 'delivered',
            isNotNull(latest_next), 'pending',
-           max(f.outcome_at) > 0, argMax(f.outcome, f.outcome_at),
+           max(f.decided_at) > 0, argMax(f.decided, f.decided_at),
            'pending') AS status,
-       if(status IN ('exhausted', 'held', 'dropped'), argMax(f.outcome_reason, f.outcome_at), '') AS reason,
+       if(status IN ('exhausted', 'held', 'dropped'), argMax(f.decided_why, f.decided_at), '') AS reason,
        sum(f.attempted) AS attempts,
-       max(f.started_at) AS last_attempt_at,
+       max(f.begun_at) AS last_attempt_at,
        argMax(f.status_code, f.attempted * (f.position + 1)) AS last_status_code,
        if(status = 'pending', latest_next, NULL) AS next_attempt_at
 FROM
@@ -118,18 +118,17 @@ FROM
     SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id,
            `offset` AS position,
            1 AS attempted,
-           -- Qualified: a bare name would be the alias below, which is ''.
-           a.outcome = 'delivered' AS delivered,
-           '' AS outcome, '' AS outcome_reason, 0 AS outcome_at,
-           toNullable(a.started_at) AS started_at, status_code, next_attempt_at AS next_at
-    FROM delivery_attempts_${g} AS a
+           outcome = 'delivered' AS delivered,
+           '' AS decided, '' AS decided_why, 0 AS decided_at,
+           toNullable(started_at) AS begun_at, status_code, next_attempt_at AS next_at
+    FROM delivery_attempts_${g}
     UNION ALL
     SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id,
            `offset` AS position,
            0 AS attempted,
            0 AS delivered,
-           status AS outcome, reason AS outcome_reason, `offset` + 1 AS outcome_at,
-           NULL AS started_at, 0 AS status_code, NULL AS next_at
+           status AS decided, reason AS decided_why, `offset` + 1 AS decided_at,
+           NULL AS begun_at, 0 AS status_code, NULL AS next_at
     FROM delivery_outcomes_${g}
 ) AS f
 GROUP BY org_id, webhook_id, event_at, delivery_id

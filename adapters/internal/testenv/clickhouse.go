@@ -22,7 +22,7 @@ type ClickHouseDatabase struct {
 // ClickHouse makes an empty database for this test; it is dropped at the end. The
 // engine is one per test binary. Its user may do in the database what the hub's
 // user may do in its own.
-func ClickHouse(t *testing.T) ClickHouseDatabase {
+func ClickHouse(t testing.TB) ClickHouseDatabase {
 	t.Helper()
 	engine := start(t, &shared.engine, startClickHouse)
 	d := ClickHouseDatabase{
@@ -55,7 +55,7 @@ func startClickHouse(ctx context.Context) (*clickhouse.Engine, error) {
 	return engine, engine.Start(ctx)
 }
 
-func (d ClickHouseDatabase) exec(t *testing.T, sql string) {
+func (d ClickHouseDatabase) exec(t testing.TB, sql string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

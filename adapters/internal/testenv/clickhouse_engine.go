@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,9 +17,8 @@ import (
 // ClickHouseEngine is a ClickHouse of one test, for tests that kill it or need
 // the analysts' user. Its methods are for the test's own goroutine.
 type ClickHouseEngine struct {
-	engine     *clickhouse.Engine
-	dir        string
-	biPassword string
+	engine *clickhouse.Engine
+	cfg    clickhouse.Config
 }
 
 // OwnClickHouse starts an engine for this test alone.
@@ -28,26 +28,38 @@ func OwnClickHouse(t *testing.T) *ClickHouseEngine {
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
-	e := &ClickHouseEngine{dir: t.TempDir(), biPassword: "for-analysts"}
-	e.engine, err = clickhouse.New(clickhouse.Config{
-		Lib: lib, DataDir: e.dir, HTTPAddr: "127.0.0.1:0", NativeAddr: "127.0.0.1:0", BIPassword: e.biPassword,
-	})
+	e := &ClickHouseEngine{cfg: clickhouse.Config{
+		Lib: lib, DataDir: t.TempDir(), HTTPAddr: "127.0.0.1:0", NativeAddr: "127.0.0.1:0", BIPassword: "for-analysts",
+		Logger: slog.New(slog.DiscardHandler),
+	}}
+	e.start(t)
+	// From now on it is the same one, whatever becomes of it.
+	e.cfg.HTTPAddr, e.cfg.NativeAddr = e.engine.HTTPAddr(), e.engine.NativeAddr()
+	t.Cleanup(func() { e.stop(t) })
+	return e
+}
+
+func (e *ClickHouseEngine) start(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	engine, err := clickhouse.New(e.cfg)
+	if err == nil {
+		err = engine.Start(ctx)
+	}
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
+	e.engine = engine
+}
+
+func (e *ClickHouseEngine) stop(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := e.engine.Start(ctx); err != nil {
-		t.Fatalf("testenv: %v", err)
+	if err := e.engine.Stop(ctx); err != nil {
+		t.Errorf("testenv: %v", err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := e.engine.Stop(ctx); err != nil {
-			t.Errorf("testenv: %v", err)
-		}
-	})
-	return e
 }
 
 // Database is the hub's database on it.
@@ -61,11 +73,12 @@ func (e *ClickHouseEngine) Database() ClickHouseDatabase {
 // Analyst is the same database as the analysts log in to it.
 func (e *ClickHouseEngine) Analyst() ClickHouseDatabase {
 	d := e.Database()
-	d.User, d.Password = clickhouse.BIUser, e.biPassword
+	d.User, d.Password = clickhouse.BIUser, e.cfg.BIPassword
 	return d
 }
 
-// Kill ends the engine by kill -9. It is started again by itself.
+// Kill ends the engine by kill -9 and starts it again at once, where it would
+// make its users wait longer each time.
 func (e *ClickHouseEngine) Kill(t *testing.T) {
 	t.Helper()
 	pid, err := e.pid()
@@ -75,11 +88,13 @@ func (e *ClickHouseEngine) Kill(t *testing.T) {
 	if err != nil {
 		t.Fatalf("testenv: killing ClickHouse: %v", err)
 	}
+	e.stop(t)
+	e.start(t)
 }
 
 // pid is read from the engine's lock file.
 func (e *ClickHouseEngine) pid() (int, error) {
-	b, err := os.ReadFile(filepath.Join(e.dir, "clickhouse", "data", "status"))
+	b, err := os.ReadFile(filepath.Join(e.cfg.DataDir, "clickhouse", "data", "status"))
 	if err != nil {
 		return 0, err
 	}

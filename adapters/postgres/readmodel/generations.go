@@ -88,9 +88,14 @@ func (g *Generations) Create(ctx context.Context) (projections.Generation, error
 }
 
 // inTx runs f alone among the processes that change this model's generations.
+// A long query of somebody else must not make all others wait behind a view:
+// the change gives up instead, and is asked for again.
 func (g *Generations) inTx(ctx context.Context, act string, f func(pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, g.store.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('trunkline generations ' || $1, 0))`, g.model.Name); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '4s'"); err != nil {
 			return err
 		}
 		return f(tx)

@@ -1,0 +1,127 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+func TestWhatCannotBeFoldedIsListedAndKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(15).day(60)
+	unreadable := event.Recorded{Position: event.Position{Topic: event.Leads, Partition: 0, Offset: 1 << 30}, Fault: errors.New("no ce_id header")}
+	w.log[event.Leads][0] = append(w.log[event.Leads][0], unreadable)
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.analytics, 1, w, 50))
+	must(t, r.store.exec(t.Context(), "ALTER TABLE sink_checkpoints DELETE WHERE generation = 1 SETTINGS mutations_sync = 2"))
+	must(t, replay(t.Context(), r.analytics, 1, w, 20)) // a second time changes nothing
+
+	want := []event.Position{unreadable.Position}
+	for p := range w.poison {
+		if _, dup := w.dups[p]; !dup && (p.Topic == event.Calls || p.Topic == event.Agents) {
+			want = append(want, p)
+		}
+	}
+	parked, err := r.store.Parked(t.Context(), projections.AnalyticsName, 1000)
+	must(t, err)
+	var got []event.Position
+	for _, p := range parked {
+		if p.Reason == "" {
+			t.Errorf("%s is parked without a reason", p.Position)
+		}
+		got = append(got, p.Position)
+	}
+	for _, list := range [][]event.Position{want, got} {
+		slices.SortFunc(list, func(a, b event.Position) int {
+			if a.Topic != b.Topic {
+				return int(len(a.Topic)) - int(len(b.Topic))
+			}
+			return (a.Partition-b.Partition)*1_000_000_000 + int(a.Offset-b.Offset)
+		})
+	}
+	if len(want) < 3 {
+		t.Fatalf("only %d events cannot be folded", len(want))
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("parked (-want +got):\n%s", diff)
+	}
+	// All but the unreadable one are in events.
+	all := w.distinct(event.FactTopics()...) - 1
+	if n := r.number(t, "SELECT count() FROM events"); n != all {
+		t.Errorf("%d events, want %d", n, all)
+	}
+}
+
+func TestSecondCopiesInTheDeliveriesTopicAreLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(16).day(30).deliver(event.Calls)
+	copies := 0
+	for p := range w.dups {
+		if p.Topic == event.Deliveries {
+			copies++
+		}
+	}
+	if copies < 3 {
+		t.Fatalf("only %d second copies in the log", copies)
+	}
+	r := newRig(t, w)
+	// One at a time: each time a new session, which must read back what it has
+	// to remember.
+	for p, part := range w.log[event.Deliveries] {
+		for i := range part {
+			must(t, tenure(t.Context(), r.log, 1, event.Deliveries, p, part[:i+1], i+1))
+		}
+	}
+	if n := r.number(t, "SELECT count() - uniqExact(fact_id) FROM delivery_attempts"); n != 0 {
+		t.Errorf("%d attempts stand twice", n)
+	}
+	wantDigest(t, r.log, 1, fresh(t, r.log, w))
+}
+
+// follower is a Postgres projector that is late.
+type follower struct {
+	*world
+	asked   chan struct{}
+	reached chan struct{}
+}
+
+func (f *follower) Wait(ctx context.Context, _ string, _ ...event.Position) error {
+	select {
+	case f.asked <- struct{}{}:
+	default:
+	}
+	select {
+	case <-f.reached:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestAnalyticsStaysBehindThePostgresProjector(t *testing.T) {
+	t.Parallel()
+	w := newWorld(17).day(10)
+	r := newRig(t, w)
+	behind := &follower{world: w, reached: make(chan struct{}), asked: make(chan struct{}, 1)}
+	s, err := NewAnalytics(r.store, quick, behind, behind)
+	must(t, err)
+	done := make(chan error, 1)
+	go func() {
+		done <- tenure(t.Context(), s, 1, event.Calls, 0, w.log[event.Calls][0], 1000)
+	}()
+	<-behind.asked
+	if n := r.number(t, "SELECT count() FROM events"); n != 0 {
+		t.Errorf("%d events are there before the duplicates are known", n)
+	}
+	close(behind.reached)
+	must(t, <-done)
+	if n := r.number(t, "SELECT count() - uniqExact(event_id) FROM events"); n != 0 {
+		t.Errorf("%d events stand twice", n)
+	}
+}
