@@ -54,7 +54,9 @@ func TestCallsAreTheFoldOfTheirEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(18).day(80)
 	r := newRig(t, w)
-	must(t, replay(t.Context(), r.analytics, 1, w, 17)) // many states of each call
+	// Nothing but the view puts old states aside.
+	must(t, r.store.exec(t.Context(), "SYSTEM STOP MERGES calls_g1"))
+	must(t, replay(t.Context(), r.analytics, 1, w, 17))
 	byKey := make(map[entityKey]shownCall)
 	folded(w, event.Calls, func(key entityKey, c *call.Call, version uint64) {
 		s := shownCall{
@@ -108,6 +110,7 @@ func TestAgentStatesAreTheIntervalsOfTheFold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(19).day(150)
 	r := newRig(t, w)
+	must(t, r.store.exec(t.Context(), "SYSTEM STOP MERGES agent_states_g1"))
 	must(t, replay(t.Context(), r.analytics, 1, w, 13))
 	type intervalKey struct {
 		entityKey
