@@ -245,8 +245,10 @@ func (r *Rebuilder) compared(ctx context.Context, g Generations, b Rebuild) erro
 	}
 	c, err := compare(ctx, g, live, b.Generation)
 	switch {
-	case errors.Is(err, errMoving):
+	case errors.Is(err, errMoving) && r.cfg.Now().Sub(b.ChangedAt) < movingPatience:
 		return nil // once more, in a while
+	case errors.Is(err, errMoving):
+		return r.put(ctx, b, StageReady, "not compared: the log never stood still; switch, or ask for the differences when it does")
 	case err != nil:
 		return err
 	case !c.Equal():
@@ -297,6 +299,9 @@ func liveOf(ctx context.Context, g Generations) (int, error) {
 	}
 	return 0, fmt.Errorf("%s has no live generation", g.Projection())
 }
+
+// movingPatience is how long a quiet moment is waited for.
+const movingPatience = time.Minute
 
 // errMoving says that two generations could not be seen at equal checkpoints.
 var errMoving = errors.New("checkpoints moved while comparing")

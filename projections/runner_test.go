@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -41,6 +42,13 @@ func (o *observed) Failure(string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.failures++
+}
+
+// look is what was observed so far.
+func (o *observed) look() (next map[int]int64, failures int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.next), o.failures
 }
 
 func notes(t *testing.T, log *memory.Log, from, n int) {
@@ -88,8 +96,8 @@ func TestRunnerOutlastsItsStore(t *testing.T) {
 				t.Errorf("while the store is away: %+v", p)
 			}
 		}
-		if o.failures < 10 || o.failures > 60 {
-			t.Errorf("%d failures in a minute: the pause between them should grow to seconds", o.failures)
+		if _, n := o.look(); n < 10 || n > 60 {
+			t.Errorf("%d failures in a minute: the pause between them should grow to seconds", n)
 		}
 		notes(t, log, 20, 20)
 		store.FailCommits(nil)
@@ -98,7 +106,8 @@ func TestRunnerOutlastsItsStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(ends[event.Calls], o.next); diff != "" {
+		next, _ := o.look()
+		if diff := cmp.Diff(ends[event.Calls], next); diff != "" {
 			t.Errorf("checkpoints after the store came back (-end +applied):\n%s", diff)
 		}
 		stop(t, r)
@@ -132,8 +141,8 @@ func TestFencedRunnerResignsAndComesBack(t *testing.T) {
 			t.Errorf("the group was told %v, want ErrFenced once", fenced)
 		}
 		time.Sleep(time.Second)
-		if o.next[0] != 10 {
-			t.Errorf("came to %d, want 10", o.next[0])
+		if next, _ := o.look(); next[0] != 10 {
+			t.Errorf("came to %d, want 10", next[0])
 		}
 		stop(t, r)
 	})

@@ -57,7 +57,7 @@ func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, p Principal
 	}
 	a, err := s.cfg.Settings.Deliverer.Test(r.Context(), e)
 	if err != nil {
-		return err
+		return unsent(err)
 	}
 	answer := testAnswer{
 		DeliveryID: a.DeliveryID, DurationMS: a.DurationMS, Error: known(a.Error),
@@ -100,7 +100,7 @@ func (s *Server) recoverWebhook(w http.ResponseWriter, r *http.Request, p Princi
 	}
 	n, err := s.cfg.Settings.Deliverer.Recover(r.Context(), e, event.Time(*in.Since), event.Time(until))
 	if err != nil {
-		return err
+		return unsent(err)
 	}
 	return respond(w, http.StatusAccepted, map[string]int{"deliveries": n})
 }
@@ -152,7 +152,10 @@ func answerOfEntry(d projections.DeliveryEntry) deliveryAnswer {
 // update makes an answer what the store of unfinished deliveries says: it is
 // ahead of the log by the log's lag.
 func (a *deliveryAnswer) update(o dispatch.Owed) {
-	a.Status, a.NextAttemptAt = o.Status, knownTime(o.NextAttemptAt)
+	a.Status, a.NextAttemptAt = o.Status, nil
+	if o.Status == delivery.Pending {
+		a.NextAttemptAt = knownTime(o.NextAttemptAt)
+	}
 	if o.LastError != "" && o.Status == delivery.IsHeld {
 		a.Reason = &o.LastError
 	}
@@ -294,7 +297,7 @@ func (s *Server) resendDelivery(w http.ResponseWriter, r *http.Request, p Princi
 		return notServed("webhooks")
 	}
 	if err := s.cfg.Settings.Deliverer.Resend(r.Context(), e, a.ID); err != nil {
-		return err
+		return unsent(err)
 	}
 	return respond(w, http.StatusAccepted, map[string]string{"id": a.ID, "webhook_id": e.ID, "status": string(delivery.Pending)})
 }

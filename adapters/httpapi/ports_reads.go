@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"trunkline.dev/trunkline/domain/agent"
@@ -15,96 +14,27 @@ import (
 	"trunkline.dev/trunkline/projections"
 )
 
-// ErrCursor says that a cursor is not one of ours, or of another list.
-var ErrCursor = errors.New("invalid cursor")
-
-// Item is the state of an entity with what the log says of it.
-type Item[S any] struct {
-	State   S
-	Version int64
-	// Position is that of the newest event folded.
-	Position event.Position
-}
-
-// List is a part of a list, in a total order. Next asks for what follows, ""
-// at the end.
-type List[T any] struct {
-	Items []T
-	Next  string
-}
-
-// Page asks for a part of a list: what follows Cursor, at most Limit items.
-type Page struct {
-	Limit  int
-	Cursor string
-}
-
-// Past is an event with the version that it made of its entity.
-type Past struct {
-	event.Recorded
-	Version int64
-}
-
-// Basis says which of an event's times an as-of question is about.
-type Basis string
-
-// The bases: what we knew then, or what had happened by then as far as we know
-// now.
-const (
-	ByRecorded Basis = "recorded_at"
-	ByOccurred Basis = "occurred_at"
+// The shapes of reads are those of package projections.
+type (
+	Item[S any]   = projections.Item[S]
+	List[T any]   = projections.List[T]
+	Page          = projections.Page
+	Past          = projections.Past
+	Basis         = projections.Basis
+	LeadFilter    = projections.LeadFilter
+	CallFilter    = projections.CallFilter
+	AlertFilter   = projections.AlertFilter
+	MessageFilter = projections.MessageFilter
+	ContactFilter = projections.ContactFilter
+	AgentState    = projections.AgentState
 )
 
-// LeadFilter selects leads; empty fields select all. Phone is E.164, Query are
-// words that begin words of the name, the company or the e-mail address.
-type LeadFilter struct {
-	Phone  string
-	ListID string
-	Query  string
-}
-
-// CallFilter selects calls; empty fields select all. Phone is either number,
-// Agent is an id; since ≤ start < until. Numbers are E.164.
-type CallFilter struct {
-	From, To, Phone string
-	Agent           string
-	Disposition     string
-	Campaign        string
-	Since, Until    time.Time
-}
-
-// AlertFilter selects alerts; empty fields select all.
-type AlertFilter struct{ Status, Rule, Severity, Campaign string }
-
-// MessageFilter selects messages; empty fields select all. Phone is either
-// number; since ≤ sent < until.
-type MessageFilter struct {
-	Direction, From, To, Phone string
-	Since, Until               time.Time
-}
-
-// ContactFilter selects contacts; empty fields select all. Phone is one of the
-// contact's numbers, Query is as in LeadFilter.
-type ContactFilter struct {
-	Phone      string
-	ExternalID string
-	Query      string
-}
-
-// AgentState is a span of time that an agent spent in one state. To is nil and
-// Seconds is 0 for the current one.
-type AgentState struct {
-	Seq      int64
-	State    agent.State
-	Reason   string
-	Campaign string
-	From     time.Time
-	To       *time.Time
-	Seconds  float64
-}
+// ErrCursor says that a cursor is not one of ours, or of another list.
+var ErrCursor = projections.ErrCursor
 
 // Reads answers what the read models know. What the org does not have is
-// commands.ErrNotFound; a cursor that is not of the list is ErrCursor. Lists of
+// projections.ErrNotFound; a cursor that is not of the list is
+// projections.ErrCursor. Lists of
 // entities have the newest first. Safe for concurrent use.
 type Reads interface {
 	LeadReads
@@ -151,12 +81,14 @@ type OtherReads interface {
 
 // Feed reads an org's facts from the log, in an order in which those of one
 // entity keep theirs. Cursors are opaque; "" is the beginning of the log. A
-// cursor that is none of ours is ErrCursor or event.ErrToken. No types are all
+// cursor that is none of ours is projections.ErrCursor or event.ErrToken. No types are all
 // facts. Each fact is given at least once. Safe for concurrent use.
 type Feed interface {
 	// Read returns up to limit events that follow a cursor, and the cursor to go
 	// on from, which is never "" and moves on where no event matched.
 	Read(ctx context.Context, org, after string, types []string, limit int) (events []event.Recorded, next string, err error)
+	// End is the cursor of a reader that wants only what comes from now on.
+	End(ctx context.Context) (string, error)
 	// Follow calls each for every event that follows a cursor, waiting for new
 	// ones, with the cursor behind that event. It returns when ctx ends, with the
 	// error of each, or when the log cannot be read.

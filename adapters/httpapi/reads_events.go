@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -85,12 +84,15 @@ func (s *Server) feed() (Feed, error) {
 	return s.cfg.Feed, nil
 }
 
-// feedError says which parameter held a cursor that is none.
-func feedError(err error, where string) error {
-	if errors.Is(err, ErrCursor) || errors.Is(err, event.ErrToken) {
-		return problem(http.StatusBadRequest, "invalid", "%s: not a cursor of this feed", where).at(where, "not a cursor of this feed")
+// fromNow is the value of after that skips what is there already.
+const fromNow = "now"
+
+// startOf is the cursor that a caller means.
+func startOf(ctx context.Context, feed Feed, after string) (string, error) {
+	if after == fromNow {
+		return feed.End(ctx)
 	}
-	return err
+	return after, nil
 }
 
 // readEvents is GET /v1/events: the facts that follow a cursor. next_cursor is
@@ -105,7 +107,11 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, p Principal)
 	if err != nil {
 		return err
 	}
-	events, next, err := feed.Read(r.Context(), p.Org.ID, q.text("after"), types, limit)
+	after, err := startOf(r.Context(), feed, q.text("after"))
+	if err != nil {
+		return err
+	}
+	events, next, err := feed.Read(r.Context(), p.Org.ID, after, types, limit)
 	if err != nil {
 		return feedError(err, "?after")
 	}
@@ -132,6 +138,9 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, p Principa
 	}
 	feed, err := s.feed()
 	if err != nil {
+		return err
+	}
+	if after, err = startOf(r.Context(), feed, after); err != nil {
 		return err
 	}
 	// A cursor that is wrong is told before the stream begins.

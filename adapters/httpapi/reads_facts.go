@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 
 	"trunkline.dev/trunkline/commands"
@@ -12,6 +11,7 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/domain/message"
+	"trunkline.dev/trunkline/projections"
 )
 
 // fieldError is the place in a request that is wrong.
@@ -58,17 +58,6 @@ func readOne[S, T any](s *Server, w http.ResponseWriter, q *query, ask func(Read
 	return respond(w, http.StatusOK, of(item))
 }
 
-// readError puts a reader's refusals in the words of the API.
-func readError(err error) error {
-	switch {
-	case errors.Is(err, commands.ErrNotFound):
-		return problem(http.StatusNotFound, "not-found", "there is no such thing in this organisation")
-	case errors.Is(err, ErrCursor):
-		return problem(http.StatusBadRequest, "invalid", "cursor: not one that this list answered").at("?cursor", "not one that this list answered")
-	}
-	return err
-}
-
 func (s *Server) listLeads(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, paged("phone", "list_id", "q")...)
 	f := LeadFilter{Phone: q.phone("phone", q.text("list_id")), ListID: q.text("list_id"), Query: q.text("q")}
@@ -113,9 +102,9 @@ func (s *Server) readCall(w http.ResponseWriter, r *http.Request, p Principal) e
 		case version > 0:
 			return reads.CallVersion(r.Context(), org, id, version)
 		case q.values.Has("as_of") && basis == "occurred":
-			return reads.CallAsOf(r.Context(), org, id, at, ByOccurred)
+			return reads.CallAsOf(r.Context(), org, id, at, projections.ByOccurred)
 		case q.values.Has("as_of"):
-			return reads.CallAsOf(r.Context(), org, id, at, ByRecorded)
+			return reads.CallAsOf(r.Context(), org, id, at, projections.ByRecorded)
 		}
 		return reads.Call(r.Context(), org, id)
 	}, callOf)

@@ -13,7 +13,6 @@ import (
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/memory"
 	"trunkline.dev/trunkline/adapters/phone"
-	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/agent"
 	"trunkline.dev/trunkline/domain/alert"
 	"trunkline.dev/trunkline/domain/call"
@@ -22,6 +21,7 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/domain/message"
+	"trunkline.dev/trunkline/projections"
 )
 
 // newReading is an API whose reads fold the log anew each time.
@@ -65,7 +65,9 @@ func fold[S any, P interface {
 	var items []*httpapi.Item[S]
 	byID := map[string]*httpapi.Item[S]{}
 	seen := map[string]int64{}
-	for _, e := range log.Events(topic) {
+	events := log.Events(topic)
+	slices.SortStableFunc(events, func(a, b event.Recorded) int { return a.RecordedAt.Compare(b.RecordedAt) })
+	for _, e := range events {
 		if e.Org != org {
 			continue
 		}
@@ -95,7 +97,7 @@ func fold[S any, P interface {
 func one[S any](items []httpapi.Item[S], err error, wanted func(S) bool) (httpapi.Item[S], error) {
 	i := slices.IndexFunc(items, func(i httpapi.Item[S]) bool { return wanted(i.State) })
 	if err != nil || i < 0 {
-		return httpapi.Item[S]{}, cmp.Or(err, error(commands.ErrNotFound))
+		return httpapi.Item[S]{}, cmp.Or(err, error(projections.ErrNotFound))
 	}
 	return items[i], nil
 }
@@ -115,7 +117,7 @@ func pageOf[T any](items []T, p httpapi.Page) (httpapi.List[T], error) {
 	if p.Cursor != "" {
 		n, err := strconv.Atoi(strings.TrimPrefix(p.Cursor, "c"))
 		if err != nil || n > len(items) || n < 0 {
-			return httpapi.List[T]{}, httpapi.ErrCursor
+			return httpapi.List[T]{}, projections.ErrCursor
 		}
 		from = n
 	}
@@ -177,7 +179,7 @@ func (l logReads) Calls(_ context.Context, org string, f httpapi.CallFilter, p h
 
 func (l logReads) CallAsOf(_ context.Context, org, id string, at time.Time, b httpapi.Basis) (httpapi.Item[call.Call], error) {
 	return l.call(org, id, func(p httpapi.Past) bool {
-		if b == httpapi.ByOccurred {
+		if b == projections.ByOccurred {
 			return !p.OccurredAt.After(at)
 		}
 		return !p.RecordedAt.After(at)
@@ -187,7 +189,7 @@ func (l logReads) CallAsOf(_ context.Context, org, id string, at time.Time, b ht
 func (l logReads) CallVersion(_ context.Context, org, id string, n int64) (httpapi.Item[call.Call], error) {
 	item, err := l.call(org, id, func(p httpapi.Past) bool { return p.Version <= n })
 	if err == nil && item.Version != n {
-		return item, commands.ErrNotFound
+		return item, projections.ErrNotFound
 	}
 	return item, err
 }
@@ -200,7 +202,7 @@ func (l logReads) History(_ context.Context, org string, topic event.Topic, id s
 		}
 	}
 	if past == nil {
-		return httpapi.List[httpapi.Past]{}, commands.ErrNotFound
+		return httpapi.List[httpapi.Past]{}, projections.ErrNotFound
 	}
 	return pageOf(past, p)
 }
@@ -235,7 +237,7 @@ func (l logReads) AgentStates(_ context.Context, org, id string, p httpapi.Page)
 		states = append(states, httpapi.AgentState{Seq: a.Seq, State: a.State, Reason: a.Reason, Campaign: a.Campaign, From: a.Since})
 	}
 	if states == nil {
-		return httpapi.List[httpapi.AgentState]{}, commands.ErrNotFound
+		return httpapi.List[httpapi.AgentState]{}, projections.ErrNotFound
 	}
 	slices.Reverse(states)
 	return pageOf(states, p)
@@ -280,21 +282,19 @@ func (l logReads) Contacts(_ context.Context, org string, f httpapi.ContactFilte
 	})
 }
 
-// logFeed gives the facts of all topics, topic by topic in the order of their
-// positions. Its cursor counts the org's facts of any type per topic.
+// logFeed gives the facts in the order of their recorded times. Its cursor
+// counts those of all orgs.
 type logFeed struct{ log *memory.Log }
 
-func (f logFeed) facts(org string) []event.Recorded {
-	var facts []event.Recorded
-	for _, topic := range event.FactTopics() {
-		for _, e := range f.log.Events(topic) {
-			if e.Org == org {
-				facts = append(facts, e)
-			}
-		}
-	}
+func (f logFeed) facts() []event.Recorded {
+	facts := f.log.Events(event.FactTopics()...)
 	slices.SortStableFunc(facts, func(a, b event.Recorded) int { return a.RecordedAt.Compare(b.RecordedAt) })
 	return facts
+}
+
+// End lies behind all that is there, whatever the org.
+func (f logFeed) End(context.Context) (string, error) {
+	return strconv.Itoa(len(f.log.Events(event.FactTopics()...))), nil
 }
 
 func (f logFeed) Read(ctx context.Context, org, after string, types []string, limit int) ([]event.Recorded, string, error) {
@@ -302,13 +302,13 @@ func (f logFeed) Read(ctx context.Context, org, after string, types []string, li
 	if after != "" {
 		var err error
 		if n, err = strconv.Atoi(after); err != nil {
-			return nil, "", httpapi.ErrCursor
+			return nil, "", projections.ErrCursor
 		}
 	}
 	var found []event.Recorded
-	facts := f.facts(org)
+	facts := f.facts()
 	for ; n < len(facts) && len(found) < limit; n++ {
-		if len(types) == 0 || slices.Contains(types, string(facts[n].Type)) {
+		if facts[n].Org == org && (len(types) == 0 || slices.Contains(types, string(facts[n].Type))) {
 			found = append(found, facts[n])
 		}
 	}

@@ -57,27 +57,11 @@ type Deliverer interface {
 	// attempt, failed or not. An error means that nothing could be sent.
 	Test(ctx context.Context, e delivery.Endpoint) (delivery.Attempted, error)
 	// Resend owes a delivery to its endpoint once more, under the same
-	// webhook-id. projections.ErrNotFound says that nothing is known of it.
+	// webhook-id. projections.ErrNotFound says that it cannot be made again.
 	Resend(ctx context.Context, e delivery.Endpoint, deliveryID string) error
 	// Recover owes the endpoint again what was exhausted or dropped of the events
 	// recorded in [since, until), and returns how many deliveries that is.
 	Recover(ctx context.Context, e delivery.Endpoint, since, until time.Time) (int, error)
-}
-
-// problemOfSettings maps the errors of settings; nil for others.
-func problemOfSettings(err error) *Problem {
-	var conflict *settings.Conflict
-	switch {
-	case errors.As(err, &conflict):
-		return problem(http.StatusConflict, "conflict", "%s", conflict.Reason)
-	case errors.Is(err, settings.ErrForbidden):
-		return problem(http.StatusForbidden, "forbidden", "%s", err)
-	case errors.Is(err, settings.ErrUnavailable):
-		p := problem(http.StatusServiceUnavailable, "unavailable", "the settings cannot be changed now; send the same request again")
-		p.cause = err
-		return p.with("Retry-After", seconds(retryLater))
-	}
-	return nil
 }
 
 // settled is the service, or the answer of a process that has none.
@@ -112,6 +96,16 @@ func unread(what string, err error) error {
 		return err
 	}
 	p := problem(http.StatusServiceUnavailable, "unavailable", "%s cannot be read now; ask again", what)
+	p.cause = err
+	return p.with("Retry-After", seconds(retryLater))
+}
+
+// unsent says that nothing could be sent now.
+func unsent(err error) error {
+	if errors.Is(err, projections.ErrNotFound) {
+		return problem(http.StatusNotFound, "not-found", "what was sent is not kept any more")
+	}
+	p := problem(http.StatusServiceUnavailable, "unavailable", "nothing can be sent now; send the same request again")
 	p.cause = err
 	return p.with("Retry-After", seconds(retryLater))
 }

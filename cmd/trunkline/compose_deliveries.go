@@ -7,7 +7,6 @@ import (
 
 	"trunkline.dev/trunkline/adapters/clickhouse"
 	"trunkline.dev/trunkline/adapters/httpapi"
-	"trunkline.dev/trunkline/adapters/kafka"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/adapters/webhooks"
 	"trunkline.dev/trunkline/commands/settings"
@@ -98,53 +97,4 @@ type backlog struct{ app *app }
 // Drop gives up what is held for an endpoint.
 func (b backlog) Drop(ctx context.Context, e delivery.Endpoint, reason string) error {
 	return b.app.deliverer.Drop(ctx, e, reason)
-}
-
-// feed reads an org's facts from the log for the API.
-type feed struct{ kafka *kafka.Feed }
-
-var _ httpapi.Feed = feed{}
-
-func (f feed) cursor(text string) (kafka.Cursor, error) {
-	if text == "" {
-		return kafka.Cursor{}, nil
-	}
-	c, err := kafka.ParseCursor(text)
-	if err != nil {
-		return c, httpapi.ErrCursor
-	}
-	return c, nil
-}
-
-// Read returns a page of events.
-func (f feed) Read(ctx context.Context, org, after string, types []string, limit int) ([]event.Recorded, string, error) {
-	at, err := f.cursor(after)
-	if err != nil {
-		return nil, "", err
-	}
-	events, next, err := f.kafka.Read(ctx, org, at, types, limit)
-	return events, next.String(), err
-}
-
-// Follow calls each for every event. Within a page that came together the
-// cursor is that before the page, until its last event: a reader who breaks off
-// in the middle gets the page again, and misses nothing.
-func (f feed) Follow(ctx context.Context, org, after string, types []string, each func(event.Recorded, string) error) error {
-	at, err := f.cursor(after)
-	if err != nil {
-		return err
-	}
-	behind := at.String()
-	return f.kafka.Follow(ctx, org, at, types, func(events []event.Recorded, next kafka.Cursor) error {
-		for i, e := range events {
-			if i == len(events)-1 {
-				behind = next.String()
-			}
-			if err := each(e, behind); err != nil {
-				return err
-			}
-		}
-		behind = next.String()
-		return nil
-	})
 }

@@ -34,7 +34,7 @@ func (s *Service) Enable(ctx context.Context, c commands.Caller, id string, in E
 		}
 		if s.cfg.Backlog != nil {
 			if err := s.cfg.Backlog.Drop(ctx, known, "dropped when the webhook was enabled, by "+c.Actor); err != nil {
-				return e, fmt.Errorf("dropping the backlog of %s: %w", id, err)
+				return e, fmt.Errorf("dropping the backlog of %s: %w: %w", id, ErrUnavailable, err)
 			}
 		}
 	default:

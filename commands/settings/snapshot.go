@@ -109,6 +109,27 @@ func (s *Snapshot) KeyByHash(hash [32]byte) (tenant.Key, bool) {
 	return k, ok
 }
 
+// Holder finds the key with a hash, its org and, for a list's key, its list, as
+// of a time: an expired key is not found.
+func (s *Snapshot) Holder(hash [32]byte, now time.Time) (tenant.Key, tenant.Org, *tenant.List, bool) {
+	k, ok := s.KeyByHash(hash)
+	if !ok || (!k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt)) {
+		return tenant.Key{}, tenant.Org{}, nil, false
+	}
+	o, ok := s.Org(k.Org)
+	if !ok {
+		return tenant.Key{}, tenant.Org{}, nil, false
+	}
+	if k.ListID == "" {
+		return k, o, nil, true
+	}
+	l, ok := s.ListByID(k.ListID)
+	if !ok {
+		return tenant.Key{}, tenant.Org{}, nil, false
+	}
+	return k, o, &l, true
+}
+
 // Keys returns the keys of an org, oldest first.
 func (s *Snapshot) Keys(org string) []tenant.Key {
 	return of(s.keys, func(k tenant.Key) bool { return k.Org == org }, func(k tenant.Key) (time.Time, string) { return k.CreatedAt, k.ID })

@@ -49,12 +49,18 @@ func poison(t *testing.T, h Harness) {
 	if diff := cmp.Diff(map[string]bool{"e3": false, "e4": true}, h.parked(t, m, 1)); diff != "" {
 		t.Errorf("parked events and whether they only wait (-want +got):\n%s", diff)
 	}
-	loaded, err := h.Store.Load(t.Context(), projections.Ref{Model: m.Name, Generation: 1}, []projections.Key{{Org: "org", ID: "c1"}, {Org: "org", ID: "c2"}})
+	h.versions(t, m, 1, 2)
+}
+
+// versions checks those of the two calls of a story.
+func (h Harness) versions(t *testing.T, m projections.Model, c1, c2 int64) {
+	t.Helper()
+	one, two := projections.Key{Org: "org", ID: "c1"}, projections.Key{Org: "org", ID: "c2"}
+	loaded, err := h.Store.Load(t.Context(), projections.Ref{Model: m.Name, Generation: 1}, []projections.Key{one, two})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []int64{loaded[projections.Key{Org: "org", ID: "c1"}].Version, loaded[projections.Key{Org: "org", ID: "c2"}].Version}
-	if diff := cmp.Diff([]int64{1, 2}, got); diff != "" {
+	if diff := cmp.Diff([]int64{c1, c2}, []int64{loaded[one].Version, loaded[two].Version}); diff != "" {
 		t.Errorf("versions of the poisoned call and of the other (-want +got):\n%s", diff)
 	}
 }
@@ -75,6 +81,7 @@ func brokenFold(t *testing.T, h Harness) {
 	if diff := cmp.Diff(map[string]bool{"e3": false, "e4": true}, h.parked(t, m, 1)); diff != "" {
 		t.Errorf("parked events and whether they only wait (-want +got):\n%s", diff)
 	}
+	h.versions(t, m, 1, 2)
 	for _, row := range h.rows(t, m, 1) {
 		if strings.Contains(row, "c1") && strings.Count(row, "half done") > 1 {
 			t.Errorf("the state kept what the broken fold left: %s", row)

@@ -106,6 +106,24 @@ func applyTwice(t *testing.T, h Harness) {
 	if len(once) == 0 {
 		t.Error("no rows at all")
 	}
+	// An event that is read again after a crash is no repeat in the log.
+	twice, err := h.Duplicates.Duplicates(t.Context(), m.Topic, partition, 0, 1<<40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[int64]struct{}{events[3].Position.Offset: {}}, twice); diff != "" {
+		t.Errorf("repeats (-want +got):\n%s", diff)
+	}
+	s, err := h.applier(m, 1, false).Claim(t.Context(), m.Topic, partition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(t.Context(), events[:2]); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.Next(), events[len(events)-1].Position.Offset+1; got != want {
+		t.Errorf("the checkpoint is %d after old events, want %d", got, want)
+	}
 }
 
 // anySplit applies random histories in one go, and again in random batches with

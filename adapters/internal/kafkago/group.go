@@ -130,9 +130,10 @@ func (m *membership) generations(ctx context.Context, hold func(context.Context,
 		}
 		if err != nil {
 			// kafka-go tries on by itself, after JoinGroupBackoff.
+			m.forsake(ctx, err)
 			if now := time.Now(); !errors.Is(err, kafka.RebalanceInProgress) && now.Sub(said) > ComplainEvery {
 				said = now
-				m.cfg.Logger.Warn("joining the group fails, trying on", "group", m.cfg.Group, "err", err)
+				m.cfg.Logger.Warn("joining the group fails, trying on", slog.String("group", m.cfg.Group), slog.Any("err", err))
 			}
 			continue
 		}
@@ -182,12 +183,40 @@ func (m *membership) leave(ctx context.Context, conns *Conns) {
 	if m.id == "" {
 		return
 	}
-	_, err := m.broker.Client(leaveGrace).LeaveGroup(ctx, &kafka.LeaveGroupRequest{
-		GroupID: m.cfg.Group, Members: []kafka.LeaveGroupRequestMember{{ID: m.id}},
+	if err := m.leaveAs(ctx, m.id); err != nil {
+		m.cfg.Logger.Warn("leaving the group failed: it goes on when the session ends", slog.String("group", m.cfg.Group), slog.Any("err", err))
+	}
+}
+
+// forsake leaves the group as the member that kafka-go was until an error made
+// it forget its id. The group would wait for that member's session to end before
+// it lets us in again: ten seconds of silence after each restart of a broker.
+func (m *membership) forsake(ctx context.Context, err error) {
+	if m.id == "" || errors.Is(err, kafka.RebalanceInProgress) {
+		return
+	}
+	id := m.id
+	m.id = ""
+	m.holding.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, m.cfg.SessionTimeout)
+		defer cancel()
+		b := NewBackoff(20*time.Millisecond, 500*time.Millisecond)
+		for m.leaveAs(ctx, id) != nil && b.Wait(ctx) {
+		}
+	})
+}
+
+func (m *membership) leaveAs(ctx context.Context, id string) error {
+	resp, err := m.broker.Client(leaveGrace).LeaveGroup(ctx, &kafka.LeaveGroupRequest{
+		GroupID: m.cfg.Group, Members: []kafka.LeaveGroupRequestMember{{ID: id}},
 	})
 	if err != nil {
-		m.cfg.Logger.Warn("leaving the group failed: it goes on when the session ends", "group", m.cfg.Group, "err", err)
+		return err
 	}
+	if errors.Is(resp.Error, kafka.UnknownMemberId) {
+		return nil
+	}
+	return resp.Error
 }
 
 // generation collects what is to be committed while a generation lasts.
@@ -239,7 +268,7 @@ func (g *generation) flush() {
 	if err == nil {
 		return
 	}
-	g.cfg.Logger.Warn("committing offsets failed, trying again", "group", g.cfg.Group, "err", err)
+	g.cfg.Logger.Warn("committing offsets failed, trying again", slog.String("group", g.cfg.Group), slog.Any("err", err))
 	for topic, partitions := range dirty {
 		for partition, next := range partitions {
 			g.commit(topic, partition, next)

@@ -32,23 +32,7 @@ func (d *Directory) Snapshot() *settings.Snapshot { return d.now.Load() }
 // Key finds the key with a SHA-256 hash, its org and, for a list's key, its
 // list. An expired key is not found.
 func (d *Directory) Key(hash [32]byte) (tenant.Key, tenant.Org, *tenant.List, bool) {
-	s := d.now.Load()
-	k, ok := s.KeyByHash(hash)
-	if !ok || (!k.ExpiresAt.IsZero() && !d.clock().Before(k.ExpiresAt)) {
-		return tenant.Key{}, tenant.Org{}, nil, false
-	}
-	o, ok := s.Org(k.Org)
-	if !ok {
-		return tenant.Key{}, tenant.Org{}, nil, false
-	}
-	if k.ListID == "" {
-		return k, o, nil, true
-	}
-	l, ok := s.ListByID(k.ListID)
-	if !ok {
-		return tenant.Key{}, tenant.Org{}, nil, false
-	}
-	return k, o, &l, true
+	return d.now.Load().Holder(hash, d.clock())
 }
 
 // Org returns an org by its id.

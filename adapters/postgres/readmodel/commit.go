@@ -56,6 +56,8 @@ func (s *Store) Commit(ctx context.Context, ref projections.Ref, b projections.B
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	if err := s.ensureMonths(ctx, t.history, b.History); err != nil {
 		return refused(err)
 	}
@@ -75,8 +77,8 @@ func (s *Store) Commit(ctx context.Context, ref projections.Ref, b projections.B
 		}
 	}
 	// The caller's context may have ended; the rollback has its own time.
-	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
+	undo, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
 	_, _ = conn.Exec(undo, "ROLLBACK")
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42P01" {
 		s.forgetMonths() // another process has dropped one

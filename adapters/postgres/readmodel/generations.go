@@ -26,8 +26,8 @@ var (
 	_ projections.ParkedCounter = (*Generations)(nil)
 )
 
-// Generations returns the generations of each of the store's read models, in
-// the order of the models. cacheBytes is that of projections.NewEntityApplier.
+// AllGenerations returns the generations of each of the read models, in their
+// order. cacheBytes is that of projections.NewEntityApplier.
 func (s *Store) AllGenerations(models []projections.Model, cacheBytes int) []*Generations {
 	all := make([]*Generations, len(models))
 	for i, m := range models {
@@ -88,9 +88,14 @@ func (g *Generations) Create(ctx context.Context) (projections.Generation, error
 }
 
 // inTx runs f alone among the processes that change this model's generations.
+// A long query of somebody else must not make all others wait behind a view:
+// the change gives up instead, and is asked for again.
 func (g *Generations) inTx(ctx context.Context, act string, f func(pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, g.store.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('trunkline generations ' || $1, 0))`, g.model.Name); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '4s'"); err != nil {
 			return err
 		}
 		return f(tx)
@@ -241,8 +246,8 @@ func (g *Generations) awaitEqual(ctx context.Context, tx pgx.Tx, generation int)
 	if _, err := tx.Exec(ctx, lockLiveSQL, g.model.Name); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
-	defer cancel()
+	late := time.NewTimer(catchUp)
+	defer late.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -254,8 +259,10 @@ func (g *Generations) awaitEqual(ctx context.Context, tx pgx.Tx, generation int)
 			return nil
 		}
 		select {
-		case <-ctx.Done():
+		case <-late.C:
 			return ErrBehind
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}

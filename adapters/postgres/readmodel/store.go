@@ -61,6 +61,10 @@ func (s *Store) of(ref projections.Ref) (*tables, error) {
 	return t, nil
 }
 
+// patience bounds each call to a database that answers nothing at all; the
+// projector claims anew then. A commit waits for a switch for three seconds.
+const patience = 30 * time.Second
+
 // The row lock on the generation orders a claim and a switch: a generation that
 // was just retired cannot be claimed.
 const claimSQL = `
@@ -90,6 +94,8 @@ ORDER BY from_offset`
 
 // Claim implements projections.Store.
 func (s *Store) Claim(ctx context.Context, ref projections.Ref, topic event.Topic, partition int) (projections.Tenure, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var t projections.Tenure
 	err := s.pool.QueryRow(ctx, claimSQL, ref.Model, ref.Generation, topic, partition, s.owner).Scan(&t.Next, &t.Epoch, &t.Revision)
 	switch {
@@ -148,6 +154,8 @@ func (s *Store) Load(ctx context.Context, ref projections.Ref, keys []projection
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	orgs, ids := make([]string, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
 		orgs[i], ids[i] = k.Org, k.ID
@@ -198,6 +206,8 @@ func (s *Store) Repeats(ctx context.Context, ref projections.Ref, asks []project
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	orgs, ids, events := make([]string, len(asks)), make([]string, len(asks)), make([]string, len(asks))
 	since, n := make([]time.Time, len(asks)), make([]int32, len(asks))
 	for i, a := range asks {
