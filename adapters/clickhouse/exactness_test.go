@@ -248,6 +248,10 @@ func TestARebuildEqualsTheLiveTablesAndSwitches(t *testing.T) {
 			t.Errorf("%s still reads the former generation", view)
 		}
 		wantGenerations(t, s, projections.Generation{Number: 1, Status: projections.Retired}, projections.Generation{Number: 2, Status: projections.Live})
+		topic := s.Topics()[0]
+		if _, err := s.Applier(1).Claim(t.Context(), topic, 0); !errors.Is(err, projections.ErrRetired) {
+			t.Errorf("claim of a retired generation: %v, want %v", err, projections.ErrRetired)
+		}
 		if err := s.Drop(t.Context(), 2); !errors.Is(err, ErrGenerationLive) {
 			t.Errorf("dropping the live generation: %v", err)
 		}

@@ -152,7 +152,10 @@ func answerOfEntry(d projections.DeliveryEntry) deliveryAnswer {
 // update makes an answer what the store of unfinished deliveries says: it is
 // ahead of the log by the log's lag.
 func (a *deliveryAnswer) update(o dispatch.Owed) {
-	a.Status, a.NextAttemptAt = o.Status, knownTime(o.NextAttemptAt)
+	a.Status, a.NextAttemptAt = o.Status, nil
+	if o.Status == delivery.Pending {
+		a.NextAttemptAt = knownTime(o.NextAttemptAt)
+	}
 	if o.LastError != "" && o.Status == delivery.IsHeld {
 		a.Reason = &o.LastError
 	}

@@ -299,7 +299,7 @@ func (plain) Render(v delivery.View, _ delivery.Endpoint) ([]delivery.Message, e
 	if strings.HasPrefix(v.Event.Subject, "unrenderable") {
 		return nil, errors.New("no such thing in this format")
 	}
-	body, err := event.Marshal(map[string]any{"entity": v.Event.Subject, "version": v.Version})
+	body, err := event.Marshal(map[string]any{"entity": v.Event.Subject, "version": v.Version, "data": string(v.Event.Data)})
 	return []delivery.Message{{Name: "note", Headers: []delivery.Header{{Name: "X-Plain-Event", Value: "note"}}, Body: body}}, err
 }
 

@@ -281,6 +281,20 @@ func (a *app) startProjections(ctx context.Context) error {
 		return err
 	}
 	a.onStop("rebuilder", a.rebuilder.Stop)
+	if !a.cfg.has("projector") {
+		return nil
+	}
+	janitor, err := readmodel.NewJanitor(readmodel.JanitorConfig{
+		Store: a.models, Models: models, Ends: a.broker, Log: a.log, Now: time.Now, HotWindow: a.cfg.HistoryHotWindow,
+		Archived: readmodel.ArchivedBy(a.pool, a.analytics, projections.AnalyticsName),
+	})
+	if err != nil {
+		return err
+	}
+	if err := janitor.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("history janitor", janitor.Stop)
 	return nil
 }
 
