@@ -142,6 +142,21 @@ func (h *hub) start() {
 	})
 }
 
+// ends launches a hub that is not going to run, and returns its exit code and
+// the last that it said.
+func (h *hub) ends(t *testing.T) (code int, said string) {
+	t.Helper()
+	h.launch()
+	select {
+	case <-h.ended:
+	case <-time.After(patience):
+		t.Fatalf("the hub runs, or hangs:\n%s", h.out)
+	}
+	code = h.cmd.ProcessState.ExitCode()
+	h.cmd = nil
+	return code, h.out.String()
+}
+
 // kill ends the hub by kill -9 and returns when it is gone.
 func (h *hub) kill() {
 	if h.cmd == nil {
