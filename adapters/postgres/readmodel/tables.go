@@ -14,9 +14,9 @@ type tables struct {
 	model                projections.Model
 	main, history, extra string
 
-	loadSQL, repeatsSQL  string
-	upsertSQL, appendSQL string
-	extraSQL             string
+	loadSQL, repeatsSQL string
+	upsertSQL           string
+	extraSQL            string
 }
 
 func tablesOf(m projections.Model, generation int) *tables {
