@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -312,7 +313,7 @@ func (a *appender) succeeded(batch []span, base int64) {
 	a.failing, a.said = time.Time{}, time.Time{}
 	a.mu.Unlock()
 	if recovered {
-		a.log.client.cfg.Logger.Info("appending again", "topic", a.topic, "partition", a.id)
+		a.log.client.cfg.Logger.Info("appending again", slog.Any("topic", a.topic), slog.Int("partition", a.id))
 	}
 	bytes := 0
 	for _, s := range batch {
@@ -345,7 +346,7 @@ func (a *appender) failed(err error, attempt int) {
 	a.mu.Unlock()
 	a.log.meter.retried(err, now)
 	if say {
-		a.log.client.cfg.Logger.Warn("appending fails, trying on", "topic", a.topic, "partition", a.id, "attempt", attempt+1, "err", err)
+		a.log.client.cfg.Logger.Warn("appending fails, trying on", slog.Any("topic", a.topic), slog.Int("partition", a.id), slog.Int("attempt", attempt+1), slog.Any("err", err))
 	}
 }
 

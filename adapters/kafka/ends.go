@@ -21,31 +21,21 @@ var _ projections.Ends = (*Client)(nil)
 
 // Ends implements projections.Ends with one request for each broker.
 func (c *Client) Ends(ctx context.Context, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
-	return c.offsets(ctx, kafka.LastOffset, topics)
-}
-
-// starts returns the first offset of each partition, which is 0 unless
-// somebody deleted records.
-func (c *Client) starts(ctx context.Context, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
-	return c.offsets(ctx, kafka.FirstOffset, topics)
-}
-
-func (c *Client) offsets(ctx context.Context, which int64, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
 	patience, cancel := context.WithTimeout(ctx, endsPatience)
 	defer cancel()
 	b := kafkago.NewBackoff(20*time.Millisecond, 500*time.Millisecond)
 	for {
-		offsets, err := c.listOffsets(patience, which, topics)
+		offsets, err := c.listEnds(patience, topics)
 		if err == nil {
 			return offsets, nil
 		}
 		if kafkago.Permanent(err) || !b.Wait(patience) {
-			return nil, fmt.Errorf("listing offsets: %w", err)
+			return nil, fmt.Errorf("listing the ends of the log: %w", err)
 		}
 	}
 }
 
-func (c *Client) listOffsets(ctx context.Context, which int64, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
+func (c *Client) listEnds(ctx context.Context, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
 	meta, err := c.api(requestTimeout).Metadata(ctx, &kafka.MetadataRequest{Topics: names(topics)})
 	if err != nil {
 		return nil, err
@@ -67,7 +57,7 @@ func (c *Client) listOffsets(ctx context.Context, which int64, topics []event.To
 				req.Topics = append(req.Topics, listoffsets.RequestTopic{Topic: t.Name})
 			}
 			last := &req.Topics[len(req.Topics)-1]
-			last.Partitions = append(last.Partitions, listoffsets.RequestPartition{Partition: int32(p.ID), CurrentLeaderEpoch: -1, Timestamp: which})
+			last.Partitions = append(last.Partitions, listoffsets.RequestPartition{Partition: int32(p.ID), CurrentLeaderEpoch: -1, Timestamp: kafka.LastOffset})
 		}
 	}
 	for _, req := range byLeader {

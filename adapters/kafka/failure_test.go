@@ -29,8 +29,10 @@ const produceKey, fetchKey = 0, 1
 // does not offer.
 func fake(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
-	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1),
-		kfake.BrokerConfigs(map[string]string{"default.replication.factor": "1"})}, opts...)...)
+	k, err := kfake.NewCluster(append([]kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.BrokerConfigs(map[string]string{"default.replication.factor": "1"}),
+	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"trunkline.dev/trunkline/adapters/internal/kafkago"
@@ -107,7 +108,7 @@ func (s *Source) hold(ctx context.Context, group string, topic event.Topic, id i
 			return
 		}
 		if err != nil {
-			s.client.cfg.Logger.Warn("handling a partition failed, trying again", "group", group, "topic", topic, "partition", id, "err", err)
+			s.client.cfg.Logger.Warn("handling a partition failed, trying again", slog.String("group", group), slog.Any("topic", topic), slog.Int("partition", id), slog.Any("err", err))
 		}
 		if time.Since(started) > time.Minute {
 			b.Reset()

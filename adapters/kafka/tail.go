@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -147,7 +148,7 @@ func (t *tail) read(ctx context.Context, s slot, r *ring, from int64) {
 			return
 		}
 		if err != nil {
-			t.client.cfg.Logger.Error("following a partition failed, trying again", "topic", s.topic, "partition", s.id, "err", err)
+			t.client.cfg.Logger.Error("following a partition failed, trying again", slog.Any("topic", s.topic), slog.Int("partition", s.id), slog.Any("err", err))
 			b.Wait(ctx)
 			continue
 		}

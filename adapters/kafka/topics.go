@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -141,7 +142,7 @@ func (c *Client) verify(ctx context.Context, topics []event.Topic) error {
 // warn says what is allowed but unwise.
 func (c *Client) warn(topic string, found map[string]string, replicas, brokers int) {
 	if n, err := strconv.Atoi(found["max.message.bytes"]); err == nil && n < maxMessageBytes {
-		c.cfg.Logger.Warn("topic takes smaller events than the API", "topic", topic, "max.message.bytes", n, "expected", maxMessageBytes)
+		c.cfg.Logger.Warn("topic takes smaller events than the API", slog.Any("topic", topic), slog.Int("max.message.bytes", n), slog.Int("expected", maxMessageBytes))
 	}
 	if brokers < 2 {
 		return
@@ -149,12 +150,12 @@ func (c *Client) warn(topic string, found map[string]string, replicas, brokers i
 	insync, err := strconv.Atoi(found["min.insync.replicas"])
 	switch {
 	case replicas < 2:
-		c.cfg.Logger.Warn("topic has one replica: its broker's disk is its only copy", "topic", topic, "brokers", brokers)
+		c.cfg.Logger.Warn("topic has one replica: its broker's disk is its only copy", slog.Any("topic", topic), slog.Int("brokers", brokers))
 	case err == nil && insync < 2:
 		c.cfg.Logger.Warn("topic acknowledges with one replica in sync: a failover may lose what was acknowledged",
-			"topic", topic, "min.insync.replicas", insync, "expected", 2)
+			slog.Any("topic", topic), slog.Int("min.insync.replicas", insync), slog.Int("expected", 2))
 	case err == nil && insync >= replicas:
-		c.cfg.Logger.Warn("topic takes no events while any replica is away", "topic", topic, "min.insync.replicas", insync, "replicas", replicas)
+		c.cfg.Logger.Warn("topic takes no events while any replica is away", slog.Any("topic", topic), slog.Int("min.insync.replicas", insync), slog.Int("replicas", replicas))
 	}
 }
 

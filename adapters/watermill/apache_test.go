@@ -21,10 +21,11 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	resp, err := http.Get(*restartURL)
-	if err != nil || resp.StatusCode != http.StatusOK {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "restarting the broker:", err)
 		os.Exit(1)
 	}
+	_ = resp.Body.Close()
 }
 
 // TestApache runs Watermill's suite on the real thing, with two kill -9 of the

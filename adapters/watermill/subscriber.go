@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -184,7 +185,7 @@ func (s *Subscriber) readAssigned(ctx context.Context, topic string, out chan<- 
 		s.deliver(ctx, topic, a.Partition, next, out, func(int64) {})
 	})
 	if err != nil {
-		s.cfg.Logger.Error("subscribing failed", "topic", topic, "group", s.cfg.Group, "err", err)
+		s.cfg.Logger.Error("subscribing failed", slog.Any("topic", topic), slog.String("group", s.cfg.Group), slog.Any("err", err))
 	}
 }
 
@@ -201,7 +202,7 @@ func (s *Subscriber) claim(ctx context.Context, topic string, partition int) (ne
 		if err == nil {
 			return next, true
 		}
-		s.cfg.Logger.Warn("claiming a partition failed, trying again", "topic", topic, "partition", partition, "group", s.cfg.Group, "err", err)
+		s.cfg.Logger.Warn("claiming a partition failed, trying again", slog.Any("topic", topic), slog.Int("partition", partition), slog.String("group", s.cfg.Group), slog.Any("err", err))
 		if !b.Wait(ctx) {
 			return 0, false
 		}
@@ -233,7 +234,7 @@ func (s *Subscriber) poll(ctx context.Context, poller *kafkago.Poller[kafka.Mess
 		}
 		if err != nil {
 			// Never skip: what cannot be read stays in the way, loudly.
-			s.cfg.Logger.Error("reading a partition failed, trying again", "group", s.cfg.Group, "err", err)
+			s.cfg.Logger.Error("reading a partition failed, trying again", slog.String("group", s.cfg.Group), slog.Any("err", err))
 			b.Wait(ctx)
 			continue
 		}

@@ -116,7 +116,7 @@ func TestWindowSendsAgainFromANack(t *testing.T) {
 			}
 		}
 		// One of those behind it is still with its consumer.
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		r.idle(t)
 		nacked := time.Now()
 		messages[3].Nack()

@@ -14,7 +14,7 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-func readBack(t *testing.T, s *suite) {
+func readBack(ctx context.Context, t *testing.T, s *suite) {
 	var events []event.Event
 	for i := range 60 {
 		e := s.event("call.started.v1", fmt.Sprintf("call-%d", i%7), i)
@@ -25,19 +25,19 @@ func readBack(t *testing.T, s *suite) {
 		}
 		events = append(events, e)
 	}
-	positions := s.append(t, events...)
+	positions := s.append(ctx, t, events...)
 	want := make(map[event.Position]event.Recorded)
 	for i, e := range events {
 		want[positions[i]] = event.Recorded{Event: e, Position: positions[i]}
 	}
-	if d := cmp.Diff(want, s.read(t, event.Calls, event.Leads)); d != "" {
+	if d := cmp.Diff(want, s.read(ctx, t, event.Calls, event.Leads)); d != "" {
 		t.Error(d)
 	}
 }
 
-func appendNothing(t *testing.T, s *suite) { s.append(t) }
+func appendNothing(ctx context.Context, t *testing.T, s *suite) { s.append(ctx, t) }
 
-func orderPerEntity(t *testing.T, s *suite) {
+func orderPerEntity(ctx context.Context, t *testing.T, s *suite) {
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
@@ -48,7 +48,7 @@ func orderPerEntity(t *testing.T, s *suite) {
 					events = append(events, s.event("call.note_added.v1", subject, n))
 					n++
 				}
-				if _, err := s.Log.Append(s.ctx, events...); err != nil {
+				if _, err := s.Log.Append(ctx, events...); err != nil {
 					t.Error(err)
 					return
 				}
@@ -57,7 +57,7 @@ func orderPerEntity(t *testing.T, s *suite) {
 	}
 	wg.Wait()
 	bySubject := make(map[string][]event.Recorded)
-	for _, e := range inOrder(s.read(t, event.Calls)) {
+	for _, e := range inOrder(s.read(ctx, t, event.Calls)) {
 		bySubject[e.Subject] = append(bySubject[e.Subject], e)
 	}
 	if len(bySubject) != 8 {
@@ -76,7 +76,7 @@ func orderPerEntity(t *testing.T, s *suite) {
 	}
 }
 
-func concurrentCallsForOneEntity(t *testing.T, s *suite) {
+func concurrentCallsForOneEntity(ctx context.Context, t *testing.T, s *suite) {
 	const calls, perCall = 40, 5
 	var wg sync.WaitGroup
 	for c := range calls {
@@ -85,13 +85,13 @@ func concurrentCallsForOneEntity(t *testing.T, s *suite) {
 			for i := range perCall {
 				events = append(events, s.event("call.note_added.v1", "call-1", c*perCall+i))
 			}
-			if _, err := s.Log.Append(s.ctx, events...); err != nil {
+			if _, err := s.Log.Append(ctx, events...); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	got := inOrder(s.read(t, event.Calls))
+	got := inOrder(s.read(ctx, t, event.Calls))
 	if len(got) != calls*perCall {
 		t.Fatalf("%d events, want %d", len(got), calls*perCall)
 	}
@@ -109,7 +109,7 @@ func concurrentCallsForOneEntity(t *testing.T, s *suite) {
 	}
 }
 
-func bigBatch(t *testing.T, s *suite) {
+func bigBatch(ctx context.Context, t *testing.T, s *suite) {
 	var events []event.Event
 	for n := range 3000 {
 		e := s.event("call.transcript_ready.v1", fmt.Sprintf("call-%d", n%3), n)
@@ -117,11 +117,11 @@ func bigBatch(t *testing.T, s *suite) {
 		events = append(events, e)
 	}
 	want := make(map[event.Position]string)
-	for i, p := range s.append(t, events...) {
+	for i, p := range s.append(ctx, t, events...) {
 		want[p] = events[i].ID
 	}
 	got := make(map[event.Position]string)
-	for p, e := range s.read(t, event.Calls) {
+	for p, e := range s.read(ctx, t, event.Calls) {
 		got[p] = e.ID
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -129,18 +129,18 @@ func bigBatch(t *testing.T, s *suite) {
 	}
 }
 
-func tooLarge(t *testing.T, s *suite) {
+func tooLarge(ctx context.Context, t *testing.T, s *suite) {
 	large := s.event("call.transcript_ready.v1", "call-1", 1)
 	large.Data = fmt.Appendf(nil, `{"transcript":%q}`, strings.Repeat("x", s.MaxEventBytes))
-	_, err := s.Log.Append(s.ctx, s.event("call.started.v1", "call-1", 0), large)
+	_, err := s.Log.Append(ctx, s.event("call.started.v1", "call-1", 0), large)
 	if !errors.Is(err, commands.ErrTooLarge) || errors.Is(err, commands.ErrUnavailable) {
 		t.Errorf("got %v, want ErrTooLarge", err)
 	}
-	s.append(t, s.event("call.ended.v1", "call-1", 2))
-	s.expect(t, event.Calls, s.event("call.ended.v1", "call-1", 2).ID)
+	s.append(ctx, t, s.event("call.ended.v1", "call-1", 2))
+	s.expect(ctx, t, event.Calls, s.event("call.ended.v1", "call-1", 2).ID)
 }
 
-func malformed(t *testing.T, s *suite) {
+func malformed(ctx context.Context, t *testing.T, s *suite) {
 	good := s.event("call.started.v1", "call-1", 0)
 	for name, spoil := range map[string]func(*event.Event){
 		"no id":             func(e *event.Event) { e.ID = "" },
@@ -153,19 +153,19 @@ func malformed(t *testing.T, s *suite) {
 	} {
 		bad := good
 		spoil(&bad)
-		if _, err := s.Log.Append(s.ctx, good, bad); !errors.Is(err, event.ErrMalformed) {
+		if _, err := s.Log.Append(ctx, good, bad); !errors.Is(err, event.ErrMalformed) {
 			t.Errorf("%s: got %v, want ErrMalformed", name, err)
 		}
 	}
 	unknown := s.event("weather.changed.v1", "x", 0)
-	if _, err := s.Log.Append(s.ctx, good, unknown); err == nil {
+	if _, err := s.Log.Append(ctx, good, unknown); err == nil {
 		t.Error("a type of no topic was appended")
 	}
-	s.expect(t, event.Calls)
+	s.expect(ctx, t, event.Calls)
 }
 
-func endedContext(t *testing.T, s *suite) {
-	ctx, cancel := context.WithCancel(s.ctx)
+func endedContext(ctx context.Context, t *testing.T, s *suite) {
+	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	_, err := s.Log.Append(ctx, s.event("call.started.v1", "call-1", 0))
 	if !errors.Is(err, commands.ErrUnavailable) || !errors.Is(err, context.Canceled) {
@@ -173,13 +173,13 @@ func endedContext(t *testing.T, s *suite) {
 	}
 }
 
-func contextEnds(t *testing.T, s *suite) {
+func contextEnds(ctx context.Context, t *testing.T, s *suite) {
 	acknowledged := make(map[event.Position]string)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for w := range 16 {
 		wg.Go(func() {
-			ctx, cancel := context.WithCancel(s.ctx)
+			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			for n := range 50 {
 				e := s.event("call.note_added.v1", fmt.Sprintf("call-%d", w), n)
@@ -202,7 +202,7 @@ func contextEnds(t *testing.T, s *suite) {
 	}
 	wg.Wait()
 	// What is unknown may still be on its way; what was acknowledged is there.
-	got := s.read(t, event.Calls)
+	got := s.read(ctx, t, event.Calls)
 	for p, id := range acknowledged {
 		if got[p].ID != id {
 			t.Errorf("%s was acknowledged and is not there", p)
@@ -210,7 +210,7 @@ func contextEnds(t *testing.T, s *suite) {
 	}
 }
 
-func stopDrains(t *testing.T, s *suite) {
+func stopDrains(ctx context.Context, t *testing.T, s *suite) {
 	stopper, ok := s.Log.(interface{ Stop(context.Context) error })
 	if !ok {
 		t.Fatal("the log has no Stop")
@@ -223,7 +223,7 @@ func stopDrains(t *testing.T, s *suite) {
 		wg.Go(func() {
 			for n := 0; ; n++ {
 				e := s.event("call.note_added.v1", fmt.Sprintf("call-%d", w), n)
-				positions, err := s.Log.Append(s.ctx, e)
+				positions, err := s.Log.Append(ctx, e)
 				if err != nil {
 					if !errors.Is(err, commands.ErrUnavailable) {
 						t.Error(err)
@@ -242,18 +242,18 @@ func stopDrains(t *testing.T, s *suite) {
 	for range 8 {
 		select {
 		case <-started:
-		case <-s.ctx.Done():
+		case <-ctx.Done():
 			t.Fatal("the appenders came to nothing")
 		}
 	}
 	for range 2 {
-		if err := stopper.Stop(s.ctx); err != nil {
+		if err := stopper.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wg.Wait()
 	got := make(map[event.Position]string)
-	for p, e := range s.read(t, event.Calls) {
+	for p, e := range s.read(ctx, t, event.Calls) {
 		got[p] = e.ID
 	}
 	// A clean stop leaves nothing unknown: each event is acknowledged or absent.

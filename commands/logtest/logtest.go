@@ -40,7 +40,7 @@ const patience = 90 * time.Second
 func Run(t *testing.T, factory func(t *testing.T) Cluster) {
 	for _, tc := range []struct {
 		name string
-		test func(*testing.T, *suite)
+		test func(context.Context, *testing.T, *suite)
 	}{
 		{"what was appended is read back where Append said", readBack},
 		{"nothing to append is no error", appendNothing},
@@ -63,13 +63,13 @@ func Run(t *testing.T, factory func(t *testing.T) Cluster) {
 			c := factory(t)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			t.Cleanup(cancel)
-			s := &suite{Cluster: c, ctx: ctx, org: "org-" + strings.ToLower(rand.Text()[:12])}
+			s := &suite{Cluster: c, org: "org-" + strings.ToLower(rand.Text()[:12])}
 			starts, err := c.Ends.Ends(ctx, event.FactTopics()...)
 			if err != nil {
 				t.Fatal(err)
 			}
 			s.starts = starts
-			tc.test(t, s)
+			tc.test(ctx, t, s)
 		})
 	}
 }
@@ -77,7 +77,6 @@ func Run(t *testing.T, factory func(t *testing.T) Cluster) {
 // suite is what one test works with.
 type suite struct {
 	Cluster
-	ctx    context.Context
 	org    string
 	starts map[event.Topic]map[int]int64
 }
@@ -99,9 +98,9 @@ func (s *suite) event(t event.Type, subject string, n int) event.Event {
 	}
 }
 
-func (s *suite) append(t *testing.T, events ...event.Event) []event.Position {
+func (s *suite) append(ctx context.Context, t *testing.T, events ...event.Event) []event.Position {
 	t.Helper()
-	positions, err := s.Log.Append(s.ctx, events...)
+	positions, err := s.Log.Append(ctx, events...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,9 +112,9 @@ func (s *suite) append(t *testing.T, events ...event.Event) []event.Position {
 
 // read returns this test's events of the topics up to their present ends, by
 // position.
-func (s *suite) read(t *testing.T, topics ...event.Topic) map[event.Position]event.Recorded {
+func (s *suite) read(ctx context.Context, t *testing.T, topics ...event.Topic) map[event.Position]event.Recorded {
 	t.Helper()
-	ends, err := s.Ends.Ends(s.ctx, topics...)
+	ends, err := s.Ends.Ends(ctx, topics...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +130,7 @@ func (s *suite) read(t *testing.T, topics ...event.Topic) map[event.Position]eve
 	if left == 0 {
 		return got
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
 	err = s.Member(t).Run(ctx, "read-"+rand.Text(), topics, func(ctx context.Context, p projections.Partition) error {

@@ -31,10 +31,10 @@ func inOrder(events map[event.Position]event.Recorded) []event.Recorded {
 }
 
 // expect fails unless exactly the events of these ids are in a topic.
-func (s *suite) expect(t *testing.T, topic event.Topic, ids ...string) {
+func (s *suite) expect(ctx context.Context, t *testing.T, topic event.Topic, ids ...string) {
 	t.Helper()
 	var got []string
-	for _, e := range inOrder(s.read(t, topic)) {
+	for _, e := range inOrder(s.read(ctx, t, topic)) {
 		got = append(got, e.ID)
 	}
 	if d := gocmp.Diff(ids, got); d != "" {
@@ -42,13 +42,13 @@ func (s *suite) expect(t *testing.T, topic event.Topic, ids ...string) {
 	}
 }
 
-func ends(t *testing.T, s *suite) {
+func ends(ctx context.Context, t *testing.T, s *suite) {
 	var events []event.Event
 	for n := range 20 {
 		events = append(events, s.event("message.sent.v1", fmt.Sprintf("message-%d", n), n))
 	}
-	positions := s.append(t, events...)
-	ends, err := s.Ends.Ends(s.ctx, event.FactTopics()...)
+	positions := s.append(ctx, t, events...)
+	ends, err := s.Ends.Ends(ctx, event.FactTopics()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +65,9 @@ func ends(t *testing.T, s *suite) {
 }
 
 // hold runs a member and gives its partition that a position is on to use.
-func (s *suite) hold(t *testing.T, at event.Position, use func(context.Context, projections.Partition)) {
+func (s *suite) hold(ctx context.Context, t *testing.T, at event.Position, use func(context.Context, projections.Partition)) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	used := false
 	err := s.Member(t).Run(ctx, "hold-"+rand.Text(), []event.Topic{at.Topic}, func(ctx context.Context, p projections.Partition) error {
@@ -87,17 +87,17 @@ func (s *suite) hold(t *testing.T, at event.Position, use func(context.Context, 
 	}
 }
 
-func reading(t *testing.T, s *suite) {
+func reading(ctx context.Context, t *testing.T, s *suite) {
 	var events []event.Event
 	for n := range 30 {
 		events = append(events, s.event("contact.updated.v1", "contact-1", n))
 	}
-	positions := s.append(t, events...)
+	positions := s.append(ctx, t, events...)
 	index := make(map[event.Position]int)
 	for i, p := range positions {
 		index[p] = i
 	}
-	s.hold(t, positions[0], func(ctx context.Context, p projections.Partition) {
+	s.hold(ctx, t, positions[0], func(ctx context.Context, p projections.Partition) {
 		// next reads on until n events of this test came, in calls of at most
 		// three, and returns their numbers.
 		next := func(n int) []int {
@@ -160,9 +160,9 @@ func reading(t *testing.T, s *suite) {
 	})
 }
 
-func outOfRange(t *testing.T, s *suite) {
-	at := s.append(t, s.event("alert.triggered.v1", "alert-1", 0))[0]
-	s.hold(t, at, func(ctx context.Context, p projections.Partition) {
+func outOfRange(ctx context.Context, t *testing.T, s *suite) {
+	at := s.append(ctx, t, s.event("alert.triggered.v1", "alert-1", 0))[0]
+	s.hold(ctx, t, at, func(ctx context.Context, p projections.Partition) {
 		if err := p.SeekTo(at.Offset + 1_000_000); err != nil {
 			t.Error(err)
 			return
@@ -173,12 +173,12 @@ func outOfRange(t *testing.T, s *suite) {
 	})
 }
 
-func failingHandle(t *testing.T, s *suite) {
-	ctx, cancel := context.WithCancel(s.ctx)
+func failingHandle(ctx context.Context, t *testing.T, s *suite) {
+	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
 	calls := make(map[int]int)
-	err := s.Member(t).Run(ctx, "fail-"+rand.Text(), []event.Topic{event.Alerts}, func(ctx context.Context, p projections.Partition) error {
+	err := s.Member(t).Run(running, "fail-"+rand.Text(), []event.Topic{event.Alerts}, func(ctx context.Context, p projections.Partition) error {
 		mu.Lock()
 		defer mu.Unlock()
 		calls[p.ID()]++
@@ -199,7 +199,7 @@ func failingHandle(t *testing.T, s *suite) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.ctx.Err() != nil {
+	if ctx.Err() != nil {
 		t.Errorf("calls per partition: %v", calls)
 	}
 }
@@ -280,13 +280,15 @@ func (l *ledger) handle(name, org string) func(context.Context, projections.Part
 	}
 }
 
-func takeover(t *testing.T, s *suite) {
-	l := &ledger{t: t, held: make(map[int]string), next: s.starts[event.Messages],
-		seen: make(map[event.Position]string), changed: make(chan struct{}, 1)}
+func takeover(ctx context.Context, t *testing.T, s *suite) {
+	l := &ledger{
+		t: t, held: make(map[int]string), next: s.starts[event.Messages],
+		seen: make(map[event.Position]string), changed: make(chan struct{}, 1),
+	}
 	group := "takeover-" + rand.Text()
 	var stops []func()
 	join := func(name string) (leave func()) {
-		ctx, cancel := context.WithCancel(s.ctx)
+		ctx, cancel := context.WithCancel(ctx)
 		done := make(chan error, 1)
 		source := s.Member(t)
 		go func() { done <- source.Run(ctx, group, []event.Topic{event.Messages}, l.handle(name, s.org)) }()
@@ -307,7 +309,7 @@ func takeover(t *testing.T, s *suite) {
 	appended := 0
 	send := func() {
 		for range 40 {
-			s.append(t, s.event("message.sent.v1", fmt.Sprintf("message-%d", appended), appended))
+			s.append(ctx, t, s.event("message.sent.v1", fmt.Sprintf("message-%d", appended), appended))
 			appended++
 		}
 	}
@@ -324,15 +326,15 @@ func takeover(t *testing.T, s *suite) {
 
 	leaveA := join("a")
 	send()
-	l.wait(s.ctx, "a holds all", holders("a"))
-	l.wait(s.ctx, "all is read by a", all)
+	l.wait(ctx, "a holds all", holders("a"))
+	l.wait(ctx, "all is read by a", all)
 	join("b")
 	send()
-	l.wait(s.ctx, "a and b share", holders("a", "b"))
-	l.wait(s.ctx, "all is read by a and b", all)
+	l.wait(ctx, "a and b share", holders("a", "b"))
+	l.wait(ctx, "all is read by a and b", all)
 	send()
 	leaveA()
-	l.wait(s.ctx, "b holds all", holders("b"))
+	l.wait(ctx, "b holds all", holders("b"))
 	send()
-	l.wait(s.ctx, "all is read", all)
+	l.wait(ctx, "all is read", all)
 }

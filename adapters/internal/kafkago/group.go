@@ -133,7 +133,7 @@ func (m *membership) generations(ctx context.Context, hold func(context.Context,
 			m.forsake(ctx, err)
 			if now := time.Now(); !errors.Is(err, kafka.RebalanceInProgress) && now.Sub(said) > ComplainEvery {
 				said = now
-				m.cfg.Logger.Warn("joining the group fails, trying on", "group", m.cfg.Group, "err", err)
+				m.cfg.Logger.Warn("joining the group fails, trying on", slog.String("group", m.cfg.Group), slog.Any("err", err))
 			}
 			continue
 		}
@@ -184,7 +184,7 @@ func (m *membership) leave(ctx context.Context, conns *Conns) {
 		return
 	}
 	if err := m.leaveAs(ctx, m.id); err != nil {
-		m.cfg.Logger.Warn("leaving the group failed: it goes on when the session ends", "group", m.cfg.Group, "err", err)
+		m.cfg.Logger.Warn("leaving the group failed: it goes on when the session ends", slog.String("group", m.cfg.Group), slog.Any("err", err))
 	}
 }
 
@@ -268,7 +268,7 @@ func (g *generation) flush() {
 	if err == nil {
 		return
 	}
-	g.cfg.Logger.Warn("committing offsets failed, trying again", "group", g.cfg.Group, "err", err)
+	g.cfg.Logger.Warn("committing offsets failed, trying again", slog.String("group", g.cfg.Group), slog.Any("err", err))
 	for topic, partitions := range dirty {
 		for partition, next := range partitions {
 			g.commit(topic, partition, next)

@@ -124,7 +124,7 @@ func (p *Poller[T]) fetch(ctx context.Context, offset int64) (Fetched[T], error)
 			}
 			if now.Sub(failing) > time.Second && now.Sub(said) > ComplainEvery {
 				said = now
-				p.cfg.Logger.Warn("fetching fails, trying on", "topic", p.topic, "partition", p.partition, "offset", offset, "err", err)
+				p.cfg.Logger.Warn("fetching fails, trying on", slog.Any("topic", p.topic), slog.Int("partition", p.partition), slog.Int64("offset", offset), slog.Any("err", err))
 			}
 		case len(f.Records) > 0 || offset >= 0 && f.Next > offset:
 			return f, nil
