@@ -59,7 +59,7 @@ func (s *Server) serve(rt route) http.Handler {
 		log := s.cfg.Logger.With("request_id", id, "method", r.Method, "route", rt.pattern)
 		defer func() {
 			if v := recover(); v != nil {
-				if v == http.ErrAbortHandler {
+				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(v)
 				}
 				log.Error("a handler panicked", "panic", v, "stack", string(debug.Stack()))

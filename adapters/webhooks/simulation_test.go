@@ -93,6 +93,11 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 		w.luck[ep.URL] = l
 	}
 	w.receive = w.answer
+	w.trouble = func() (before, after time.Duration, lost bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return time.Duration(rnd.IntN(20)) * time.Millisecond, time.Duration(rnd.IntN(20)) * time.Millisecond, w.bad && rnd.IntN(50) == 0
+	}
 	w.begin()
 	return w
 }
@@ -149,7 +154,7 @@ func (w *world) step() {
 		w.happen(burst...)
 		pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
 	}
-	switch w.rnd.IntN(10) {
+	switch w.rnd.IntN(12) {
 	case 0:
 		w.last().kill()
 		w.begin()
@@ -170,6 +175,13 @@ func (w *world) step() {
 		w.setLog(true)
 		pass(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
 		w.setLog(false)
+	case 6: // the log goes away, and then the process
+		w.setLog(true)
+		w.happen("call-1", "call-2", "call-3")
+		pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+		w.last().kill()
+		w.setLog(false)
+		w.begin()
 	case 4:
 		w.store.Fail(errors.New("the database is down"))
 		pass(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
@@ -198,8 +210,20 @@ func (w *world) calm() {
 		h.stop()
 	}
 	w.begin()
+	pass(5 * time.Second)
 	for _, id := range w.endpoints {
 		w.change(id, func(e *delivery.Endpoint) { e.Enabled = true })
+	}
+	// Slow receivers, so that deliveries end while their rows are being written.
+	for url, l := range w.luck {
+		w.mu.Lock()
+		l.slow = time.Second
+		w.luck[url] = l
+		w.mu.Unlock()
+	}
+	for i := range 40 {
+		w.happen(fmt.Sprintf("late-%d", i), fmt.Sprintf("late-%d", i%7))
+		pass(100 * time.Millisecond)
 	}
 	pass(30 * time.Minute)
 	w.last().stop()

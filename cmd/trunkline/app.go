@@ -93,6 +93,7 @@ func (a *app) start(ctx context.Context) error {
 		name string
 		run  func(context.Context) error
 	}{
+		{"profiles", a.startProfiles},
 		{"Kafka", a.startLog},
 		{"Postgres", a.startPostgres},
 		{"ClickHouse", a.startClickHouse},

@@ -220,24 +220,6 @@ func (h *hub) do(ctx context.Context, method, path string, header map[string]str
 	return resp.StatusCode, resp.Header, b, err
 }
 
-// want makes a request, expects a status and reads the answer.
-func (h *hub) want(method, path string, status int, body, into any) http.Header {
-	h.t.Helper()
-	got, header, b, err := h.do(h.t.Context(), method, path, nil, body)
-	if err != nil {
-		h.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	if got != status {
-		h.t.Fatalf("%s %s: got %d, want %d: %s", method, path, got, status, b)
-	}
-	if into != nil {
-		if err := json.Unmarshal(b, into); err != nil {
-			h.t.Fatalf("%s %s: %v in %s", method, path, err, b)
-		}
-	}
-	return header
-}
-
 // eventually polls until check has no more complaint, and fails with the last
 // one when patience ends.
 func eventually(t *testing.T, what string, check func(context.Context) error) {

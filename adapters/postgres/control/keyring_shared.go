@@ -72,9 +72,9 @@ func join(ctx context.Context, pool *pgxpool.Pool, path, adminKey string) (text 
 // Share leaves the keyring in the database for hubs with the same admin key.
 // Call it when the keyring has opened what the database holds.
 func (k *Keyring) Share(ctx context.Context, pool *pgxpool.Pool, adminKey string) error {
-	by, print := sha256.Sum256([]byte(adminKey)), sha256.Sum256(k.text)
+	by, content := sha256.Sum256([]byte(adminKey)), sha256.Sum256(k.text)
 	var done bool
-	if err := pool.QueryRow(ctx, keyringShared, by[:], print[:]).Scan(&done); err != nil {
+	if err := pool.QueryRow(ctx, keyringShared, by[:], content[:]).Scan(&done); err != nil {
 		return fmt.Errorf("sharing the keyring: %w", err)
 	}
 	if done {
@@ -91,8 +91,8 @@ func share(ctx context.Context, tx pgx.Tx, text []byte, adminKey string) error {
 	if err != nil {
 		return err
 	}
-	by, print := sha256.Sum256([]byte(adminKey)), sha256.Sum256(text)
-	_, err = tx.Exec(ctx, upsertKeyring, by[:], print[:], sealed)
+	by, content := sha256.Sum256([]byte(adminKey)), sha256.Sum256(text)
+	_, err = tx.Exec(ctx, upsertKeyring, by[:], content[:], sealed)
 	return err
 }
 
