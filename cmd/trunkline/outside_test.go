@@ -64,20 +64,22 @@ func TestOutsideServices(t *testing.T) {
 	endpoint(t, admin, object{"dialect": "trunkline", "url": customer.url("/all"), "events": list{"call.*"}})
 	w := &writer{admin: admin}
 
-	t.Run("two hubs share the work", func(t *testing.T) { shareTheWork(t, w, first, second, customer) })
-	t.Run("the other takes over when one is killed", func(t *testing.T) {
+	step := func(name string, run func(t *testing.T)) {
+		t.Helper()
+		if !t.Run(name, run) {
+			t.FailNow() // the next step begins where this one should have ended
+		}
+	}
+	step("two hubs share the work", func(t *testing.T) { shareTheWork(t, w, first, second, customer) })
+	step("the other takes over when one is killed", func(t *testing.T) {
 		second.kill()
 		w.write(t, 20)
 		w.settled(t, first, customer)
 	})
-	t.Run("without Postgres", func(t *testing.T) {
-		withoutAStore(t, w, first, customer, s.postgres, "postgres")
-	})
-	t.Run("without ClickHouse", func(t *testing.T) {
-		withoutAStore(t, w, first, customer, s.clickhouse, "clickhouse")
-	})
-	t.Run("without Kafka", func(t *testing.T) { withoutKafka(t, w, first, customer, s.kafka) })
-	t.Run("roles in two processes", func(t *testing.T) {
+	step("without Postgres", func(t *testing.T) { withoutAStore(t, w, first, customer, s.postgres, "postgres") })
+	step("without ClickHouse", func(t *testing.T) { withoutAStore(t, w, first, customer, s.clickhouse, "clickhouse") })
+	step("without Kafka", func(t *testing.T) { withoutKafka(t, w, first, customer, s.kafka) })
+	step("roles in two processes", func(t *testing.T) {
 		if code := first.terminate(); code != 0 {
 			t.Errorf("SIGTERM: exit code %d:\n%s", code, first.out)
 		}
@@ -88,7 +90,7 @@ func TestOutsideServices(t *testing.T) {
 		w.write(t, 5)
 		w.settled(t, api, customer)
 	})
-	t.Run("a wrong topic stops the start", func(t *testing.T) { wrongTopic(t, s) })
+	step("a wrong topic stops the start", func(t *testing.T) { wrongTopic(t, s) })
 }
 
 // writer starts calls and remembers those that were acknowledged.
@@ -242,7 +244,7 @@ func withoutAStore(t *testing.T, w *writer, h *hub, customer *receiver, p *proxy
 	id := w.calls[len(w.calls)-1]
 	admin := h.as(t, w.admin.key)
 	admin.patch("/v1/calls/"+id, object{"disposition": "SALE"}).want(http.StatusOK)
-	lead := admin.post("/v1/leads", object{"phone": "4155550161", "name": part}, "Idempotency-Key", "without "+part).want(http.StatusOK)
+	lead := admin.post("/v1/leads", object{"phone": "4155550161", "name": part}, "Idempotency-Key", "without-"+part).want(http.StatusOK)
 	admin.post("/v1/agents/jsmith/state", object{"state": "logged_in"}).want(http.StatusAccepted)
 	if part == "postgres" {
 		if got := lead.text("leads", 0, "status"); got != "accepted" {
