@@ -51,7 +51,9 @@ func simulate(t *testing.T, seed uint64) {
 // world is a simulation: a rig, its engines and the luck of its receivers.
 type world struct {
 	*rig
-	rnd       *rand.Rand
+	// rnd is what happens, fate how stores, logs and receivers take it; fate is
+	// drawn by many goroutines, under mu.
+	rnd, fate *rand.Rand
 	hubs      []*hub
 	endpoints []string
 	luck      map[string]luck
@@ -66,7 +68,7 @@ type luck struct {
 }
 
 func newWorld(t *testing.T, rnd *rand.Rand) *world {
-	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, bad: true, luck: make(map[string]luck)}
+	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, fate: rand.New(rand.NewPCG(rnd.Uint64(), 11)), bad: true, luck: make(map[string]luck)}
 	for i := range 2 + rnd.IntN(4) {
 		id := fmt.Sprintf("ep%d", i)
 		w.endpoints = append(w.endpoints, id)
@@ -96,7 +98,7 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 	w.trouble = func() (before, after time.Duration, lost bool) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return time.Duration(rnd.IntN(20)) * time.Millisecond, time.Duration(rnd.IntN(20)) * time.Millisecond, w.bad && rnd.IntN(50) == 0
+		return time.Duration(w.fate.IntN(20)) * time.Millisecond, time.Duration(w.fate.IntN(20)) * time.Millisecond, w.bad && w.fate.IntN(50) == 0
 	}
 	w.begin()
 	return w
@@ -105,7 +107,7 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 func (w *world) answer(q Request) Result {
 	w.mu.Lock()
 	l, bad := w.luck[q.URL], w.bad
-	roll, pause := w.rnd.Float64(), time.Duration(w.rnd.Int64N(int64(l.slow)+1))
+	roll, pause := w.fate.Float64(), time.Duration(w.fate.Int64N(int64(l.slow)+1))
 	w.mu.Unlock()
 	time.Sleep(pause)
 	switch {
