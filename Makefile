@@ -10,7 +10,7 @@ help: ## Show what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 build: ## Build bin/trunkline.
-	$(GO) build -trimpath -o bin/trunkline ./cmd/trunkline
+	$(GO) build -o bin/trunkline ./cmd/trunkline
 
 deps: ## Fetch what a run needs besides Go modules: the ClickHouse engine.
 	@deployments/embedded/fetch.sh

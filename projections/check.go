@@ -14,7 +14,7 @@ const maxID = 512
 
 // Recorded times outside of this span are a producer's mistake; they would
 // make a history partition for each month that somebody thinks of.
-var (
+const (
 	firstYear = 2000
 	lastYear  = 2100
 )

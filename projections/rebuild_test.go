@@ -3,6 +3,7 @@ package projections_test
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,19 +14,26 @@ import (
 )
 
 // shelf keeps rebuilds.
-type shelf map[string]projections.Rebuild
+type shelf struct {
+	mu  sync.Mutex
+	all map[string]projections.Rebuild
+}
 
-func (s shelf) Get(_ context.Context, projection string) (projections.Rebuild, bool, error) {
-	b, ok := s[projection]
+func (s *shelf) Get(_ context.Context, projection string) (projections.Rebuild, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.all[projection]
 	return b, ok, nil
 }
 
-func (s shelf) Put(_ context.Context, b projections.Rebuild) error {
-	s[b.Projection] = b
+func (s *shelf) Put(_ context.Context, b projections.Rebuild) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[b.Projection] = b
 	return nil
 }
 
-func (shelf) Lease(context.Context, string, string, time.Duration) (bool, error) { return true, nil }
+func (*shelf) Lease(context.Context, string, string, time.Duration) (bool, error) { return true, nil }
 
 // A store that cannot compare by itself is compared by digests.
 func TestRebuildByDigests(t *testing.T) {
@@ -50,7 +58,7 @@ func TestRebuildByDigests(t *testing.T) {
 					p.move = func() { p.end++; p.next[1]++ }
 				}
 				r, err := projections.NewRebuilder(projections.RebuilderConfig{
-					Generations: []projections.Generations{p}, Rebuilds: shelf{}, Ends: p, Owner: "test", Log: slog.New(slog.DiscardHandler), Now: time.Now,
+					Generations: []projections.Generations{p}, Rebuilds: &shelf{all: make(map[string]projections.Rebuild)}, Ends: p, Owner: "test", Log: slog.New(slog.DiscardHandler), Now: time.Now,
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -59,7 +67,7 @@ func TestRebuildByDigests(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Second)
-				p.next[2] = 500
+				p.change(func() { p.next[2] = 500 })
 				if err := r.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -68,7 +76,7 @@ func TestRebuildByDigests(t *testing.T) {
 				if s.Stage != projections.StageBuilding || s.Done != 500 || s.Total != 1000 || s.EventsPerSec != 500 || s.Left != time.Second {
 					t.Errorf("half-way: %+v", s)
 				}
-				p.next[2] = p.end
+				p.change(func() { p.next[2] = p.end })
 				time.Sleep(2 * time.Minute)
 				if s := status(t, r); s.Stage != test.want {
 					t.Errorf("stage %s (%s), want %s", s.Stage, s.Detail, test.want)
@@ -80,7 +88,7 @@ func TestRebuildByDigests(t *testing.T) {
 				if test.want != projections.StageSwitched {
 					want = projections.Building
 				}
-				if diff := cmp.Diff(projections.Generation{Number: 2, Status: want}, p.generations[1]); diff != "" {
+				if diff := cmp.Diff(projections.Generation{Number: 2, Status: want}, built(t, p)); diff != "" {
 					t.Errorf("the new generation (-want +got):\n%s", diff)
 				}
 			})
@@ -95,4 +103,14 @@ func status(t *testing.T, r *projections.Rebuilder) projections.RebuildStatus {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// built is the second generation.
+func built(t *testing.T, p *place) projections.Generation {
+	t.Helper()
+	all, err := p.List(t.Context())
+	if err != nil || len(all) != 2 {
+		t.Fatalf("generations %v, %v", all, err)
+	}
+	return all[1]
 }

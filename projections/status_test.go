@@ -3,6 +3,8 @@ package projections_test
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +18,7 @@ import (
 // place is a log and a read model of one partition, as numbers.
 type place struct {
 	projections.Generations
+	mu          sync.Mutex
 	generations []projections.Generation
 	// next are the checkpoints of the generations, end is that of the log.
 	next    map[int]int64
@@ -29,19 +32,40 @@ type place struct {
 func (p *place) Projection() string    { return "calls" }
 func (p *place) Topics() []event.Topic { return []event.Topic{event.Calls} }
 
-func (p *place) List(context.Context) ([]projections.Generation, error) { return p.generations, nil }
+// change changes the numbers.
+func (p *place) change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
 
-func (p *place) ParkedCount(context.Context) (int64, error) { return p.parked, nil }
+func (p *place) List(context.Context) ([]projections.Generation, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.generations), nil
+}
+
+func (p *place) ParkedCount(context.Context) (int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.parked, nil
+}
 
 func (p *place) Checkpoints(_ context.Context, generation int) (map[event.Topic]map[int]int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return map[event.Topic]map[int]int64{event.Calls: {0: p.next[generation]}}, nil
 }
 
 func (p *place) Ends(context.Context, ...event.Topic) (map[event.Topic]map[int]int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return map[event.Topic]map[int]int64{event.Calls: {0: p.end}}, nil
 }
 
 func (p *place) Digest(_ context.Context, generation int) ([]projections.TableDigest, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.move != nil {
 		p.move()
 	}
@@ -49,12 +73,16 @@ func (p *place) Digest(_ context.Context, generation int) ([]projections.TableDi
 }
 
 func (p *place) Create(context.Context) (projections.Generation, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	g := projections.Generation{Number: len(p.generations) + 1, Status: projections.Building}
 	p.generations = append(p.generations, g)
 	return g, nil
 }
 
 func (p *place) Switch(_ context.Context, generation int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i := range p.generations {
 		g := &p.generations[i]
 		switch {

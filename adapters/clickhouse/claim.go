@@ -21,7 +21,8 @@ import (
 // Claim makes the caller the owner of a partition. The order of its steps is
 // what exactness rests on: after the first no new insert of a former owner is
 // let through, after the second none is under way, so what the third and the
-// fourth read stays true.
+// fourth read stays true. It fails with projections.ErrRetired when the
+// generation is not written any more.
 func (a *applier[R]) Claim(ctx context.Context, topic event.Topic, partition int) (projections.Session, error) {
 	s, err := a.claim(ctx, topic, partition)
 	if err != nil {
@@ -32,6 +33,9 @@ func (a *applier[R]) Claim(ctx context.Context, topic event.Topic, partition int
 
 func (a *applier[R]) claim(ctx context.Context, topic event.Topic, partition int) (*session[R], error) {
 	o := owner{topic: topic, partition: partition}
+	if err := a.mustBeWritten(ctx); err != nil {
+		return nil, err
+	}
 	var err error
 	if o.epoch, err = a.newEpoch(ctx, topic, partition); err != nil {
 		return nil, err
@@ -52,6 +56,25 @@ func (a *applier[R]) claim(ctx context.Context, topic event.Topic, partition int
 		return nil, err
 	}
 	return &session[R]{applier: a, owner: o, mapper: m, next: next, have: have}, nil
+}
+
+// mustBeWritten fails with ErrRetired when the generation was set aside. One
+// that was never recorded is another matter: the database may yet be made.
+func (a *applier[R]) mustBeWritten(ctx context.Context) error {
+	all, err := a.store.everyGeneration(ctx, a.model)
+	if err != nil {
+		return err
+	}
+	for _, g := range all {
+		switch {
+		case g.Number != a.generation:
+		case g.Status == projections.Retired, g.Status == dropped:
+			return projections.ErrRetired
+		default:
+			return nil
+		}
+	}
+	return fmt.Errorf("generation %d: %w", a.generation, ErrNoGeneration)
 }
 
 // newEpoch writes an epoch above all others of the partition. Its lower half is

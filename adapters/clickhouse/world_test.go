@@ -50,9 +50,9 @@ func (w *world) Wait(context.Context, string, ...event.Position) error { return 
 // Duplicates returns the second copies.
 func (w *world) Duplicates(_ context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error) {
 	found := make(map[int64]struct{})
-	for o := from; o < to; o++ {
-		if _, ok := w.dups[event.Position{Topic: topic, Partition: partition, Offset: o}]; ok {
-			found[o] = struct{}{}
+	for p := range w.dups {
+		if p.Topic == topic && p.Partition == partition && from <= p.Offset && p.Offset < to {
+			found[p.Offset] = struct{}{}
 		}
 	}
 	return found, nil
@@ -104,7 +104,7 @@ func (w *world) say(org, subject string, p event.Payload) event.Recorded {
 		w.append(e)
 	case 1: // not what its type says
 		bad := e
-		bad.ID, bad.Data = w.id(), json.RawMessage(`{"ended_at":7,"disposition":7,"started_at":7,"name":7}`)
+		bad.ID, bad.Data = w.id(), json.RawMessage(`"seven"`)
 		w.poison[w.append(bad)] = struct{}{}
 	}
 	return event.Recorded{Event: e, Position: pos}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -152,7 +153,10 @@ func answerOfEntry(d projections.DeliveryEntry) deliveryAnswer {
 // update makes an answer what the store of unfinished deliveries says: it is
 // ahead of the log by the log's lag.
 func (a *deliveryAnswer) update(o dispatch.Owed) {
-	a.Status, a.NextAttemptAt = o.Status, knownTime(o.NextAttemptAt)
+	a.Status, a.NextAttemptAt = o.Status, nil
+	if o.Status == delivery.Pending {
+		a.NextAttemptAt = knownTime(o.NextAttemptAt)
+	}
 	if o.LastError != "" && o.Status == delivery.IsHeld {
 		a.Reason = &o.LastError
 	}
@@ -213,7 +217,7 @@ func (s *Server) unfinished(ctx context.Context, q dispatch.ListQuery) []dispatc
 	}
 	owed, err := s.cfg.Settings.Owed.List(ctx, q)
 	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "unfinished deliveries cannot be read", "err", err)
+		s.cfg.Logger.WarnContext(ctx, "unfinished deliveries cannot be read", slog.Any("err", err))
 		return nil
 	}
 	return owed

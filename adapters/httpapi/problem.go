@@ -11,6 +11,7 @@ import (
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 // Problem is an error answer (RFC 9457). It is an error, so handlers return it.
@@ -131,6 +132,45 @@ func problemOfSettings(err error) *Problem {
 		return p.with("Retry-After", seconds(retryLater))
 	}
 	return nil
+}
+
+// readError puts a reader's refusals in the words of the API.
+func readError(err error) error {
+	switch {
+	case errors.Is(err, projections.ErrNotFound):
+		return problem(http.StatusNotFound, "not-found", "there is no such thing in this organisation")
+	case errors.Is(err, projections.ErrCursor):
+		return problem(http.StatusBadRequest, "invalid", "cursor: not one that this list answered").at("?cursor", "not one that this list answered")
+	}
+	return err
+}
+
+// feedError says which parameter held a cursor that is none.
+func feedError(err error, where string) error {
+	if errors.Is(err, projections.ErrCursor) || errors.Is(err, event.ErrToken) {
+		return problem(http.StatusBadRequest, "invalid", "%s: not a cursor of this feed", where).at(where, "not a cursor of this feed")
+	}
+	return err
+}
+
+// projectionError puts the refusals of package projections in the words of the
+// API.
+func projectionError(err error) error {
+	switch {
+	case errors.Is(err, projections.ErrUnknownProjection):
+		return problem(http.StatusNotFound, "not-found", "%s", err)
+	case errors.Is(err, projections.ErrNoRebuild):
+		return problem(http.StatusNotFound, "no-rebuild", "%s", err)
+	case errors.Is(err, projections.ErrNotParked):
+		return problem(http.StatusNotFound, "not-parked", "%s", err)
+	case errors.Is(err, projections.ErrRebuilding):
+		return problem(http.StatusConflict, "rebuilding", "%s", err)
+	case errors.Is(err, projections.ErrRevised):
+		return problem(http.StatusConflict, "revised", "the parked events change at this moment; ask again")
+	case projections.IsMoving(err):
+		return problem(http.StatusServiceUnavailable, "moving", "the generations moved while they were compared; ask again").with("Retry-After", "1")
+	}
+	return err
 }
 
 func write(w http.ResponseWriter, status int, contentType string, v any) error {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/event"
-	"trunkline.dev/trunkline/projections"
 )
 
 // cloudEventBody is an event as a CloudEvent in structured JSON: the attributes
@@ -84,14 +82,6 @@ func (s *Server) feed() (Feed, error) {
 		return nil, problem(http.StatusNotFound, "no-route", "the log is not served here")
 	}
 	return s.cfg.Feed, nil
-}
-
-// feedError says which parameter held a cursor that is none.
-func feedError(err error, where string) error {
-	if errors.Is(err, projections.ErrCursor) || errors.Is(err, event.ErrToken) {
-		return problem(http.StatusBadRequest, "invalid", "%s: not a cursor of this feed", where).at(where, "not a cursor of this feed")
-	}
-	return err
 }
 
 // fromNow is the value of after that skips what is there already.

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 
 	"trunkline.dev/trunkline/commands"
@@ -38,7 +37,7 @@ func readList[S, T any](s *Server, w http.ResponseWriter, q *query, ask func(Rea
 	}
 	l, err := ask(reads, page)
 	if err != nil {
-		return readError(err)
+		return unread("the read model", err)
 	}
 	return respondList(w, l, of)
 }
@@ -54,20 +53,9 @@ func readOne[S, T any](s *Server, w http.ResponseWriter, q *query, ask func(Read
 	}
 	item, err := ask(reads)
 	if err != nil {
-		return readError(err)
+		return unread("the read model", err)
 	}
 	return respond(w, http.StatusOK, of(item))
-}
-
-// readError puts a reader's refusals in the words of the API.
-func readError(err error) error {
-	switch {
-	case errors.Is(err, projections.ErrNotFound):
-		return problem(http.StatusNotFound, "not-found", "there is no such thing in this organisation")
-	case errors.Is(err, projections.ErrCursor):
-		return problem(http.StatusBadRequest, "invalid", "cursor: not one that this list answered").at("?cursor", "not one that this list answered")
-	}
-	return err
 }
 
 func (s *Server) listLeads(w http.ResponseWriter, r *http.Request, p Principal) error {

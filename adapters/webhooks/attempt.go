@@ -14,7 +14,7 @@ import (
 
 // job is one attempt that is to be made.
 type job struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // a job is the call: it lives as long as its goroutine
 	item     *item
 	lane     *lane
 	endpoint delivery.Endpoint
@@ -140,6 +140,7 @@ func attempted(j job, req Request, res Result) delivery.Attempted {
 func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	it, l, now := j.item, j.lane, e.cfg.Clock()
 	l.inFlight--
+	l.flow.ended(now)
 	it.owner.inFlight--
 	e.inFlight--
 	if it.owner.inFlight == 0 {

@@ -55,7 +55,7 @@ func (e *Engine) gather(ticked bool) *commit {
 		}
 	}
 	for _, l := range e.lanes {
-		if !l.changed || !l.known || !(l.urgent || ticked || e.draining) {
+		if !l.changed || !l.known || (!l.urgent && !ticked && !e.draining) {
 			continue
 		}
 		c.health = append(c.health, l.change)
@@ -66,9 +66,11 @@ func (e *Engine) gather(ticked bool) *commit {
 }
 
 func (e *Engine) gatherOwner(o *owner) *partCommit {
+	now := e.cfg.Clock()
+	patient := !o.stopping && !e.draining && len(o.entries) < 2*e.cfg.CheckpointEvents && o.bytes < e.cfg.MemoryBytes/8
 	p := &partCommit{owner: o, part: dispatch.Part{Partition: o.part, Epoch: o.epoch, Seq: o.seq + 1, From: o.next, To: o.next}}
 	for _, n := range o.entries {
-		if !n.settled() {
+		if !n.settled() || (patient && e.worthWaiting(n, now)) {
 			break
 		}
 		p.entries++

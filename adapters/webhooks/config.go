@@ -57,8 +57,9 @@ const (
 	DefaultLaneDepth        = 1024
 	DefaultMemoryBytes      = 64 << 20
 	DefaultCheckpointEvery  = 50 * time.Millisecond
+	DefaultCheckpointGrace  = 250 * time.Millisecond
 	DefaultCheckpointEvents = 1000
-	DefaultPlanBatch        = 128
+	DefaultPlanBatch        = 64
 	DefaultParkedKeys       = 10_000
 	DefaultRetryAfterMax    = 24 * time.Hour
 	DefaultDrain            = 5 * time.Second
@@ -102,11 +103,14 @@ type Config struct {
 	LaneDepth int
 	// MemoryBytes bounds the bodies in memory; what is beyond waits in the store.
 	MemoryBytes int64
-	// CheckpointEvery and CheckpointEvents bound how long and how many planned
-	// events wait for their checkpoint. A shorter time means more rows: what is
-	// delivered before its checkpoint needs none.
+	// CheckpointEvery is how often checkpoints are committed while events come,
+	// CheckpointEvents how many planned events hurry one.
 	CheckpointEvery  time.Duration
 	CheckpointEvents int
+	// CheckpointGrace is how long a planned event may wait for its checkpoint
+	// because its deliveries are about to be finished without a row. For a lane
+	// that stands still, or would take longer, there is no wait.
+	CheckpointGrace time.Duration
 	// PlanBatch bounds the events that are planned together.
 	PlanBatch int
 	// ParkedKeys bounds the order keys that are remembered per endpoint and
@@ -158,6 +162,7 @@ func (c *Config) setDefaults() {
 	orInt(&c.MemoryBytes, DefaultMemoryBytes)
 	orInt(&c.CheckpointEvery, DefaultCheckpointEvery)
 	orInt(&c.CheckpointEvents, DefaultCheckpointEvents)
+	orInt(&c.CheckpointGrace, DefaultCheckpointGrace)
 	orInt(&c.PlanBatch, DefaultPlanBatch)
 	orInt(&c.ParkedKeys, DefaultParkedKeys)
 	orInt(&c.RetryAfterMax, DefaultRetryAfterMax)

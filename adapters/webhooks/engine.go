@@ -45,19 +45,19 @@ type Engine struct {
 	lanes   map[string]*lane
 	sockets *sockets
 	// bytes are those of the deliveries in memory that wait or are sent.
-	bytes     int64
-	inFlight  int
-	draining  bool
+	bytes    int64
+	inFlight int
+	draining bool
+	// late is by how much timers come too late (see awaitFlow).
+	late      time.Duration
 	recorder  recorder
 	toDisable map[string]string
 	// changed is broadcast when something that Stop or Release waits for has.
 	changed signal
-	// roomy is broadcast when a lane that was full is half empty.
-	roomy signal
 	// commitAt is when the next checkpoint is due; zero when nothing changed.
 	commitAt time.Time
 
-	run          context.Context
+	run          context.Context //nolint:containedctx // the life of the engine, from Start to Stop
 	cancel       context.CancelFunc
 	wakeKeeper   chan struct{}
 	wakeDisabler chan struct{}
@@ -77,7 +77,7 @@ func New(cfg Config) (*Engine, error) {
 		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
 		recorder:   recorder{wake: make(chan struct{}, 1)},
 		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1),
-		changed: signal{c: make(chan struct{})}, roomy: signal{c: make(chan struct{})},
+		changed: signal{c: make(chan struct{})},
 	}
 	for _, d := range cfg.Dialects {
 		e.dialects[d.Name()] = d

@@ -22,10 +22,9 @@ type lane struct {
 	resident, inFlight int
 	// limit is the in-flight limit as of now: it halves when the receiver says
 	// that it is overloaded, and grows by one with each success.
-	limit  int
-	bucket bucket
-	// lastDone is when an item last left the lane.
-	lastDone        time.Time
+	limit           int
+	bucket          bucket
+	flow            flow
 	pausedUntil     time.Time
 	overloads       int
 	timer           *time.Timer
@@ -234,12 +233,10 @@ func (e *Engine) leave(it *item) {
 	it.resident = false
 	l := it.stream.lane
 	l.resident--
-	l.lastDone = e.cfg.Clock()
 	before := e.bytes
 	e.bytes -= it.size
 	if l.resident == e.cfg.LaneDepth/2 || before >= e.cfg.MemoryBytes && e.bytes < e.cfg.MemoryBytes {
 		wake(e.wakeKeeper)
-		e.roomy.broadcast()
 	}
 }
 
@@ -345,6 +342,7 @@ func (e *Engine) begin(l *lane) job {
 	l.ready[0] = nil
 	l.ready = l.ready[1:]
 	l.bucket.take()
+	l.flow.began(e.cfg.Clock(), l.inFlight > 0)
 	l.inFlight++
 	it.phase = sending
 	it.owner.inFlight++

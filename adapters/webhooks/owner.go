@@ -40,7 +40,7 @@ type owner struct {
 	stopping, resigned bool
 
 	// ctx ends the planner, sendCtx the requests.
-	ctx, sendCtx       context.Context
+	ctx, sendCtx       context.Context //nolint:containedctx // the life of the ownership, from Claim to Release
 	cancel, cancelSend context.CancelFunc
 	// unwatch ends the watch over the claim's context.
 	unwatch func() bool
@@ -283,7 +283,7 @@ func (e *Engine) planLoop(o *owner) {
 		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 			plan, err := e.planner.plan(o.ctx, batch)
 			if err == nil {
-				e.awaitRoom(o.ctx, plan)
+				e.awaitFlow(o.ctx, plan)
 				e.admitAll(o, batch, plan)
 				break
 			}
@@ -303,7 +303,7 @@ func (e *Engine) nextBatch(o *owner) ([]event.Recorded, bool) {
 	for {
 		e.mu.Lock()
 		room := o.bytes < e.cfg.MemoryBytes/4 && len(o.entries) < 4*e.cfg.CheckpointEvents
-		if n := min(len(o.queue), e.cfg.PlanBatch); n > 0 && room && o.ctx.Err() == nil {
+		if n := min(len(o.queue), e.planSize()); n > 0 && room && o.ctx.Err() == nil {
 			batch := make([]event.Recorded, n)
 			for i, in := range o.queue[:n] {
 				batch[i] = in.Recorded
@@ -319,52 +319,6 @@ func (e *Engine) nextBatch(o *owner) ([]event.Recorded, bool) {
 			return nil, false
 		}
 	}
-}
-
-// roomWait bounds how long a planned batch waits for room in memory.
-const roomWait = 25 * time.Millisecond
-
-// awaitRoom lets planning go at the speed of sending when lanes are full
-// although they flow: what is not planned yet waits in the log for nothing,
-// while what is planned and finds no room costs two writes. The wait is short,
-// because others may be behind in the same partition, and there is none for
-// the sake of a lane that stands still.
-func (e *Engine) awaitRoom(ctx context.Context, plan [][]dispatch.Owed) {
-	ctx, cancel := context.WithTimeout(ctx, roomWait)
-	defer cancel()
-	for {
-		e.mu.Lock()
-		full, c := e.allFull(plan), e.roomy.c
-		e.mu.Unlock()
-		if !full {
-			return
-		}
-		select {
-		case <-c:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// allFull reports whether deliveries would find no room, and room is to be
-// expected soon.
-func (e *Engine) allFull(plan [][]dispatch.Owed) bool {
-	flowing := false
-	now := e.cfg.Clock()
-	for _, owed := range plan {
-		for i := range owed {
-			l := e.lanes[owed[i].EndpointID]
-			if l == nil || !l.open {
-				continue
-			}
-			if l.resident < e.cfg.LaneDepth/2 && e.bytes < e.cfg.MemoryBytes {
-				return false
-			}
-			flowing = flowing || now.Sub(l.lastDone) < 4*roomWait
-		}
-	}
-	return flowing
 }
 
 // admitAll puts planned deliveries into their lanes.

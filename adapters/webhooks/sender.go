@@ -69,9 +69,9 @@ const (
 type SenderConfig struct {
 	// Guard decides where requests may go. Required.
 	Guard *Guard
-	// IdlePerHost is how many idle connections to a host are kept; set it to the
-	// in-flight limit of an endpoint, so that a full lane reuses all of its own.
-	// Default 32.
+	// IdlePerHost is how many idle connections to a host are kept. Many endpoints
+	// may live on one host, so it should be what may be under way in all: a
+	// connection that finds no room is closed and costs a new one. Default 1024.
 	IdlePerHost int
 	// Roots verifies receivers; nil is the system's.
 	Roots *x509.CertPool
@@ -95,7 +95,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 		return nil, errors.New("webhooks: a sender needs a guard")
 	}
 	if cfg.IdlePerHost <= 0 {
-		cfg.IdlePerHost = DefaultMaxInFlight
+		cfg.IdlePerHost = DefaultMaxSockets
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now

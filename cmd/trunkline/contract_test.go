@@ -58,7 +58,6 @@ func firstMinutes(t *testing.T, h *hub) {
 	if got := nobody.get("/healthz").want(http.StatusOK); got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("/healthz is of type %q", got.header.Get("Content-Type"))
 	}
-	nobody.get("/readyz").want(http.StatusOK)
 	nobody.get("/metrics").want(http.StatusOK)
 	nobody.get("/docs").want(http.StatusOK)
 	if got := nobody.get("/openapi.json").want(http.StatusOK).text("openapi"); got[:4] != "3.1." {

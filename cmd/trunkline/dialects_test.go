@@ -25,19 +25,23 @@ func endpoint(t *testing.T, admin caller, settings object) (id, secret string) {
 	return made.text("id"), made.text("secret")
 }
 
-// occurred is when the event of a type happened, as the history of a call has it.
+// occurred is when the event of a type happened, as the history of a call has
+// it and JavaScript would write it: to the millisecond.
 func occurred(t *testing.T, admin caller, write answer, call, typ string) string {
 	t.Helper()
 	var past struct {
 		Data []struct {
-			Type       string `json:"type"`
-			OccurredAt string `json:"occurred_at"`
+			Type       string    `json:"type"`
+			OccurredAt time.Time `json:"occurred_at"`
 		} `json:"data"`
 	}
 	admin.after(write, "/v1/calls/"+call+"/history").want(http.StatusOK).into(&past)
 	for _, e := range past.Data {
 		if e.Type == typ {
-			return e.OccurredAt
+			if e.OccurredAt.Nanosecond() < int(time.Millisecond) {
+				return e.OccurredAt.Format("2006-01-02T15:04:05Z")
+			}
+			return e.OccurredAt.Format("2006-01-02T15:04:05.000Z")
 		}
 	}
 	t.Fatalf("call %s has no %s", call, typ)
@@ -101,7 +105,7 @@ func dylrWebhook(t *testing.T, h *hub) {
 		`"started_at":%q,"ended_at":%q,"notes":"One","recording_url":"https://recordings.example.com/a.mp3?x=1&y=2",`+
 		`"transcript":"Rep: Hello, this is Jane.<br>","summary":"A talk."},`+
 		`"lead":{"id":%q,"name":"John Smith","phone":"+15551234567","company":"Acme Corp","title":"VP Sales","email":"john@acme.com","city":"Miami","state":"FL",`+
-		`"custom_fields":{"Revenue":"$5M","Industry":"SaaS & <more>"}},`+
+		`"custom_fields":{"Industry":"SaaS & <more>","Revenue":"$5M"}},`+
 		`"agent":{"name":"Jane Agent","email":"jane@company.com"},"list":"Q2 Florida Realtors"}`,
 		occurred(t, admin, disposed, id, "call.dispositioned.v1"), id, moment(0), moment(142*time.Second), lead.text("leads", 0, "id"))
 	explicit := customer.wait("/explicit", 1)[0]

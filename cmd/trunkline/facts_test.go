@@ -197,7 +197,7 @@ func eventFeed(t *testing.T, h *hub) {
 		} `json:"data"`
 		Next *string `json:"next_cursor"`
 	}
-	id, last := finishedCall(t, admin, nil)
+	id, _ := finishedCall(t, admin, nil)
 	admin.post("/v1/leads", object{"phone": "4155550132"}).want(http.StatusOK)
 	// From the beginning, in small pages: everything once, a call in its order.
 	var types []string
@@ -234,7 +234,6 @@ func eventFeed(t *testing.T, h *hub) {
 	}
 	admin.get("/v1/events?types=call.exploded.v1").want(http.StatusBadRequest)
 	admin.get("/v1/events?after=nonsense").want(http.StatusBadRequest)
-	_ = last
 	// The stream goes on after the last id that it gave.
 	events := admin.stream(t, "")
 	first := <-events
@@ -265,7 +264,7 @@ func (c caller) stream(t *testing.T, lastID string) <-chan frame {
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:bodyclose // closed by the clean-up below, when the reader has ended
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func startHub(ctx context.Context, program string) (*hub, error) {
 	}
 	if program == "" {
 		program = filepath.Join(dir, "trunkline")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "trunkline.dev/trunkline/cmd/trunkline")
+		build := exec.CommandContext(ctx, "go", "build", "-o", program, "trunkline.dev/trunkline/cmd/trunkline")
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("building the hub: %w: %s", err, out)
 		}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +19,8 @@ type sink struct {
 	addr string
 	mu   sync.Mutex
 	seen map[string]time.Time
+	// subjects, when watched, is when each event's subject first came.
+	subjects map[string]time.Time
 	// sample keeps one request, for the bare loop to repeat.
 	sample *http.Request
 	body   []byte
@@ -52,6 +57,9 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get("webhook-id")
 	if _, again := s.seen[id]; !again && !hang && id != "" {
 		s.seen[id] = now
+		if s.subjects != nil {
+			s.note(body, now)
+		}
 		select {
 		case s.more <- struct{}{}:
 		default:
@@ -69,6 +77,91 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// note remembers when an event came. The caller holds mu.
+func (s *sink) note(body []byte, at time.Time) {
+	var e struct {
+		Subject string `json:"subject"`
+	}
+	if json.Unmarshal(body, &e) == nil {
+		s.subjects[e.Subject] = at
+	}
+}
+
+// watchSubjects begins or ends looking into bodies.
+func (s *sink) watchSubjects(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subjects = nil
+	if on {
+		s.subjects = make(map[string]time.Time)
+	}
+}
+
+// awaitSubjects waits for the events but for those to be skipped, and tells
+// when each came.
+func (s *sink) awaitSubjects(ctx context.Context, subjects []string, skip func(int) bool, came func(int, time.Time)) error {
+	for i, subject := range subjects {
+		if skip(i) {
+			continue
+		}
+		for {
+			s.mu.Lock()
+			at, ok := s.subjects[subject]
+			s.mu.Unlock()
+			if ok {
+				came(i, at)
+				break
+			}
+			if err := waitUntil(ctx, time.Now().Add(5*time.Millisecond)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// repeat posts the kept sample to the sink itself, without its id, so that it
+// is not counted.
+func (s *sink) repeat(ctx context.Context, client *http.Client) error {
+	s.mu.Lock()
+	sample, body := s.sample, s.body
+	s.mu.Unlock()
+	if sample == nil {
+		return errors.New("no webhook has come yet")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.addr+"/bare", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header = sample.Header.Clone()
+	req.Header.Del("webhook-id")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return errors.Join(err, resp.Body.Close())
+}
+
+// since is how long after begin the webhooks came that came after it.
+func (s *sink) since(begin time.Time) spread {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var times []time.Duration
+	for _, at := range s.seen {
+		if at.After(begin) {
+			times = append(times, at.Sub(begin))
+		}
+	}
+	return spreadOf(times)
+}
+
+func (s *sink) hanging(path string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hang[path]
 }
 
 func (s *sink) setHang(path string, on bool) {

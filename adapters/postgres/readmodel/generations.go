@@ -26,8 +26,8 @@ var (
 	_ projections.ParkedCounter = (*Generations)(nil)
 )
 
-// Generations returns the generations of each of the store's read models, in
-// the order of the models. cacheBytes is that of projections.NewEntityApplier.
+// AllGenerations returns the generations of each of the read models, in their
+// order. cacheBytes is that of projections.NewEntityApplier.
 func (s *Store) AllGenerations(models []projections.Model, cacheBytes int) []*Generations {
 	all := make([]*Generations, len(models))
 	for i, m := range models {
@@ -246,8 +246,8 @@ func (g *Generations) awaitEqual(ctx context.Context, tx pgx.Tx, generation int)
 	if _, err := tx.Exec(ctx, lockLiveSQL, g.model.Name); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
-	defer cancel()
+	late := time.NewTimer(catchUp)
+	defer late.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -259,8 +259,10 @@ func (g *Generations) awaitEqual(ctx context.Context, tx pgx.Tx, generation int)
 			return nil
 		}
 		select {
-		case <-ctx.Done():
+		case <-late.C:
 			return ErrBehind
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}

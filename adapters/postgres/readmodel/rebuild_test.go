@@ -149,6 +149,9 @@ func TestRebuildSwitchesUnderLoad(t *testing.T) {
 			t.Errorf("generation %d is live, want %d", got.Generation, want)
 		}
 	}
+	// A roll back is for emergencies: it shows older rows until it has caught up.
+	cancel()
+	group.Wait()
 	if err := h.rebuilder.Rollback(t.Context(), "calls"); err != nil {
 		t.Fatal(err)
 	}

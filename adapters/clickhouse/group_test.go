@@ -1,0 +1,179 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// flushes records the sizes of the groups that are inserted.
+type flushes struct {
+	mu    sync.Mutex
+	sizes []int
+	fail  error
+	hold  chan struct{} // when not nil, an insert waits for it
+	ended error         // why the context of a held insert ended
+}
+
+func (f *flushes) flush(ctx context.Context, works []*work[int]) {
+	if f.hold != nil {
+		select {
+		case <-f.hold:
+		case <-ctx.Done():
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = ctx.Err()
+	f.sizes = append(f.sizes, len(works))
+	for _, w := range works {
+		w.err = f.fail
+	}
+}
+
+func TestGroupsWaitForCompanyOnlyAsLongAsTheyShould(t *testing.T) {
+	t.Parallel()
+	cfg := SinkConfig{Linger: time.Second, MinRows: 100, MaxRows: 200}.withDefaults()
+	type arrival struct {
+		after time.Duration
+		rows  int
+	}
+	for name, test := range map[string]struct {
+		arrivals []arrival
+		groups   []int
+		took     time.Duration
+	}{
+		"alone, for the linger":           {[]arrival{{0, 1}}, []int{1}, time.Second},
+		"few, in one insert":              {[]arrival{{0, 1}, {100 * time.Millisecond, 1}, {900 * time.Millisecond, 1}}, []int{3}, time.Second},
+		"many rows at once":               {[]arrival{{0, 100}}, []int{1}, 0},
+		"until there are many":            {[]arrival{{0, 1}, {300 * time.Millisecond, 99}}, []int{2}, 300 * time.Millisecond},
+		"the late one makes a group":      {[]arrival{{0, 1}, {1500 * time.Millisecond, 1}}, []int{1, 1}, 2500 * time.Millisecond},
+		"nothing to insert waits as well": {[]arrival{{0, 0}, {100 * time.Millisecond, 0}}, []int{2}, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := &flushes{}
+				g := newGroups(cfg, f.flush)
+				begin := time.Now()
+				var wg sync.WaitGroup
+				for _, a := range test.arrivals {
+					wg.Go(func() {
+						<-time.After(a.after)
+						if err := g.apply(t.Context(), &work[int]{n: a.rows}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				slices.Sort(f.sizes)
+				if diff := cmp.Diff(test.groups, f.sizes); diff != "" {
+					t.Errorf("groups (-want +got):\n%s", diff)
+				}
+				if took := time.Since(begin); took != test.took {
+					t.Errorf("took %s, want %s", took, test.took)
+				}
+			})
+		})
+	}
+}
+
+func TestAGroupTellsAllOfItsMembersWhatHappened(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &flushes{fail: errUnexpected}
+		g := newGroups(SinkConfig{}.withDefaults(), f.flush)
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if err := g.apply(t.Context(), &work[int]{n: 1}); !errors.Is(err, errUnexpected) {
+					t.Errorf("got %v, want %v", err, errUnexpected)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestALeaderWhosePartitionIsTakenFinishesForTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &flushes{}
+		g := newGroups(SinkConfig{Linger: time.Hour}.withDefaults(), f.flush)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := g.apply(ctx, &work[int]{n: 1}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if err := g.apply(t.Context(), &work[int]{n: 1}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if diff := cmp.Diff([]int{2}, f.sizes); diff != "" {
+			t.Errorf("groups (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAMemberDoesNotWaitPastItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &flushes{hold: make(chan struct{})}
+		g := newGroups(SinkConfig{}.withDefaults(), f.flush)
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = g.apply(t.Context(), &work[int]{n: 1}) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := g.apply(ctx, &work[int]{n: 1}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+		}
+		close(f.hold)
+		wg.Wait()
+	})
+}
+
+func TestAnInsertThatHangsIsEnded(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		cancelled bool
+		took      time.Duration
+	}{
+		"after the timeout":               {false, 500*time.Millisecond + time.Minute},
+		"after the grace of a late owner": {true, 2*time.Second + leaderGrace},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := &flushes{hold: make(chan struct{})}
+				g := newGroups(SinkConfig{}.withDefaults(), f.flush)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if test.cancelled {
+					time.AfterFunc(2*time.Second, cancel)
+				}
+				begin := time.Now()
+				_ = g.apply(ctx, &work[int]{n: 1})
+				if took := time.Since(begin); took != test.took {
+					t.Errorf("took %s, want %s", took, test.took)
+				}
+				if f.ended == nil {
+					t.Error("the insert's context did not end")
+				}
+			})
+		})
+	}
+}

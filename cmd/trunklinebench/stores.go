@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"trunkline.dev/trunkline/adapters/kafka"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// intake is what the API accepts against the bare appender on the same broker.
+func (b *bench) intake(ctx context.Context) ([]row, error) {
+	work, err := batches(b.o.events)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	if err := b.post(ctx, work, []string{b.quiet.key}, 8); err != nil {
+		return nil, err
+	}
+	api := float64(b.o.events) / time.Since(begin).Seconds()
+	if err := b.settled(ctx); err != nil {
+		return nil, err
+	}
+	bare, err := b.bareAppend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.settled(ctx); err != nil {
+		return nil, err
+	}
+	return []row{{"events accepted by the API, batches of 100", fmt.Sprintf("%.0f/s", api), fmt.Sprintf("bare appender %.0f/s", bare), fmt.Sprintf("%.0f %%", 100*api/bare), "60 %"}}, nil
+}
+
+func (b *bench) bareAppend(ctx context.Context) (float64, error) {
+	client, err := kafka.NewClient(kafka.Config{Brokers: []string{b.hub.kafka}})
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	log, err := kafka.NewLog(client, kafka.LogConfig{})
+	if err != nil {
+		return 0, err
+	}
+	if err := log.Start(ctx); err != nil {
+		return 0, err
+	}
+	defer func() { _ = log.Stop(context.WithoutCancel(ctx)) }()
+	var batches [][]event.Event
+	for made := 0; made < b.o.events; made += 100 {
+		batch := make([]event.Event, 100)
+		for i := range batch {
+			id, now := uuid.NewString(), time.Now()
+			batch[i], err = event.New(event.Envelope{ID: uuid.NewString(), Source: "bench", Subject: id, Org: "bench-bare", OccurredAt: now, RecordedAt: now},
+				call.Started{Direction: "outbound", From: "+14143756757", To: "+14155550100", StartedAt: now, Campaign: strings.Repeat("talk ", 110)})
+			if err != nil {
+				return 0, err
+			}
+		}
+		batches = append(batches, batch)
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make(chan error, 8)
+	begin := time.Now()
+	for range 8 {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(batches) {
+					return
+				}
+				if _, err := log.Append(ctx, batches[i]...); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return float64(b.o.events) / time.Since(begin).Seconds(), <-errs
+}
+
+// status is what the API says of a projection.
+type status struct {
+	Name      string `json:"name"`
+	State     string `json:"state"`
+	LagEvents int64  `json:"lag_events"`
+}
+
+// settled waits until every read model has the whole log.
+func (b *bench) settled(ctx context.Context) error {
+	for {
+		var answer struct {
+			Data []status `json:"data"`
+		}
+		if err := b.hub.call(ctx, adminKey, http.MethodGet, "/v1/projections", nil, &answer); err != nil {
+			return err
+		}
+		lag := int64(0)
+		for _, s := range answer.Data {
+			lag += s.LagEvents
+		}
+		if lag == 0 {
+			return nil
+		}
+		if err := waitUntil(ctx, time.Now().Add(100*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+}
+
+// rebuilds are both stores built anew, against bare writes of the same rows.
+func (b *bench) rebuilds(ctx context.Context) ([]row, error) {
+	pg, err := b.rebuild(ctx, "calls")
+	if err != nil {
+		return nil, err
+	}
+	copied, err := b.bareCopy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := b.rebuild(ctx, "analytics")
+	if err != nil {
+		return nil, err
+	}
+	inserted, err := b.bareInsert(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []row{
+		{"Postgres rebuild of calls and their history", fmt.Sprintf("%.0f events/s", pg), fmt.Sprintf("bare COPY of the history rows %.0f/s", copied), fmt.Sprintf("%.0f %%", 100*pg/copied), "35 %"},
+		{"ClickHouse rebuild of events, calls, agent states", fmt.Sprintf("%.0f events/s", ch), fmt.Sprintf("bare clickhouse-go batches of the event rows %.0f/s", inserted), fmt.Sprintf("%.0f %%", 100*ch/inserted), "80 %"},
+	}, nil
+}
+
+// rebuild builds a projection anew and returns events per second until it has
+// the whole log; the comparison with the live tables is not part of it.
+func (b *bench) rebuild(ctx context.Context, name string) (float64, error) {
+	begin := time.Now()
+	if err := b.hub.call(ctx, adminKey, http.MethodPost, "/v1/projections/"+name+"/rebuild", map[string]string{"switch": "manual"}, nil); err != nil {
+		return 0, err
+	}
+	for {
+		var answer struct {
+			Rebuild struct {
+				Stage string  `json:"stage"`
+				Done  int64   `json:"done"`
+				Total int64   `json:"total"`
+				Error *string `json:"error"`
+			} `json:"rebuild"`
+		}
+		if err := b.hub.call(ctx, adminKey, http.MethodGet, "/v1/projections/"+name, nil, &answer); err != nil {
+			return 0, err
+		}
+		r := answer.Rebuild
+		if r.Total > 0 && r.Done >= r.Total {
+			rate := float64(r.Total) / time.Since(begin).Seconds()
+			return rate, b.afterBuild(ctx, name)
+		}
+		if r.Error != nil {
+			return 0, fmt.Errorf("rebuilding %s: %s", name, *r.Error)
+		}
+		if err := waitUntil(ctx, time.Now().Add(20*time.Millisecond)); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// afterBuild gives the built tables up again, once the hub has compared them.
+func (b *bench) afterBuild(ctx context.Context, name string) error {
+	for {
+		err := b.hub.call(ctx, adminKey, http.MethodPost, "/v1/projections/"+name+"/drop", nil, nil)
+		if err == nil || !strings.Contains(err.Error(), " 409 ") {
+			return err
+		}
+		if err := waitUntil(ctx, time.Now().Add(200*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *bench) secret(name string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(b.hub.dir, "data", name))
+	return strings.TrimSpace(string(raw)), err
+}
+
+// bareCopy writes the rows of the call history by COPY into a table of the same
+// shape and indexes.
+func (b *bench) bareCopy(ctx context.Context) (float64, error) {
+	password, err := b.secret("postgres.password")
+	if err != nil {
+		return 0, err
+	}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("trunkline", password), Host: b.hub.postgres, Path: "trunkline", RawQuery: "sslmode=disable"}
+	conn, err := pgx.Connect(ctx, u.String())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	rows, err := conn.Query(ctx, "SELECT * FROM call_history_g1")
+	if err != nil {
+		return 0, err
+	}
+	var columns []string
+	for _, f := range rows.FieldDescriptions() {
+		columns = append(columns, f.Name)
+	}
+	var all [][]any
+	for rows.Next() {
+		values, err := rows.Values()
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, values)
+	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+	if _, err := conn.Exec(ctx, "CREATE TABLE bench_copy (LIKE call_history_g1 INCLUDING ALL)"); err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	n, err := conn.CopyFrom(ctx, pgx.Identifier{"bench_copy"}, columns, pgx.CopyFromRows(all))
+	rate := float64(n) / time.Since(begin).Seconds()
+	_, dropErr := conn.Exec(ctx, "DROP TABLE bench_copy")
+	return rate, errors.Join(err, dropErr)
+}
+
+// bareInsert writes the rows of events by clickhouse-go batches of 10,000 into
+// a table of the same shape.
+func (b *bench) bareInsert(ctx context.Context) (float64, error) {
+	password, err := b.secret("clickhouse.password")
+	if err != nil {
+		return 0, err
+	}
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{b.hub.native}, Auth: clickhouse.Auth{Database: "trunkline", Username: "trunkline", Password: password}})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close() }()
+	rows, err := conn.Query(ctx, "SELECT * FROM events_g1")
+	if err != nil {
+		return 0, err
+	}
+	var all [][]any
+	for rows.Next() {
+		types := rows.ColumnTypes()
+		into := make([]any, len(types))
+		for i, t := range types {
+			into[i] = reflect.New(t.ScanType()).Interface()
+		}
+		if err := rows.Scan(into...); err != nil {
+			return 0, errors.Join(err, rows.Close())
+		}
+		for i := range into {
+			into[i] = reflect.ValueOf(into[i]).Elem().Interface()
+		}
+		all = append(all, into)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return 0, err
+	}
+	if err := conn.Exec(ctx, "CREATE TABLE bench_insert AS events_g1"); err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	for from := 0; from < len(all); from += 10_000 {
+		batch, err := conn.PrepareBatch(ctx, "INSERT INTO bench_insert")
+		if err != nil {
+			return 0, err
+		}
+		for _, values := range all[from:min(from+10_000, len(all))] {
+			if err := batch.Append(values...); err != nil {
+				return 0, err
+			}
+		}
+		if err := batch.Send(); err != nil {
+			return 0, err
+		}
+	}
+	rate := float64(len(all)) / time.Since(begin).Seconds()
+	return rate, conn.Exec(ctx, "DROP TABLE bench_insert SYNC")
+}

@@ -1,0 +1,82 @@
+package projections_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
+	"trunkline.dev/trunkline/projections"
+)
+
+func TestLeadsAreFoundByTheirWords(t *testing.T) {
+	t.Parallel()
+	name, email := "Ada de Lovelace-King", "Ada.King@engines.example"
+	m := projections.Leads()
+	row := projections.Row{State: &lead.Lead{Phone: "+14155550100", Name: &name, Email: &email}}
+	search := m.Columns[slices.IndexFunc(m.Columns, func(c projections.Column) bool { return c.Kind == projections.Search })]
+	want := []string{
+		"0100", "14155550100", "155550100", "4155550100", "50100", "550100", "5550100", "55550100",
+		"ada", "ada.king@engines.example", "de", "engines", "example", "king", "lovelace", "lovelace-king",
+	}
+	if diff := cmp.Diff(want, search.Of(row)); diff != "" {
+		t.Errorf("words (-want +got):\n%s", diff)
+	}
+}
+
+// Whatever a state holds, its columns can be stored and indexed.
+func FuzzColumnsAreStorable(f *testing.F) {
+	f.Add("+14155550100", "Ada", "ключ\x00")
+	f.Add("\xff", strings.Repeat("ü", 3000), "a\nb\u2028c")
+	f.Fuzz(func(t *testing.T, phone, name, email string) {
+		m := projections.Leads()
+		l := &lead.Lead{Phone: phone, Name: &name, Email: &email, ListID: &name}
+		for _, c := range m.Columns {
+			var texts []string
+			switch v := c.Of(projections.Row{State: l}).(type) {
+			case string:
+				texts = []string{v}
+			case []string:
+				texts = v
+			}
+			for _, s := range texts {
+				if !utf8.ValidString(s) || strings.Contains(s, "\x00") || len(s) > 512 {
+					t.Errorf("column %s holds %q", c.Name, s)
+				}
+				if c.Kind == projections.Search && (s == "" || strings.Contains(s, "\n")) {
+					t.Errorf("column %s has the word %q", c.Name, s)
+				}
+			}
+		}
+	})
+}
+
+// Whatever stands in the log, a fold ends, and what it leaves can be encoded.
+func FuzzFold(f *testing.F) {
+	for _, m := range projections.Models() {
+		f.Add(m.Name, "call.started.v1", []byte(`{"direction":"inbound"}`))
+	}
+	f.Add("deliveries", "delivery.attempted.v1", []byte(`{"started_at":"2026-11-22T09:00:00Z","outcome":"failed"}`))
+	f.Add("agents", "agent.paused.v1", []byte(`{"reason":"lunch"}`))
+	models := make(map[string]projections.Model)
+	for _, m := range projections.Models() {
+		models[m.Name] = m
+	}
+	f.Fuzz(func(t *testing.T, name, typ string, data []byte) {
+		m, ok := models[name]
+		if !ok {
+			return
+		}
+		s := m.New()
+		if projections.Fold(m, s, event.Event{Envelope: event.Envelope{ID: "e", Subject: "s", Org: "o", Type: event.Type(typ)}, Data: data}) != nil {
+			return
+		}
+		if _, err := event.Marshal(s); err != nil {
+			t.Errorf("encoding the state: %v", err)
+		}
+	})
+}
