@@ -120,9 +120,16 @@ func (k *checker) lead(p lead.Upserted) lead.Upserted {
 		at string
 		v  event.Opt[string]
 	}{
-		{"/external_id", p.ExternalID}, {"/name", p.Name}, {"/first_name", p.FirstName},
-		{"/last_name", p.LastName}, {"/company", p.Company}, {"/title", p.Title},
-		{"/email", p.Email}, {"/city", p.City}, {"/state", p.State}, {"/zip", p.Zip},
+		{"/external_id", p.ExternalID},
+		{"/name", p.Name},
+		{"/first_name", p.FirstName},
+		{"/last_name", p.LastName},
+		{"/company", p.Company},
+		{"/title", p.Title},
+		{"/email", p.Email},
+		{"/city", p.City},
+		{"/state", p.State},
+		{"/zip", p.Zip},
 		{"/list_id", p.ListID},
 	} {
 		k.opt(o.at, o.v, maxShort)
@@ -201,11 +208,16 @@ func (k *checker) contact(c contact.Fields, f Fact) contact.Fields {
 		v     event.Opt[string]
 		limit int
 	}{
-		{"/external_id", c.ExternalID, maxShort}, {"/first_name", c.FirstName, maxShort},
-		{"/last_name", c.LastName, maxShort}, {"/company", c.Company, maxShort},
-		{"/title", c.Title, maxShort}, {"/linkedin_url", c.LinkedinURL, maxURL},
-		{"/facebook_url", c.FacebookURL, maxURL}, {"/website_url", c.WebsiteURL, maxURL},
-		{"/time_zone", c.TimeZone, maxShort}, {"/note", c.Note, maxText},
+		{"/external_id", c.ExternalID, maxShort},
+		{"/first_name", c.FirstName, maxShort},
+		{"/last_name", c.LastName, maxShort},
+		{"/company", c.Company, maxShort},
+		{"/title", c.Title, maxShort},
+		{"/linkedin_url", c.LinkedinURL, maxURL},
+		{"/facebook_url", c.FacebookURL, maxURL},
+		{"/website_url", c.WebsiteURL, maxURL},
+		{"/time_zone", c.TimeZone, maxShort},
+		{"/note", c.Note, maxText},
 	} {
 		k.opt(o.at, o.v, o.limit)
 	}

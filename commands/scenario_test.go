@@ -67,7 +67,6 @@ type scenario struct {
 	recorder *commands.Recorder
 	caller   commands.Caller
 	subjects []string
-	seen     int
 	out      bytes.Buffer
 }
 

@@ -54,8 +54,10 @@ func entityLog(t *rapid.T, payloads []func(*rapid.T) event.Payload) []event.Reco
 
 var callFacts = []func(*rapid.T) event.Payload{
 	func(t *rapid.T) event.Payload {
-		return call.Started{Direction: "inbound", From: "+15550100", StartedAt: time.Unix(rapid.Int64Range(0, 1<<32).Draw(t, "at"), 0),
-			Agent: &call.Agent{ID: "a"}, Custom: map[string]json.RawMessage{"k": json.RawMessage(`{ "x" : [1, "<"] }`)}}
+		return call.Started{
+			Direction: "inbound", From: "+15550100", StartedAt: time.Unix(rapid.Int64Range(0, 1<<32).Draw(t, "at"), 0),
+			Agent: &call.Agent{ID: "a"}, Custom: map[string]json.RawMessage{"k": json.RawMessage(`{ "x" : [1, "<"] }`)},
+		}
 	},
 	func(t *rapid.T) event.Payload {
 		return call.Ended{EndedAt: time.Unix(rapid.Int64Range(0, 1<<32).Draw(t, "at"), 0)}
@@ -176,8 +178,10 @@ func TestDeliveryRows(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	ref := delivery.Ref{DeliveryID: "d", WebhookID: "hook", EventID: "e", EventType: "call.ended.v1", EntityID: "c", EventAt: at.Add(-time.Hour)}
-	row := projections.DeliveryRow{Org: "o", Ref: ref, FactID: "fact", RecordedAt: at,
-		Position: event.Position{Topic: event.Deliveries, Partition: 1, Offset: 7}}
+	row := projections.DeliveryRow{
+		Org: "o", Ref: ref, FactID: "fact", RecordedAt: at,
+		Position: event.Position{Topic: event.Deliveries, Partition: 1, Offset: 7},
+	}
 	old := ref
 	old.EventAt = time.Time{}
 	oldRow := row
@@ -188,23 +192,35 @@ func TestDeliveryRows(t *testing.T) {
 		outcome *projections.OutcomeRow
 	}{
 		"an attempt": {
-			fact: delivery.Attempted{Ref: ref, Number: 2, StartedAt: at, DurationMS: 1.2345, StatusCode: 500, Outcome: "failed", Error: "no",
-				URL: "https://example.com", RequestHeaders: []delivery.Header{{Name: "A", Value: "<b>"}}, RequestBody: "{}", ResponseBody: "x", NextAttemptAt: &at},
-			attempt: &projections.AttemptRow{DeliveryRow: row, Attempt: 2, StartedAt: at, DurationUS: 1235, StatusCode: 500, Outcome: "failed",
+			fact: delivery.Attempted{
+				Ref: ref, Number: 2, StartedAt: at, DurationMS: 1.2345, StatusCode: 500, Outcome: "failed", Error: "no",
+				URL: "https://example.com", RequestHeaders: []delivery.Header{{Name: "A", Value: "<b>"}}, RequestBody: "{}", ResponseBody: "x", NextAttemptAt: &at,
+			},
+			attempt: &projections.AttemptRow{
+				DeliveryRow: row, Attempt: 2, StartedAt: at, DurationUS: 1235, StatusCode: 500, Outcome: "failed",
 				Error: "no", NextAttemptAt: &at, URL: "https://example.com", RequestHeaders: []byte(`[{"name":"A","value":"<b>"}]`), RequestBody: "{}",
-				ResponseHeaders: []byte("[]"), ResponseBody: "x"},
+				ResponseHeaders: []byte("[]"), ResponseBody: "x",
+			},
 		},
 		"numbers that cannot be": {
 			fact: delivery.Attempted{Ref: ref, Number: -1, StartedAt: at, DurationMS: -5, StatusCode: 1 << 20},
-			attempt: &projections.AttemptRow{DeliveryRow: row, StartedAt: at, StatusCode: 65535,
-				RequestHeaders: []byte("[]"), ResponseHeaders: []byte("[]")},
+			attempt: &projections.AttemptRow{
+				DeliveryRow: row, StartedAt: at, StatusCode: 65535,
+				RequestHeaders: []byte("[]"), ResponseHeaders: []byte("[]"),
+			},
 		},
-		"exhausted": {fact: delivery.Exhausted{Ref: ref, Attempts: 3, LastError: "no"},
-			outcome: &projections.OutcomeRow{DeliveryRow: row, Status: delivery.IsExhausted, Reason: "no", Attempts: 3}},
-		"held": {fact: delivery.Held{Ref: ref, Reason: "paused"},
-			outcome: &projections.OutcomeRow{DeliveryRow: row, Status: delivery.IsHeld, Reason: "paused"}},
-		"dropped, without the time of its event": {fact: delivery.Dropped{Ref: old, Reason: "expired"},
-			outcome: &projections.OutcomeRow{DeliveryRow: oldRow, Status: delivery.IsDropped, Reason: "expired"}},
+		"exhausted": {
+			fact:    delivery.Exhausted{Ref: ref, Attempts: 3, LastError: "no"},
+			outcome: &projections.OutcomeRow{DeliveryRow: row, Status: delivery.IsExhausted, Reason: "no", Attempts: 3},
+		},
+		"held": {
+			fact:    delivery.Held{Ref: ref, Reason: "paused"},
+			outcome: &projections.OutcomeRow{DeliveryRow: row, Status: delivery.IsHeld, Reason: "paused"},
+		},
+		"dropped, without the time of its event": {
+			fact:    delivery.Dropped{Ref: old, Reason: "expired"},
+			outcome: &projections.OutcomeRow{DeliveryRow: oldRow, Status: delivery.IsDropped, Reason: "expired"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

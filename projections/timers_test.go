@@ -74,14 +74,18 @@ func TestWaitsOfACall(t *testing.T) {
 			projections.CallTimer{Ended: end, Disposition: projections.Wait{Due: at(130)}, Transcript: projections.Wait{Due: at(70)}, RecordedAt: at(50)},
 		},
 		"a settled wait does not start again": {
-			[]event.Recorded{callFact(t, "end", 10, ended(10)), callFact(t, "s1", 70, call.Settled{WaitedFor: call.ForTranscript, AfterSec: 60}),
-				callFact(t, "s2", 130, call.Settled{WaitedFor: call.ForDisposition, AfterSec: 120}), callFact(t, "end", 10, ended(10)), callFact(t, "end2", 200, ended(8))},
+			[]event.Recorded{
+				callFact(t, "end", 10, ended(10)), callFact(t, "s1", 70, call.Settled{WaitedFor: call.ForTranscript, AfterSec: 60}),
+				callFact(t, "s2", 130, call.Settled{WaitedFor: call.ForDisposition, AfterSec: 120}), callFact(t, "end", 10, ended(10)), callFact(t, "end2", 200, ended(8)),
+			},
 			projections.CallTimer{Ended: end, Disposition: over, Transcript: over, RecordedAt: at(200)},
 		},
 		"a backfilled end starts both waits": {
 			[]event.Recorded{backfilled},
-			projections.CallTimer{Ended: projections.End{EventID: "end", CorrelationID: "corr-end", Origin: event.OriginBackfill, RecordedAt: at(10)},
-				Disposition: projections.Wait{Due: at(130)}, Transcript: projections.Wait{Due: at(70)}, RecordedAt: at(10)},
+			projections.CallTimer{
+				Ended:       projections.End{EventID: "end", CorrelationID: "corr-end", Origin: event.OriginBackfill, RecordedAt: at(10)},
+				Disposition: projections.Wait{Due: at(130)}, Transcript: projections.Wait{Due: at(70)}, RecordedAt: at(10),
+			},
 		},
 		"a record that is parked has not happened": {
 			[]event.Recorded{unreadable, callFact(t, "end", 10, ended(10)), broken},
@@ -111,8 +115,13 @@ func TestWaitsOfACall(t *testing.T) {
 func TestBatchesAndRepeatsDoNotMatter(t *testing.T) {
 	t.Parallel()
 	kinds := []event.Payload{
-		ended(0), call.Dispositioned{Disposition: "sale"}, call.TranscriptReady{Transcript: "hi"}, call.SummaryAdded{Summary: "hi"}, call.Answered{},
-		call.Settled{WaitedFor: call.ForDisposition}, call.Settled{WaitedFor: call.ForTranscript},
+		ended(0),
+		call.Dispositioned{Disposition: "sale"},
+		call.TranscriptReady{Transcript: "hi"},
+		call.SummaryAdded{Summary: "hi"},
+		call.Answered{},
+		call.Settled{WaitedFor: call.ForDisposition},
+		call.Settled{WaitedFor: call.ForTranscript},
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		var events []event.Recorded

@@ -39,8 +39,10 @@ func benchWorld(n, perCall int) [][]event.Recorded {
 		var p event.Payload = call.Corrected{Custom: map[string]json.RawMessage{"k": filler}}
 		switch step[c] {
 		case 0:
-			p = call.Started{Direction: "outbound", From: "+15550100", To: "+15550123", StartedAt: at, Campaign: "spring",
-				Agent: &call.Agent{ID: fmt.Sprintf("agent-%d", slot), Name: "Ann"}, Custom: map[string]json.RawMessage{"k": filler}}
+			p = call.Started{
+				Direction: "outbound", From: "+15550100", To: "+15550123", StartedAt: at, Campaign: "spring",
+				Agent: &call.Agent{ID: fmt.Sprintf("agent-%d", slot), Name: "Ann"}, Custom: map[string]json.RawMessage{"k": filler},
+			}
 		case 5:
 			p = call.Ended{EndedAt: at}
 		case 6:
@@ -51,8 +53,10 @@ func benchWorld(n, perCall int) [][]event.Recorded {
 			next++
 		}
 		id := event.DeriveID("call", fmt.Sprint(c))
-		e, err := event.New(event.Envelope{ID: event.DeriveID("e", fmt.Sprint(i)), Source: "api", Subject: id, Org: "org", Actor: "key/1",
-			CorrelationID: id, OccurredAt: at, RecordedAt: at}, p)
+		e, err := event.New(event.Envelope{
+			ID: event.DeriveID("e", fmt.Sprint(i)), Source: "api", Subject: id, Org: "org", Actor: "key/1",
+			CorrelationID: id, OccurredAt: at, RecordedAt: at,
+		}, p)
 		if err != nil {
 			panic(err)
 		}

@@ -110,8 +110,10 @@ func TestRollupsAreReadFromProjections(t *testing.T) {
 	r := newRig(t, w)
 	must(t, replay(t.Context(), r.analytics, 1, w, 1000))
 	must(t, replay(t.Context(), r.log, 1, w, 1000))
-	for _, v := range []string{"events_per_minute", "events_per_hour", "events_per_day",
-		"delivery_attempts_per_minute", "delivery_attempts_per_hour", "delivery_attempts_per_day"} {
+	for _, v := range []string{
+		"events_per_minute", "events_per_hour", "events_per_day",
+		"delivery_attempts_per_minute", "delivery_attempts_per_hour", "delivery_attempts_per_day",
+	} {
 		if n := r.number(t, "SELECT countIf(explain LIKE '%ReadFromMergeTree (per_%') FROM (EXPLAIN SELECT * FROM "+v+" WHERE org_id = 'org-a')"); n == 0 {
 			t.Errorf("%s is not read from a projection", v)
 		}

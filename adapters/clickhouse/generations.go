@@ -171,8 +171,7 @@ func (s *Sink) Create(ctx context.Context) (projections.Generation, error) {
 // after the other; a query that joins two of them may see both generations for
 // that moment. To switch to the live one again mends what a crash left.
 func (s *Sink) Switch(ctx context.Context, number int) error {
-	next, err := s.store.find(ctx, s.model, number)
-	if err != nil {
+	if _, err := s.store.find(ctx, s.model, number); err != nil {
 		return err
 	}
 	changes := []generation{{Number: number, Status: projections.Live}}
@@ -181,7 +180,7 @@ func (s *Sink) Switch(ctx context.Context, number int) error {
 	} else if former.Number != number {
 		changes = append(changes, generation{Number: former.Number, Status: projections.Retired})
 	}
-	next = changes[0]
+	next := changes[0]
 	if err := s.store.record(ctx, s.model, changes...); err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func TestGroupsWaitForCompanyOnlyAsLongAsTheyShould(t *testing.T) {
 				var wg sync.WaitGroup
 				for _, a := range test.arrivals {
 					wg.Go(func() {
-						time.Sleep(a.after)
+						<-time.After(a.after)
 						if err := g.apply(t.Context(), &work[int]{n: a.rows}); err != nil {
 							t.Error(err)
 						}

@@ -66,8 +66,10 @@ func wantEntries(t *testing.T, w *world, org, hook string) []projections.Deliver
 			entry := func(ref delivery.Ref) *projections.DeliveryEntry {
 				d := byID[ref.DeliveryID]
 				if d == nil {
-					d = &projections.DeliveryEntry{ID: ref.DeliveryID, Org: org, WebhookID: ref.WebhookID, EventID: ref.EventID,
-						EventType: ref.EventType, EntityID: ref.EntityID, EventAt: ref.EventAt, Status: delivery.Pending}
+					d = &projections.DeliveryEntry{
+						ID: ref.DeliveryID, Org: org, WebhookID: ref.WebhookID, EventID: ref.EventID,
+						EventType: ref.EventType, EntityID: ref.EntityID, EventAt: ref.EventAt, Status: delivery.Pending,
+					}
 					byID[ref.DeliveryID] = d
 					order = append(order, d)
 				}
@@ -150,16 +152,26 @@ func TestDeliveryLogSaysWhatBecameOfEachDelivery(t *testing.T) {
 	}{
 		"all of a webhook": {projections.DeliveryFilter{WebhookID: "hook-1"}, entries},
 		"all of an org":    {projections.DeliveryFilter{}, wantEntries(t, w, "org-a", "")},
-		"delivered": {projections.DeliveryFilter{WebhookID: "hook-1", Status: delivery.Delivered},
-			keep(func(e projections.DeliveryEntry) bool { return e.Status == delivery.Delivered })},
-		"held": {projections.DeliveryFilter{WebhookID: "hook-1", Status: delivery.IsHeld},
-			keep(func(e projections.DeliveryEntry) bool { return e.Status == delivery.IsHeld })},
-		"exhausted": {projections.DeliveryFilter{WebhookID: "hook-1", Status: delivery.IsExhausted},
-			keep(func(e projections.DeliveryEntry) bool { return e.Status == delivery.IsExhausted })},
-		"since": {projections.DeliveryFilter{WebhookID: "hook-1", Since: mid},
-			keep(func(e projections.DeliveryEntry) bool { return !e.EventAt.Before(mid) })},
-		"until": {projections.DeliveryFilter{WebhookID: "hook-1", Until: mid},
-			keep(func(e projections.DeliveryEntry) bool { return e.EventAt.Before(mid) })},
+		"delivered": {
+			projections.DeliveryFilter{WebhookID: "hook-1", Status: delivery.Delivered},
+			keep(func(e projections.DeliveryEntry) bool { return e.Status == delivery.Delivered }),
+		},
+		"held": {
+			projections.DeliveryFilter{WebhookID: "hook-1", Status: delivery.IsHeld},
+			keep(func(e projections.DeliveryEntry) bool { return e.Status == delivery.IsHeld }),
+		},
+		"exhausted": {
+			projections.DeliveryFilter{WebhookID: "hook-1", Status: delivery.IsExhausted},
+			keep(func(e projections.DeliveryEntry) bool { return e.Status == delivery.IsExhausted }),
+		},
+		"since": {
+			projections.DeliveryFilter{WebhookID: "hook-1", Since: mid},
+			keep(func(e projections.DeliveryEntry) bool { return !e.EventAt.Before(mid) }),
+		},
+		"until": {
+			projections.DeliveryFilter{WebhookID: "hook-1", Until: mid},
+			keep(func(e projections.DeliveryEntry) bool { return e.EventAt.Before(mid) }),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

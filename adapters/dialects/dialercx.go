@@ -256,9 +256,17 @@ type leadField struct {
 
 func leadFields(l *lead.Lead) []leadField {
 	return []leadField{
-		{"external_id", l.ExternalID}, {"name", l.Name}, {"first_name", l.FirstName}, {"last_name", l.LastName},
-		{"company", l.Company}, {"title", l.Title}, {"email", l.Email}, {"city", l.City}, {"state", l.State},
-		{"zip", l.Zip}, {"list_id", l.ListID},
+		{"external_id", l.ExternalID},
+		{"name", l.Name},
+		{"first_name", l.FirstName},
+		{"last_name", l.LastName},
+		{"company", l.Company},
+		{"title", l.Title},
+		{"email", l.Email},
+		{"city", l.City},
+		{"state", l.State},
+		{"zip", l.Zip},
+		{"list_id", l.ListID},
 	}
 }
 

@@ -89,8 +89,15 @@ func dylrBody(v delivery.View, e delivery.Endpoint) object {
 func dylrLead(l *lead.Lead, c *call.Call, e delivery.Endpoint) object {
 	if l == nil {
 		return object{
-			{"id", nil}, {"name", nil}, {"phone", known(c.OtherParty())}, {"company", nil}, {"title", nil},
-			{"email", nil}, {"city", nil}, {"state", nil}, {"custom_fields", nil},
+			{"id", nil},
+			{"name", nil},
+			{"phone", known(c.OtherParty())},
+			{"company", nil},
+			{"title", nil},
+			{"email", nil},
+			{"city", nil},
+			{"state", nil},
+			{"custom_fields", nil},
 		}
 	}
 	return object{

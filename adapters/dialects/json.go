@@ -3,13 +3,12 @@ package dialects
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
-
-	"maps"
 )
 
 // object is a JSON object that keeps the order of its members: receivers read

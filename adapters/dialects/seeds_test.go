@@ -106,10 +106,20 @@ func TestSubscriptions(t *testing.T) {
 		dialect, event string
 		want           bool
 	}{
-		{"dialercx", "call.ended", true}, {"dialercx", "call.completed", false}, {"dialercx", "call.*", false}, {"dialercx", "*", false},
-		{"dylr", "call.completed", true}, {"dylr", "", false},
-		{"trunkline", "call.ended.v1", true}, {"trunkline", "call.*", true}, {"trunkline", "*", true},
-		{"trunkline", "call.e*", false}, {"trunkline", "call", false}, {"trunkline", "delivery.attempted.v1", false}, {"trunkline", "delivery.*", false}, {"trunkline", "", false},
+		{"dialercx", "call.ended", true},
+		{"dialercx", "call.completed", false},
+		{"dialercx", "call.*", false},
+		{"dialercx", "*", false},
+		{"dylr", "call.completed", true},
+		{"dylr", "", false},
+		{"trunkline", "call.ended.v1", true},
+		{"trunkline", "call.*", true},
+		{"trunkline", "*", true},
+		{"trunkline", "call.e*", false},
+		{"trunkline", "call", false},
+		{"trunkline", "delivery.attempted.v1", false},
+		{"trunkline", "delivery.*", false},
+		{"trunkline", "", false},
 	} {
 		d, _ := dialects.Get(c.dialect)
 		if got := dialects.Subscribable(d, c.event); got != c.want {

@@ -98,7 +98,7 @@ func cloudEvent(e event.Event) ([]byte, error) {
 func (d Trunkline) Sample(name string, e delivery.Endpoint, now time.Time) (delivery.Message, error) {
 	prefix, isPattern := strings.CutSuffix(name, "*")
 	for _, n := range d.Events() {
-		if n != name && !(isPattern && strings.HasPrefix(n, prefix)) {
+		if n != name && (!isPattern || !strings.HasPrefix(n, prefix)) {
 			continue
 		}
 		data, err := schemas.Events.ReadFile("events/examples/" + n + ".json")

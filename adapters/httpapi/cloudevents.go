@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -63,7 +64,7 @@ func batch(body []byte) ([]commands.CloudEvent, error) {
 	var bad commands.Invalid
 	for i, item := range items {
 		e, err := structured(item, fmt.Sprintf("/%d", i))
-		if inv, ok := err.(*commands.Invalid); ok {
+		if inv, ok := errors.AsType[*commands.Invalid](err); ok {
 			bad.Errors = append(bad.Errors, inv.Errors...)
 			continue
 		}
@@ -193,7 +194,7 @@ func attribute(name string) bool {
 
 // under puts the pointers of an *Invalid under a place.
 func under(at string, err error) error {
-	inv, ok := err.(*commands.Invalid)
+	inv, ok := errors.AsType[*commands.Invalid](err)
 	if !ok || at == "" {
 		return err
 	}

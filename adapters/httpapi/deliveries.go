@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -216,7 +217,7 @@ func (s *Server) unfinished(ctx context.Context, q dispatch.ListQuery) []dispatc
 	}
 	owed, err := s.cfg.Settings.Owed.List(ctx, q)
 	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "unfinished deliveries cannot be read", "err", err)
+		s.cfg.Logger.WarnContext(ctx, "unfinished deliveries cannot be read", slog.Any("err", err))
 		return nil
 	}
 	return owed

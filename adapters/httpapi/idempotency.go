@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Princi
 		return problem(http.StatusUnprocessableEntity, "idempotency-mismatch", "%s", err)
 	case err != nil:
 		// Event ids derive from the key too, so the log stays exact without it.
-		s.cfg.Logger.Warn("idempotency store is away", "err", err)
+		s.cfg.Logger.Warn("idempotency store is away", slog.Any("err", err))
 		return rt.handle(w, r, p)
 	case stored != nil:
 		replay(w, stored)
@@ -49,10 +50,10 @@ func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Princi
 	return s.keep(rt, w, r, p, key, where)
 }
 
-func (s *Server) begin(r *http.Request, p Principal, key, where string, print [32]byte) (*commands.StoredResponse, error) {
+func (s *Server) begin(r *http.Request, p Principal, key, where string, fingerprint [32]byte) (*commands.StoredResponse, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.StoreWait)
 	defer cancel()
-	return s.cfg.Idempotency.Begin(ctx, p.Org.ID, key, where, print)
+	return s.cfg.Idempotency.Begin(ctx, p.Org.ID, key, where, fingerprint)
 }
 
 // keep runs the handler and stores its answer.

@@ -37,7 +37,7 @@ func readList[S, T any](s *Server, w http.ResponseWriter, q *query, ask func(Rea
 	}
 	l, err := ask(reads, page)
 	if err != nil {
-		return readError(err)
+		return unread("the read model", err)
 	}
 	return respondList(w, l, of)
 }
@@ -53,7 +53,7 @@ func readOne[S, T any](s *Server, w http.ResponseWriter, q *query, ask func(Read
 	}
 	item, err := ask(reads)
 	if err != nil {
-		return readError(err)
+		return unread("the read model", err)
 	}
 	return respond(w, http.StatusOK, of(item))
 }

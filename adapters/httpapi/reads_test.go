@@ -90,8 +90,10 @@ func (a *api) recordC1() {
 	seconds, start := 29.5, 0.5
 	millis := int64(28000)
 	for i, p := range []event.Payload{
-		call.Started{ExternalID: "x-1", Direction: "outbound", From: "+14143756757", To: "+15551234567", LeadID: "l1", Agent: &call.Agent{ID: "a1", Name: "Ada"},
-			ListID: "l-de", Campaign: "spring", StartedAt: noon, Custom: map[string]json.RawMessage{"order": json.RawMessage("17.50")}},
+		call.Started{
+			ExternalID: "x-1", Direction: "outbound", From: "+14143756757", To: "+15551234567", LeadID: "l1", Agent: &call.Agent{ID: "a1", Name: "Ada"},
+			ListID: "l-de", Campaign: "spring", StartedAt: noon, Custom: map[string]json.RawMessage{"order": json.RawMessage("17.50")},
+		},
 		call.Ended{EndedAt: at(30)},
 		call.NoteAdded{Note: "<b>hi</b> & bye", Author: &call.Agent{ID: "a1"}},
 		call.Dispositioned{Disposition: "sale"},

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // build puts the routes behind what all of them share.
@@ -59,7 +61,7 @@ func (s *Server) serve(rt route) http.Handler {
 		log := s.cfg.Logger.With("request_id", id, "method", r.Method, "route", rt.pattern)
 		defer func() {
 			if v := recover(); v != nil {
-				if v == http.ErrAbortHandler {
+				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(v)
 				}
 				log.Error("a handler panicked", "panic", v, "stack", string(debug.Stack()))
@@ -78,7 +80,7 @@ func (s *Server) serve(rt route) http.Handler {
 		p := *problemOf(err)
 		p.Instance = id
 		if p.Status >= http.StatusInternalServerError {
-			log.Error("answering a request", "status", p.Status, "err", err)
+			log.Error("answering a request", "status", p.Status, "err", cmp.Or(p.cause, err))
 		}
 		if tw.status == 0 {
 			writeProblem(tw, &p)
@@ -97,6 +99,10 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 		return err
 	}
 	p.RequestID = id
+	// Stores refuse such text; nothing is named by it.
+	if !utf8.ValidString(r.URL.Path) || strings.ContainsRune(r.URL.Path, 0) {
+		return problem(http.StatusNotFound, "not-found", "the path holds bytes that no id has")
+	}
 	if rt.is(limited) {
 		if err := s.limit(w, p); err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/delivery"
@@ -88,10 +87,8 @@ func notServed(what string) error {
 // the same read works once it is back.
 func unread(what string, err error) error {
 	switch {
-	case errors.Is(err, projections.ErrNotFound):
-		return readError(commands.ErrNotFound)
-	case errors.Is(err, projections.ErrCursor):
-		return readError(ErrCursor)
+	case errors.Is(err, projections.ErrNotFound), errors.Is(err, projections.ErrCursor):
+		return readError(err)
 	case errors.Is(err, context.Canceled):
 		return err
 	}

@@ -2,6 +2,7 @@
 package phone
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -62,12 +63,12 @@ func northAmerican(number string) bool {
 }
 
 func reason(err error) string {
-	switch err {
-	case phonenumbers.ErrInvalidCountryCode:
+	switch {
+	case errors.Is(err, phonenumbers.ErrInvalidCountryCode):
 		return "the country code does not exist"
-	case phonenumbers.ErrTooShortNSN, phonenumbers.ErrTooShortAfterIDD:
+	case errors.Is(err, phonenumbers.ErrTooShortNSN), errors.Is(err, phonenumbers.ErrTooShortAfterIDD):
 		return "too short for a phone number"
-	case phonenumbers.ErrNumTooLong:
+	case errors.Is(err, phonenumbers.ErrNumTooLong):
 		return "too long for a phone number"
 	}
 	return "not a phone number"

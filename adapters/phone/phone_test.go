@@ -33,8 +33,15 @@ func TestE164(t *testing.T) {
 func TestWhatIsNoNumber(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ number, region string }{
-		{"", "US"}, {"abc", "US"}, {"12", "US"}, {"555-0100", "US"}, {"+1555123456789", "US"}, {"+999123456789", "US"},
-		{"5551234567", "XX"}, {"anonymous", "US"}, {string(make([]byte, 300)), "US"},
+		{"", "US"},
+		{"abc", "US"},
+		{"12", "US"},
+		{"555-0100", "US"},
+		{"+1555123456789", "US"},
+		{"+999123456789", "US"},
+		{"5551234567", "XX"},
+		{"anonymous", "US"},
+		{string(make([]byte, 300)), "US"},
 	} {
 		if got, err := (phone.Numbers{}).E164(tc.number, tc.region); err == nil {
 			t.Errorf("%q in %s became %q", tc.number, tc.region, got)

@@ -11,6 +11,9 @@ import (
 // Apache is a single node of Apache Kafka.
 type Apache = testenv.Apache
 
+// ClickHouseDatabase is an empty database, and how to log in to it.
+type ClickHouseDatabase = testenv.ClickHouseDatabase
+
 // Main is the body of TestMain in every package that uses this one.
 func Main(m *testing.M) { testenv.Main(m) }
 
@@ -22,3 +25,6 @@ func Kafka(t *testing.T) string { return testenv.Kafka(t) }
 
 // Postgres makes an empty database for this test and returns its URL.
 func Postgres(t *testing.T) string { return testenv.Postgres(t) }
+
+// ClickHouse makes an empty database for this test.
+func ClickHouse(t *testing.T) ClickHouseDatabase { return testenv.ClickHouse(t) }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "restarting the broker:", err)
 		os.Exit(1)
 	}
-	resp.Body.Close()
+	_ = resp.Body.Close()
 }
 
 // TestApache runs Watermill's suite on the real thing, with two kill -9 of the

@@ -14,7 +14,7 @@ import (
 
 // job is one attempt that is to be made.
 type job struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // a job is the call: it lives as long as its goroutine
 	item     *item
 	lane     *lane
 	endpoint delivery.Endpoint

@@ -44,8 +44,12 @@ func BenchmarkBareLoop(b *testing.B) {
 	s := benchSender(b)
 	body := []byte(`{"entity":"` + strings.Repeat("x", 1000) + `"}`)
 	h := []delivery.Header{
-		{Name: "Content-Type", Value: "application/json"}, {Name: "User-Agent", Value: "Trunkline/x"}, {Name: "webhook-id", Value: "0123456789"},
-		{Name: "trunkline-event-type", Value: "call.note_added.v1"}, {Name: "trunkline-sequence", Value: "1"}, {Name: "webhook-timestamp", Value: "1"},
+		{Name: "Content-Type", Value: "application/json"},
+		{Name: "User-Agent", Value: "Trunkline/x"},
+		{Name: "webhook-id", Value: "0123456789"},
+		{Name: "trunkline-event-type", Value: "call.note_added.v1"},
+		{Name: "trunkline-sequence", Value: "1"},
+		{Name: "webhook-timestamp", Value: "1"},
 		{Name: "webhook-signature", Value: "v1,xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"},
 	}
 	var loops sync.WaitGroup

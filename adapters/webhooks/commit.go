@@ -55,7 +55,7 @@ func (e *Engine) gather(ticked bool) *commit {
 		}
 	}
 	for _, l := range e.lanes {
-		if !l.changed || !l.known || !(l.urgent || ticked || e.draining) {
+		if !l.changed || !l.known || (!l.urgent && !ticked && !e.draining) {
 			continue
 		}
 		c.health = append(c.health, l.change)

@@ -57,7 +57,7 @@ type Engine struct {
 	// commitAt is when the next checkpoint is due; zero when nothing changed.
 	commitAt time.Time
 
-	run          context.Context
+	run          context.Context //nolint:containedctx // the life of the engine, from Start to Stop
 	cancel       context.CancelFunc
 	wakeKeeper   chan struct{}
 	wakeDisabler chan struct{}

@@ -154,7 +154,7 @@ func TestHangingEndpointHoldsNeitherTheCheckpointNorTheOthers(t *testing.T) {
 		r.endpoint("well")
 		r.receive = func(q Request) Result {
 			if q.URL == hanging.URL {
-				time.Sleep(time.Hour)
+				<-time.After(time.Hour)
 			}
 			return ok()
 		}
@@ -425,7 +425,7 @@ func TestOverloadedReceiverIsSlowedDown(t *testing.T) {
 		ep := r.endpoint("a")
 		busy := time.Now().Add(30 * time.Second)
 		r.receive = func(Request) Result {
-			time.Sleep(10 * time.Millisecond)
+			<-time.After(10 * time.Millisecond)
 			if time.Now().Before(busy) {
 				return status(503)
 			}
@@ -470,7 +470,7 @@ func TestRestartSendsWhatWasUnfinished(t *testing.T) {
 				r := newRig(t, 2)
 				r.endpoint("a")
 				r.receive = func(Request) Result {
-					time.Sleep(200 * time.Millisecond)
+					<-time.After(200 * time.Millisecond)
 					return ok()
 				}
 				h := r.start(nil)

@@ -65,9 +65,6 @@ func (g *Guard) CheckAddr(a netip.Addr) error {
 	if g.addresses.SafeAddr(a.Unmap().WithZone("")) != nil {
 		return fmt.Errorf("%w: %s is not a public address", ErrForbidden, a)
 	}
-	if a.Is4In6() && g.addresses.SafeAddr(a.Unmap()) != nil {
-		return fmt.Errorf("%w: %s is not a public address", ErrForbidden, a)
-	}
 	return nil
 }
 

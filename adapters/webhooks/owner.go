@@ -40,7 +40,7 @@ type owner struct {
 	stopping, resigned bool
 
 	// ctx ends the planner, sendCtx the requests.
-	ctx, sendCtx       context.Context
+	ctx, sendCtx       context.Context //nolint:containedctx // the life of the ownership, from Claim to Release
 	cancel, cancelSend context.CancelFunc
 	// unwatch ends the watch over the claim's context.
 	unwatch func() bool

@@ -58,6 +58,9 @@ func (p *planner) plan(ctx context.Context, batch []event.Recorded) ([][]dispatc
 		if v.Version == 0 {
 			continue
 		}
+		if v.Version == 1 {
+			p.previous.put("", v.Event.Subject, 1)
+		}
 		owed, err := p.owed(ctx, v, endpoints[v.Event.Org])
 		if err != nil {
 			return nil, err
@@ -293,6 +296,10 @@ func (p *planner) before(ctx context.Context, v delivery.View, e delivery.Endpoi
 	if v.Version <= 1 || p.cfg.Earlier == nil {
 		return 0, nil
 	}
+	if _, fromBirth := p.previous.get("", v.Event.Subject); fromBirth {
+		// We have planned all of its events: none was owed to this endpoint.
+		return 0, nil
+	}
 	events, err := p.cfg.Earlier.Earlier(ctx, v.Event)
 	if err != nil {
 		return 0, fmt.Errorf("reading the history of an entity: %w", err)
@@ -324,7 +331,8 @@ func (p *planner) before(ctx context.Context, v delivery.View, e delivery.Endpoi
 // previousSize bounds each of the two halves of the memory of sequences.
 const previousSize = 20_000
 
-// previous remembers the last sequence by endpoint and entity, the recent ones
+// previous remembers the last sequence by endpoint and entity, and under no
+// endpoint the entities whose first event we planned. It keeps the recent ones
 // only: when a half is full it becomes the old half.
 type previous struct {
 	mu         sync.Mutex

@@ -43,7 +43,10 @@ type rig struct {
 	flying    map[string]int
 	most      map[string]int
 	logDown   bool
-	factAt    map[string]time.Time
+	// trouble, if set, delays what engines do with store and log, and says whether
+	// the answer is lost although it was done.
+	trouble func() (before, after time.Duration, lost bool)
+	factAt  map[string]time.Time
 	// grown is closed, and replaced, when something happened.
 	grown chan struct{}
 }
@@ -137,16 +140,39 @@ type link struct {
 	dead atomic.Bool
 }
 
-var errDead = errors.New("this process is dead")
+var (
+	errDead = errors.New("this process is dead")
+	errLost = errors.New("the answer was lost")
+)
+
+// delay waits before something is done, and returns what to call when it was:
+// it waits again and tells whether the answer is lost.
+func (l *link) delay() (lost func() bool) {
+	l.mu.Lock()
+	trouble := l.trouble
+	l.mu.Unlock()
+	if trouble == nil {
+		return func() bool { return false }
+	}
+	before, after, lose := trouble()
+	time.Sleep(before)
+	return func() bool { time.Sleep(after); return lose }
+}
 
 // Append implements commands.Log.
-func (l *link) Append(ctx context.Context, events ...event.Event) ([]event.Position, error) {
+func (l *link) Append(ctx context.Context, events ...event.Event) (positions []event.Position, err error) {
+	lost := l.delay()
+	defer func() {
+		if lost() {
+			positions, err = nil, errLost
+		}
+	}()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dead.Load() || l.logDown || ctx.Err() != nil {
 		return nil, errDead
 	}
-	positions := make([]event.Position, len(events))
+	positions = make([]event.Position, len(events))
 	for _, e := range events {
 		if _, twice := l.facts[e.ID]; !twice {
 			l.order = append(l.order, e.ID)
@@ -271,17 +297,27 @@ type deadStore struct {
 }
 
 func (d deadStore) Commit(ctx context.Context, b dispatch.Batch) ([]dispatch.Partition, map[string]delivery.Health, error) {
+	lost := d.link.delay()
 	if d.link.dead.Load() {
 		return nil, nil, errDead
 	}
-	return d.Store.Commit(ctx, b)
+	fenced, health, err := d.Store.Commit(ctx, b)
+	if lost() {
+		return nil, nil, errLost
+	}
+	return fenced, health, err
 }
 
 func (d deadStore) Load(ctx context.Context, now time.Time, w []dispatch.Want) ([]dispatch.Loaded, error) {
+	lost := d.link.delay()
 	if d.link.dead.Load() {
 		return nil, errDead
 	}
-	return d.Store.Load(ctx, now, w)
+	loaded, err := d.Store.Load(ctx, now, w)
+	if lost() {
+		return nil, errLost
+	}
+	return loaded, err
 }
 
 // plain is a dialect: every event makes one message that says what it is.

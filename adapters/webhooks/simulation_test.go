@@ -51,7 +51,9 @@ func simulate(t *testing.T, seed uint64) {
 // world is a simulation: a rig, its engines and the luck of its receivers.
 type world struct {
 	*rig
-	rnd       *rand.Rand
+	// rnd is what happens, fate how stores, logs and receivers take it; fate is
+	// drawn by many goroutines, under mu.
+	rnd, fate *rand.Rand
 	hubs      []*hub
 	endpoints []string
 	luck      map[string]luck
@@ -66,7 +68,7 @@ type luck struct {
 }
 
 func newWorld(t *testing.T, rnd *rand.Rand) *world {
-	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, bad: true, luck: make(map[string]luck)}
+	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, fate: rand.New(rand.NewPCG(rnd.Uint64(), 11)), bad: true, luck: make(map[string]luck)}
 	for i := range 2 + rnd.IntN(4) {
 		id := fmt.Sprintf("ep%d", i)
 		w.endpoints = append(w.endpoints, id)
@@ -93,6 +95,11 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 		w.luck[ep.URL] = l
 	}
 	w.receive = w.answer
+	w.trouble = func() (before, after time.Duration, lost bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return time.Duration(w.fate.IntN(20)) * time.Millisecond, time.Duration(w.fate.IntN(20)) * time.Millisecond, w.bad && w.fate.IntN(50) == 0
+	}
 	w.begin()
 	return w
 }
@@ -100,7 +107,7 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 func (w *world) answer(q Request) Result {
 	w.mu.Lock()
 	l, bad := w.luck[q.URL], w.bad
-	roll, pause := w.rnd.Float64(), time.Duration(w.rnd.Int64N(int64(l.slow)+1))
+	roll, pause := w.fate.Float64(), time.Duration(w.fate.Int64N(int64(l.slow)+1))
 	w.mu.Unlock()
 	time.Sleep(pause)
 	switch {
@@ -149,7 +156,7 @@ func (w *world) step() {
 		w.happen(burst...)
 		pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
 	}
-	switch w.rnd.IntN(10) {
+	switch w.rnd.IntN(12) {
 	case 0:
 		w.last().kill()
 		w.begin()
@@ -170,6 +177,13 @@ func (w *world) step() {
 		w.setLog(true)
 		pass(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
 		w.setLog(false)
+	case 6: // the log goes away, and then the process
+		w.setLog(true)
+		w.happen("call-1", "call-2", "call-3")
+		pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+		w.last().kill()
+		w.setLog(false)
+		w.begin()
 	case 4:
 		w.store.Fail(errors.New("the database is down"))
 		pass(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
@@ -198,8 +212,20 @@ func (w *world) calm() {
 		h.stop()
 	}
 	w.begin()
+	pass(5 * time.Second)
 	for _, id := range w.endpoints {
 		w.change(id, func(e *delivery.Endpoint) { e.Enabled = true })
+	}
+	// Slow receivers, so that deliveries end while their rows are being written.
+	for url, l := range w.luck {
+		w.mu.Lock()
+		l.slow = time.Second
+		w.luck[url] = l
+		w.mu.Unlock()
+	}
+	for i := range 40 {
+		w.happen(fmt.Sprintf("late-%d", i), fmt.Sprintf("late-%d", i%7))
+		pass(100 * time.Millisecond)
 	}
 	pass(30 * time.Minute)
 	w.last().stop()

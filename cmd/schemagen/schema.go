@@ -187,10 +187,10 @@ func (g *generator) value(t reflect.Type, written bool) (*jsonschema.Schema, err
 		}
 		return nullable(s), nil
 	}
-	switch {
-	case t == timeType:
+	switch t {
+	case timeType:
 		return &jsonschema.Schema{Type: "string", Format: "date-time"}, nil
-	case t == rawType:
+	case rawType:
 		return &jsonschema.Schema{}, nil
 	}
 	switch t.Kind() {

@@ -93,6 +93,7 @@ func (a *app) start(ctx context.Context) error {
 		name string
 		run  func(context.Context) error
 	}{
+		{"profiles", a.startProfiles},
 		{"Kafka", a.startLog},
 		{"Postgres", a.startPostgres},
 		{"ClickHouse", a.startClickHouse},
@@ -200,7 +201,10 @@ func (a *app) startClickHouse(ctx context.Context) (err error) {
 
 // startSettings loads the control plane and sees to the first org.
 func (a *app) startSettings(ctx context.Context) (err error) {
-	if a.keyring, err = control.OpenKeyring(a.cfg.file("secrets.key")); err != nil {
+	if err := a.findAdminKey(); err != nil {
+		return err
+	}
+	if a.keyring, err = control.JoinKeyring(ctx, a.pool, a.cfg.file("secrets.key"), a.adminKey); err != nil {
 		return err
 	}
 	if a.settings, err = control.New(control.Config{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log}); err != nil {
@@ -217,7 +221,10 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.bootstrap(ctx); err != nil {
+	if _, err := a.control.Bootstrap(ctx, a.adminKey); err != nil {
+		return err
+	}
+	if err := a.keyring.Share(ctx, a.pool, a.adminKey); err != nil {
 		return err
 	}
 	forwarder, err := control.NewForwarder(control.ForwarderConfig{Pool: a.pool, Events: a.events, Wake: a.settings.Directory().Changed(), Log: a.log})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -15,10 +16,12 @@ type caller struct {
 	t    *testing.T
 	base string
 	key  string
+	// patience bounds one request; 0 is that of the tests.
+	patience time.Duration
 }
 
 // as is the hub as the holder of a key sees it.
-func (h *hub) as(t *testing.T, key string) caller { return caller{t, h.base(), key} }
+func (h *hub) as(t *testing.T, key string) caller { return caller{t: t, base: h.base(), key: key} }
 
 // org makes an organisation for one test and returns its admin.
 func (h *hub) org(t *testing.T) (admin caller, id string) {
@@ -99,7 +102,7 @@ func (c caller) try(method, path string, body any, header ...string) (answer, er
 		}
 		req.Header.Set(header[i], header[i+1])
 	}
-	client := http.Client{Timeout: patience}
+	client := http.Client{Timeout: cmp.Or(c.patience, patience)}
 	resp, err := client.Do(req)
 	if err != nil {
 		return answer{}, err

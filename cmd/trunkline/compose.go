@@ -109,24 +109,19 @@ func (d disabler) Disable(ctx context.Context, endpointID, reason string) error 
 	return d.settings.DisableByHub(ctx, endpointID, reason)
 }
 
-// bootstrap makes the first org and its admin key: the one of the settings, or
-// one that is generated once and kept in the data directory.
-func (a *app) bootstrap(ctx context.Context) (err error) {
-	key := a.cfg.AdminKey
-	if key == "" {
-		key, a.adminKeyCreated, err = readOrCreate(a.cfg.file(adminKeyFile), func() (string, error) {
-			var random [32]byte
-			if _, err := rand.Read(random[:]); err != nil {
-				return "", fmt.Errorf("making the admin key: %w", err)
-			}
-			return tenant.FormatKey(random), nil
-		})
-		if err != nil {
-			return err
-		}
+// findAdminKey takes the first org's admin key from the settings, or generates
+// it once and keeps it in the data directory.
+func (a *app) findAdminKey() (err error) {
+	if a.adminKey = a.cfg.AdminKey; a.adminKey != "" {
+		return nil
 	}
-	a.adminKey = key
-	_, err = a.control.Bootstrap(ctx, key)
+	a.adminKey, a.adminKeyCreated, err = readOrCreate(a.cfg.file(adminKeyFile), func() (string, error) {
+		var random [32]byte
+		if _, err := rand.Read(random[:]); err != nil {
+			return "", fmt.Errorf("making the admin key: %w", err)
+		}
+		return tenant.FormatKey(random), nil
+	})
 	return err
 }
 

@@ -46,6 +46,8 @@ type Config struct {
 	LeadsPerMinute     int            `env:"TRUNKLINE_LEADS_PER_MINUTE" envDefault:"60" desc:"Requests a minute that one list key may make to POST /api/public/leads."`
 	HistoryHotWindow   time.Duration  `env:"TRUNKLINE_HISTORY_HOT_WINDOW" envDefault:"2160h" desc:"How long the history of an entity stays in Postgres; older history is read from ClickHouse."`
 
+	ProfileAddr string `env:"TRUNKLINE_PROFILE_ADDR" desc:"Where Go's profiles (/debug/pprof/) are served. Unset: nowhere."`
+
 	LogLevel  string `env:"TRUNKLINE_LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
 	LogFormat string `env:"TRUNKLINE_LOG_FORMAT" envDefault:"text" desc:"text or json."`
 }
@@ -101,6 +103,11 @@ func (c Config) validate() error {
 	} {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			bad(a.name, "expected host:port, got %q", a.addr)
+		}
+	}
+	if c.ProfileAddr != "" {
+		if _, _, err := net.SplitHostPort(c.ProfileAddr); err != nil {
+			bad("TRUNKLINE_PROFILE_ADDR", "expected host:port, got %q", c.ProfileAddr)
 		}
 	}
 	for _, b := range c.KafkaBrokers {

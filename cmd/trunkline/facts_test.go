@@ -264,7 +264,7 @@ func (c caller) stream(t *testing.T, lastID string) <-chan frame {
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:bodyclose // closed by the clean-up below, when the reader has ended
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,6 +142,21 @@ func (h *hub) start() {
 	})
 }
 
+// ends launches a hub that is not going to run, and returns its exit code and
+// the last that it said.
+func (h *hub) ends(t *testing.T) (code int, said string) {
+	t.Helper()
+	h.launch()
+	select {
+	case <-h.ended:
+	case <-time.After(patience):
+		t.Fatalf("the hub runs, or hangs:\n%s", h.out)
+	}
+	code = h.cmd.ProcessState.ExitCode()
+	h.cmd = nil
+	return code, h.out.String()
+}
+
 // kill ends the hub by kill -9 and returns when it is gone.
 func (h *hub) kill() {
 	if h.cmd == nil {
@@ -203,24 +218,6 @@ func (h *hub) do(ctx context.Context, method, path string, header map[string]str
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, resp.Header, b, err
-}
-
-// want makes a request, expects a status and reads the answer.
-func (h *hub) want(method, path string, status int, body, into any) http.Header {
-	h.t.Helper()
-	got, header, b, err := h.do(h.t.Context(), method, path, nil, body)
-	if err != nil {
-		h.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	if got != status {
-		h.t.Fatalf("%s %s: got %d, want %d: %s", method, path, got, status, b)
-	}
-	if into != nil {
-		if err := json.Unmarshal(b, into); err != nil {
-			h.t.Fatalf("%s %s: %v in %s", method, path, err, b)
-		}
-	}
-	return header
 }
 
 // eventually polls until check has no more complaint, and fails with the last

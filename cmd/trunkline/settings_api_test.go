@@ -125,6 +125,32 @@ func wrongRequests(t *testing.T, h *hub) {
 		admin.post(path, `{"a":`).want(http.StatusBadRequest)
 		admin.post(path, strings.Repeat(" ", 1<<20)+`{}`).want(http.StatusRequestEntityTooLarge)
 	}
+	for _, odd := range []string{"%00", "%ff", "a%2Fb", "..", "%F0%9F%99%82", strings.Repeat("x", 5000)} {
+		for _, path := range []string{"/v1/leads/", "/v1/calls/", "/v1/lists/", "/v1/webhooks/", "/v1/deliveries/"} {
+			if a := admin.get(path + odd); a.status != http.StatusNotFound && a.status != http.StatusBadRequest && a.status != http.StatusOK {
+				t.Errorf("%s: %d %s", a.asked, a.status, a.body)
+			}
+		}
+		if a := admin.get("/v1/leads?q=" + odd); a.status != http.StatusOK && a.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", a.asked, a.status, a.body)
+		}
+		if a := admin.patch("/v1/calls/"+odd, object{"note": "?"}); a.status/100 != 4 {
+			t.Errorf("%s: %d %s", a.asked, a.status, a.body)
+		}
+		if a := admin.post("/v1/agents/"+odd+"/state", object{"state": "logged_in"}); a.status/100 != 4 && a.status/100 != 2 {
+			t.Errorf("%s: %d %s", a.asked, a.status, a.body)
+		}
+	}
+	for _, text := range []string{`\u0000`, `\ud800`, `a\u0000b`} { // what Postgres cannot hold
+		for path, body := range map[string]string{
+			"/v1/leads": `{"phone":"4155550190","name":"%s"}`, "/v1/calls": `{"direction":"inbound","from":"+15551234567","to":"+14143756757","campaign":"%s"}`,
+			"/v1/lists": `{"name":"%s"}`, "/v1/messages": `{"direction":"inbound","type":"SMS","content":"%s","from":"+15551234567","to":"+14143756757"}`,
+		} {
+			if a := admin.post(path, strings.ReplaceAll(body, "%s", text)); a.status >= 500 {
+				t.Errorf("%s %s: %d %s", a.asked, text, a.status, a.body)
+			}
+		}
+	}
 	unknown := admin.post("/v1/calls", object{"colour": "red", "shape": "round"}).want(http.StatusBadRequest)
 	for _, field := range []string{"/colour", "/shape"} {
 		if !strings.Contains(string(unknown.body), `"`+field+`"`) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"time"
@@ -78,9 +79,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 		return err
 	}
 	a.onStop("webhook router", func(context.Context) error {
-		err := router.Close()
-		<-done
-		return err
+		return errors.Join(router.Close(), <-done)
 	})
 	return nil
 }

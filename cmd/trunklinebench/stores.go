@@ -213,7 +213,7 @@ func (b *bench) bareCopy(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	rows, err := conn.Query(ctx, "SELECT * FROM call_history_g1")
 	if err != nil {
 		return 0, err
@@ -254,7 +254,7 @@ func (b *bench) bareInsert(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	rows, err := conn.Query(ctx, "SELECT * FROM events_g1")
 	if err != nil {
 		return 0, err

@@ -115,7 +115,9 @@ func payload(r *rapid.T, topic event.Topic) event.Payload {
 		return rapid.SampledFrom([]event.Payload{
 			delivery.Attempted{Number: 1, StartedAt: when, StatusCode: 200, Outcome: delivery.OutcomeDelivered},
 			delivery.Attempted{Number: 1, StartedAt: when, StatusCode: 500, Outcome: delivery.OutcomeFailed, Error: text},
-			delivery.Exhausted{Attempts: 3}, delivery.Held{Reason: text}, delivery.Dropped{Reason: text},
+			delivery.Exhausted{Attempts: 3},
+			delivery.Held{Reason: text},
+			delivery.Dropped{Reason: text},
 		}).Draw(r, "payload")
 	}
 }

@@ -98,7 +98,17 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at);
 
+-- The keyring that the sealed columns are sealed with, itself sealed by the
+-- admin key that a hub was started with: how a hub on another machine gets it.
+-- shared_by names the admin key, and fingerprint the keyring, by SHA-256.
+CREATE TABLE keyrings (
+    shared_by   BYTEA PRIMARY KEY CHECK (octet_length(shared_by) = 32),
+    fingerprint BYTEA NOT NULL,
+    sealed      BYTEA NOT NULL
+);
+
 -- +goose Down
+DROP TABLE keyrings;
 DROP TABLE idempotency_keys;
 DROP TABLE admin_outbox;
 DROP TABLE endpoints;

@@ -74,7 +74,11 @@ func runChild(order childOrder, args []string) int {
 	}
 	keepSignalHandlers(func() { setSignalHandlers(0) })
 
-	var pin runtime.Pinner // the engine keeps argv for as long as it runs
+	// The engine keeps argv for as long as it runs. Without the Unpin at the end
+	// the garbage collector finds the pinner unused, some minutes later, and ends
+	// the program for it.
+	var pin runtime.Pinner
+	defer pin.Unpin()
 	argv := make([]*byte, 0, len(args)+2)
 	for _, a := range append([]string{"clickhouse-local"}, args...) {
 		b := append([]byte(a), 0)

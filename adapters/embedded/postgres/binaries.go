@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -135,6 +136,8 @@ func fetchBinaries(ctx context.Context, cache string) (binaries, error) {
 		RuntimePath(filepath.Join(scratch, "runtime")).
 		BinariesPath(unpacked).DataPath(hollow).
 		Logger(discard{})).Start()
+	// It fetches through the default client and leaves its connection open.
+	http.DefaultClient.CloseIdleConnections()
 	if _, ok := inspect(ctx, filepath.Join(unpacked, "bin")); !ok {
 		return binaries{}, fmt.Errorf("no Postgres of version %d or newer is installed and none could be fetched: install one, or set TRUNKLINE_POSTGRES_URL: %w", oldest, startErr)
 	}

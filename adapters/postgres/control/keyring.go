@@ -17,19 +17,29 @@ import (
 // Keyring seals what Postgres must not show: signing secrets, secrets of orgs,
 // stored answers. It is a Tink keyset, so keys can be rotated by adding one:
 // the newest seals, all open. It is safe for concurrent use.
-type Keyring struct{ aead tink.AEAD }
+type Keyring struct {
+	aead tink.AEAD
+	text []byte // the keyset, as the file has it
+}
 
 // OpenKeyring reads the keyset of a file and makes it (mode 0600) when there is
-// none. Hubs that share a database must share the file. Without it the secrets
-// in the database are lost: it belongs into the backup, apart from the dumps.
+// none. Hubs that share a database must have the same: see JoinKeyring. Without
+// it the secrets in the database are lost: it belongs into the backup, apart
+// from the dumps.
 func OpenKeyring(path string) (*Keyring, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		text, err = create(path)
+		if text, err = newKeyset(); err == nil {
+			text, err = writeOnce(path, text)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the keyring: %w", err)
 	}
+	return readKeyring(path, text)
+}
+
+func readKeyring(path string, text []byte) (*Keyring, error) {
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
 	if err != nil {
 		return nil, fmt.Errorf("reading the keyring %s: %w", path, err)
@@ -38,12 +48,10 @@ func OpenKeyring(path string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the keyring %s: %w", path, err)
 	}
-	return &Keyring{aead: a}, nil
+	return &Keyring{aead: a, text: text}, nil
 }
 
-// create writes a new keyset under another name and links it into place, so
-// that of two hubs that start at once one wins and the other reads its file.
-func create(path string) ([]byte, error) {
+func newKeyset() ([]byte, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return nil, err
@@ -52,12 +60,18 @@ func create(path string) ([]byte, error) {
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&text)); err != nil {
 		return nil, err
 	}
+	return text.Bytes(), nil
+}
+
+// writeOnce writes a keyset under another name and links it into place, so
+// that of two hubs that start at once one wins and the other reads its file.
+func writeOnce(path string, text []byte) ([]byte, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".secrets-*") // mode 0600
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(text.Bytes())
+	_, err = f.Write(text)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return nil, err
 	}

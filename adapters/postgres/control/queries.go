@@ -10,6 +10,28 @@ RETURNING revision`
 SELECT revision
 FROM control_revision`
 
+	lockRevision = `
+SELECT revision
+FROM control_revision
+FOR UPDATE`
+
+	selectKeyring = `
+SELECT sealed
+FROM keyrings
+WHERE shared_by = $1`
+
+	anySealed = `
+SELECT EXISTS (SELECT FROM keyrings) OR EXISTS (SELECT FROM orgs)`
+
+	keyringShared = `
+SELECT EXISTS (SELECT FROM keyrings WHERE shared_by = $1 AND fingerprint = $2)`
+
+	upsertKeyring = `
+INSERT INTO keyrings (shared_by, fingerprint, sealed)
+VALUES ($1, $2, $3)
+ON CONFLICT (shared_by) DO UPDATE
+SET fingerprint = EXCLUDED.fingerprint, sealed = EXCLUDED.sealed`
+
 	notify = `
 SELECT pg_notify('trunkline_settings', $1)`
 

@@ -125,7 +125,7 @@ func build(b *testing.B, log *memory.Log, g *readmodel.Generations, generation p
 	if err != nil {
 		b.Fatal(err)
 	}
-	for done := false; !done; time.Sleep(5 * time.Millisecond) {
+	for done := false; !done; <-time.After(5 * time.Millisecond) {
 		have, err := g.Checkpoints(b.Context(), generation.Number)
 		if err != nil {
 			b.Fatal(err)

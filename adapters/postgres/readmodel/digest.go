@@ -117,7 +117,6 @@ FROM (
 type comparison struct {
 	settled string // condition on t and its generation's other tables; %[1]s is the other generation's entity table
 	key     []string
-	columns []string
 }
 
 func (g *Generations) comparing(s shape, common string, from time.Time) comparison {

@@ -14,9 +14,9 @@ type tables struct {
 	model                projections.Model
 	main, history, extra string
 
-	loadSQL, repeatsSQL  string
-	upsertSQL, appendSQL string
-	extraSQL             string
+	loadSQL, repeatsSQL string
+	upsertSQL           string
+	extraSQL            string
 }
 
 func tablesOf(m projections.Model, generation int) *tables {
@@ -63,8 +63,16 @@ type sqlColumn struct{ name, kind string }
 // mainColumns are the columns of an entity table in the order of entityArgs.
 func mainColumns(m projections.Model) []sqlColumn {
 	all := []sqlColumn{
-		{"org_id", "text"}, {"id", "text"}, {"version", "bigint"}, {"state", "text"}, {"recent_ids", "bytea"}, {"log_partition", "integer"},
-		{"first_offset", "bigint"}, {"first_recorded_at", "timestamptz"}, {"last_offset", "bigint"}, {"last_recorded_at", "timestamptz"},
+		{"org_id", "text"},
+		{"id", "text"},
+		{"version", "bigint"},
+		{"state", "text"},
+		{"recent_ids", "bytea"},
+		{"log_partition", "integer"},
+		{"first_offset", "bigint"},
+		{"first_recorded_at", "timestamptz"},
+		{"last_offset", "bigint"},
+		{"last_recorded_at", "timestamptz"},
 	}
 	for _, c := range m.Columns {
 		all = append(all, sqlColumn{c.Name, typeOf(c.Kind)})
@@ -135,10 +143,23 @@ func contains(all []string, s string) bool {
 
 // historyColumns are the columns of a history in the order of historyArgs.
 var historyColumns = []sqlColumn{
-	{"org_id", "text"}, {"entity_id", "text"}, {"version", "bigint"}, {"event_id", "text"}, {"type", "text"},
-	{"occurred_at", "timestamptz"}, {"recorded_at", "timestamptz"}, {"source", "text"}, {"actor", "text"},
-	{"correlation_id", "text"}, {"causation_id", "text"}, {"origin", "text"}, {"traceparent", "text"},
-	{"partition", "integer"}, {`"offset"`, "bigint"}, {"data", "text"}, {"state", "text"},
+	{"org_id", "text"},
+	{"entity_id", "text"},
+	{"version", "bigint"},
+	{"event_id", "text"},
+	{"type", "text"},
+	{"occurred_at", "timestamptz"},
+	{"recorded_at", "timestamptz"},
+	{"source", "text"},
+	{"actor", "text"},
+	{"correlation_id", "text"},
+	{"causation_id", "text"},
+	{"origin", "text"},
+	{"traceparent", "text"},
+	{"partition", "integer"},
+	{`"offset"`, "bigint"},
+	{"data", "text"},
+	{"state", "text"},
 }
 
 // insertSQL inserts many rows in one statement.

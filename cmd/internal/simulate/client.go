@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,7 +62,7 @@ func (c *client) do(ctx context.Context, method, path string, body, into any) er
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case time.Now().After(deadline):
-			return fmt.Errorf("%s %s: gave up after %s: status %d: %v %s", method, path, c.patience, status, err, answer)
+			return fmt.Errorf("%s %s: gave up after %s: %w", method, path, c.patience, errors.Join(err, fmt.Errorf("status %d %s", status, answer)))
 		}
 		c.retries.Add(1)
 		timer := time.NewTimer(pause)

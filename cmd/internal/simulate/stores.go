@@ -107,7 +107,7 @@ func (r *logReader) partition(ctx context.Context, kind, topic string, p int, en
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	rd := kafka.NewReader(kafka.ReaderConfig{Brokers: r.brokers, Topic: topic, Partition: p, MinBytes: 1, MaxBytes: 8 << 20, MaxWait: 100 * time.Millisecond})
-	defer rd.Close()
+	defer func() { _ = rd.Close() }()
 	if err := rd.SetOffset(r.next[topic][p]); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func postgresFacts(ctx context.Context, url, org string) (map[string]map[string]
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	out := make(map[string]map[string]bool)
 	for _, k := range kinds {
 		rows, err := conn.Query(ctx, "SELECT event_id::text FROM "+strings.TrimSuffix(k, "s")+"_history WHERE org_id = $1", org)
@@ -149,7 +149,7 @@ func postgresFacts(ctx context.Context, url, org string) (map[string]map[string]
 			return nil, err
 		}
 		if out[k], err = unique(ids); err != nil {
-			return nil, fmt.Errorf("Postgres, history of %s: %w", k, err)
+			return nil, fmt.Errorf("in Postgres, history of %s: %w", k, err)
 		}
 	}
 	return out, nil
@@ -165,7 +165,7 @@ func clickhouseFacts(ctx context.Context, url, org string) (map[string]map[strin
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	out := make(map[string]map[string]bool)
 	for _, k := range kinds {
 		var ids []string
@@ -184,7 +184,7 @@ func clickhouseFacts(ctx context.Context, url, org string) (map[string]map[strin
 			return nil, err
 		}
 		if out[k], err = unique(ids); err != nil {
-			return nil, fmt.Errorf("ClickHouse, events of %s: %w", k, err)
+			return nil, fmt.Errorf("in ClickHouse, events of %s: %w", k, err)
 		}
 	}
 	return out, nil

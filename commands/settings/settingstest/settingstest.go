@@ -104,8 +104,10 @@ func Run(t *testing.T, open func(*testing.T) settings.Store) {
 		store := open(t)
 		apply(t, store, Everything())
 		apply(t, store, settings.Changes{Deleted: []settings.Ref{
-			{Kind: settings.Keys, ID: "list-key"}, {Kind: settings.Lists, ID: "list"},
-			{Kind: settings.Connections, ID: "conn"}, {Kind: settings.Endpoints, ID: "endpoint"},
+			{Kind: settings.Keys, ID: "list-key"},
+			{Kind: settings.Lists, ID: "list"},
+			{Kind: settings.Connections, ID: "conn"},
+			{Kind: settings.Endpoints, ID: "endpoint"},
 		}})
 		want := settings.Changes{Orgs: whole.Orgs, Keys: whole.Keys[:1]}
 		if diff := cmp.Diff(want, All(Read(t, store))); diff != "" {

@@ -1,0 +1,89 @@
+package webhooks
+
+import (
+	"context"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// sweepAll gives rows the status that fits their lane, a page at a time.
+func (e *Engine) sweepAll(ctx context.Context) bool {
+	e.mu.Lock()
+	var streams []*stream
+	for _, o := range e.owners {
+		for _, s := range o.streams {
+			if s.sweep && !o.stopping {
+				streams = append(streams, s)
+			}
+		}
+	}
+	e.mu.Unlock()
+	for _, s := range streams {
+		if err := e.sweep(ctx, s); err != nil {
+			e.put(ctx, "sweeping held deliveries is put off", err)
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Engine) sweep(ctx context.Context, s *stream) error {
+	e.mu.Lock()
+	s.sweep = false
+	wrong := []delivery.Status{delivery.Pending}
+	switch {
+	case s.lane.gone:
+		wrong = append(wrong, delivery.IsHeld)
+	case s.lane.open:
+		wrong[0] = delivery.IsHeld
+	}
+	q := dispatch.PageQuery{Partition: s.owner.part, EndpointID: s.lane.endpoint.ID, Limit: pageRows, Exclude: inHand(s)}
+	open, gone := s.lane.open, s.lane.gone
+	e.mu.Unlock()
+	more := false
+	for _, status := range wrong {
+		q.Status = status
+		rows, err := e.cfg.Store.Page(ctx, q)
+		if err != nil {
+			e.mu.Lock()
+			s.sweep = true
+			e.mu.Unlock()
+			return err
+		}
+		more = more || len(rows) == pageRows
+		e.mu.Lock()
+		if s.lane.open == open && s.lane.gone == gone && !s.owner.stopping {
+			e.sweepRows(s, rows)
+		} else {
+			more = true
+		}
+		e.mu.Unlock()
+	}
+	e.mu.Lock()
+	s.sweep = s.sweep || more
+	e.mu.Unlock()
+	return nil
+}
+
+func (e *Engine) sweepRows(s *stream, rows []dispatch.Owed) {
+	for _, row := range rows {
+		if s.items[row.Key()] != nil {
+			continue
+		}
+		it := &item{Owed: row, owner: s.owner, stream: s, stored: true, storedKey: row.OrderKey}
+		s.items[row.Key()] = it
+		s.rows = max(0, s.rows-1)
+		if !s.lane.open {
+			e.holdOrDrop(it)
+			continue
+		}
+		s.rows++
+		it.phase, it.Status, it.LastError = parked, delivery.Pending, ""
+		it.NextAttemptAt = e.cfg.Clock()
+		e.touch(it)
+	}
+	if len(rows) > 0 {
+		e.commitSoon()
+	}
+}
