@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // TestTheContract talks to one hub as its clients do: by HTTP, knowing nothing
@@ -47,8 +50,55 @@ func TestTheContract(t *testing.T) {
 			})
 		}
 	})
+	t.Run("rebuilds", func(t *testing.T) { rebuilds(t, h) })
+	t.Run("poison", func(t *testing.T) { poison(t, h) })
+	t.Run("stop and start", func(t *testing.T) { stopAndStart(t, h) })
+}
+
+// stopAndStart ends a hub as an orchestrator does, while it is at work, and
+// looks for everything after the second start. Both take 15 s at most.
+func stopAndStart(t *testing.T, h *hub) {
+	admin, _ := h.org(t)
+	customer := newReceiver(t)
+	customer.hangs("/hanging")
+	customer.answers("/failing", 503)
+	for _, path := range []string{"/hanging", "/failing"} {
+		endpoint(t, admin, object{"dialect": "trunkline", "url": customer.url(path), "events": list{"call.*"}})
+	}
+	ids := make(map[string]bool)
+	for range 20 {
+		ids[startCall(t, admin)] = true
+	}
+	_ = admin.stream(t, "") // a client that stays
+	eventually(t, "the hanging receiver", func(context.Context) error {
+		if len(customer.at("/hanging")) == 0 {
+			return errors.New("nothing came")
+		}
+		return nil
+	})
+	began := time.Now()
 	if code := h.terminate(); code != 0 {
-		t.Errorf("SIGTERM: exit code %d", code)
+		t.Errorf("SIGTERM: exit code %d:\n%s", code, h.out)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("SIGTERM took %s", took)
+	}
+	customer.answers("/failing", 204)
+	began = time.Now()
+	h.start()
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("the second start took %s", took)
+	}
+	if got := len(admin.get("/v1/calls").want(http.StatusOK).list("data")); got != len(ids) {
+		t.Errorf("%d calls after the second start, want %d", got, len(ids))
+	}
+	for id := range ids {
+		if got := len(admin.get("/v1/calls/" + id + "/history").want(http.StatusOK).list("data")); got != 1 {
+			t.Errorf("the history of %s has %d entries", id, got)
+		}
+	}
+	if code := h.terminate(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d:\n%s", code, h.out)
 	}
 }
 

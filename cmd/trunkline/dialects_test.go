@@ -15,14 +15,20 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// endpoint makes a webhook and returns its id and secret.
+// endpoint makes a webhook, for as long as the test runs, and returns its id and
+// secret.
 func endpoint(t *testing.T, admin caller, settings object) (id, secret string) {
 	t.Helper()
 	if settings["name"] == nil {
 		settings["name"] = t.Name()[max(0, len(t.Name())-100):]
 	}
 	made := admin.post("/v1/webhooks", settings).want(http.StatusCreated)
-	return made.text("id"), made.text("secret")
+	id = made.text("id")
+	t.Cleanup(func() {
+		// The test may have deleted it, or ended the hub.
+		_, _ = admin.try(http.MethodDelete, "/v1/webhooks/"+id, nil)
+	})
+	return id, made.text("secret")
 }
 
 // occurred is when the event of a type happened, as the history of a call has

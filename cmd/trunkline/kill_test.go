@@ -60,7 +60,7 @@ func storeURLs(t *testing.T, h *hub) (postgres, clickhouse string) {
 	t.Helper()
 	cfg := Config{
 		DataDir: h.env["TRUNKLINE_DATA_DIR"], PostgresAddr: h.env["TRUNKLINE_POSTGRES_ADDR"],
-		ClickHouseNativeAddr: h.env["TRUNKLINE_CLICKHOUSE_NATIVE_ADDR"],
+		ClickHouseNativeAddr: h.env["TRUNKLINE_CLICKHOUSE_NATIVE_ADDR"], ClickHouseBIPassword: h.env["TRUNKLINE_CLICKHOUSE_BI_PASSWORD"],
 	}
 	pg, ch, err := embeddedURLs(cfg)
 	if err != nil {

@@ -49,6 +49,9 @@ type hub struct {
 	out *tailBuffer
 	// ended is closed when the process is gone.
 	ended chan struct{}
+	// binary is run instead of this test binary, as user instead of this one.
+	binary string
+	user   *syscall.Credential
 }
 
 // newHub prepares a hub; extra settings win.
@@ -73,6 +76,7 @@ func newHub(t *testing.T, extra map[string]string) *hub {
 		"TRUNKLINE_CLICKHOUSE_ADDR":        ports[3],
 		"TRUNKLINE_CLICKHOUSE_NATIVE_ADDR": ports[4],
 		"TRUNKLINE_ADMIN_KEY":              "test-admin-key-of-this-hub",
+		"TRUNKLINE_CLICKHOUSE_BI_PASSWORD": "for-analysts",
 		"TRUNKLINE_WEBHOOKS_ALLOW_CIDRS":   "127.0.0.0/8",
 		"TRUNKLINE_WEBHOOKS_ALLOW_HTTP":    "true",
 	}}
@@ -102,16 +106,26 @@ func (h *hub) environ() []string {
 	return env
 }
 
+// program is what is run: this test binary, as the hub.
+func (h *hub) program(t *testing.T) string {
+	t.Helper()
+	if h.binary != "" {
+		return h.binary
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
+}
+
 // launch starts the process without waiting for it to be ready.
 func (h *hub) launch() {
 	h.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	h.out = &tailBuffer{}
-	h.cmd = exec.Command(self, "serve")
+	h.cmd = exec.Command(h.program(h.t), "serve")
 	h.cmd.Env = h.environ()
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: h.user}
 	h.cmd.Stdout, h.cmd.Stderr = h.out, h.out
 	h.cmd.WaitDelay = 5 * time.Second // its children hold the pipe a moment longer
 	if err := h.cmd.Start(); err != nil {

@@ -29,6 +29,10 @@ const webhooksGroup = "trunkline.webhooks"
 // the first of them has its checkpoint.
 const planAhead = 1024
 
+// routerDrain bounds the end of the router: the engine gives requests under way
+// its own time, and as much again to write down what became of them.
+const routerDrain = 2*webhooks.DefaultDrain + time.Second
+
 // startWebhooks runs the delivery engine behind a Watermill router: the
 // subscriber hands it the log from its own checkpoints.
 func (a *app) startWebhooks(ctx context.Context) error {
@@ -65,7 +69,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 5 * time.Second}, watermill.NewSlogLoggerWithLevelMapping(a.log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}))
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: routerDrain}, watermill.NewSlogLoggerWithLevelMapping(a.log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}))
 	if err != nil {
 		return err
 	}
