@@ -27,6 +27,8 @@ type states[S any] struct {
 	sql        string
 	read       func(driver.Rows) (entityKey, *S, error)
 	young, old map[entityKey]*S
+	// max is how many young ones there may be.
+	max int
 	// met are the entities that were met since the beginning of the log; nil if
 	// the session did not begin there.
 	met *filter
@@ -75,7 +77,7 @@ GROUP BY org_id, agent_id`
 // an entity that it never met. Should there be a state after all, left by an
 // insert of a former owner, folding anew from the first event comes to the same.
 func newStates[S any](store *Store, sql string, checkpoint int64, read func(driver.Rows) (entityKey, *S, error)) *states[S] {
-	s := &states[S]{store: store, sql: sql, read: read, young: make(map[entityKey]*S), old: make(map[entityKey]*S)}
+	s := &states[S]{store: store, sql: sql, read: read, max: maxStates, young: make(map[entityKey]*S), old: make(map[entityKey]*S)}
 	if checkpoint == 0 {
 		s.met = newFilter()
 	}
@@ -85,8 +87,8 @@ func newStates[S any](store *Store, sql string, checkpoint int64, read func(driv
 // load makes the states of the events' entities available to get. It is called
 // before a batch is folded: the batch may hold more entities than are kept.
 func (s *states[S]) load(ctx context.Context, events []*event.Recorded) error {
-	if len(s.young) >= maxStates {
-		s.old, s.young = s.young, make(map[entityKey]*S, maxStates)
+	if len(s.young) >= s.max {
+		s.old, s.young = s.young, make(map[entityKey]*S)
 	}
 	var missing []entityKey
 	for _, e := range events {
