@@ -35,6 +35,8 @@ const (
 	// anyBody: the handler limits and reads the body itself, and an
 	// Idempotency-Key has no effect on it.
 	anyBody
+	// newID: the path may name what is not there yet; the handler judges the id.
+	newID
 )
 
 func (rt route) is(f flag) bool { return rt.flags&f != 0 }
@@ -59,7 +61,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/leads", write, s.leads, 0},
 		{"POST", "/v1/calls", write, s.startCall, 0},
 		{"PATCH", "/v1/calls/{id}", write, s.updateCall, 0},
-		{"POST", "/v1/agents/{id}/state", write, s.agentState, 0},
+		{"POST", "/v1/agents/{id}/state", write, s.agentState, newID},
 		{"POST", "/v1/alerts", write, s.triggerAlert, 0},
 		{"POST", "/v1/alerts/{id}/acknowledge", write, s.acknowledgeAlert, 0},
 		{"POST", "/v1/alerts/{id}/resolve", write, s.resolveAlert, 0},

@@ -101,7 +101,7 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 	}
 	p.RequestID = id
 	// Stores refuse such text; nothing is named by it.
-	if !utf8.ValidString(r.URL.Path) || strings.ContainsRune(r.URL.Path, 0) {
+	if !rt.is(newID) && (!utf8.ValidString(r.URL.Path) || strings.ContainsRune(r.URL.Path, 0)) {
 		return problem(http.StatusNotFound, "not-found", "the path holds bytes that no id has")
 	}
 	if rt.is(limited) {
