@@ -32,11 +32,12 @@ lint: ## Format check, vet, linters.
 test: deps-test ## Run the whole suite.
 	$(GO) test -p 2 -timeout 25m ./...
 
-soak: deps-test ## Slow soaks: long kill -9 and chaos runs, an hour or so.
-	TRUNKLINE_SOAK=1 $(GO) test -p 1 -timeout 120m -count 1 ./cmd/trunkline/... ./adapters/...
+soak: deps-test ## Slow soaks: sixty kill -9 under load, a thousand seeds of the delivery engine.
+	$(GO) test -tags soak -run Soak -timeout 60m -count 1 -v ./cmd/trunkline
+	$(GO) test -run Simulation -timeout 60m -count 1 ./adapters/webhooks -seeds 1000
 
-bench: deps ## Print the figures that the README quotes.
-	$(GO) run ./cmd/trunklinebench
+bench: deps ## Print the figures that the README quotes, each against a baseline.
+	$(GO) run ./cmd/trunklinebench $(BENCHFLAGS)
 
 fuzz: ## Fuzz each decoder for a minute.
 	@.ci/fuzz 60s

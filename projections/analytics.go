@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -92,7 +93,8 @@ type CallRow struct {
 	FirstSeenAt, UpdatedAt                                             time.Time
 	Version                                                            uint64
 	Position                                                           event.Position
-	// State is the AnalyticsCall as JSON.
+	// State is the AnalyticsCall as JSON without what Custom holds (see
+	// ReadAnalyticsCall).
 	State []byte
 }
 
@@ -121,12 +123,39 @@ func (s *AnalyticsCall) Row() (CallRow, error) {
 		}
 		r.Custom = string(custom)
 	}
-	state, err := event.Marshal(s)
+	// The custom fields are most of a call; they are encoded and stored once.
+	rest := *s
+	rest.Call.Custom = nil
+	state, err := event.Marshal(&rest)
 	if err != nil {
 		return CallRow{}, fmt.Errorf("encoding the state of a call: %w", err)
 	}
 	r.State = state
 	return r, nil
+}
+
+// ReadAnalyticsCall reads a state back from the columns state and custom.
+func ReadAnalyticsCall(state, custom []byte) (*AnalyticsCall, error) {
+	s := new(AnalyticsCall)
+	if err := json.Unmarshal(state, s); err != nil {
+		return nil, fmt.Errorf("decoding the state of a call: %w", err)
+	}
+	if len(custom) == 0 {
+		return s, nil
+	}
+	if err := json.Unmarshal(custom, &s.Call.Custom); err != nil {
+		return nil, fmt.Errorf("decoding the custom fields of a call: %w", err)
+	}
+	return s, nil
+}
+
+// ReadAnalyticsAgent reads a state back from the column agent.
+func ReadAnalyticsAgent(state []byte) (*AnalyticsAgent, error) {
+	s := new(AnalyticsAgent)
+	if err := json.Unmarshal(state, s); err != nil {
+		return nil, fmt.Errorf("decoding the state of an agent: %w", err)
+	}
+	return s, nil
 }
 
 // AnalyticsAgent is the state from which the intervals of an agent are made.

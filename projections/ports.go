@@ -142,6 +142,12 @@ type Generations interface {
 	Drop(ctx context.Context, generation int) error
 }
 
+// Batcher is a Generations that wants other batches than the runner's default.
+type Batcher interface {
+	// Batch is the most events of one Apply.
+	Batch() int
+}
+
 // Generation is one build of a read model's tables.
 type Generation struct {
 	Number int

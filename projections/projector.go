@@ -163,9 +163,13 @@ func (p *Projector) arrange(ctx context.Context, g Generations) error {
 }
 
 func (p *Projector) start(ctx context.Context, g Generations, ref Ref, generation Generation) error {
+	batch := p.cfg.Batch
+	if b, ok := g.(Batcher); ok && batch == 0 {
+		batch = b.Batch()
+	}
 	r, err := NewRunner(RunnerConfig{
 		Projection: ref.Model, Generation: generation, Topics: g.Topics(), Source: p.cfg.Source, Applier: g.Applier(ref.Generation),
-		Batch: p.cfg.Batch, Observer: p.cfg.Observer, Meter: p.cfg.Meter, Log: p.cfg.Log, Now: p.cfg.Now,
+		Batch: batch, Observer: p.cfg.Observer, Meter: p.cfg.Meter, Log: p.cfg.Log, Now: p.cfg.Now,
 	})
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func TestRebuildByDigests(t *testing.T) {
 				if _, err := r.Begin(t.Context(), "calls", test.auto); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				p.change(func() { p.next[2] = 500 })
 				if err := r.Start(t.Context()); err != nil {
 					t.Fatal(err)
@@ -77,7 +77,7 @@ func TestRebuildByDigests(t *testing.T) {
 					t.Errorf("half-way: %+v", s)
 				}
 				p.change(func() { p.next[2] = p.end })
-				time.Sleep(2 * time.Minute)
+				<-time.After(2 * time.Minute)
 				if s := status(t, r); s.Stage != test.want {
 					t.Errorf("stage %s (%s), want %s", s.Stage, s.Detail, test.want)
 				}

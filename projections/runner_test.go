@@ -90,7 +90,7 @@ func TestRunnerOutlastsItsStore(t *testing.T) {
 		notes(t, log, 0, 20)
 		store.FailCommits(errors.New("connection refused"))
 		r := start(t, log, store, o)
-		time.Sleep(time.Minute) // of the bubble's clock: many a backoff
+		<-time.After(time.Minute) // of the bubble's clock: many a backoff
 		for _, p := range r.Parts() {
 			if p.Next != 0 || p.Err == "" || p.Pending.IsZero() {
 				t.Errorf("while the store is away: %+v", p)
@@ -101,7 +101,7 @@ func TestRunnerOutlastsItsStore(t *testing.T) {
 		}
 		notes(t, log, 20, 20)
 		store.FailCommits(nil)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		ends, err := log.Ends(t.Context(), event.Calls)
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestFencedRunnerResignsAndComesBack(t *testing.T) {
 		if len(fenced) != 1 || !errors.Is(fenced[0], projections.ErrFenced) {
 			t.Errorf("the group was told %v, want ErrFenced once", fenced)
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if next, _ := o.look(); next[0] != 10 {
 			t.Errorf("came to %d, want 10", next[0])
 		}

@@ -125,14 +125,14 @@ func TestStatusTellsHowFarBehindAProjectionIs(t *testing.T) {
 		check("at the end", look{projections.StateLive, 0, 0, 0})
 		p.end = 13
 		check("an event has just come", look{projections.StateLive, 3, 0, 0})
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		p.end = 20
 		check("it waits", look{projections.StateCatchingUp, 10, 3, 0})
 		p.next[1] = 13
 		check("it is applied, younger ones are not", look{projections.StateLive, 7, 0, 0})
 		p.parked = 2
 		for range 31 {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		check("nothing moves any more", look{projections.StateStopped, 7, 31, 2})
 		p.next[1], p.generations = 20, append(p.generations, projections.Generation{Number: 2, Status: projections.Building})

@@ -32,11 +32,11 @@ func NewAnalytics(store *Store, cfg SinkConfig, progress projections.Progress, d
 			store: store, model: s.model, generation: generation, maxRows: cfg.MaxRows, appendOnly: []string{"events"},
 		}
 		a.ids.process = random64()
-		a.mapper = func(_ context.Context, o owner, _ int64) (mapper[analyticsRows], error) {
+		a.mapper = func(_ context.Context, o owner, checkpoint int64) (mapper[analyticsRows], error) {
 			return &analyticsMapper{
 				owner: o, generation: generation, progress: progress, duplicates: duplicates,
-				calls:  newStates[projections.AnalyticsCall](store, callStates(generation)),
-				agents: newStates[projections.AnalyticsAgent](store, agentStates(generation)),
+				calls:  newCallStates(store, generation, checkpoint),
+				agents: newAgentStates(store, generation, checkpoint),
 			}, nil
 		}
 		a.insert = func(ctx context.Context, works []*work[analyticsRows]) error {

@@ -16,9 +16,13 @@ import (
 	"trunkline.dev/trunkline/projections"
 )
 
-// benchWorld is n events of calls of about 1 KB, twelve to a call, on four
+// benchShapes are how many events a call has; one is the hardest for the sink,
+// which then writes a state for each event.
+var benchShapes = []int{12, 1}
+
+// benchWorld is n events of calls of about 1 KB, so many to a call, on four
 // partitions.
-func benchWorld(n int) [][]event.Recorded {
+func benchWorld(n, perCall int) [][]event.Recorded {
 	filler := json.RawMessage(`"` + strings.Repeat("plausible words ", 40) + `"`)
 	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	parts := make([][]event.Recorded, 4)
@@ -44,7 +48,7 @@ func benchWorld(n int) [][]event.Recorded {
 		case 6:
 			p = call.Dispositioned{Disposition: "sold"}
 		}
-		if step[c]++; step[c] == 12 {
+		if step[c]++; step[c] == perCall {
 			live[slot] = next
 			next++
 		}
@@ -75,8 +79,14 @@ func (nothingTwice) Duplicates(context.Context, event.Topic, int, int64, int64) 
 // partitions; BenchmarkBare inserts the rows that the sink makes of them into
 // the same tables by batches of 10,000, as one would write it by hand.
 func BenchmarkSink(b *testing.B) {
+	for _, perCall := range benchShapes {
+		b.Run(fmt.Sprintf("%dPerCall", perCall), func(b *testing.B) { benchmarkSink(b, perCall) })
+	}
+}
+
+func benchmarkSink(b *testing.B, perCall int) {
 	s, a := benchSink(b)
-	parts := benchWorld(b.N)
+	parts := benchWorld(b.N, perCall)
 	b.ResetTimer()
 	var eg errgroup.Group
 	for p, part := range parts {
@@ -86,7 +96,7 @@ func BenchmarkSink(b *testing.B) {
 				return err
 			}
 			for len(part) > 0 {
-				n := min(len(part), 10_000)
+				n := min(len(part), batchEvents)
 				if err := session.Apply(b.Context(), part[:n]); err != nil {
 					return err
 				}
@@ -102,9 +112,15 @@ func BenchmarkSink(b *testing.B) {
 }
 
 func BenchmarkBare(b *testing.B) {
+	for _, perCall := range benchShapes {
+		b.Run(fmt.Sprintf("%dPerCall", perCall), func(b *testing.B) { benchmarkBare(b, perCall) })
+	}
+}
+
+func benchmarkBare(b *testing.B, perCall int) {
 	s, a := benchSink(b)
 	var rows []analyticsRows
-	for p, part := range benchWorld(b.N) {
+	for p, part := range benchWorld(b.N, perCall) {
 		m, err := a.mapper(b.Context(), owner{topic: event.Calls, partition: p}, 0)
 		if err != nil {
 			b.Fatal(err)

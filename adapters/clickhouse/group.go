@@ -12,14 +12,12 @@ import (
 // session to come leads, waits a moment for others, inserts for all.
 type groups[R any] struct {
 	linger  time.Duration
-	minRows int // enough to stop waiting
-	maxRows int // enough for one insert
+	minRows int // worth an insert
+	maxRows int // enough for one
 	timeout time.Duration
 	flush   func(ctx context.Context, works []*work[R])
 
 	// turn is held while inserting: what comes meanwhile makes the next group.
-	// It has room for two, so that one group is encoded while the other is
-	// stored.
 	turn chan struct{}
 	mu   sync.Mutex
 	open *group[R]
@@ -39,14 +37,15 @@ type work[R any] struct {
 type group[R any] struct {
 	works []*work[R]
 	rows  int
-	full  chan struct{} // closed when waiting for more is no use
+	busy  chan struct{} // closed when there are enough rows for an insert
+	full  chan struct{} // closed when there is no room for more
 	done  chan struct{} // closed when the works have their outcome
 }
 
 func newGroups[R any](cfg SinkConfig, flush func(context.Context, []*work[R])) *groups[R] {
 	return &groups[R]{
 		linger: cfg.Linger, minRows: cfg.MinRows, maxRows: cfg.MaxRows, timeout: cfg.InsertTimeout,
-		flush: flush, turn: make(chan struct{}, parallelInserts),
+		flush: flush, turn: make(chan struct{}, 1),
 	}
 }
 
@@ -69,7 +68,7 @@ func (g *groups[R]) join(w *work[R]) (mine *group[R], leads bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.open == nil {
-		g.open = &group[R]{full: make(chan struct{}), done: make(chan struct{})}
+		g.open = &group[R]{busy: make(chan struct{}), full: make(chan struct{}), done: make(chan struct{})}
 		leads = true
 	}
 	mine = g.open
@@ -77,9 +76,10 @@ func (g *groups[R]) join(w *work[R]) (mine *group[R], leads bool) {
 	mine.works = append(mine.works, w)
 	mine.rows += w.n
 	if before < g.minRows && mine.rows >= g.minRows {
-		close(mine.full)
+		close(mine.busy)
 	}
 	if mine.rows >= g.maxRows {
+		close(mine.full)
 		g.open = nil
 	}
 	return mine, leads
@@ -89,14 +89,8 @@ func (g *groups[R]) join(w *work[R]) (mine *group[R], leads bool) {
 // finishes, at once and within the grace: the others count on it.
 func (g *groups[R]) lead(ctx context.Context, mine *group[R]) {
 	defer close(mine.done)
-	timer := time.NewTimer(g.linger)
-	defer timer.Stop()
-	select {
-	case <-mine.full:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	g.turn <- struct{}{} // those who have it give it back within the timeout
+	g.gather(ctx, mine)
+	g.turn <- struct{}{} // whoever has it gives it back within the timeout
 	defer func() { <-g.turn }()
 	g.mu.Lock()
 	if g.open == mine {
@@ -107,6 +101,33 @@ func (g *groups[R]) lead(ctx context.Context, mine *group[R]) {
 	defer end()
 	g.flush(insert, mine.works)
 }
+
+// gather waits for company: for the linger when there is little to do, and for a
+// moment when there is much, because then the others are about to come too.
+func (g *groups[R]) gather(ctx context.Context, mine *group[R]) {
+	timer := time.NewTimer(g.linger)
+	defer timer.Stop()
+	select {
+	case <-mine.busy:
+	case <-mine.full:
+		return
+	case <-timer.C:
+		return
+	case <-ctx.Done():
+		return
+	}
+	moment := time.NewTimer(min(g.linger, busyLinger))
+	defer moment.Stop()
+	select {
+	case <-mine.full:
+	case <-moment.C:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// busyLinger is how long a group that is worth an insert waits for more.
+const busyLinger = 25 * time.Millisecond
 
 // detached returns a context that ends after a time, or when parent has ended
 // for the leader's grace. It is not cancelled by end: clickhouse-go watches the
@@ -125,6 +146,3 @@ func detached(parent context.Context, timeout time.Duration) (ctx context.Contex
 
 // leaderGrace is how long a leader that should stop goes on for the others.
 const leaderGrace = 5 * time.Second
-
-// parallelInserts is how many groups of a build are inserted at a time.
-const parallelInserts = 2

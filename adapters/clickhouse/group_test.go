@@ -51,8 +51,11 @@ func TestGroupsWaitForCompanyOnlyAsLongAsTheyShould(t *testing.T) {
 	}{
 		"alone, for the linger":           {[]arrival{{0, 1}}, []int{1}, time.Second},
 		"few, in one insert":              {[]arrival{{0, 1}, {100 * time.Millisecond, 1}, {900 * time.Millisecond, 1}}, []int{3}, time.Second},
-		"many rows at once":               {[]arrival{{0, 100}}, []int{1}, 0},
-		"until there are many":            {[]arrival{{0, 1}, {300 * time.Millisecond, 99}}, []int{2}, 300 * time.Millisecond},
+		"many rows, for a moment":         {[]arrival{{0, 100}, {10 * time.Millisecond, 50}}, []int{2}, busyLinger},
+		"until there are many":            {[]arrival{{0, 1}, {300 * time.Millisecond, 99}}, []int{2}, 300*time.Millisecond + busyLinger},
+		"no longer than the linger":       {[]arrival{{0, 1}, {990 * time.Millisecond, 99}}, []int{2}, time.Second},
+		"not at all when it is full":      {[]arrival{{0, 200}}, []int{1}, 0},
+		"until it is full":                {[]arrival{{0, 100}, {10 * time.Millisecond, 100}}, []int{2}, 10 * time.Millisecond},
 		"the late one makes a group":      {[]arrival{{0, 1}, {1500 * time.Millisecond, 1}}, []int{1, 1}, 2500 * time.Millisecond},
 		"nothing to insert waits as well": {[]arrival{{0, 0}, {100 * time.Millisecond, 0}}, []int{2}, time.Second},
 	} {

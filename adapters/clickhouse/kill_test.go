@@ -23,7 +23,7 @@ import (
 func TestKilledEngineLosesAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	const kills = 10
-	w := newWorld(11).day(900).deliver(event.Agents)
+	w := newWorld(11).day(400).deliver(event.Agents)
 	engine := testenv.OwnClickHouse(t)
 	r := newRigOn(t, w, engine.Database().URL())
 

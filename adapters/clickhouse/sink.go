@@ -16,7 +16,8 @@ type SinkConfig struct {
 	// Linger is how long the first of a batch waits for others, which is also how
 	// far the tables lag when little happens. Default 500 ms.
 	Linger time.Duration
-	// MinRows is the number of rows that are not made to wait. Default 1,000.
+	// MinRows is the number of rows that are worth an insert and are not made to
+	// wait for the linger. Default 1,000.
 	MinRows int
 	// MaxRows is the number of rows of one insert. Default 10,000.
 	MaxRows int
@@ -67,6 +68,13 @@ type logicalTable struct {
 	// gated tables are append-only, the others hold states and are read FINAL.
 	gated bool
 }
+
+// batchEvents is how many events an Apply takes at best: a few partitions that
+// catch up make one insert of it, and a hundred do not fill the memory.
+const batchEvents = 4000
+
+// Batch is how many events an Apply takes at best (projections.Batcher).
+func (s *Sink) Batch() int { return batchEvents }
 
 // Applier applies events to one generation. Sessions of the same generation
 // share inserts, so it is always the same one.

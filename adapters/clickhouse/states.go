@@ -2,7 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -10,6 +9,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 // entityKey names an entity; ids of two orgs may be equal.
@@ -21,41 +21,74 @@ func keyOf(e *event.Recorded) entityKey { return entityKey{e.Org, e.Subject} }
 // tables that the sink writes and kept while they are in use: young takes
 // what is touched, and becomes old, which is forgotten next, when it is full.
 type states[S any] struct {
-	store      *Store
+	store *Store
+	// sql gets the wanted keys as the external table wanted(org, id), and read
+	// reads one of its rows.
 	sql        string
+	read       func(driver.Rows) (entityKey, *S, error)
 	young, old map[entityKey]*S
+	// max is how many young ones there may be.
+	max int
+	// met are the entities that were met since the beginning of the log; nil if
+	// the session did not begin there.
+	met *filter
 }
 
 // maxStates bounds the states that one partition keeps, twice over (young and
 // old). 10,000 agents on 64 partitions have about 80 calls each at a time.
 const maxStates = 2048
 
-// Both queries get the wanted keys as the external table wanted(org, id).
-func callStates(generation int) string {
-	return `
-SELECT org_id, call_id, argMax(state, version)
+func newCallStates(store *Store, generation int, checkpoint int64) *states[projections.AnalyticsCall] {
+	sql := `
+SELECT org_id, call_id, argMax(state, version), argMax(custom, version)
 FROM calls_` + suffix(generation) + `
 WHERE (org_id, call_id) IN (SELECT org, id FROM wanted)
 GROUP BY org_id, call_id`
+	return newStates(store, sql, checkpoint, func(r driver.Rows) (entityKey, *projections.AnalyticsCall, error) {
+		var key entityKey
+		var state, custom string
+		if err := r.Scan(&key.org, &key.id, &state, &custom); err != nil {
+			return key, nil, err
+		}
+		s, err := projections.ReadAnalyticsCall([]byte(state), []byte(custom))
+		return key, s, err
+	})
 }
 
-func agentStates(generation int) string {
-	return `
+func newAgentStates(store *Store, generation int, checkpoint int64) *states[projections.AnalyticsAgent] {
+	sql := `
 SELECT org_id, agent_id, argMax(agent, version)
 FROM agent_states_` + suffix(generation) + `
 WHERE (org_id, agent_id) IN (SELECT org, id FROM wanted)
 GROUP BY org_id, agent_id`
+	return newStates(store, sql, checkpoint, func(r driver.Rows) (entityKey, *projections.AnalyticsAgent, error) {
+		var key entityKey
+		var state string
+		if err := r.Scan(&key.org, &key.id, &state); err != nil {
+			return key, nil, err
+		}
+		s, err := projections.ReadAnalyticsAgent([]byte(state))
+		return key, s, err
+	})
 }
 
-func newStates[S any](store *Store, sql string) *states[S] {
-	return &states[S]{store: store, sql: sql, young: make(map[entityKey]*S), old: make(map[entityKey]*S)}
+// newStates makes the states of a session that goes on from a checkpoint. One
+// that begins at the beginning, as a rebuild does, need not ask the tables for
+// an entity that it never met. Should there be a state after all, left by an
+// insert of a former owner, folding anew from the first event comes to the same.
+func newStates[S any](store *Store, sql string, checkpoint int64, read func(driver.Rows) (entityKey, *S, error)) *states[S] {
+	s := &states[S]{store: store, sql: sql, read: read, max: maxStates, young: make(map[entityKey]*S), old: make(map[entityKey]*S)}
+	if checkpoint == 0 {
+		s.met = newFilter()
+	}
+	return s
 }
 
 // load makes the states of the events' entities available to get. It is called
 // before a batch is folded: the batch may hold more entities than are kept.
 func (s *states[S]) load(ctx context.Context, events []*event.Recorded) error {
-	if len(s.young) >= maxStates {
-		s.old, s.young = s.young, make(map[entityKey]*S, maxStates)
+	if len(s.young) >= s.max {
+		s.old, s.young = s.young, make(map[entityKey]*S)
 	}
 	var missing []entityKey
 	for _, e := range events {
@@ -68,12 +101,14 @@ func (s *states[S]) load(ctx context.Context, events []*event.Recorded) error {
 			continue
 		}
 		s.young[key] = new(S)
-		missing = append(missing, key)
+		if s.met == nil || s.met.add(key) {
+			missing = append(missing, key)
+		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	if err := s.read(ctx, missing); err != nil {
+	if err := s.ask(ctx, missing); err != nil {
 		return fmt.Errorf("reading states: %w", err)
 	}
 	return nil
@@ -82,7 +117,7 @@ func (s *states[S]) load(ctx context.Context, events []*event.Recorded) error {
 // get returns the state of an entity that was loaded.
 func (s *states[S]) get(key entityKey) *S { return s.young[key] }
 
-func (s *states[S]) read(ctx context.Context, keys []entityKey) error {
+func (s *states[S]) ask(ctx context.Context, keys []entityKey) error {
 	wanted, err := ext.NewTable("wanted", ext.Column("org", "String"), ext.Column("id", "String"))
 	if err != nil {
 		return err
@@ -94,14 +129,11 @@ func (s *states[S]) read(ctx context.Context, keys []entityKey) error {
 	}
 	ctx = ch.Context(ctx, ch.WithExternalTable(wanted))
 	return s.store.query(ctx, s.sql, nil, func(r driver.Rows) error {
-		var key entityKey
-		var state string
-		if err := r.Scan(&key.org, &key.id, &state); err != nil {
-			return err
+		key, state, err := s.read(r)
+		if err != nil {
+			return fmt.Errorf("%s/%s: %w", key.org, key.id, err)
 		}
-		if err := json.Unmarshal([]byte(state), s.young[key]); err != nil {
-			return fmt.Errorf("reading the state of %s/%s: %w", key.org, key.id, err)
-		}
+		s.young[key] = state
 		return nil
 	})
 }

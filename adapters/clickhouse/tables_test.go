@@ -148,3 +148,26 @@ FROM agent_states`, nil, func(rows driver.Rows) error {
 		t.Errorf("intervals (-want +got):\n%s", diff)
 	}
 }
+
+// A session keeps a few states only and reads the others back, whether it began
+// at the beginning or not.
+func TestForgottenStatesAreReadBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(20).day(80)
+	r := newRig(t, w)
+	for p, part := range w.log[event.Calls] {
+		half := len(part) / 2
+		for _, events := range [][]event.Recorded{part[:half], part[half:]} {
+			claimed, err := r.analytics.Applier(1).Claim(t.Context(), event.Calls, p)
+			must(t, err)
+			s := claimed.(*session[analyticsRows])
+			s.mapper.(*analyticsMapper).calls.max = 2
+			for chunk := range slices.Chunk(events, 5) {
+				must(t, s.Apply(t.Context(), chunk))
+			}
+			s.Close()
+		}
+	}
+	must(t, replay(t.Context(), r.analytics, 1, w, 1000)) // the other topics
+	wantDigest(t, r.analytics, 1, fresh(t, r.analytics, w))
+}

@@ -89,7 +89,7 @@ func (s *Server) settle(r *http.Request, step func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.cfg.StoreWait)
 	defer cancel()
 	if err := step(ctx); err != nil {
-		s.cfg.Logger.Warn("settling an idempotency key", "err", err)
+		s.cfg.Logger.Warn("settling an idempotency key", slog.Any("err", err))
 	}
 }
 

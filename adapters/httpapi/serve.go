@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -58,20 +59,20 @@ func (s *Server) serve(rt route) http.Handler {
 		tw := &tracked{ResponseWriter: w}
 		tw.Header().Set("X-Request-Id", id)
 		tw.Header().Set("X-Content-Type-Options", "nosniff")
-		log := s.cfg.Logger.With("request_id", id, "method", r.Method, "route", rt.pattern)
+		log := s.cfg.Logger.With(slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", rt.pattern))
 		defer func() {
 			if v := recover(); v != nil {
 				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(v)
 				}
-				log.Error("a handler panicked", "panic", v, "stack", string(debug.Stack()))
+				log.Error("a handler panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 				if tw.status == 0 {
 					p := problemOf(errPanic)
 					p.Instance = id
 					writeProblem(tw, p)
 				}
 			}
-			log.Debug("request", "status", tw.status, "bytes", tw.size, "seconds", time.Since(began).Seconds())
+			log.Debug("request", slog.Int("status", tw.status), slog.Any("bytes", tw.size), slog.Float64("seconds", time.Since(began).Seconds()))
 		}()
 		err := s.answer(rt, tw, r, id)
 		if err == nil {
@@ -80,7 +81,7 @@ func (s *Server) serve(rt route) http.Handler {
 		p := *problemOf(err)
 		p.Instance = id
 		if p.Status >= http.StatusInternalServerError {
-			log.Error("answering a request", "status", p.Status, "err", cmp.Or(p.cause, err))
+			log.Error("answering a request", slog.Int("status", p.Status), slog.Any("err", cmp.Or(p.cause, err)))
 		}
 		if tw.status == 0 {
 			writeProblem(tw, &p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -85,7 +86,7 @@ func (s *Server) Start(ctx context.Context) error {
 	go func(srv *http.Server, done chan struct{}) {
 		defer close(done)
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.cfg.Logger.Error("serving the API ended", "err", err)
+			s.cfg.Logger.Error("serving the API ended", slog.Any("err", err))
 		}
 	}(s.http, s.served)
 	return nil

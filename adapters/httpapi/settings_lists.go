@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -155,7 +156,7 @@ func (s *Server) listConnections(w http.ResponseWriter, r *http.Request, p Princ
 			ids[i] = c.ID
 		}
 		if err := s.cfg.Settings.Service.ReadConnectionSecrets(r.Context(), s.caller(r, p), ids...); err != nil {
-			s.cfg.Logger.WarnContext(r.Context(), "secrets of connections are not shown", "err", err)
+			s.cfg.Logger.WarnContext(r.Context(), "secrets of connections are not shown", slog.Any("err", err))
 			show = false
 		}
 	}

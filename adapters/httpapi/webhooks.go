@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -80,7 +81,7 @@ func (s *Server) answersOfWebhooks(ctx context.Context, p Principal, endpoints .
 	health, err := s.cfg.Settings.Owed.Health(ctx, ids...)
 	waiting, err2 := s.cfg.Settings.Owed.Waiting(ctx, ids...)
 	if err = firstOf(err, err2); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "the health of webhooks cannot be read", "err", err)
+		s.cfg.Logger.WarnContext(ctx, "the health of webhooks cannot be read", slog.Any("err", err))
 		return answers
 	}
 	now := s.cfg.Clock()

@@ -31,7 +31,7 @@ type SourceConfig struct {
 	// fast a rebalance starts. Default 1 s.
 	Heartbeat time.Duration
 	// RebalanceTimeout is how long the group waits for a member to let go of
-	// its partitions. Default 30 s.
+	// its partitions. Default 10 s.
 	RebalanceTimeout time.Duration
 }
 

@@ -122,7 +122,7 @@ type SubscriberConfig struct {
 	// logged. Default 10 s.
 	StallAfter time.Duration
 	// SessionTimeout, Heartbeat and RebalanceTimeout of the group. Default 10 s,
-	// 1 s, 30 s.
+	// 1 s, 10 s.
 	SessionTimeout, Heartbeat, RebalanceTimeout time.Duration
 	// Logger gets what is wrong with the broker. Default slog.Default().
 	Logger *slog.Logger

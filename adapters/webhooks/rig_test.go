@@ -155,8 +155,8 @@ func (l *link) delay() (lost func() bool) {
 		return func() bool { return false }
 	}
 	before, after, lose := trouble()
-	time.Sleep(before)
-	return func() bool { time.Sleep(after); return lose }
+	<-time.After(before)
+	return func() bool { <-time.After(after); return lose }
 }
 
 // Append implements commands.Log.
@@ -472,7 +472,7 @@ func (h *hub) kill() {
 
 // pass lets time go by.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 

@@ -109,12 +109,12 @@ func (w *world) answer(q Request) Result {
 	l, bad := w.luck[q.URL], w.bad
 	roll, pause := w.fate.Float64(), time.Duration(w.fate.Int64N(int64(l.slow)+1))
 	w.mu.Unlock()
-	time.Sleep(pause)
+	<-time.After(pause)
 	switch {
 	case !bad:
 		return ok()
 	case roll < l.hang:
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		return ok()
 	case roll < l.hang+l.fail:
 		return status(500)

@@ -11,13 +11,16 @@ import (
 	"trunkline.dev/trunkline/cmd/internal/simulate"
 )
 
-// kills is how often the hub is killed under load.
-const kills = 5
-
 // TestADayReconcilesThroughKills plays a small day while the hub is killed with
 // kill -9 five times: everything acknowledged is in Kafka, Postgres and
 // ClickHouse, each event once, and every webhook owed was received.
 func TestADayReconcilesThroughKills(t *testing.T) {
+	dayThroughKills(t, 5, simulate.Options{Agents: 25, Hours: 1.5, Speed: 90, Seed: 7})
+}
+
+// dayThroughKills plays a day and kills the hub so often meanwhile.
+func dayThroughKills(t *testing.T, kills int, o simulate.Options) {
+	t.Helper()
 	h := newHub(t, map[string]string{"TRUNKLINE_SETTLE_DISPOSITION": "4s", "TRUNKLINE_SETTLE_TRANSCRIPT": "2s"})
 	h.start()
 	pg, ch := storeURLs(t, h)
@@ -38,11 +41,9 @@ func TestADayReconcilesThroughKills(t *testing.T) {
 		}
 	})
 	var progress tailBuffer
-	rep, err := simulate.Run(ctx, simulate.Options{
-		BaseURL: h.base(), AdminKey: h.env["TRUNKLINE_ADMIN_KEY"], Agents: 25, Hours: 1.5, Speed: 90, Seed: 7,
-		Webhooks: true, Patience: 3 * time.Minute, Progress: &progress,
-		Stores: simulate.Stores{KafkaBrokers: []string{h.env["TRUNKLINE_KAFKA_ADDR"]}, PostgresURL: pg, ClickHouseURL: ch},
-	})
+	o.BaseURL, o.AdminKey, o.Webhooks, o.Patience, o.Progress = h.base(), h.env["TRUNKLINE_ADMIN_KEY"], true, 3*time.Minute, &progress
+	o.Stores = simulate.Stores{KafkaBrokers: []string{h.env["TRUNKLINE_KAFKA_ADDR"]}, PostgresURL: pg, ClickHouseURL: ch}
+	rep, err := simulate.Run(ctx, o)
 	cancel()
 	wg.Wait()
 	var table strings.Builder

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -151,7 +152,7 @@ func (h *hub) quiet(t *testing.T) {
 		for _, table := range []string{"unfinished_deliveries", "call_timers WHERE next_due IS NOT NULL", "admin_outbox"} {
 			var n int
 			if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil || n > 0 {
-				return fmt.Errorf("%d in %s, %v", n, table, err)
+				return errors.Join(fmt.Errorf("%d in %s", n, table), err)
 			}
 		}
 		for _, p := range admin.get("/v1/projections").want(http.StatusOK).list("data") {

@@ -28,6 +28,7 @@ type options struct {
 	program string
 	events  int
 	seconds int
+	only    string
 }
 
 func main() {
@@ -35,6 +36,7 @@ func main() {
 	flag.StringVar(&o.program, "program", "", "the trunkline binary; empty builds it")
 	flag.IntVar(&o.events, "events", 20_000, "events per throughput row")
 	flag.IntVar(&o.seconds, "seconds", 10, "length of a latency row")
+	flag.StringVar(&o.only, "only", "", "measure one thing: latency, deliveries, intake, rebuilds")
 	readme := flag.String("into", "", "write the table between the <!-- bench --> marks of this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -76,6 +78,9 @@ func measure(ctx context.Context, o options) ([]row, error) {
 		{"rebuilds", b.rebuilds},
 		{"memory", b.memory},
 	} {
+		if o.only != "" && o.only != step.name {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "%s  measuring %s\n", time.Now().Format("15:04:05"), step.name)
 		more, err := step.run(ctx)
 		if err != nil {

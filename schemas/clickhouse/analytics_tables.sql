@@ -116,7 +116,7 @@ CREATE TABLE IF NOT EXISTS calls_${g}
     version          UInt64                         COMMENT 'Number of events of the call so far',
     `partition`      UInt16                         COMMENT 'Kafka partition of the events of the call',
     `offset`         UInt64                         COMMENT 'Kafka offset of the last event of the call',
-    state            String                         COMMENT 'The whole folded call as JSON; the sink goes on from it' CODEC(ZSTD(1)),
+    state            String                         COMMENT 'The folded call as JSON, without custom; the sink goes on from it' CODEC(ZSTD(1)),
 
     -- Serves the question for calls that are not there, most of them new.
     INDEX call_known call_id TYPE bloom_filter(0.01) GRANULARITY 1,

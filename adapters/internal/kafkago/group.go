@@ -3,17 +3,23 @@ package kafkago
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 )
 
-// leaveGrace is how long a member that is done may take to tell the group.
-const leaveGrace = 2 * time.Second
+const (
+	// leaveGrace is how long a member that is done may take to tell the group.
+	leaveGrace = 2 * time.Second
+	// leaveAttempts bounds what a dead broker costs a stop.
+	leaveAttempts = 5
+)
 
 // GroupConfig says how a member behaves. Zero durations are the defaults.
 type GroupConfig struct {
@@ -25,7 +31,8 @@ type GroupConfig struct {
 	// Heartbeat is how often a member asks whether the group changes. Default 1 s.
 	Heartbeat time.Duration
 	// RebalanceTimeout is how long the group waits for a member to let go of its
-	// partitions. Default 30 s.
+	// partitions. Default 10 s: longer than a session it would mean nothing,
+	// because heartbeats stop meanwhile.
 	RebalanceTimeout time.Duration
 	// CommitEvery is how often what was given to Commit goes to Kafka. Default 1 s.
 	CommitEvery time.Duration
@@ -36,7 +43,7 @@ type GroupConfig struct {
 func (c GroupConfig) WithDefaults() GroupConfig {
 	c.SessionTimeout = cmp.Or(c.SessionTimeout, 10*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, time.Second)
-	c.RebalanceTimeout = cmp.Or(c.RebalanceTimeout, 30*time.Second)
+	c.RebalanceTimeout = cmp.Or(c.RebalanceTimeout, 10*time.Second)
 	c.CommitEvery = cmp.Or(c.CommitEvery, time.Second)
 	return c
 }
@@ -75,13 +82,14 @@ func (a Assignment) Commit(next int64) { a.generation.commit(a.Topic, a.Partitio
 // goes on over broker restarts; the only error is a wrong argument.
 func Join(ctx context.Context, b Broker, cfg GroupConfig, hold func(context.Context, Assignment)) error {
 	cfg = cfg.WithDefaults()
+	clientID := b.Transport.ClientID + "-" + strings.ToLower(rand.Text()[:8])
 	var conns Conns
 	member, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:      cfg.Group,
 		Brokers: b.Addrs,
 		Topics:  cfg.Topics,
 		Dialer: &kafka.Dialer{
-			DialFunc: conns.Dial, Timeout: DialTimeout, ClientID: b.Transport.ClientID,
+			DialFunc: conns.Dial, Timeout: DialTimeout, ClientID: clientID,
 			TLS: b.Transport.TLS, SASLMechanism: b.Transport.SASL,
 		},
 		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
@@ -94,7 +102,7 @@ func Join(ctx context.Context, b Broker, cfg GroupConfig, hold func(context.Cont
 	if err != nil {
 		return fmt.Errorf("joining group %s: %w", cfg.Group, err)
 	}
-	m := &membership{broker: b, cfg: cfg, kafka: member, left: make(chan struct{})}
+	m := &membership{broker: b, cfg: cfg, clientID: clientID, kafka: member, left: make(chan struct{})}
 	// Closing first and letting go afterwards is the order in which kafka-go
 	// leaves the group: the other way round it would join once more.
 	context.AfterFunc(ctx, m.close)
@@ -105,12 +113,15 @@ func Join(ctx context.Context, b Broker, cfg GroupConfig, hold func(context.Cont
 
 // membership is a member of a group.
 type membership struct {
-	broker  Broker
-	cfg     GroupConfig
-	kafka   *kafka.ConsumerGroup
-	id      string // as of the last generation
-	holding sync.WaitGroup
-	left    chan struct{} // closed when kafka-go is done with the group
+	broker Broker
+	cfg    GroupConfig
+	// clientID is nobody else's: by it the group says which members we are, also
+	// those that kafka-go does not know that it is.
+	clientID string
+	kafka    *kafka.ConsumerGroup
+	id       string // as of the last generation
+	holding  sync.WaitGroup
+	left     chan struct{} // closed when kafka-go is done with the group
 }
 
 func (m *membership) close() {
@@ -168,24 +179,54 @@ func (m *membership) start(ctx context.Context, g *kafka.Generation, f func(cont
 
 // leave returns when the member has left the group, so that the others need not
 // wait for its session to end. A member that is blocked in a join, because
-// another one died, is cut off, and what kafka-go then forgets is said here.
+// another one is slow or died, is cut off. It does not know its id yet, but the
+// group does; the embedded broker would keep such a member for good. Kafka-go
+// forgets to leave, too, when it is closed while the group rebalances.
 func (m *membership) leave(ctx context.Context, conns *Conns) {
 	defer conns.Close()
 	timer := time.NewTimer(leaveGrace)
 	defer timer.Stop()
 	select {
 	case <-m.left:
-		return
 	case <-timer.C:
+		conns.Close()
+		<-m.left
 	}
-	conns.Close()
-	<-m.left
-	if m.id == "" {
-		return
+	ctx, cancel := context.WithTimeout(ctx, leaveGrace)
+	defer cancel()
+	b := NewBackoff(20*time.Millisecond, 500*time.Millisecond)
+	for attempt := 1; ; attempt++ {
+		err := m.leaveUnknown(ctx)
+		if err == nil {
+			return
+		}
+		if attempt == leaveAttempts || !b.Wait(ctx) {
+			m.cfg.Logger.Warn("leaving the group failed: it goes on when the session ends", slog.String("group", m.cfg.Group), slog.Any("err", err))
+			return
+		}
 	}
-	if err := m.leaveAs(ctx, m.id); err != nil {
-		m.cfg.Logger.Warn("leaving the group failed: it goes on when the session ends", slog.String("group", m.cfg.Group), slog.Any("err", err))
+}
+
+// leaveUnknown leaves as every member that the group knows of us.
+func (m *membership) leaveUnknown(ctx context.Context) error {
+	resp, err := m.broker.Client(leaveGrace).DescribeGroups(ctx, &kafka.DescribeGroupsRequest{GroupIDs: []string{m.cfg.Group}})
+	if err != nil {
+		return err
 	}
+	for _, g := range resp.Groups {
+		if g.Error != nil {
+			return g.Error
+		}
+		for _, member := range g.Members {
+			if member.ClientID != m.clientID {
+				continue
+			}
+			if err := m.leaveAs(ctx, member.MemberID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // forsake leaves the group as the member that kafka-go was until an error made
