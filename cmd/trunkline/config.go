@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -57,12 +58,30 @@ type Config struct {
 func loadConfig() (Config, error) {
 	var c Config
 	if err := env.Parse(&c); err != nil {
-		return c, fmt.Errorf("reading the settings: %w", err)
+		return c, unparsed(err)
 	}
 	if err := c.complete(); err != nil {
 		return c, err
 	}
 	return c, c.validate()
+}
+
+// unparsed names the variables whose text cannot be read; the library names the
+// fields.
+func unparsed(err error) error {
+	all, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		return fmt.Errorf("reading the settings: %w", err)
+	}
+	var errs []error
+	for _, e := range all.Errors {
+		p, ok := errors.AsType[env.ParseError](e)
+		if f, known := reflect.TypeFor[Config]().FieldByName(p.Name); ok && known {
+			e = fmt.Errorf("%s: %w", f.Tag.Get("env"), p.Err)
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
 }
 
 func (c *Config) complete() error {
@@ -86,6 +105,8 @@ func (c *Config) complete() error {
 	}
 	return nil
 }
+
+var blobSchemes = []string{"s3", "gs", "azblob", "file"}
 
 var roles = []string{"api", "projector", "webhooks"}
 
@@ -130,6 +151,9 @@ func (c Config) validate() error {
 		if err != nil || p.Host == "" || !slices.Contains(u.schemes, p.Scheme) {
 			bad(u.name, "expected a URL that begins with %s://", strings.Join(u.schemes, ":// or "))
 		}
+	}
+	if u, err := url.Parse(c.BlobURL); c.BlobURL != "" && (err != nil || !slices.Contains(blobSchemes, u.Scheme) || u.Host+u.Path == "") {
+		bad("TRUNKLINE_BLOB_URL", "expected a URL that begins with %s://", strings.Join(blobSchemes, ":// or "))
 	}
 	for _, r := range c.Roles {
 		if !slices.Contains(roles, r) {

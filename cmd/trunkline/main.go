@@ -36,6 +36,12 @@ type streams struct{ out, err io.Writer }
 // errUsage marks what the caller did wrong: exit code 2.
 var errUsage = errors.New("usage")
 
+// misused is an error that is errUsage too and says nothing more than itself:
+// a wrong setting is one line.
+type misused struct{ error }
+
+func (m misused) Unwrap() []error { return []error{m.error, errUsage} }
+
 func main() {
 	// The ClickHouse engine's child process is this very program.
 	clickhouse.MaybeRunChild()

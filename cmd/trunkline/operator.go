@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,7 +22,7 @@ type operator struct {
 func newOperator() (*operator, Config, error) {
 	cfg, err := loadConfig()
 	if err != nil {
-		return nil, cfg, errors.Join(errUsage, err)
+		return nil, cfg, misused{err}
 	}
 	key := cfg.AdminKey
 	if key == "" {

@@ -38,9 +38,7 @@ func (h *hub) command(t *testing.T, args ...string) (code int, out, errs string)
 // runs is command for one that must succeed.
 func (h *hub) runs(t *testing.T, args ...string) string {
 	t.Helper()
-	began := time.Now()
 	code, out, errs := h.command(t, args...)
-	t.Logf("TIMING %v %s", args, time.Since(began))
 	if code != 0 {
 		t.Fatalf("trunkline %s: exit code %d\n%s%s", strings.Join(args, " "), code, out, errs)
 	}

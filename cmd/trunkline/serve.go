@@ -21,7 +21,7 @@ type serveCommand struct {
 func (c serveCommand) Run(ctx context.Context, s streams) error {
 	cfg, err := loadConfig()
 	if err != nil {
-		return errors.Join(errUsage, err)
+		return misused{err}
 	}
 	if len(c.Role) > 0 {
 		cfg.Roles = nil
@@ -29,7 +29,7 @@ func (c serveCommand) Run(ctx context.Context, s streams) error {
 			cfg.Roles = append(cfg.Roles, strings.Split(r, ",")...)
 		}
 		if err := cfg.validate(); err != nil {
-			return errors.Join(errUsage, err)
+			return misused{err}
 		}
 	}
 	began := time.Now()

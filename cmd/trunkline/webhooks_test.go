@@ -390,3 +390,24 @@ func goneReceiver(t *testing.T, h *hub) {
 	admin.post("/v1/webhooks/"+gone+"/enable", nil).want(http.StatusOK)
 	customer.wait("/gone", 3)
 }
+
+// hangingReceiver takes requests and never answers: nobody else waits for it.
+func hangingReceiver(t *testing.T, h *hub) {
+	admin, _ := h.org(t)
+	customer := newReceiver(t)
+	customer.hangs("/hanging")
+	endpoint(t, admin, object{"dialect": "trunkline", "url": customer.url("/hanging"), "events": list{"call.started.v1"}, "max_in_flight": 2})
+	endpoint(t, admin, object{"dialect": "trunkline", "url": customer.url("/healthy"), "events": list{"call.started.v1"}})
+	const calls = 100
+	began := time.Now()
+	for range calls {
+		startCall(t, admin)
+	}
+	got := customer.wait("/healthy", calls)
+	if last := got[len(got)-1].at.Sub(began); last > 10*time.Second { // the hanging one's timeout is 15 s
+		t.Errorf("beside a receiver that hangs the last webhook came after %s", last)
+	}
+	if n := len(customer.at("/hanging")); n > 2 {
+		t.Errorf("%d requests hang, at most 2 may be in flight", n)
+	}
+}
