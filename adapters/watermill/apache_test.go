@@ -8,6 +8,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 )
 
@@ -34,5 +36,10 @@ func TestApache(t *testing.T) {
 	broker := testenv.ApacheKafka(t)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { broker.Restart() }))
 	defer server.Close()
-	suites(t, broker.Addr(), []string{os.Args[0], "-restart-url=" + server.URL})
+	suites(t, broker.Addr())
+	t.Run("reconnect", func(t *testing.T) {
+		p := pubsub{addr: broker.Addr(), group: true, book: newBook()}
+		features := tests.Features{ConsumerGroups: true, Persistent: true, RestartServiceCommand: []string{os.Args[0], "-restart-url=" + server.URL}}
+		tests.TestReconnect(t, tests.TestContext{TestID: tests.NewTestID(), Features: features}, p.one)
+	})
 }

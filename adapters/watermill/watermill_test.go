@@ -18,6 +18,8 @@ type pubsub struct {
 	addr  string
 	key   func(string, *message.Message) []byte
 	group bool
+	// book, if set, holds a message back until its Publish has returned.
+	book *book
 }
 
 func byPayload(_ string, m *message.Message) []byte { return m.Payload }
@@ -41,17 +43,20 @@ func (p pubsub) make(t *testing.T, group string) (message.Publisher, message.Sub
 	if err != nil {
 		t.Fatal(err)
 	}
+	if p.book != nil {
+		return settledPublisher{pub, p.book}, settledSubscriber{sub, p.book}
+	}
 	return pub, sub
 }
 
 func (p pubsub) one(t *testing.T) (message.Publisher, message.Subscriber) { return p.make(t, "suite") }
 
-// suites runs Watermill's own tests in the three shapes that we offer. Restart
-// is a command that restarts the broker; without one TestReconnect is left out.
-func suites(t *testing.T, addr string, restart []string) {
+// suites runs Watermill's own tests in the three shapes that we offer. The one
+// that restarts the broker, TestReconnect, is called by TestApache.
+func suites(t *testing.T, addr string) {
 	t.Run("group", func(t *testing.T) {
 		p := pubsub{addr: addr, group: true}
-		tests.TestPubSub(t, tests.Features{ConsumerGroups: true, Persistent: true, RestartServiceCommand: restart}, p.one, p.make)
+		tests.TestPubSub(t, tests.Features{ConsumerGroups: true, Persistent: true}, p.one, p.make)
 	})
 	t.Run("group in order of a key", func(t *testing.T) {
 		p := pubsub{addr: addr, group: true, key: byPayload}
@@ -70,5 +75,5 @@ func suites(t *testing.T, addr string, restart []string) {
 }
 
 func TestWatermill(t *testing.T) {
-	suites(t, testenv.Kafka(t), nil)
+	suites(t, testenv.Kafka(t))
 }
