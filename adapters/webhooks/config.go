@@ -13,6 +13,7 @@ import (
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -33,6 +34,10 @@ type Views interface {
 	// Views returns one view for each event, in their order, with the states up
 	// to the event. Version 0 marks an event that stands earlier in the log too.
 	Views(ctx context.Context, events []event.Recorded) ([]delivery.View, error)
+	// Known is what the read models know of entities, to fold on from.
+	projections.Known
+	// CallLeads returns the leads of calls as known now.
+	CallLeads(ctx context.Context, keys []projections.Key) (map[projections.Key]*lead.Lead, error)
 }
 
 // Earlier finds the past of an entity.
@@ -61,6 +66,7 @@ const (
 	DefaultCheckpointEvents = 1000
 	DefaultPlanBatch        = 64
 	DefaultParkedKeys       = 10_000
+	DefaultStateBytes       = 4 << 20
 	DefaultRetryAfterMax    = 24 * time.Hour
 	DefaultDrain            = 5 * time.Second
 )
@@ -116,6 +122,9 @@ type Config struct {
 	// ParkedKeys bounds the order keys that are remembered per endpoint and
 	// partition; beyond it the store knows what waits for what.
 	ParkedKeys int
+	// StateBytes bounds the states of entities that are kept in memory for the
+	// planning of a partition.
+	StateBytes int
 	// HeadOfLine is how long a failing delivery may hold back the later ones of
 	// its entity, from its first attempt; 0 is until it is exhausted.
 	HeadOfLine time.Duration
@@ -165,6 +174,7 @@ func (c *Config) setDefaults() {
 	orInt(&c.CheckpointGrace, DefaultCheckpointGrace)
 	orInt(&c.PlanBatch, DefaultPlanBatch)
 	orInt(&c.ParkedKeys, DefaultParkedKeys)
+	orInt(&c.StateBytes, DefaultStateBytes)
 	orInt(&c.RetryAfterMax, DefaultRetryAfterMax)
 	orInt(&c.Drain, DefaultDrain)
 	if c.Clock == nil {

@@ -84,7 +84,7 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (i
 	for _, b := range c.Backlogs {
 		e.resume(o, b)
 	}
-	e.workers.Go(func() { e.planLoop(o) })
+	e.workers.Go(func() { e.planLoop(o, c.Next) })
 	o.unwatch = context.AfterFunc(ctx, func() { e.lost(o) })
 	wake(e.wakeKeeper)
 	return c.Next, nil
@@ -274,14 +274,15 @@ func (e *Engine) accept(in Incoming) (<-chan error, error) {
 }
 
 // planLoop plans what an owner's partition brings, in order.
-func (e *Engine) planLoop(o *owner) {
+func (e *Engine) planLoop(o *owner, from int64) {
+	states := e.planner.follow(o.part, from)
 	for {
 		batch, ok := e.nextBatch(o)
 		if !ok {
 			return
 		}
 		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-			plan, err := e.planner.plan(o.ctx, batch)
+			plan, err := e.planner.plan(o.ctx, states, batch)
 			if err == nil {
 				e.awaitFlow(o.ctx, plan)
 				e.admitAll(o, batch, plan)
@@ -290,6 +291,7 @@ func (e *Engine) planLoop(o *owner) {
 			if o.ctx.Err() != nil {
 				return
 			}
+			states.Restart(batch[0].Position.Offset)
 			e.cfg.Logger.WarnContext(o.ctx, "planning deliveries is put off", slog.String("position", batch[0].Position.String()), slog.Any("err", err))
 			if !sleep(o.ctx, pause) {
 				return

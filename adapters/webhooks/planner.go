@@ -19,53 +19,45 @@ type planner struct {
 	cfg      Config
 	dialects map[string]Dialect
 	previous *previous
+	leads    *leadCache
+	leadEnds *sharedEnds
 }
 
 func newPlanner(cfg Config, dialects map[string]Dialect) *planner {
-	return &planner{cfg: cfg, dialects: dialects, previous: &previous{fresh: make(map[string]int64)}}
+	return &planner{
+		cfg: cfg, dialects: dialects, previous: &previous{fresh: make(map[string]int64)},
+		leads: &leadCache{}, leadEnds: &sharedEnds{ends: cfg.Ends, topic: event.Leads},
+	}
 }
 
-// plan returns what is owed for each event of one partition. It waits until
-// what was acknowledged before the events can be seen (causal reads).
-func (p *planner) plan(ctx context.Context, batch []event.Recorded) ([][]dispatch.Owed, error) {
-	plan := make([][]dispatch.Owed, len(batch))
-	wanted := make([]event.Recorded, 0, len(batch))
-	index := make([]int, 0, len(batch))
+// plan returns what is owed for each event of one partition. What was
+// acknowledged before the events can be seen in it (causal reads).
+func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []event.Recorded) ([][]dispatch.Owed, error) {
 	endpoints := make(map[string][]delivery.Endpoint)
+	wanted := make([]bool, len(batch))
 	for i, r := range batch {
-		if r.Fault != nil || r.Origin == event.OriginBackfill {
-			continue
+		list, ok := endpoints[r.Org]
+		if !ok {
+			list = p.cfg.Directory.Endpoints(r.Org)
+			endpoints[r.Org] = list
 		}
-		if _, ok := endpoints[r.Org]; !ok {
-			endpoints[r.Org] = p.cfg.Directory.Endpoints(r.Org)
-		}
-		for _, e := range endpoints[r.Org] {
-			if since(e, r) {
-				wanted = append(wanted, r)
-				index = append(index, i)
-				break
-			}
-		}
+		wanted[i] = len(list) > 0
 	}
-	if len(wanted) == 0 {
-		return plan, nil
-	}
-	views, err := p.views(ctx, wanted)
+	views, err := p.states(ctx, f, batch, wanted)
 	if err != nil {
 		return nil, err
 	}
-	for n, v := range views {
-		if v.Version == 0 {
+	plan := make([][]dispatch.Owed, len(batch))
+	for i, v := range views {
+		if v.Version == 0 || batch[i].Origin == event.OriginBackfill {
 			continue
 		}
 		if v.Version == 1 {
 			p.previous.put("", v.Event.Subject, 1)
 		}
-		owed, err := p.owed(ctx, v, endpoints[v.Event.Org])
-		if err != nil {
+		if plan[i], err = p.owed(ctx, v, endpoints[v.Event.Org]); err != nil {
 			return nil, err
 		}
-		plan[index[n]] = owed
 	}
 	return plan, nil
 }
@@ -90,7 +82,7 @@ func (p *planner) views(ctx context.Context, events []event.Recorded) ([]deliver
 	if topic == event.Calls {
 		// A call carries its lead: whatever was acknowledged about leads before
 		// these calls lies below the ends as of now.
-		if err := p.caughtUp(ctx, event.Leads); err != nil {
+		if _, err := p.leadsCaughtUp(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -102,22 +94,26 @@ func (p *planner) views(ctx context.Context, events []event.Recorded) ([]deliver
 		return nil, fmt.Errorf("reading views: %d for %d events", len(views), len(events))
 	}
 	for i := range views {
-		v := &views[i]
-		if v.Version == 0 {
-			continue
-		}
-		if v.OrgID == "" {
-			v.OrgID = v.Event.Org
-		}
-		if v.OrgName == "" {
-			v.OrgName = p.cfg.Directory.OrgName(v.OrgID)
-		}
-		if id := listOf(*v); id != "" && v.ListName == "" {
-			v.ListName = p.cfg.Directory.ListName(v.OrgID, id)
-		}
-		p.recording(v)
+		p.complete(&views[i])
 	}
 	return views, nil
+}
+
+// complete adds what only the directory and the hub itself know.
+func (p *planner) complete(v *delivery.View) {
+	if v.Version == 0 {
+		return
+	}
+	if v.OrgID == "" {
+		v.OrgID = v.Event.Org
+	}
+	if v.OrgName == "" {
+		v.OrgName = p.cfg.Directory.OrgName(v.OrgID)
+	}
+	if id := listOf(*v); id != "" && v.ListName == "" {
+		v.ListName = p.cfg.Directory.ListName(v.OrgID, id)
+	}
+	p.recording(v)
 }
 
 // recording fills in where a call's recording can be fetched: from us, else
@@ -136,25 +132,27 @@ func (p *planner) recording(v *delivery.View) {
 	}
 }
 
-func (p *planner) caughtUp(ctx context.Context, topic event.Topic) error {
-	ends, err := p.cfg.Ends.Ends(ctx, topic)
+// leadsCaughtUp waits until the read model has all that the log says of leads
+// by now, and returns how far that is.
+func (p *planner) leadsCaughtUp(ctx context.Context) (map[int]int64, error) {
+	ends, err := p.leadEnds.get(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the ends of %s: %w", topic, err)
+		return nil, fmt.Errorf("reading where %s ends: %w", event.Leads, err)
 	}
 	var last []event.Position
-	for id, end := range ends[topic] {
+	for id, end := range ends {
 		if end > 0 {
-			last = append(last, event.Position{Topic: topic, Partition: id, Offset: end - 1})
+			last = append(last, event.Position{Topic: event.Leads, Partition: id, Offset: end - 1})
 		}
 	}
 	if len(last) == 0 {
-		return nil
+		return ends, nil
 	}
-	name := projections.Of(topic)
+	name := projections.Of(event.Leads)
 	if err := p.cfg.Progress.Wait(ctx, name, last...); err != nil {
-		return fmt.Errorf("waiting for %s: %w", name, err)
+		return nil, fmt.Errorf("waiting for %s: %w", name, err)
 	}
-	return nil
+	return ends, nil
 }
 
 // owed returns the deliveries of one event.

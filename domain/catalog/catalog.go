@@ -112,6 +112,31 @@ func Entity(t event.Topic) (event.Entity, bool) {
 	return nil, false
 }
 
+// Copy returns a state that can be folded on while the given one stays what it
+// is: a shallow copy is enough (see event.Entity).
+func Copy(s event.Entity) event.Entity {
+	switch s := s.(type) {
+	case *lead.Lead:
+		return shallow(s)
+	case *call.Call:
+		return shallow(s)
+	case *agent.Agent:
+		return shallow(s)
+	case *alert.Alert:
+		return shallow(s)
+	case *message.Message:
+		return shallow(s)
+	case *contact.Contact:
+		return shallow(s)
+	}
+	panic(fmt.Sprintf("%T is not the state of a topic", s))
+}
+
+func shallow[T any](s *T) *T {
+	c := *s
+	return &c
+}
+
 // Apply decodes an event and folds it into a state.
 func Apply(s event.Entity, e event.Event) error {
 	p, err := Decode(e.Type, e.Data)

@@ -43,6 +43,50 @@ type View struct {
 	RecordingExpires time.Time
 }
 
+// SetStates puts the states before and after the event where they belong by
+// their kind. before is nil for the first event of an entity.
+func (v *View) SetStates(before, after event.Entity) {
+	switch s := after.(type) {
+	case *call.Call:
+		v.Call = s
+		v.CallBefore, _ = before.(*call.Call)
+	case *lead.Lead:
+		v.Lead = s
+		v.LeadBefore, _ = before.(*lead.Lead)
+	case *agent.Agent:
+		v.Agent = s
+		v.AgentBefore, _ = before.(*agent.Agent)
+	case *alert.Alert:
+		v.Alert = s
+		v.AlertBefore, _ = before.(*alert.Alert)
+	case *message.Message:
+		v.Message = s
+		v.MessageBefore, _ = before.(*message.Message)
+	case *contact.Contact:
+		v.Contact = s
+		v.ContactBefore, _ = before.(*contact.Contact)
+	}
+}
+
+// State is the state after the event, of whatever kind; nil if there is none.
+func (v View) State() event.Entity {
+	switch {
+	case v.Call != nil:
+		return v.Call
+	case v.Lead != nil:
+		return v.Lead
+	case v.Agent != nil:
+		return v.Agent
+	case v.Alert != nil:
+		return v.Alert
+	case v.Message != nil:
+		return v.Message
+	case v.Contact != nil:
+		return v.Contact
+	}
+	return nil
+}
+
 // Message is one webhook that a dialect makes of an event.
 type Message struct {
 	// Name is the dialect's own event name, what endpoints subscribe to.

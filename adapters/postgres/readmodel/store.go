@@ -156,26 +156,11 @@ func (s *Store) Load(ctx context.Context, ref projections.Ref, keys []projection
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	orgs, ids := make([]string, len(keys)), make([]string, len(keys))
-	for i, k := range keys {
-		orgs[i], ids[i] = k.Org, k.ID
-	}
+	orgs, ids := split(keys)
 	found := make(map[projections.Key]projections.Loaded, len(keys))
 	var b pgx.Batch
-	b.Queue(t.loadSQL, orgs, ids).Query(func(rows pgx.Rows) error {
-		return scanLoaded(rows, found)
-	})
-	b.Queue(parkedIDsSQL, ref.Model, ref.Generation, orgs, ids).Query(func(rows pgx.Rows) error {
-		var k projections.Key
-		var id string
-		_, err := pgx.ForEachRow(rows, []any{&k.Org, &k.ID, &id}, func() error {
-			l := found[k]
-			l.Parked = append(l.Parked, id)
-			found[k] = l
-			return nil
-		})
-		return err
-	})
+	b.Queue(t.loadSQL, orgs, ids).Query(func(rows pgx.Rows) error { return scanLoaded(rows, found) })
+	b.Queue(parkedIDsSQL, ref.Model, ref.Generation, orgs, ids).Query(func(rows pgx.Rows) error { return scanParkedIDs(rows, found) })
 	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, fmt.Errorf("loading %d rows of %s: %w", len(keys), t.main, err)
 	}
@@ -198,6 +183,18 @@ func scanLoaded(rows pgx.Rows, into map[projections.Key]projections.Loaded) erro
 		into[k] = l
 	}
 	return rows.Err()
+}
+
+func scanParkedIDs(rows pgx.Rows, into map[projections.Key]projections.Loaded) error {
+	var k projections.Key
+	var id string
+	_, err := pgx.ForEachRow(rows, []any{&k.Org, &k.ID, &id}, func() error {
+		l := into[k]
+		l.Parked = append(l.Parked, id)
+		into[k] = l
+		return nil
+	})
+	return err
 }
 
 // Repeats implements projections.Store.

@@ -22,10 +22,7 @@ type tables struct {
 func tablesOf(m projections.Model, generation int) *tables {
 	name := func(table string) string { return fmt.Sprintf("%s_g%d", table, generation) }
 	t := &tables{model: m, main: name(m.Table)}
-	t.loadSQL = fmt.Sprintf(`
-SELECT t.org_id, t.id, t.version, t.state, t.recent_ids, t.log_partition, t.first_offset, t.first_recorded_at, t.last_offset, t.last_recorded_at
-FROM unnest($1::text[], $2::text[]) AS k (org_id, id)
-JOIN %s t ON t.org_id = k.org_id AND t.id = k.id`, t.main)
+	t.loadSQL = loadSQL(t.main)
 	t.upsertSQL = upsertSQL(t.main, []string{"org_id", "id"}, mainColumns(m), "")
 	if m.History != "" {
 		t.history = name(m.History)
@@ -55,6 +52,14 @@ WHERE EXISTS (
 		t.extraSQL = upsertSQL(t.extra, key, all, add)
 	}
 	return t
+}
+
+// loadSQL reads entities for scanLoaded.
+func loadSQL(table string) string {
+	return fmt.Sprintf(`
+SELECT t.org_id, t.id, t.version, t.state, t.recent_ids, t.log_partition, t.first_offset, t.first_recorded_at, t.last_offset, t.last_recorded_at
+FROM unnest($1::text[], $2::text[]) AS k (org_id, id)
+JOIN %s t ON t.org_id = k.org_id AND t.id = k.id`, table)
 }
 
 // sqlColumn is a column and the type of its elements in unnest.

@@ -5,20 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"trunkline.dev/trunkline/domain/agent"
-	"trunkline.dev/trunkline/domain/alert"
-	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/catalog"
-	"trunkline.dev/trunkline/domain/contact"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
-	"trunkline.dev/trunkline/domain/lead"
-	"trunkline.dev/trunkline/domain/message"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -236,7 +229,7 @@ func viewFold(topic event.Topic, views []delivery.View, at []int, wanted map[pro
 					return err
 				}
 				views[i].Payload = payload
-				setStates(&views[i], before, after)
+				views[i].SetStates(before, after)
 			}
 		}
 	}
@@ -257,70 +250,21 @@ func clone(topic event.Topic, s event.Entity) (event.Entity, error) {
 	return c, nil
 }
 
-func setStates(v *delivery.View, before, after event.Entity) {
-	switch s := after.(type) {
-	case *call.Call:
-		v.Call = s
-		v.CallBefore, _ = before.(*call.Call)
-	case *lead.Lead:
-		v.Lead = s
-		v.LeadBefore, _ = before.(*lead.Lead)
-	case *agent.Agent:
-		v.Agent = s
-		v.AgentBefore, _ = before.(*agent.Agent)
-	case *alert.Alert:
-		v.Alert = s
-		v.AlertBefore, _ = before.(*alert.Alert)
-	case *message.Message:
-		v.Message = s
-		v.MessageBefore, _ = before.(*message.Message)
-	case *contact.Contact:
-		v.Contact = s
-		v.ContactBefore, _ = before.(*contact.Contact)
-	}
-}
-
 // viewLeads adds the leads of calls.
 func (r *Reader) viewLeads(ctx context.Context, views []delivery.View) error {
-	var orgs, ids []string
-	asked := make(map[projections.Key]*lead.Lead)
+	wanted := make(map[projections.Key]struct{})
 	for _, v := range views {
-		if v.Call == nil || v.Call.LeadID == "" {
-			continue
-		}
-		k := projections.Key{Org: v.Event.Org, ID: v.Call.LeadID}
-		if _, ok := asked[k]; !ok && storable(k.Org, k.ID) {
-			asked[k] = nil
-			orgs, ids = append(orgs, k.Org), append(ids, k.ID)
+		if v.Call != nil && v.Call.LeadID != "" {
+			wanted[projections.Key{Org: v.Event.Org, ID: v.Call.LeadID}] = struct{}{}
 		}
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	const sql = `
-SELECT l.org_id, l.id, l.state
-FROM unnest($1::text[], $2::text[]) AS k (org_id, id)
-JOIN leads l ON l.org_id = k.org_id AND l.id = k.id`
-	rows, err := r.pool.Query(ctx, sql, orgs, ids)
+	leads, err := r.CallLeads(ctx, slices.Collect(maps.Keys(wanted)))
 	if err != nil {
-		return fmt.Errorf("reading leads: %w", err)
-	}
-	var k projections.Key
-	var state []byte
-	_, err = pgx.ForEachRow(rows, []any{&k.Org, &k.ID, &state}, func() error {
-		l := new(lead.Lead)
-		if err := json.Unmarshal(state, l); err != nil {
-			return err
-		}
-		asked[k] = l
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading leads: %w", err)
+		return err
 	}
 	for i := range views {
 		if c := views[i].Call; c != nil {
-			views[i].CallLead = asked[projections.Key{Org: views[i].Event.Org, ID: c.LeadID}]
+			views[i].CallLead = leads[projections.Key{Org: views[i].Event.Org, ID: c.LeadID}]
 		}
 	}
 	return nil
