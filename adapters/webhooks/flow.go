@@ -17,8 +17,6 @@ const (
 	// by how much a poll comes too late when this machine is what is slow.
 	flowPoll = 3 * time.Millisecond
 	flowLate = 1500 * time.Microsecond
-	// hardPlanBatch bounds a plan while the machine is at its end.
-	hardPlanBatch = 8
 	// flowWait bounds how long a plan is kept back.
 	flowWait = time.Second
 )
@@ -95,15 +93,6 @@ func (e *Engine) saturated(late time.Duration) bool {
 	defer e.mu.Unlock()
 	e.late = max(late, e.late*9/10)
 	return e.late > flowLate
-}
-
-// planSize bounds the next plan: small ones let a machine that is at its end
-// keep little in memory.
-func (e *Engine) planSize() int {
-	if e.late > flowLate {
-		return min(e.cfg.PlanBatch, hardPlanBatch)
-	}
-	return e.cfg.PlanBatch
 }
 
 // fed reports whether every lane that flows has enough to do.

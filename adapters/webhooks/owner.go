@@ -305,7 +305,7 @@ func (e *Engine) nextBatch(o *owner) ([]event.Recorded, bool) {
 	for {
 		e.mu.Lock()
 		room := o.bytes < e.cfg.MemoryBytes/4 && len(o.entries) < 4*e.cfg.CheckpointEvents
-		if n := min(len(o.queue), e.planSize()); n > 0 && room && o.ctx.Err() == nil {
+		if n := min(len(o.queue), e.cfg.PlanBatch); n > 0 && room && o.ctx.Err() == nil {
 			batch := make([]event.Recorded, n)
 			for i, in := range o.queue[:n] {
 				batch[i] = in.Recorded

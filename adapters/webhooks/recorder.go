@@ -19,6 +19,10 @@ const (
 	// maxAppend bounds the facts of one append, in number and in bytes.
 	maxAppend      = 256
 	maxAppendBytes = 4 << 20
+	// factLinger is how long the first fact of an append waits for others. Nobody
+	// waits for a fact but the checkpoint, which has its own pace, and every
+	// append costs the broker a flush and each of its readers a transaction.
+	factLinger = 20 * time.Millisecond
 	// cutBody is what is left of a body in a fact that the log found too large.
 	cutBody = 16 << 10
 )
@@ -82,15 +86,10 @@ func heldID(it *item, l *lane) string {
 // does not take now it is given again: the ids stay the same.
 func (e *Engine) record(ctx context.Context) {
 	for {
-		batch := e.nextFacts()
-		if len(batch) == 0 {
-			select {
-			case <-e.recorder.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
+		if !e.gatherFacts(ctx) {
+			return
 		}
+		batch := e.nextFacts()
 		e.append(ctx, batch)
 		e.mu.Lock()
 		e.recorder.flying = 0
@@ -114,6 +113,33 @@ func (e *Engine) record(ctx context.Context) {
 			}
 		}
 		e.mu.Unlock()
+	}
+}
+
+// gatherFacts waits for facts, and then for more until there are enough for an
+// append, the linger is over or the engine drains. It returns false when the
+// engine has stopped and none are left.
+func (e *Engine) gatherFacts(ctx context.Context) bool {
+	var linger <-chan time.Time
+	for {
+		e.mu.Lock()
+		n, hurry := len(e.recorder.queue), e.draining
+		e.mu.Unlock()
+		if n >= maxAppend || n > 0 && hurry {
+			return true
+		}
+		if n > 0 && linger == nil {
+			timer := time.NewTimer(factLinger)
+			defer timer.Stop()
+			linger = timer.C
+		}
+		select {
+		case <-e.recorder.wake:
+		case <-linger:
+			return true
+		case <-ctx.Done():
+			return n > 0
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,8 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -145,76 +142,6 @@ func (h *hub) call(ctx context.Context, key, method, path string, body, into any
 		return nil
 	}
 	return json.Unmarshal(answer, into)
-}
-
-// cpu is the processor time that the hub and all its embedded stores have used.
-func (h *hub) cpu() (time.Duration, error) {
-	var sum time.Duration
-	for _, pid := range family(h.cmd.Process.Pid) {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue // ended since it was listed
-		}
-		rest := string(b[bytes.LastIndexByte(b, ')')+2:])
-		f := strings.Fields(rest)
-		if len(f) < 15 {
-			return 0, errors.New("reading /proc: unexpected stat line")
-		}
-		var ticks int64
-		for _, i := range []int{11, 12, 13, 14} { // own and waited-for children, user and system
-			n, err := strconv.ParseInt(f[i], 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("reading /proc: %w", err)
-			}
-			ticks += n
-		}
-		sum += time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on Linux
-	}
-	return sum, nil
-}
-
-// family lists a process and its descendants.
-func family(root int) []int {
-	children := make(map[int][]int)
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return []int{root}
-	}
-	for _, s := range stats {
-		b, err := os.ReadFile(s)
-		if err != nil {
-			continue
-		}
-		pid, err1 := strconv.Atoi(filepath.Base(filepath.Dir(s)))
-		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+2:]))
-		if len(f) < 2 {
-			continue
-		}
-		parent, err2 := strconv.Atoi(f[1])
-		if err1 == nil && err2 == nil {
-			children[parent] = append(children[parent], pid)
-		}
-	}
-	all := []int{root}
-	for i := 0; i < len(all); i++ {
-		all = append(all, children[all[i]]...)
-	}
-	return all
-}
-
-// peakMemory is the most memory that the hub process itself held.
-func (h *hub) peakMemory() (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, errors.New("no VmHWM")
 }
 
 func freePorts(n int) ([]string, error) {

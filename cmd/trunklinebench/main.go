@@ -28,6 +28,7 @@ type options struct {
 	program string
 	events  int
 	seconds int
+	pending int
 	only    string
 }
 
@@ -36,14 +37,19 @@ func main() {
 	flag.StringVar(&o.program, "program", "", "the trunkline binary; empty builds it")
 	flag.IntVar(&o.events, "events", 20_000, "events per throughput row")
 	flag.IntVar(&o.seconds, "seconds", 10, "length of a latency row")
-	flag.StringVar(&o.only, "only", "", "measure one thing: latency, deliveries, intake, rebuilds")
+	flag.IntVar(&o.pending, "pending", 100_000, "deliveries that wait for a retry in the row about them")
+	flag.StringVar(&o.only, "only", "", "measure one thing: latency, deliveries, 1000 endpoints, pending retries, 1 of 10 hangs, 1 of 100 hangs, intake, rebuilds")
+	plot := flag.String("plot", "", "draw the latencies into this SVG file")
 	readme := flag.String("into", "", "write the table between the <!-- bench --> marks of this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	rows, err := measure(ctx, o)
+	rows, lines, err := measure(ctx, o)
 	if err == nil {
 		err = printTable(os.Stdout, rows)
+	}
+	if err == nil && *plot != "" {
+		err = writePlot(*plot, lines)
 	}
 	if err == nil && *readme != "" {
 		err = writeInto(*readme, rows)
@@ -55,15 +61,15 @@ func main() {
 }
 
 // measure runs every row against one hub, the quiet ones first.
-func measure(ctx context.Context, o options) ([]row, error) {
+func measure(ctx context.Context, o options) ([]row, []line, error) {
 	h, err := startHub(ctx, o.program)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer h.stop()
 	b := &bench{o: o, hub: h}
 	if err := b.prepare(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer b.sink.stop()
 	var rows []row
@@ -73,7 +79,10 @@ func measure(ctx context.Context, o options) ([]row, error) {
 	}{
 		{"latency", b.latency},
 		{"deliveries", b.deliveries},
-		{"a hanging endpoint", b.hanging},
+		{"1000 endpoints", b.many},
+		{"pending retries", b.pending},
+		{"1 of 10 hangs", b.hangingTen},
+		{"1 of 100 hangs", b.hangingHundred},
 		{"intake", b.intake},
 		{"rebuilds", b.rebuilds},
 		{"memory", b.memory},
@@ -84,11 +93,11 @@ func measure(ctx context.Context, o options) ([]row, error) {
 		fmt.Fprintf(os.Stderr, "%s  measuring %s\n", time.Now().Format("15:04:05"), step.name)
 		more, err := step.run(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("measuring %s: %w", step.name, err)
+			return nil, nil, fmt.Errorf("measuring %s: %w", step.name, err)
 		}
 		rows = append(rows, more...)
 	}
-	return rows, nil
+	return rows, b.lines, nil
 }
 
 func printTable(w io.Writer, rows []row) error {

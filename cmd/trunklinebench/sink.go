@@ -12,8 +12,19 @@ import (
 	"time"
 )
 
-// sink is the receiver: it answers 204 at once, or hangs on the paths that it
-// is told to, and remembers when each webhook-id first came.
+// mood is how the sink treats a path.
+type mood int
+
+const (
+	takes mood = iota
+	// hangs: never answers.
+	hangs
+	// refuses: asks for another attempt in an hour.
+	refuses
+)
+
+// sink is the receiver: it answers 204 at once unless a path is in another
+// mood, and remembers when each webhook-id first came.
 type sink struct {
 	srv  *http.Server
 	addr string
@@ -24,7 +35,7 @@ type sink struct {
 	// sample keeps one request, for the bare loop to repeat.
 	sample *http.Request
 	body   []byte
-	hang   map[string]bool
+	moods  map[string]mood
 	// more is signalled at each first arrival.
 	more chan struct{}
 	quit chan struct{}
@@ -35,7 +46,7 @@ func startSink() (*sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sink{addr: l.Addr().String(), seen: make(map[string]time.Time), hang: make(map[string]bool), more: make(chan struct{}, 1), quit: make(chan struct{})}
+	s := &sink{addr: l.Addr().String(), seen: make(map[string]time.Time), moods: make(map[string]mood), more: make(chan struct{}, 1), quit: make(chan struct{})}
 	s.srv = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.srv.Serve(l) }() // ends with stop
 	return s, nil
@@ -53,9 +64,9 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	hang := s.hang[r.URL.Path]
+	m := s.moods[r.URL.Path]
 	id := r.Header.Get("webhook-id")
-	if _, again := s.seen[id]; !again && !hang && id != "" {
+	if _, again := s.seen[id]; !again && m == takes && id != "" {
 		s.seen[id] = now
 		if s.subjects != nil {
 			s.note(body, now)
@@ -69,11 +80,16 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.sample, s.body = r.Clone(context.WithoutCancel(r.Context())), body
 	}
 	s.mu.Unlock()
-	if hang {
+	switch m {
+	case hangs:
 		select {
 		case <-r.Context().Done():
 		case <-s.quit:
 		}
+		return
+	case refuses:
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -158,16 +174,17 @@ func (s *sink) since(begin time.Time) spread {
 	return spreadOf(times)
 }
 
-func (s *sink) hanging(path string) bool {
+// bad reports whether a path does not take what it gets.
+func (s *sink) bad(path string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.hang[path]
+	return s.moods[path] != takes
 }
 
-func (s *sink) setHang(path string, on bool) {
+func (s *sink) set(path string, m mood) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hang[path] = on
+	s.moods[path] = m
 }
 
 func (s *sink) count() int {
