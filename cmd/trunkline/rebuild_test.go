@@ -141,7 +141,7 @@ func underLoad(t *testing.T, admin caller) (stop func() int) {
 // webhook is owed and no timer runs.
 func (h *hub) quiet(t *testing.T) {
 	t.Helper()
-	pg, _ := storeURLs(t, h)
+	pg := storesOf(t, h).PostgresURL
 	conn, err := pgx.Connect(t.Context(), pg)
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func (h *hub) quiet(t *testing.T) {
 // organisation. Nothing of the others may be under way.
 func (h *hub) rows(t *testing.T, exceptOrg string) map[string][]string {
 	t.Helper()
-	pg, _ := storeURLs(t, h)
+	pg := storesOf(t, h).PostgresURL
 	conn, err := pgx.Connect(t.Context(), pg)
 	if err != nil {
 		t.Fatal(err)
