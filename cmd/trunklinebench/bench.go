@@ -82,10 +82,7 @@ func (b *bench) deliveries(ctx context.Context) ([]row, error) {
 
 // throughput measures a layout with the use of the machine that goes with it.
 func (b *bench) throughput(ctx context.Context, l layout, deliveries int, what, aim string) ([]row, spread, error) {
-	before, err := b.hub.usage()
-	if err != nil {
-		return nil, spread{}, err
-	}
+	before := b.hub.usage()
 	rate, burst, err := b.burst(ctx, l, deliveries/l.endpoints())
 	if err != nil {
 		return nil, spread{}, err
@@ -93,18 +90,14 @@ func (b *bench) throughput(ctx context.Context, l layout, deliveries int, what, 
 	if err := b.settled(ctx); err != nil { // what the read models cost belongs to it
 		return nil, spread{}, err
 	}
-	after, err := b.hub.usage()
-	if err != nil {
-		return nil, spread{}, err
-	}
+	used := b.hub.usage().since(before)
 	bare, err := b.bareLoop(ctx, deliveries)
 	if err != nil {
 		return nil, spread{}, err
 	}
-	used := after.minus(before)
 	return []row{
 		{"webhooks delivered, " + what, fmt.Sprintf("%.0f/s", rate), fmt.Sprintf("bare POST loop %.0f/s", bare), percent(rate, bare), "50 %"},
-		{"CPU per 1,000 of them, hub and stores, intake and read models included", used.per(1000, deliveries), "–", "–", aim},
+		{"CPU per 1,000 of them, hub and stores, intake and read models included", used.perThousand(deliveries), "–", "–", aim},
 		{"bytes written per 1,000 of them", fmt.Sprintf("%.1f MB", float64(used.written)/float64(deliveries)*1000/1e6), "–", "–", ""},
 	}, burst, nil
 }

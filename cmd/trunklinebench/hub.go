@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"trunkline.dev/trunkline/adapters/procstat"
 )
 
 // adminKey is the key of the hub under test; it listens on loopback only.
@@ -23,6 +25,7 @@ const adminKey = "bench-admin-key"
 type hub struct {
 	dir, base               string
 	kafka, postgres, native string
+	profiles                string
 	cmd                     *exec.Cmd
 	ended                   chan struct{}
 	http                    *http.Client
@@ -43,12 +46,12 @@ func startHub(ctx context.Context, program string) (*hub, error) {
 			return nil, fmt.Errorf("building the hub: %w: %s", err, out)
 		}
 	}
-	ports, err := freePorts(5)
+	ports, err := freePorts(6)
 	if err != nil {
 		return nil, err
 	}
 	h := &hub{
-		dir: dir, base: "http://" + ports[0], kafka: ports[1], postgres: ports[2], native: ports[4], ended: make(chan struct{}),
+		dir: dir, base: "http://" + ports[0], kafka: ports[1], postgres: ports[2], native: ports[4], profiles: ports[5], ended: make(chan struct{}),
 		http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	log, err := os.Create(filepath.Join(dir, "hub.log"))
@@ -61,7 +64,7 @@ func startHub(ctx context.Context, program string) (*hub, error) {
 	h.cmd.Env = append(os.Environ(),
 		"TRUNKLINE_DATA_DIR="+filepath.Join(dir, "data"), "TRUNKLINE_HTTP_ADDR="+ports[0], "TRUNKLINE_KAFKA_ADDR="+ports[1],
 		"TRUNKLINE_POSTGRES_ADDR="+ports[2], "TRUNKLINE_CLICKHOUSE_ADDR="+ports[3], "TRUNKLINE_CLICKHOUSE_NATIVE_ADDR="+ports[4],
-		"TRUNKLINE_ADMIN_KEY="+adminKey, "TRUNKLINE_WEBHOOKS_ALLOW_CIDRS=127.0.0.0/8", "TRUNKLINE_WEBHOOKS_ALLOW_HTTP=true")
+		"TRUNKLINE_ADMIN_KEY="+adminKey, "TRUNKLINE_PROFILE_ADDR="+ports[5], "TRUNKLINE_WEBHOOKS_ALLOW_CIDRS=127.0.0.0/8", "TRUNKLINE_WEBHOOKS_ALLOW_HTTP=true")
 	if err := h.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the hub: %w", err)
 	}
@@ -143,6 +146,9 @@ func (h *hub) call(ctx context.Context, key, method, path string, body, into any
 	}
 	return json.Unmarshal(answer, into)
 }
+
+// cpu is the processor time that the hub and all its embedded stores have used.
+func (h *hub) cpu() procstat.Used { return procstat.Of(h.cmd.Process.Pid) }
 
 func freePorts(n int) ([]string, error) {
 	addrs := make([]string, n)

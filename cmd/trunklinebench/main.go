@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -30,6 +31,8 @@ type options struct {
 	seconds int
 	pending int
 	only    string
+	// profiles is a folder for the hub's profiles; "" takes none.
+	profiles string
 }
 
 func main() {
@@ -38,7 +41,8 @@ func main() {
 	flag.IntVar(&o.events, "events", 20_000, "events per throughput row")
 	flag.IntVar(&o.seconds, "seconds", 10, "length of a latency row")
 	flag.IntVar(&o.pending, "pending", 100_000, "deliveries that wait for a retry in the row about them")
-	flag.StringVar(&o.only, "only", "", "measure one thing: latency, deliveries, 1000 endpoints, pending retries, 1 of 10 hangs, 1 of 100 hangs, intake, rebuilds")
+	flag.StringVar(&o.only, "only", "", "measure only these, with commas: latency, deliveries, 1000 endpoints, pending retries, 1 of 10 hangs, 1 of 100 hangs, intake, rebuilds, memory")
+	flag.StringVar(&o.profiles, "profiles", "", "keep the hub's profiles of each step in this folder, and say which process used the processor")
 	plot := flag.String("plot", "", "draw the latencies into this SVG file")
 	readme := flag.String("into", "", "write the table between the <!-- bench --> marks of this file")
 	flag.Parse()
@@ -72,6 +76,10 @@ func measure(ctx context.Context, o options) ([]row, []line, error) {
 		return nil, nil, err
 	}
 	defer b.sink.stop()
+	var p *profiler
+	if o.profiles != "" {
+		p = &profiler{hub: h, dir: o.profiles}
+	}
 	var rows []row
 	for _, step := range []struct {
 		name string
@@ -87,11 +95,12 @@ func measure(ctx context.Context, o options) ([]row, []line, error) {
 		{"rebuilds", b.rebuilds},
 		{"memory", b.memory},
 	} {
-		if o.only != "" && o.only != step.name {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), step.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s  measuring %s\n", time.Now().Format("15:04:05"), step.name)
-		more, err := step.run(ctx)
+		var more []row
+		err := p.during(ctx, step.name, func() (err error) { more, err = step.run(ctx); return err })
 		if err != nil {
 			return nil, nil, fmt.Errorf("measuring %s: %w", step.name, err)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -15,14 +17,19 @@ import (
 	"trunkline.dev/trunkline/adapters/memory"
 	"trunkline.dev/trunkline/adapters/postgres"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
+	"trunkline.dev/trunkline/adapters/procstat"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
 
-// benchCalls is how many calls a rebuild is measured with; each has 12 events,
-// and 200 are under way at a time.
-const benchCalls = 10_000
+// benchEvents is how long the log is that a rebuild is measured with, and
+// benchShapes are how many events a call has: 12 is a usual call, one the hardest
+// case, which writes the row of an entity for each event. 200 calls are under
+// way at a time.
+const benchEvents = 120_000
+
+var benchShapes = []int{12, 1}
 
 func callFacts(i int) []event.Payload {
 	at := t0.Add(time.Duration(i) * time.Second)
@@ -43,12 +50,12 @@ func callFacts(i int) []event.Payload {
 	}
 }
 
-func fillLog(b *testing.B, log *memory.Log) int {
+func fillLog(b *testing.B, log *memory.Log, perCall int) int {
 	b.Helper()
 	const underWay = 200
 	n := 0
-	for first := 0; first < benchCalls; first += underWay {
-		for step := range 12 {
+	for first := 0; n < benchEvents; first += underWay {
+		for step := range perCall {
 			for i := first; i < first+underWay; i++ {
 				subject := event.DeriveID("call", fmt.Sprint(i))
 				at := t0.Add(time.Duration(i+step*10) * time.Second)
@@ -72,6 +79,12 @@ func fillLog(b *testing.B, log *memory.Log) int {
 // BenchmarkRebuild sets a rebuild of the calls against a bare COPY of the
 // resulting history rows into a table with the same columns and indexes.
 func BenchmarkRebuild(b *testing.B) {
+	for _, perCall := range benchShapes {
+		b.Run(fmt.Sprintf("%dPerCall", perCall), func(b *testing.B) { benchmarkRebuild(b, perCall) })
+	}
+}
+
+func benchmarkRebuild(b *testing.B, perCall int) {
 	pool, err := postgres.Open(b.Context(), testenv.Postgres(b), 8)
 	if err != nil {
 		b.Fatal(err)
@@ -81,22 +94,26 @@ func BenchmarkRebuild(b *testing.B) {
 		b.Fatal(err)
 	}
 	log := memory.NewLog(4)
-	events := fillLog(b, log)
+	events := fillLog(b, log, perCall)
 	store := readmodel.NewStore(pool, projections.Models(), "bench")
 	calls := store.AllGenerations(projections.Models(), 0)[1]
 	if err := calls.Ensure(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	var rebuild, bare time.Duration
+	var cpu, copied procstat.Used
 	for b.Loop() {
 		g, err := calls.Create(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
-		began := time.Now()
+		runtime.GC()
+		began, used := time.Now(), procstat.Of(os.Getpid())
 		build(b, log, calls, g)
 		rebuild += time.Since(began)
-		bare += copyHistory(b, pool, g.Number)
+		cpu = cpu.Plus(procstat.Of(os.Getpid()).Since(used))
+		took, more := copyHistory(b, pool, g.Number)
+		bare, copied = bare+took, copied.Plus(more)
 		if err := calls.Drop(b.Context(), g.Number); err != nil {
 			b.Fatal(err)
 		}
@@ -105,6 +122,9 @@ func BenchmarkRebuild(b *testing.B) {
 	b.ReportMetric(n/rebuild.Seconds(), "events/s")
 	b.ReportMetric(n/bare.Seconds(), "copied/s")
 	b.ReportMetric(100*bare.Seconds()/rebuild.Seconds(), "%ofcopy")
+	b.ReportMetric(float64(cpu[procstat.Hub].Microseconds())/n, "go-µs/event")
+	b.ReportMetric(float64(cpu[procstat.Postgres].Microseconds())/n, "pg-µs/event")
+	b.ReportMetric(float64(copied[procstat.Postgres].Microseconds())/n, "pg-µs/copied")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -139,7 +159,7 @@ func build(b *testing.B, log *memory.Log, g *readmodel.Generations, generation p
 
 // copyHistory reads the history of a generation into memory and copies it into
 // a fresh table by one COPY, which is timed.
-func copyHistory(b *testing.B, pool *pgxpool.Pool, generation int) time.Duration {
+func copyHistory(b *testing.B, pool *pgxpool.Pool, generation int) (time.Duration, procstat.Used) {
 	b.Helper()
 	ctx := b.Context()
 	source := fmt.Sprintf("call_history_g%d", generation)
@@ -158,15 +178,16 @@ func copyHistory(b *testing.B, pool *pgxpool.Pool, generation int) time.Duration
 	if _, err := pool.Exec(ctx, "CREATE TABLE bare (LIKE "+source+" INCLUDING ALL)"); err != nil {
 		b.Fatal(err)
 	}
-	began := time.Now()
+	runtime.GC()
+	began, used := time.Now(), procstat.Of(os.Getpid())
 	if _, err := pool.CopyFrom(ctx, pgx.Identifier{"bare"}, columns, pgx.CopyFromRows(all)); err != nil {
 		b.Fatal(err)
 	}
-	took := time.Since(began)
+	took, more := time.Since(began), procstat.Of(os.Getpid()).Since(used)
 	if _, err := pool.Exec(ctx, "DROP TABLE bare"); err != nil {
 		b.Fatal(err)
 	}
-	return took
+	return took, more
 }
 
 // BenchmarkOneEvent is the time from an append to the view of the event, one
