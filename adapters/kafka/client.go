@@ -71,6 +71,7 @@ type Client struct {
 	addr      net.Addr
 	transport *kafka.Transport
 	conns     kafkago.Conns
+	shared    *kafkago.Shared
 }
 
 // NewClient makes a client; it connects when it is used.
@@ -90,6 +91,7 @@ func NewClient(cfg Config) (*Client, error) {
 		TLS:         cfg.TLS,
 		SASL:        cfg.SASL,
 	}
+	c.shared = kafkago.NewShared(kafkago.FetchDecoded(c.broker(), decode))
 	return c, nil
 }
 
@@ -98,6 +100,22 @@ func (c *Client) Partitions() int { return c.cfg.Partitions }
 
 // Transport is the transport to share with other users of kafka-go.
 func (c *Client) Transport() *kafka.Transport { return c.transport }
+
+// Shared is what the readers of this process share of what they fetch.
+func (c *Client) Shared() *kafkago.Shared { return c.shared }
+
+// poller reads a partition of events, sharing what it fetches.
+func (c *Client) poller(topic event.Topic, id int, from int64, fetch kafkago.FetchConfig, stall time.Duration) *kafkago.Poller[event.Recorded] {
+	ask := func(ctx context.Context, offset int64) (kafkago.Fetched[event.Recorded], error) {
+		got, err := c.shared.Fetch(ctx, string(topic), id, offset, fetch)
+		events := make([]event.Recorded, len(got.Records))
+		for i, r := range got.Records {
+			events[i] = *r.Event
+		}
+		return kafkago.Fetched[event.Recorded]{Records: events, Next: got.Next, High: got.High}, err
+	}
+	return kafkago.NewPoller(ask, kafkago.PollConfig{StallAfter: stall, Logger: c.cfg.Logger}, string(topic), id, from)
+}
 
 // Ping returns nil when a broker answers and every topic has its leaders.
 func (c *Client) Ping(ctx context.Context) error {
@@ -120,6 +138,7 @@ func (c *Client) Ping(ctx context.Context) error {
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
 	c.conns.Close()
+	c.shared.Wait()
 }
 
 // api is kafka-go's client over the shared transport. The timeout bounds one

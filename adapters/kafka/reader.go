@@ -25,10 +25,11 @@ var _ projections.Partition = (*reader)(nil)
 
 // newReader reads from the partition's first offset unless it is sent
 // elsewhere.
-func newReader(c *Client, cfg kafkago.PollConfig, topic event.Topic, id int) *reader {
+func newReader(c *Client, cfg SourceConfig, topic event.Topic, id int) *reader {
+	fetch := kafkago.FetchConfig{MaxWait: cfg.MaxWait, MaxBytes: cfg.FetchBytes}
 	return &reader{
 		topic: topic, id: id, next: kafka.FirstOffset,
-		poller: kafkago.NewPoller(c.broker(), cfg, string(topic), id, kafka.FirstOffset, decode),
+		poller: c.poller(topic, id, kafka.FirstOffset, fetch, cfg.StallAfter),
 	}
 }
 

@@ -93,15 +93,10 @@ func (s *Source) Run(ctx context.Context, group string, topics []event.Topic, ha
 
 // hold calls handle until ctx ends.
 func (s *Source) hold(ctx context.Context, group string, topic event.Topic, id int, handle func(context.Context, projections.Partition) error) {
-	cfg := kafkago.PollConfig{
-		FetchConfig: kafkago.FetchConfig{MaxWait: s.cfg.MaxWait, MaxBytes: s.cfg.FetchBytes},
-		StallAfter:  s.cfg.StallAfter,
-		Logger:      s.client.cfg.Logger,
-	}
 	b := kafkago.NewBackoff(100*time.Millisecond, 5*time.Second)
 	for ctx.Err() == nil {
 		started := time.Now()
-		r := newReader(s.client, cfg, topic, id)
+		r := newReader(s.client, s.cfg, topic, id)
 		err := handle(ctx, r)
 		r.poller.Close()
 		if ctx.Err() != nil {

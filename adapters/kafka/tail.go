@@ -135,11 +135,7 @@ func (t *tail) leave() {
 
 // read fills a ring until ctx ends.
 func (t *tail) read(ctx context.Context, s slot, r *ring, from int64) {
-	poller := kafkago.NewPoller(t.client.broker(), kafkago.PollConfig{
-		FetchConfig: kafkago.FetchConfig{MaxWait: tailWait, MaxBytes: t.cfg.FetchBytes},
-		StallAfter:  tailStall,
-		Logger:      t.client.cfg.Logger,
-	}, string(s.topic), s.id, from, decode)
+	poller := t.client.poller(s.topic, s.id, from, kafkago.FetchConfig{MaxWait: tailWait, MaxBytes: t.cfg.FetchBytes}, tailStall)
 	defer poller.Close()
 	b := kafkago.NewBackoff(100*time.Millisecond, 5*time.Second)
 	for {

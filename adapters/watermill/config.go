@@ -98,6 +98,9 @@ type SubscriberConfig struct {
 	Brokers []string
 	// Transport is to be shared with the Publisher. Default one of its own.
 	Transport *kafka.Transport
+	// Shared lets it share what it fetches with other readers of the log; its
+	// messages then carry their events decoded. Default nothing is shared.
+	Shared *kafkago.Shared
 	// Group shares the partitions with other subscribers of that name. Empty:
 	// every Subscribe reads everything from the start, and keeps no offsets.
 	Group string

@@ -1,6 +1,7 @@
 package watermill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -34,6 +35,9 @@ var ErrNoPosition = errors.New("message without a position")
 // Recorded reads the event that a message of the log carries. A record that is
 // no event of ours has a Fault, as everywhere; the error is ErrNoPosition.
 func Recorded(m *message.Message) (event.Recorded, error) {
+	if e, ok := m.Context().Value(eventKey{}).(*event.Recorded); ok {
+		return *e, nil
+	}
 	partition, perr := strconv.Atoi(m.Metadata.Get(MetaPartition))
 	offset, oerr := strconv.ParseInt(m.Metadata.Get(MetaOffset), 10, 64)
 	if err := errors.Join(perr, oerr); err != nil {
@@ -41,6 +45,16 @@ func Recorded(m *message.Message) (event.Recorded, error) {
 	}
 	at := event.Position{Topic: event.Topic(m.Metadata.Get(MetaTopic)), Partition: partition, Offset: offset}
 	return event.FromRecord(at, []byte(m.Metadata.Get(MetaKey)), m.Payload, m.Metadata.Get), nil
+}
+
+// eventKey is where a message's context carries its event, decoded.
+type eventKey struct{}
+
+func withEvent(ctx context.Context, e *event.Recorded) context.Context {
+	if e == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, eventKey{}, e)
 }
 
 func toKafka(topic string, m *message.Message, key []byte) kafka.Message {

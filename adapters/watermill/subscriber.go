@@ -211,12 +211,15 @@ func (s *Subscriber) claim(ctx context.Context, topic string, partition int) (ne
 
 // deliver reads a partition and hands its messages out until ctx ends.
 func (s *Subscriber) deliver(ctx context.Context, topic string, partition int, from int64, out chan<- *message.Message, acked func(next int64)) {
-	poller := kafkago.NewPoller(s.transport.Broker, kafkago.PollConfig{
-		FetchConfig: kafkago.FetchConfig{MaxWait: s.cfg.MaxWait, MaxBytes: s.cfg.FetchBytes},
-		StallAfter:  s.cfg.StallAfter,
-		Logger:      s.cfg.Logger,
-	}, topic, partition, from, func(m kafka.Message) kafka.Message { return m })
-	polled := make(chan []kafka.Message)
+	fetch := kafkago.FetchConfig{MaxWait: s.cfg.MaxWait, MaxBytes: s.cfg.FetchBytes}
+	ask := func(ctx context.Context, offset int64) (kafkago.Fetched[kafkago.Record], error) {
+		if s.cfg.Shared != nil {
+			return s.cfg.Shared.Fetch(ctx, topic, partition, offset, fetch)
+		}
+		return kafkago.Fetch(ctx, s.transport.Broker, topic, partition, offset, fetch, func(m kafka.Message) kafkago.Record { return kafkago.Record{Message: m} })
+	}
+	poller := kafkago.NewPoller(ask, kafkago.PollConfig{StallAfter: s.cfg.StallAfter, Logger: s.cfg.Logger}, topic, partition, from)
+	polled := make(chan []kafkago.Record)
 	var polling sync.WaitGroup
 	defer polling.Wait()
 	polling.Go(func() { s.poll(ctx, poller, polled) })
@@ -224,7 +227,7 @@ func (s *Subscriber) deliver(ctx context.Context, topic string, partition int, f
 }
 
 // poll passes on what comes until ctx ends.
-func (s *Subscriber) poll(ctx context.Context, poller *kafkago.Poller[kafka.Message], polled chan<- []kafka.Message) {
+func (s *Subscriber) poll(ctx context.Context, poller *kafkago.Poller[kafkago.Record], polled chan<- []kafkago.Record) {
 	defer poller.Close()
 	b := kafkago.NewBackoff(100*time.Millisecond, 5*time.Second)
 	for {

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/segmentio/kafka-go"
+
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
 )
 
 // window hands out the messages of one partition in order, a bounded number of
@@ -27,7 +28,7 @@ type window struct {
 }
 
 type record struct {
-	kafka    kafka.Message
+	kafkago.Record
 	previous int64
 }
 
@@ -45,7 +46,7 @@ func newWindow(size int, pause time.Duration, out chan<- *message.Message, acked
 }
 
 // run hands out what comes until ctx ends.
-func (w *window) run(ctx context.Context, polled <-chan []kafka.Message) {
+func (w *window) run(ctx context.Context, polled <-chan []kafkago.Record) {
 	defer w.close()
 	var next *flight // the first of waiting, once it is a message
 	for {
@@ -74,7 +75,7 @@ func (w *window) run(ctx context.Context, polled <-chan []kafka.Message) {
 			return
 		case records := <-more:
 			for _, k := range records {
-				w.waiting = append(w.waiting, record{kafka: k, previous: w.previous})
+				w.waiting = append(w.waiting, record{Record: k, previous: w.previous})
 				w.previous = k.Offset
 			}
 		case out <- offered:
@@ -95,8 +96,8 @@ func (w *window) run(ctx context.Context, polled <-chan []kafka.Message) {
 func (w *window) prepare(ctx context.Context) *flight {
 	r := w.waiting[0]
 	ctx, cancel := context.WithCancel(ctx)
-	m := fromKafka(r.kafka, r.previous)
-	m.SetContext(ctx)
+	m := fromKafka(r.Message, r.previous)
+	m.SetContext(withEvent(ctx, r.Event))
 	return &flight{record: r, message: m, cancel: cancel}
 }
 
@@ -125,7 +126,7 @@ func (w *window) settle(f *flight) bool {
 		w.abandonBehind(f)
 	}
 	for len(w.inFlight) > 0 && w.inFlight[0].done && w.inFlight[0].acked {
-		w.acked(w.inFlight[0].record.kafka.Offset + 1)
+		w.acked(w.inFlight[0].record.Offset + 1)
 		w.inFlight = w.inFlight[1:]
 	}
 	return w.rewinding && w.rewind()

@@ -10,7 +10,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
+
 	"pgregory.net/rapid"
+	"trunkline.dev/trunkline/adapters/internal/kafkago"
 )
 
 // rig is a window with a consumer that the test plays.
@@ -32,11 +34,11 @@ func start(t *testing.T, ctx context.Context, size, records int) *rig {
 		}
 		r.position = next
 	})
-	polled := make(chan []kafka.Message)
+	polled := make(chan []kafkago.Record)
 	go w.run(ctx, polled)
-	batch := []kafka.Message{{Offset: 10}}
+	batch := []kafkago.Record{{Message: kafka.Message{Offset: 10}}}
 	for i := range records - 1 {
-		batch = append(batch, kafka.Message{Offset: int64(12 + i)})
+		batch = append(batch, kafkago.Record{Message: kafka.Message{Offset: int64(12 + i)}})
 	}
 	polled <- batch
 	return r

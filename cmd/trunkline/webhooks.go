@@ -63,7 +63,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	}
 	a.onStop("webhooks", a.engine.Stop)
 	sub, err := trunkwater.NewSubscriber(trunkwater.SubscriberConfig{
-		Brokers: a.stack.brokers(), Transport: a.broker.Transport(), Group: webhooksGroup, Offsets: claims{a.engine}, InFlight: planAhead, Logger: a.log,
+		Brokers: a.stack.brokers(), Transport: a.broker.Transport(), Shared: a.broker.Shared(), Group: webhooksGroup, Offsets: claims{a.engine}, InFlight: planAhead, Logger: a.log,
 		Partitions: a.cfg.KafkaPartitions, ReplicationFactor: a.cfg.KafkaReplication,
 	})
 	if err != nil {

@@ -7,28 +7,27 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
 	"trunkline.dev/trunkline/projections"
 )
 
 // PollConfig says how a partition is read.
 type PollConfig struct {
-	FetchConfig
 	// StallAfter is how long records may be due without coming.
 	StallAfter time.Duration
 	Logger     *slog.Logger
 }
 
+// Fetcher asks once for the records from an offset on, as Fetch does.
+type Fetcher[T any] func(ctx context.Context, offset int64) (Fetched[T], error)
+
 // Poller reads one partition by long polls. While the caller works on what came
 // the next poll is under way, so it holds one answer at most. It is for one
 // goroutine.
 type Poller[T any] struct {
-	broker    Broker
+	ask       Fetcher[T]
 	cfg       PollConfig
 	topic     string
 	partition int
-	decode    func(kafka.Message) T
 
 	next   int64              // where the poll under way, or the next one, begins
 	cancel context.CancelFunc // of the poll under way; nil if there is none
@@ -40,10 +39,10 @@ type answer[T any] struct {
 	err     error
 }
 
-// NewPoller reads from an offset on, which may be kafka.FirstOffset. Decode is
-// called in a goroutine of the poller.
-func NewPoller[T any](b Broker, cfg PollConfig, topic string, partition int, from int64, decode func(kafka.Message) T) *Poller[T] {
-	return &Poller[T]{broker: b, cfg: cfg, topic: topic, partition: partition, decode: decode, next: from}
+// NewPoller reads from an offset on, which may be kafka.FirstOffset. The fetcher
+// is called in a goroutine of the poller.
+func NewPoller[T any](ask Fetcher[T], cfg PollConfig, topic string, partition int, from int64) *Poller[T] {
+	return &Poller[T]{ask: ask, cfg: cfg, topic: topic, partition: partition, next: from}
 }
 
 // SeekTo sets where the next Poll goes on.
@@ -111,7 +110,7 @@ func (p *Poller[T]) fetch(ctx context.Context, offset int64) (Fetched[T], error)
 	b := NewBackoff(20*time.Millisecond, 500*time.Millisecond)
 	var stalled, failing, said time.Time
 	for {
-		f, err := Fetch(ctx, p.broker, p.topic, p.partition, offset, p.cfg.FetchConfig, p.decode)
+		f, err := p.ask(ctx, offset)
 		now := time.Now()
 		switch {
 		case ctx.Err() != nil:

@@ -1,0 +1,199 @@
+package kafkago
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"github.com/segmentio/kafka-go"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Record is a record of the log with the event in it. Who shares it must not
+// change it.
+type Record struct {
+	kafka.Message
+	// Event is nil where nobody decodes it.
+	Event *event.Recorded
+}
+
+// sharedBytes bounds what a Shared keeps, over all partitions.
+const sharedBytes = 16 << 20
+
+// Shared lets the readers of a process share what they fetch. Half a dozen
+// consumer groups read each topic, most of the time at the same place: a fetch
+// that one of them has under way serves all that ask for the same offset, and
+// what has come lately is kept for those that are a little behind. A record is
+// decoded once. It is safe for concurrent use.
+type Shared struct {
+	fetch SharedFetch
+
+	mu    sync.Mutex
+	parts map[partition]*sharedPart
+	// kept are all batches, the oldest first.
+	kept  list.List
+	bytes int
+	wg    sync.WaitGroup
+}
+
+type partition struct {
+	topic string
+	id    int
+}
+
+// sharedPart is what is known of one partition.
+type sharedPart struct {
+	// batches follow on one another.
+	batches []*batch
+	flights map[int64]*flight
+}
+
+// batch is what one fetch brought.
+type batch struct {
+	Fetched[Record]
+	from  int64
+	size  int
+	part  *sharedPart
+	place *list.Element
+}
+
+// flight is a fetch that is under way.
+type flight struct {
+	waiting int
+	cancel  context.CancelFunc
+	done    chan struct{}
+	got     Fetched[Record]
+	err     error
+}
+
+// SharedFetch asks the broker once.
+type SharedFetch func(ctx context.Context, topic string, partition int, offset int64, cfg FetchConfig) (Fetched[Record], error)
+
+// NewShared returns a Shared that keeps nothing yet.
+func NewShared(fetch SharedFetch) *Shared {
+	return &Shared{fetch: fetch, parts: make(map[partition]*sharedPart)}
+}
+
+// FetchDecoded is a SharedFetch from a broker.
+func FetchDecoded(b Broker, decode func(kafka.Message) event.Recorded) SharedFetch {
+	return func(ctx context.Context, topic string, partition int, offset int64, cfg FetchConfig) (Fetched[Record], error) {
+		return Fetch(ctx, b, topic, partition, offset, cfg, func(m kafka.Message) Record {
+			e := decode(m)
+			return Record{m, &e}
+		})
+	}
+}
+
+// Fetch is as the function that the Shared was made with, shared.
+func (s *Shared) Fetch(ctx context.Context, topic string, id int, offset int64, cfg FetchConfig) (Fetched[Record], error) {
+	s.mu.Lock()
+	at := partition{topic, id}
+	p := s.parts[at]
+	if p == nil {
+		p = &sharedPart{flights: make(map[int64]*flight)}
+		s.parts[at] = p
+	}
+	if got, ok := p.find(offset); ok {
+		s.mu.Unlock()
+		return got, nil
+	}
+	f := p.flights[offset]
+	if f == nil {
+		f = &flight{done: make(chan struct{})}
+		var flying context.Context
+		flying, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		p.flights[offset] = f
+		s.wg.Go(func() { s.fly(flying, p, f, at, offset, cfg) })
+	}
+	f.waiting++
+	s.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.got, f.err
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.waiting--; f.waiting == 0 {
+		f.cancel()
+		if p.flights[offset] == f {
+			delete(p.flights, offset)
+		}
+	}
+	return Fetched[Record]{}, ctx.Err()
+}
+
+// Wait returns when no fetch is under way any more. Nobody may ask then.
+func (s *Shared) Wait() { s.wg.Wait() }
+
+func (s *Shared) fly(ctx context.Context, p *sharedPart, f *flight, at partition, offset int64, cfg FetchConfig) {
+	defer f.cancel()
+	got, err := s.fetch(ctx, at.topic, at.id, offset, cfg)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.got, f.err = got, err
+	if p.flights[offset] == f {
+		delete(p.flights, offset)
+	}
+	close(f.done)
+	if err == nil && len(got.Records) > 0 && offset >= 0 {
+		s.keep(&batch{Fetched: got, from: offset, size: sizeOf(got.Records), part: p})
+	}
+}
+
+// recordOverhead is about what a record takes in memory beside its content.
+const recordOverhead = 512
+
+func sizeOf(records []Record) int {
+	n := 0
+	for _, r := range records {
+		n += recordOverhead + len(r.Key) + len(r.Value)
+		for _, h := range r.Headers {
+			n += 2*len(h.Value) + len(h.Key)
+		}
+	}
+	return n
+}
+
+// keep adds a batch unless it lies behind those that are kept: a reader that
+// catches up from far away must not push out what the others are about to read.
+func (s *Shared) keep(b *batch) {
+	p := b.part
+	if n := len(p.batches); n > 0 {
+		switch last := p.batches[n-1]; {
+		case b.from < last.Next:
+			return
+		case b.from > last.Next:
+			for _, old := range p.batches {
+				s.bytes -= old.size
+				s.kept.Remove(old.place)
+			}
+			p.batches = nil
+		}
+	}
+	p.batches = append(p.batches, b)
+	b.place = s.kept.PushBack(b)
+	s.bytes += b.size
+	for s.bytes > sharedBytes {
+		old := s.kept.Remove(s.kept.Front()).(*batch)
+		s.bytes -= old.size
+		old.part.batches = old.part.batches[1:] // the oldest of all is the oldest of its partition
+	}
+}
+
+// find returns what is kept from an offset on, to the end of the batch.
+func (p *sharedPart) find(offset int64) (Fetched[Record], bool) {
+	for _, b := range p.batches {
+		if offset < b.from || offset >= b.Next {
+			continue
+		}
+		got := b.Fetched
+		for len(got.Records) > 0 && got.Records[0].Offset < offset {
+			got.Records = got.Records[1:]
+		}
+		// Where a batch ends in records that nobody sees the log has to tell.
+		return got, len(got.Records) > 0
+	}
+	return Fetched[Record]{}, false
+}
