@@ -118,7 +118,7 @@ func (b *bench) settled(ctx context.Context) error {
 		if lag == 0 {
 			return nil
 		}
-		if err := waitUntil(ctx, time.Now().Add(100*time.Millisecond)); err != nil {
+		if err := waitUntil(ctx, time.Now().Add(500*time.Millisecond)); err != nil {
 			return err
 		}
 	}
