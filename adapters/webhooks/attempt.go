@@ -140,7 +140,7 @@ func attempted(j job, req Request, res Result) delivery.Attempted {
 func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	it, l, now := j.item, j.lane, e.cfg.Clock()
 	l.inFlight--
-	l.flow.ended(now)
+	l.flow.ended(now, res.Duration)
 	it.owner.inFlight--
 	e.inFlight--
 	if it.owner.inFlight == 0 {

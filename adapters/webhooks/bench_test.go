@@ -112,7 +112,7 @@ func BenchmarkEngine(b *testing.B) {
 		StandardSign: func([]delivery.Secret, string, time.Time, []byte) string {
 			return "v1,xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 		},
-		Decode: w.decode,
+		Decode: w.decode, Busy: MachineBusy(),
 	})
 	if err != nil {
 		b.Fatal(err)

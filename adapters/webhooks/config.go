@@ -94,6 +94,9 @@ type Config struct {
 	StandardSign func(secrets []delivery.Secret, id string, at time.Time, body []byte) string
 	// Decode reads a record out of a message of the subscriber.
 	Decode func(*message.Message) (Incoming, error)
+	// Busy says whether this machine is at its end, at little cost; nil leaves
+	// that to late timers alone.
+	Busy func() bool
 	// Version is the hub's, for User-Agent.
 	Version string
 	// Clock is time.Now unless set.

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -11,8 +12,8 @@ const (
 	// stallAfter: a lane that has requests under way and ends none for so long
 	// stands still.
 	stallAfter = 100 * time.Millisecond
-	// flowWindow is what a lane's speed is measured over.
-	flowWindow = 100 * time.Millisecond
+	// firstGuess is what an attempt takes before anything was measured.
+	firstGuess = 20 * time.Millisecond
 	// flowPoll is how often a planner that waits looks at the lanes, and flowLate
 	// by how much a poll comes too late when this machine is what is slow.
 	flowPoll = 3 * time.Millisecond
@@ -21,12 +22,12 @@ const (
 	flowWait = time.Second
 )
 
-// flow measures how fast a lane ends deliveries.
+// flow measures how fast a lane ends deliveries. What counts is how long an
+// attempt takes, not how many end in a second: a lane with little to do ends few,
+// and that says nothing of how many it could.
 type flow struct {
-	// perSec is the speed, smoothed; 0 before anything ended.
-	perSec float64
-	count  int
-	since  time.Time
+	// attempt is how long one takes, smoothed; 0 before any ended.
+	attempt time.Duration
 	// lastEnd is when something last ended, or when the lane began to be busy.
 	lastEnd time.Time
 }
@@ -34,24 +35,17 @@ type flow struct {
 // began notes that a request is under way; busy tells whether others were.
 func (f *flow) began(now time.Time, busy bool) {
 	if !busy {
-		f.lastEnd, f.since, f.count = now, now, 0
+		f.lastEnd = now
 	}
 }
 
 // ended notes that a request has ended.
-func (f *flow) ended(now time.Time) {
-	f.count++
+func (f *flow) ended(now time.Time, took time.Duration) {
 	f.lastEnd = now
-	d := now.Sub(f.since)
-	if d < flowWindow {
-		return
+	if f.attempt == 0 {
+		f.attempt = took
 	}
-	speed := float64(f.count) / d.Seconds()
-	if f.perSec == 0 {
-		f.perSec = speed
-	}
-	f.perSec = (f.perSec + speed) / 2
-	f.count, f.since = 0, now
+	f.attempt += (took - f.attempt) / 16
 }
 
 // soon returns how long the deliveries in a lane's memory will take, and false
@@ -61,10 +55,11 @@ func (e *Engine) soon(l *lane, now time.Time) (time.Duration, bool) {
 	if !l.open || now.Before(l.pausedUntil) || (l.inFlight > 0 && now.Sub(f.lastEnd) > stallAfter) {
 		return 0, false
 	}
-	if f.perSec == 0 {
-		return 0, true
+	each := cmp.Or(f.attempt, firstGuess) / time.Duration(max(l.limit, 1))
+	if l.bucket.rate > 0 {
+		each = max(each, time.Duration(float64(time.Second)/l.bucket.rate))
 	}
-	return time.Duration(float64(l.resident) / f.perSec * float64(time.Second)), true
+	return time.Duration(l.resident) * each, true
 }
 
 // awaitFlow lets planning go at the speed of sending when it is this machine
@@ -73,8 +68,9 @@ func (e *Engine) soon(l *lane, now time.Time) (time.Duration, bool) {
 // read again and deleted, and that would make a machine slower that is at its
 // end. It waits while every lane that the plan feeds has work for a while and
 // timers come late, which they do when there are more goroutines to run than
-// time to run them. A receiver that is slow makes no timer late, and lanes that
-// stand still have no say: nobody is held up for their sake.
+// time to run them, or its processors have no idle time. A receiver that is slow
+// does neither, and lanes that stand still have no say: nobody is held up for
+// their sake.
 func (e *Engine) awaitFlow(ctx context.Context, plan [][]dispatch.Owed) {
 	ctx, cancel := context.WithTimeout(ctx, flowWait)
 	defer cancel()
@@ -92,7 +88,7 @@ func (e *Engine) saturated(late time.Duration) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.late = max(late, e.late*9/10)
-	return e.late > flowLate
+	return e.late > flowLate || e.cfg.Busy != nil && e.cfg.Busy()
 }
 
 // fed reports whether every lane that flows has enough to do.

@@ -49,7 +49,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	a.engine, err = webhooks.New(webhooks.Config{
 		Store: a.owed, Directory: directory{a.settings.Directory()}, Disabler: disabler{a.control}, Log: a.events,
 		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Attempter: sender, Dialects: formats,
-		StandardSign: standardSign, Decode: incoming, Version: version, Logger: a.log,
+		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,47 @@
+package webhooks
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A machine whose processors all spin is busy.
+func TestASpinningMachineIsBusy(t *testing.T) {
+	t.Parallel()
+	if _, _, ok := processorTimes(); !ok {
+		if runtime.GOOS == "linux" {
+			t.Fatal("/proc/stat cannot be read")
+		}
+		if MachineBusy()() {
+			t.Fatal("busy, without knowing")
+		}
+		return
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range runtime.NumCPU() {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	defer wg.Wait()
+	defer close(stop)
+	busy := MachineBusy()
+	tick := time.NewTicker(busyWindow)
+	defer tick.Stop()
+	for range 400 {
+		if busy() {
+			return
+		}
+		<-tick.C
+	}
+	t.Error("every processor spins, and the machine is not busy")
+}
