@@ -15,7 +15,9 @@ func (k *checker) started(p call.Started, f Fact) (call.Started, time.Time) {
 	}
 	p.ConnectionID = k.caller.ConnectionID
 	k.text("/external_id", p.ExternalID, maxShort)
-	k.oneOf("/direction", p.Direction, inbound, outbound)
+	if p.Direction != "" || !p.Inferred {
+		k.oneOf("/direction", p.Direction, inbound, outbound)
+	}
 	region := k.region(p.ListID)
 	p.From = k.phone("/from", p.From, region, k.strict())
 	p.To = k.phone("/to", p.To, region, k.strict())

@@ -8,6 +8,7 @@ func All() []Dialect {
 	return []Dialect{
 		Trunkline{},
 		Dylr{},
+		Dialnote{},
 		DialerCX{},
 	}
 }

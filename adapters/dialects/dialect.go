@@ -4,6 +4,7 @@
 package dialects
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -29,9 +30,13 @@ type Dialect interface {
 	Render(v delivery.View, e delivery.Endpoint) ([]delivery.Message, error)
 	// Sign returns the dialect's own signature headers for a body, in wire case.
 	Sign(secret string, body []byte) []delivery.Header
-	// Sample renders a made-up event of a name, for test calls and documents.
+	// Sample renders a made-up event of a name, for test calls and documents. Of
+	// an event that stands for "nothing is sent" there is none: ErrSilent.
 	Sample(name string, e delivery.Endpoint, now time.Time) (delivery.Message, error)
 }
+
+// ErrSilent says that an event stands for nothing being sent.
+var ErrSilent = errors.New("nothing is sent for this event")
 
 // Inbound is a dialect that can also be received.
 type Inbound interface {

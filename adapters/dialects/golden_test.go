@@ -39,7 +39,7 @@ type given struct {
 func TestOutbound(t *testing.T) {
 	t.Parallel()
 	for _, d := range dialects.All() {
-		for _, name := range d.Events() {
+		for _, name := range dialecttest.Audible(d) {
 			t.Run(d.Name()+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				golden(t, filepath.Join("testdata", d.Name(), name+".txtar"), "webhooks", func(t *testing.T, a *txtar.Archive) []byte {

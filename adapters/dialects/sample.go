@@ -50,7 +50,7 @@ func sampleCall(now time.Time) *call.Call {
 		Agent:    &call.Agent{ID: "jsmith", Name: "Jane Agent", Email: "jane@company.com"},
 		Campaign: "Q1-Sales", Status: "completed", StartedAt: &start, AnsweredAt: &start, EndedAt: &now, DurationSec: &seconds,
 		Disposition: "Interested", DispositionAt: &now,
-		Notes:      []call.Note{{ID: "sample-note", Body: "Call back on Friday.", At: now}},
+		Notes:      []call.Note{{ID: "sample-note", Body: "Call back on Friday.", Author: &call.Agent{ID: "jsmith", Name: "Jane Agent"}, At: now}},
 		Recording:  &call.Recording{ID: "sample-recording", URL: "https://example.com/recording.mp3", Format: "mp3", DurationSec: &length, ExpiresAt: &expires},
 		Transcript: "Agent: Hello, this is Jane.\nCustomer: Hello Jane.", TranscriptAt: &now,
 		Summary: "The customer is interested and asks for a call on Friday.", UpdatedAt: now,
@@ -75,6 +75,26 @@ func (d Dylr) Sample(name string, e delivery.Endpoint, now time.Time) (delivery.
 	v.Payload = call.Dispositioned{Disposition: "Interested"}
 	v.Call, v.CallLead, v.ListName = sampleCall(now), sampleLead(), "Q2 Florida Realtors"
 	return one(d.Render(v, e))
+}
+
+// Sample renders a made-up call, recording or note.
+func (d Dialnote) Sample(name string, e delivery.Endpoint, now time.Time) (delivery.Message, error) {
+	callView := func(t event.Type, p event.Payload) (delivery.Message, error) {
+		v := sampleView(t, "sample-call", nil, e, now)
+		v.Payload, v.Call = p, sampleCall(now)
+		return one(d.Render(v, e))
+	}
+	switch name {
+	case dialnoteCallLogs:
+		return callView("call.ended.v1", call.Ended{})
+	case dialnoteCallRecordings:
+		return callView("call.recording_ready.v1", call.RecordingReady{})
+	case dialnoteNotes:
+		return callView("call.note_added.v1", call.NoteAdded{NoteID: "sample-note"})
+	case dialnoteDisabled:
+		return delivery.Message{}, fmt.Errorf("%s %s: %w", d.Name(), name, ErrSilent)
+	}
+	return delivery.Message{}, unknownEvent(d, name)
 }
 
 // Sample renders one of the nine events with made-up people.

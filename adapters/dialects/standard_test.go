@@ -227,7 +227,7 @@ func samples(t *testing.T) []delivery.Message {
 	t.Helper()
 	var all []delivery.Message
 	for _, d := range dialects.All() {
-		for _, name := range d.Events() {
+		for _, name := range dialecttest.Audible(d) {
 			m, err := d.Sample(name, delivery.Endpoint{}, time.Now())
 			if err != nil {
 				t.Fatal(err)

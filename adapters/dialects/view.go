@@ -63,6 +63,31 @@ func notes(c *call.Call) any {
 	return strings.Join(lines, "\n")
 }
 
+// noteAdded finds the note that a view's event wrote; false when it says what
+// the call's note of that id said before.
+func noteAdded(v delivery.View) (note call.Note, news bool) {
+	p, ok := v.Payload.(call.NoteAdded)
+	if !ok {
+		return call.Note{}, false
+	}
+	id := p.NoteID
+	if id == "" {
+		id = v.Event.ID
+	}
+	is := func(n call.Note) bool { return n.ID == id }
+	i := slices.IndexFunc(v.Call.Notes, is)
+	if i < 0 {
+		return call.Note{}, false
+	}
+	note = v.Call.Notes[i]
+	if v.CallBefore != nil {
+		if was := slices.IndexFunc(v.CallBefore.Notes, is); was >= 0 && v.CallBefore.Notes[was].Body == note.Body {
+			return note, false
+		}
+	}
+	return note, true
+}
+
 // transcript is the transcript as text; made of the segments where the source
 // gave only those.
 func transcript(c *call.Call) any {

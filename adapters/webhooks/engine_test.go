@@ -351,6 +351,52 @@ func TestThreeFailuresInARowDisableAndSurviveARestart(t *testing.T) {
 	})
 }
 
+// TestTheEventDisabledSendsNothing pauses a dialnote webhook as seed 001 does:
+// by choosing no event. What waits is held and goes on with the next choice.
+func TestTheEventDisabledSendsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		failing := true
+		r.receive = func(Request) Result {
+			if failing {
+				return status(500)
+			}
+			return ok()
+		}
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("one", "two")
+		pass(time.Second)
+		before := len(r.seen())
+		r.change("a", func(e *delivery.Endpoint) { e.Events = []string{delivery.EventDisabled} })
+		r.happen("three")
+		pass(time.Hour)
+		if got := len(r.seen()); got != before {
+			t.Errorf("%d requests while the event was disabled", got-before)
+		}
+		reasons := make(map[string]bool)
+		for _, f := range factsOf[delivery.Held](r) {
+			reasons[f.Reason] = true
+		}
+		if diff := cmp.Diff(map[string]bool{`its event is "disabled": nothing is sent`: true}, reasons); diff != "" {
+			t.Errorf("held because (-want +got):\n%s", diff)
+		}
+		failing = false
+		r.change("a", func(e *delivery.Endpoint) { e.Events = []string{"*"} })
+		pass(time.Hour)
+		var sent []string
+		for _, s := range r.seen()[before:] {
+			sent = append(sent, s.entity)
+		}
+		slices.Sort(sent)
+		if diff := cmp.Diff([]string{"one", "two"}, sent); diff != "" {
+			t.Errorf("sent afterwards (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestDeletedEndpointIsAccountedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

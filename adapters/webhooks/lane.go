@@ -76,7 +76,7 @@ func (e *Engine) laneOf(ep delivery.Endpoint) *lane {
 	if d == nil {
 		return nil
 	}
-	l := &lane{endpoint: ep, dialect: d, profile: d.Profile(), streams: make(map[*stream]struct{}), open: ep.Enabled, reason: ep.DisabledReason}
+	l := &lane{endpoint: ep, dialect: d, profile: d.Profile(), streams: make(map[*stream]struct{}), open: ep.Sends(), reason: ep.DisabledReason}
 	l.limit = e.maxLimit(l)
 	l.bucket.set(ep.RatePerSec, e.cfg.Clock())
 	e.lanes[ep.ID] = l
@@ -110,24 +110,28 @@ func (e *Engine) refresh(l *lane, ep delivery.Endpoint, exists bool) {
 		}
 		l.gone, l.dialect, l.profile, l.limit = false, d, d.Profile(), e.maxLimit(l)
 	}
-	if !ep.UpdatedAt.Equal(l.endpoint.UpdatedAt) || ep.Enabled != l.endpoint.Enabled || len(ep.Secrets) != len(l.endpoint.Secrets) {
+	if !ep.UpdatedAt.Equal(l.endpoint.UpdatedAt) || ep.Sends() != l.endpoint.Sends() || len(ep.Secrets) != len(l.endpoint.Secrets) {
 		l.endpoint = ep
 		l.limit = e.maxLimit(l)
 		l.bucket.set(ep.RatePerSec, e.cfg.Clock())
 	}
 	l.endpoint.Secrets = ep.Secrets
-	open := ep.Enabled
+	open := ep.Sends()
 	if open && !l.disabledAt.IsZero() {
 		// What we disabled is enabled again only by a later change.
 		open = l.seenDisabled || ep.UpdatedAt.After(l.disabledAt)
 	}
-	l.seenDisabled = !ep.Enabled
+	l.seenDisabled = !ep.Sends()
 	switch {
 	case open && !l.open:
 		e.reopen(l)
 	case !open && l.open:
 		l.reason = ep.DisabledReason
-		if l.reason == "" {
+		switch {
+		case l.reason != "":
+		case ep.Enabled:
+			l.reason = "its event is \"" + delivery.EventDisabled + "\": nothing is sent"
+		default:
 			l.reason = "the endpoint is disabled"
 		}
 		e.shut(l)

@@ -11,7 +11,8 @@ import (
 type Started struct {
 	ExternalID   string `json:"external_id,omitempty"`
 	ConnectionID string `json:"connection_id,omitempty"`
-	// Direction is "inbound" or "outbound".
+	// Direction is "inbound" or "outbound"; empty only of an inferred start whose
+	// source does not say. To is the other party then.
 	Direction string `json:"direction"`
 	From      string `json:"from" pii:"phone"`
 	To        string `json:"to" pii:"phone"`
@@ -27,7 +28,7 @@ type Started struct {
 	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
 	// Inferred marks a start that nobody reported: a source's later report
 	// implied it (Dialer.CX's call.ended names the number). It fills in what is
-	// unknown; a reported start replaces it.
+	// unknown; a reported start replaces it. Of several the earliest moment counts.
 	Inferred bool `json:"inferred,omitempty"`
 }
 
@@ -35,9 +36,11 @@ type Started struct {
 func (Started) EventType() event.Type { return "call.started.v1" }
 
 func (f Started) fold(c *Call, e event.Envelope) {
-	known := c.StartedAt != nil
-	if f.Inferred && known && !c.StartInferred {
-		return // somebody who was there has already said it
+	if f.Inferred && c.StartedAt != nil {
+		if c.StartInferred { // else somebody who was there has already said it
+			f.complete(c)
+		}
+		return
 	}
 	fill := func(to *string, said string) {
 		if said != "" {
@@ -62,4 +65,51 @@ func (f Started) fold(c *Call, e event.Envelope) {
 	}
 	mergeRaw(&c.Custom, f.Custom)
 	mergeRaw(&c.SourceData, f.SourceData)
+}
+
+// complete adds what another report implied about a start that nobody saw. It
+// comes to the same in whatever order such reports come.
+func (f Started) complete(c *Call) {
+	fill := func(to *string, said string) {
+		if *to == "" {
+			*to = said
+		}
+	}
+	fill(&c.ExternalID, f.ExternalID)
+	fill(&c.ConnectionID, f.ConnectionID)
+	fill(&c.ListID, f.ListID)
+	fill(&c.Campaign, f.Campaign)
+	switch {
+	case c.Direction == f.Direction:
+		fill(&c.From, f.From)
+		fill(&c.To, f.To)
+		fill(&c.LeadID, f.LeadID)
+	case c.Direction == "":
+		other, lead := c.To, c.LeadID
+		c.Direction, c.From, c.To, c.LeadID = f.Direction, f.From, f.To, f.LeadID
+		if c.OtherParty() == "" {
+			c.keepOther(other, lead)
+		}
+	case f.Direction == "" && c.OtherParty() == "":
+		c.keepOther(f.To, f.LeadID)
+	}
+	c.Agent = mergeAgent(f.Agent, c.Agent)
+	if at := event.Time(f.StartedAt); at.Before(*c.StartedAt) {
+		c.StartedAt = ptr(at)
+	}
+	if f.AnsweredAt != nil && c.AnsweredAt == nil {
+		c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
+	}
+	mergeRaw(&c.Custom, f.Custom)
+	mergeRaw(&c.SourceData, f.SourceData)
+}
+
+// keepOther sets the other party of a call whose direction is known.
+func (c *Call) keepOther(number, lead string) {
+	if c.Direction == "inbound" {
+		c.From = number
+	} else {
+		c.To = number
+	}
+	c.LeadID = lead
 }

@@ -80,6 +80,16 @@ type Secret struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
+// EventDisabled is the event of a dialnote webhook that is paused by choosing
+// no event (seed 001).
+const EventDisabled = "disabled"
+
+// Sends reports whether anything may be sent: the endpoint is enabled, and its
+// only event is not EventDisabled.
+func (e Endpoint) Sends() bool {
+	return e.Enabled && !(len(e.Events) == 1 && e.Events[0] == EventDisabled)
+}
+
 // Wants reports whether the endpoint subscribed to one of its dialect's events.
 func (e Endpoint) Wants(name string) bool {
 	for _, w := range e.Events {
