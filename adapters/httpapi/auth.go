@@ -29,6 +29,9 @@ func (s *Server) authenticate(rt route, r *http.Request) (Principal, error) {
 	if rt.is(listKey) {
 		return s.byListKey(r)
 	}
+	if rt.is(zapierKey) {
+		return s.byZapierKey(r)
+	}
 	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return Principal{}, unauthorized("an API key is expected: Authorization: Bearer <key>").with("WWW-Authenticate", `Bearer realm="trunkline"`)
@@ -51,6 +54,24 @@ func (s *Server) byListKey(r *http.Request) (Principal, error) {
 	p, ok := s.lookUp(key)
 	if !ok || p.List == nil || !p.Key.May(tenant.ScopeLeads) {
 		return Principal{}, unauthorized("the API key is not the key of a list").with("WWW-Authenticate", `ApiKey realm="trunkline"`)
+	}
+	return p, nil
+}
+
+// zapierHeader is where Zapier sends its key (seed 001).
+const zapierHeader = "X-DIALNOTE-API-KEY"
+
+func (s *Server) byZapierKey(r *http.Request) (Principal, error) {
+	challenge := func(detail string) *Problem {
+		return unauthorized(detail).with("WWW-Authenticate", `ApiKey realm="trunkline"`)
+	}
+	key := r.Header.Get(zapierHeader)
+	if key == "" {
+		return Principal{}, challenge("the key that GET /v1/zapier-key shows is expected in " + zapierHeader)
+	}
+	p, ok := s.lookUp(key)
+	if !ok || !p.Key.May(tenant.ScopeZapier) {
+		return Principal{}, challenge("the key is not the one that GET /v1/zapier-key shows")
 	}
 	return p, nil
 }

@@ -3,9 +3,11 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
@@ -43,6 +45,12 @@ type testAnswer struct {
 	Error      *string        `json:"error"`
 }
 
+// testing is the body of POST /v1/webhooks/{id}/test.
+type testing struct {
+	// Event is the dialect's event to send; absent: the first that the webhook has.
+	Event string `json:"event"`
+}
+
 // testWebhook is POST /v1/webhooks/{id}/test. That the receiver refused is an
 // answer, not an error of this request.
 func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, p Principal) error {
@@ -50,11 +58,19 @@ func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, p Principal
 	if err != nil {
 		return err
 	}
-	if err := decodeOptional(r, &struct{}{}); err != nil {
+	var in testing
+	if err := decodeOptional(r, &in); err != nil {
 		return err
 	}
 	if s.cfg.Settings.Deliverer == nil {
 		return notServed("webhooks")
+	}
+	if in.Event != "" {
+		if s.cfg.Settings.Dialects != nil && !s.cfg.Settings.Dialects.Subscribable(e.Dialect, in.Event) {
+			known, _ := s.cfg.Settings.Dialects.Events(e.Dialect)
+			return pointed("/event", fmt.Sprintf("%s has no event %.100q; it has %s", e.Dialect, in.Event, strings.Join(known, ", ")))
+		}
+		e.Events = []string{in.Event}
 	}
 	a, err := s.cfg.Settings.Deliverer.Test(r.Context(), e)
 	if err != nil {

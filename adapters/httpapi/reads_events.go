@@ -118,35 +118,53 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, p Principal)
 	return respondList(w, List[event.Recorded]{Items: events, Next: next}, cloudEventOf)
 }
 
-// streamed is an event on its way from the feed to the connection.
-type streamed struct {
-	event  event.Recorded
-	cursor string
-}
-
 // streamEvents is GET /v1/events/stream: the facts that follow Last-Event-ID
 // (or ?after=) as server-sent events, for as long as the client stays and the
 // server does not drain.
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, "after", "types")
-	types, after, where := q.types("types"), q.text("after"), "?after"
+	types := q.types("types")
 	if err := q.err(); err != nil {
 		return err
 	}
+	feed, after, err := s.beginStream(r, p, q, types)
+	if err != nil {
+		return err
+	}
+	return s.stream(w, r, func(ctx context.Context, send func([]byte) error) error {
+		return feed.Follow(ctx, p.Org.ID, after, types, func(e event.Recorded, cursor string) error {
+			frame, err := sseFrame(cursor, string(e.Type), cloudEventOf(e))
+			if err != nil {
+				return err
+			}
+			return send(frame)
+		})
+	})
+}
+
+// beginStream finds where a stream begins: behind Last-Event-ID, else ?after.
+func (s *Server) beginStream(r *http.Request, p Principal, q *query, types []string) (Feed, string, error) {
+	after, where := q.text("after"), "?after"
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		after, where = id, "Last-Event-ID" // a browser that reconnects repeats the URL too
 	}
 	feed, err := s.feed()
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	if after, err = startOf(r.Context(), feed, after); err != nil {
-		return err
+		return nil, "", err
 	}
 	// A cursor that is wrong is told before the stream begins.
 	if _, _, err := feed.Read(r.Context(), p.Org.ID, after, types, 1); err != nil {
-		return feedError(err, where)
+		return nil, "", feedError(err, where)
 	}
+	return feed, after, nil
+}
+
+// stream writes the frames that follow sends, and heartbeats between. follow
+// runs in a goroutine that has ended when stream returns.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, follow func(ctx context.Context, send func(frame []byte) error) error) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -155,20 +173,12 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, p Principa
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	return s.stream(w, r, func(ctx context.Context, each func(event.Recorded, string) error) error {
-		return feed.Follow(ctx, p.Org.ID, after, types, each)
-	})
-}
-
-// stream writes what follow gives, and heartbeats between. follow runs in a
-// goroutine that has ended when stream returns.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, follow func(context.Context, func(event.Recorded, string) error) error) error {
 	ctx, cancel := context.WithCancel(r.Context())
-	events, ended := make(chan streamed), make(chan error, 1)
+	frames, ended := make(chan []byte), make(chan error, 1)
 	go func() {
-		ended <- follow(ctx, func(e event.Recorded, cursor string) error {
+		ended <- follow(ctx, func(frame []byte) error {
 			select {
-			case events <- streamed{e, cursor}:
+			case frames <- frame:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -199,11 +209,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, follow func(cont
 			return fmt.Errorf("following the log: %w", err)
 		case <-beat.C:
 			frame = []byte(": heartbeat\n\n")
-		case e := <-events:
-			var err error
-			if frame, err = frameOf(e); err != nil {
-				return err
-			}
+		case frame = <-frames:
 		}
 		if err := out.send(frame); err != nil {
 			return nil
@@ -211,13 +217,18 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, follow func(cont
 	}
 }
 
-func frameOf(e streamed) ([]byte, error) {
-	data, err := event.Marshal(cloudEventOf(e.event)) // one line: it has no line breaks outside of strings
+// sseFrame writes one server-sent event; without an id the client's position
+// stays.
+func sseFrame(id, name string, v any) ([]byte, error) {
+	data, err := event.Marshal(v) // one line: it has no line breaks outside of strings
 	if err != nil {
-		return nil, fmt.Errorf("encoding %s: %w", e.event.ID, err)
+		return nil, fmt.Errorf("encoding a %s: %w", name, err)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "id: %s\nevent: %s\ndata: %s\n\n", e.cursor, e.event.Type, data)
+	if id != "" {
+		fmt.Fprintf(&b, "id: %s\n", id)
+	}
+	fmt.Fprintf(&b, "event: %s\ndata: %s\n\n", name, data)
 	return b.Bytes(), nil
 }
 

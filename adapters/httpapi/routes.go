@@ -27,6 +27,8 @@ const (
 	public flag = 1 << iota
 	// listKey: the key of a list in X-API-Key.
 	listKey
+	// zapierKey: the key behind "Show Key" in X-DIALNOTE-API-KEY.
+	zapierKey
 	// limited: counted against the limit of requests per minute of its key.
 	limited
 	// streams: no deadline for reading or writing; the handler's context ends
@@ -88,6 +90,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/contacts/{id}", read, s.readContact, 0},
 		{"GET", "/v1/events", read, s.readEvents, 0},
 		{"GET", "/v1/events/stream", read, s.streamEvents, streams},
+		{"GET", "/v1/events/{id}", read, s.readEvent, 0},
+		{"GET", "/v1/events/{id}/webhooks", read, s.previewEvent, 0},
 		{"GET", "/v1/projections", read, s.listProjections, 0},
 		{"GET", "/v1/projections/{name}", read, s.readProjection, 0},
 		{"POST", "/v1/projections/{name}/rebuild", admin, s.beginRebuild, 0},
@@ -115,9 +119,15 @@ func (s *Server) routes() []route {
 		{"DELETE", "/v1/api-keys/{id}", admin, s.deleteKey, 0},
 		{"GET", "/v1/zapier-key", admin, s.zapierKey, 0},
 
+		// Zapier's REST hooks.
+		{"POST", "/hooks/zapier", tenant.ScopeZapier, s.subscribeZapier, zapierKey},
+		{"DELETE", "/hooks/zapier/{id}", tenant.ScopeZapier, s.unsubscribeZapier, zapierKey},
+		{"GET", "/hooks/zapier/samples", tenant.ScopeZapier, s.zapierSamples, zapierKey},
+
 		// Webhooks.
 		{"POST", "/v1/webhooks", admin, s.createWebhook, 0},
 		{"GET", "/v1/webhooks", read, s.listWebhooks, 0},
+		{"GET", "/v1/webhooks/stream", read, s.streamWebhooks, streams},
 		{"GET", "/v1/webhooks/{id}", read, s.getWebhook, 0},
 		{"PATCH", "/v1/webhooks/{id}", admin, s.changeWebhook, 0},
 		{"DELETE", "/v1/webhooks/{id}", admin, s.deleteWebhook, 0},

@@ -27,6 +27,10 @@ type Settings struct {
 	Log DeliveryLog
 	// Deliverer sends on demand; nil: nothing can be sent.
 	Deliverer Deliverer
+	// Dialects tells of the webhook formats, and Previewer makes webhooks without
+	// sending them; nil: there are no previews and no samples for Zapier.
+	Dialects  settings.Dialects
+	Previewer Previewer
 }
 
 // Owed tells what is unfinished, and how endpoints do.
@@ -53,7 +57,8 @@ type DeliveryLog interface {
 // Deliverer sends webhooks on demand.
 type Deliverer interface {
 	// Test sends a sample to an endpoint now, enabled or not, and returns the
-	// attempt, failed or not. An error means that nothing could be sent.
+	// attempt, failed or not. An error means that nothing could be sent; it is a
+	// *settings.Conflict where the endpoint has nothing to send.
 	Test(ctx context.Context, e delivery.Endpoint) (delivery.Attempted, error)
 	// Resend owes a delivery to its endpoint once more, under the same
 	// webhook-id. projections.ErrNotFound says that it cannot be made again.
@@ -99,6 +104,10 @@ func unread(what string, err error) error {
 
 // unsent says that nothing could be sent now.
 func unsent(err error) error {
+	var conflict *settings.Conflict
+	if errors.As(err, &conflict) {
+		return err
+	}
 	if errors.Is(err, projections.ErrNotFound) {
 		return problem(http.StatusNotFound, "not-found", "what was sent is not kept any more")
 	}

@@ -37,17 +37,16 @@ func (h holders) Key(hash [32]byte) (tenant.Key, tenant.Org, *tenant.List, bool)
 	return h.o.store.Snapshot().Holder(hash, h.o.clock())
 }
 
-// formats are the dialects that there are, and the three that are to come, so
+// formats are the dialects that there are, and the two that are to come, so
 // that their rules are tested now.
 type formats struct{}
 
 var more = map[string][]string{
-	"dialnote": {"call_logs", "call_recordings", "notes", "disabled"},
-	"allo":     {"CALL_RECEIVED", "SMS_RECEIVED"},
-	"symbo":    {"call.created", "call.updated"},
+	"allo":  {"CALL_RECEIVED", "SMS_RECEIVED"},
+	"symbo": {"call.created", "call.updated"},
 }
 
-func (formats) Names() []string { return append(dialects.Names(), "dialnote", "allo", "symbo") }
+func (formats) Names() []string { return append(dialects.Names(), "allo", "symbo") }
 
 func (formats) Events(name string) ([]string, bool) {
 	if d, ok := dialects.Get(name); ok {

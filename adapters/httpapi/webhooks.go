@@ -18,6 +18,7 @@ type webhookAnswer struct {
 	Dialect      string            `json:"dialect"`
 	Events       []string          `json:"events"`
 	Provider     *string           `json:"provider"`
+	RESTHook     bool              `json:"rest_hook"`
 	ListID       *string           `json:"list_id"`
 	Filter       map[string]string `json:"filter"`
 	Enabled      bool              `json:"enabled"`
@@ -54,7 +55,7 @@ func answerOfWebhook(e delivery.Endpoint, p Principal) webhookAnswer {
 		e = e.Public() // the values of its headers may be credentials
 	}
 	a := webhookAnswer{
-		ID: e.ID, Name: e.Name, URL: e.URL, Dialect: e.Dialect, Events: e.Events, Provider: known(e.Provider),
+		ID: e.ID, Name: e.Name, URL: e.URL, Dialect: e.Dialect, Events: e.Events, Provider: known(e.Provider), RESTHook: e.RESTHook,
 		ListID: known(e.ListID), Filter: entries(e.Filter), Enabled: e.Enabled, Ordering: e.Ordering, Headers: entries(e.Headers),
 		StartFrom: knownTime(e.StartFrom), SignStandard: e.SignStandard, IDs: e.IDs, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}

@@ -13,6 +13,7 @@ import (
 
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -28,7 +29,7 @@ func TestAWebhookIsWhatWasAskedFor(t *testing.T) {
 		"headers":{"Authorization":"Bearer x"},"start_from":"2026-05-01T02:00:00+02:00","sign_standard":false,"ids":"source"}`, list))
 	want := map[string]any{
 		"id": made["id"], "secret": made["secret"], "name": "CRM", "url": "https://crm.example.com/hook?a=1", "dialect": "trunkline",
-		"events": []any{"call.*", "lead.upserted.v1"}, "provider": nil, "list_id": list, "filter": map[string]any{"campaign": "Q1"},
+		"events": []any{"call.*", "lead.upserted.v1"}, "provider": nil, "rest_hook": false, "list_id": list, "filter": map[string]any{"campaign": "Q1"},
 		"enabled": false, "ordering": "none", "max_in_flight": 3.0, "rate_per_sec": 2.5, "headers": map[string]any{"Authorization": "Bearer x"},
 		"start_from": "2026-05-01T00:00:00Z", "sign_standard": false, "ids": "source",
 		"created_at": "2026-05-14T12:00:00Z", "updated_at": "2026-05-14T12:00:00Z", "health": nil,
@@ -408,7 +409,7 @@ type courier struct {
 }
 
 func (c *courier) Test(_ context.Context, e delivery.Endpoint) (delivery.Attempted, error) {
-	c.sent = append(c.sent, "test "+e.ID)
+	c.sent = append(c.sent, "test "+e.ID+" "+strings.Join(e.Events, ","))
 	return c.attempt, c.fail
 }
 
@@ -428,7 +429,7 @@ func postOffice(t *testing.T) (o *office, hook string, c *courier) {
 	c = &courier{}
 	w, l := &owing{}, &logbook{}
 	o = newOffice(t, func(_ *office, cfg *httpapi.Config) {
-		cfg.Settings.Owed, cfg.Settings.Log, cfg.Settings.Deliverer = w, l, c
+		cfg.Settings.Owed, cfg.Settings.Log, cfg.Settings.Deliverer, cfg.Settings.Dialects = w, l, c, formats{}
 	})
 	hook = o.newWebhook(crm)
 	org, _ := o.store.Snapshot().FirstOrg()
@@ -468,6 +469,20 @@ func TestTestOfAWebhook(t *testing.T) {
 	got := o.made(200, "POST", "/v1/webhooks/"+hook+"/test", "{}")
 	if got["status_code"] != nil || got["response"] != nil || got["error"] != "no route to host" {
 		t.Errorf("without an answer got %v", got)
+	}
+	t.Run("of an event of its dialect", func(t *testing.T) {
+		c.sent = nil
+		o.made(200, "POST", "/v1/webhooks/"+hook+"/test", `{"event":"agent.login"}`)
+		if diff := cmp.Diff([]string{"test " + hook + " agent.login"}, c.sent); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if p := o.refused(o.do("POST", "/v1/webhooks/"+hook+"/test", `{"event":"call_logs"}`), 400); p.Errors[0].Pointer != "/event" {
+			t.Errorf("got %+v", p)
+		}
+	})
+	c.fail = &settings.Conflict{Reason: "nothing to send"}
+	if p := o.refused(o.do("POST", "/v1/webhooks/"+hook+"/test", ""), 409); p.Detail != "nothing to send" {
+		t.Errorf("got %+v", p)
 	}
 	c.fail = errors.New("no sample")
 	o.refused(o.do("POST", "/v1/webhooks/"+hook+"/test", ""), 503)

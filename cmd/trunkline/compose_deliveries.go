@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/adapters/clickhouse"
+	"trunkline.dev/trunkline/adapters/dialects"
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/adapters/webhooks"
@@ -65,6 +66,9 @@ var (
 // Test sends a sample to an endpoint now.
 func (d deliverer) Test(ctx context.Context, e delivery.Endpoint) (delivery.Attempted, error) {
 	r, err := d.service.Test(ctx, e)
+	if errors.Is(err, dialects.ErrSilent) {
+		err = &settings.Conflict{Reason: "the webhook's event is \"disabled\", for which nothing is sent; choose an event first"}
+	}
 	return delivery.Attempted{
 		Ref: delivery.Ref{DeliveryID: r.DeliveryID, WebhookID: e.ID, Dialect: e.Dialect}, StatusCode: r.StatusCode, DurationMS: r.DurationMS,
 		RequestHeaders: r.Request.Headers, RequestBody: r.Request.Body, ResponseHeaders: r.Response.Headers, ResponseBody: r.Response.Body, Error: r.Error,
@@ -97,4 +101,39 @@ type backlog struct{ app *app }
 // Drop gives up what is held for an endpoint.
 func (b backlog) Drop(ctx context.Context, e delivery.Endpoint, reason string) error {
 	return b.app.deliverer.Drop(ctx, e, reason)
+}
+
+// previewer makes webhooks without sending them.
+type previewer struct {
+	service *webhooks.Service
+	reader  *readmodel.Reader
+}
+
+var _ httpapi.Previewer = previewer{}
+
+// Preview returns what events of one entity would make for an endpoint.
+func (p previewer) Preview(ctx context.Context, e delivery.Endpoint, events ...event.Recorded) ([]httpapi.Previewed, error) {
+	made, err := p.service.Preview(ctx, e, events...)
+	all := make([]httpapi.Previewed, len(made))
+	for i, m := range made {
+		all[i] = httpapi.Previewed(m)
+	}
+	return all, err
+}
+
+// Sample makes a made-up event for an endpoint.
+func (p previewer) Sample(e delivery.Endpoint, name string) (httpapi.Previewed, error) {
+	m, err := p.service.Sample(e, name)
+	return httpapi.Previewed(m), err
+}
+
+// Event finds an event of an org, whatever it is about.
+func (p previewer) Event(ctx context.Context, org, id string) (event.Recorded, error) {
+	for _, topic := range event.FactTopics() {
+		past, err := p.reader.Event(ctx, org, topic, id)
+		if !errors.Is(err, readmodel.ErrNotFound) {
+			return past.Recorded, err
+		}
+	}
+	return event.Recorded{}, projections.ErrNotFound
 }

@@ -72,7 +72,9 @@ func (s *Service) Disable(ctx context.Context, c commands.Caller, id string, in 
 }
 
 // DisableByHub disables a webhook on the hub's own account, with a reason in
-// words. Doing it again, or to one that is gone, is harmless.
+// words. One that Zapier subscribed is deleted when the reason is that Zapier
+// answered 410: its Zap is off. Doing it again, or to one that is gone, is
+// harmless.
 func (s *Service) DisableByHub(ctx context.Context, id, reason string) error {
 	e, ok := s.cfg.View.Snapshot().EndpointByID(id)
 	if !ok || !e.Enabled {
@@ -81,6 +83,10 @@ func (s *Service) DisableByHub(ctx context.Context, id, reason string) error {
 	return s.change(ctx, hub(tenant.Org{ID: e.Org}), func(d *draft) error {
 		e, ok := d.now.EndpointByID(id)
 		if !ok || !e.Enabled {
+			return nil
+		}
+		if e.RESTHook && reason == delivery.ReasonGone {
+			d.deleteEndpoint(e, reason)
 			return nil
 		}
 		e.Enabled, e.DisabledReason, e.UpdatedAt = false, reason, d.at

@@ -44,6 +44,9 @@ type Endpoint struct {
 	Events []string `json:"events"`
 	// Provider is dialnote's "zapier" or "custom".
 	Provider string `json:"provider,omitempty"`
+	// RESTHook is set for what Zapier subscribed by itself: when the receiver
+	// answers 410 it is deleted, since nobody but Zapier could enable it.
+	RESTHook bool `json:"rest_hook,omitempty"`
 	// ListID limits the endpoint to one list.
 	ListID string `json:"list_id,omitempty"`
 	// Enabled is false for a disabled or paused endpoint: its deliveries are held.

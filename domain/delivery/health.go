@@ -23,12 +23,15 @@ type Health struct {
 // StatusGone is HTTP 410: the receiver wants no more, ever (Standard Webhooks).
 const StatusGone = 410
 
+// ReasonGone is why an endpoint is disabled that answered StatusGone.
+const ReasonGone = "the receiver answered 410 Gone"
+
 // Disable decides whether an endpoint is to be disabled after an attempt that
 // failed, and says why in words. h includes that attempt; exhausted tells
 // whether it was the last one of its delivery.
 func (p Profile) Disable(e Endpoint, h Health, status int, exhausted bool, now time.Time) (reason string, disable bool) {
 	if status == StatusGone {
-		return "the receiver answered 410 Gone", true
+		return ReasonGone, true
 	}
 	if n := p.DisableAfterFailures; n > 0 && h.ConsecutiveFailures >= n {
 		return fmt.Sprintf("%d attempts in a row failed; the last: %s", h.ConsecutiveFailures, h.LastError), true

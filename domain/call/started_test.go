@@ -1,0 +1,57 @@
+package call_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// TestInferredStartsComeToTheSameInAnyOrder folds what several reports implied
+// about one start in every order.
+func TestInferredStartsComeToTheSameInAnyOrder(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 7, 15, 27, 0, 0, time.UTC)
+	starts := []call.Started{
+		{ExternalID: "CA1", To: "+15551234567", LeadID: "lead-1", StartedAt: at.Add(2 * time.Minute), Inferred: true},
+		{Direction: "inbound", From: "+15551234567", LeadID: "lead-1", Campaign: "Q1", StartedAt: at, Inferred: true},
+		{Direction: "inbound", To: "+14143756757", StartedAt: at.Add(time.Minute), Agent: &call.Agent{ID: "jsmith"}, Inferred: true},
+		{StartedAt: at.Add(3 * time.Minute), ListID: "list-1", Inferred: true},
+	}
+	fold := func(order []int) call.Call {
+		var c call.Call
+		for _, i := range order {
+			e := event.Envelope{ID: "e", Subject: "call-1", OccurredAt: starts[i].StartedAt, RecordedAt: at}
+			if err := c.Apply(e, starts[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return c
+	}
+	want := fold([]int{0, 1, 2, 3})
+	if want.Direction != "inbound" || want.From != "+15551234567" || want.To != "+14143756757" || !want.StartedAt.Equal(at) {
+		t.Errorf("folded %+v", want)
+	}
+	for _, order := range permutations([]int{0, 1, 2, 3}) {
+		if diff := cmp.Diff(want, fold(order)); diff != "" {
+			t.Errorf("in the order %v (-want +got):\n%s", order, diff)
+		}
+	}
+}
+
+func permutations(of []int) [][]int {
+	if len(of) <= 1 {
+		return [][]int{of}
+	}
+	var all [][]int
+	for i := range of {
+		rest := append(append([]int{}, of[:i]...), of[i+1:]...)
+		for _, p := range permutations(rest) {
+			all = append(all, append([]int{of[i]}, p...))
+		}
+	}
+	return all
+}
