@@ -7,13 +7,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
+
+// scripts is where the suite's own scripts are.
+const scripts = "adapters/dialects/testdata/node"
 
 // Node runs one of the scripts in adapters/dialects/testdata/node with input as
 // JSON on its standard input, and reads its answer into out. A machine without
 // Node fails the test: what receivers run must have been run.
 func Node(t testing.TB, script string, input, out any) {
+	t.Helper()
+	runNode(t, scripts, script, input, out)
+}
+
+// NodePackage installs the packages of a folder and runs one of its scripts.
+func NodePackage(t testing.TB, folder, script string, input, out any) {
+	t.Helper()
+	install(t, folder)
+	runNode(t, folder, script, input, out)
+}
+
+func runNode(t testing.TB, folder, script string, input, out any) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -23,8 +39,8 @@ func Node(t testing.TB, script string, input, out any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), node, filepath.Join(moduleRoot(t), "adapters", "dialects", "testdata", "node", script))
-	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(moduleRoot(t), ".cache", "node", "node_modules"))
+	cmd := exec.CommandContext(t.Context(), node, filepath.Join(moduleRoot(t), folder, script))
+	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(installed(t, folder), "node_modules"))
 	cmd.Stdin = bytes.NewReader(in)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -55,12 +71,27 @@ func FixedPoint(t testing.TB, bodies ...[]byte) {
 	}
 }
 
-// NodeModules installs the packages of testdata/node into .cache/node, from
-// their lock file, unless they are there already.
+// NodeModules installs the packages of testdata/node.
 func NodeModules(t testing.TB) {
 	t.Helper()
-	root := moduleRoot(t)
-	from, to := filepath.Join(root, "adapters", "dialects", "testdata", "node"), filepath.Join(root, ".cache", "node")
+	install(t, scripts)
+}
+
+// installed is where the packages of a folder are installed.
+func installed(t testing.TB, folder string) string {
+	t.Helper()
+	return filepath.Join(moduleRoot(t), ".cache", filepath.Base(folder))
+}
+
+var installing sync.Mutex
+
+// install installs the packages of a folder below .cache, from its lock file,
+// unless they are there already.
+func install(t testing.TB, folder string) {
+	t.Helper()
+	installing.Lock()
+	defer installing.Unlock()
+	from, to := filepath.Join(moduleRoot(t), folder), installed(t, folder)
 	lock, err := os.ReadFile(filepath.Join(from, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)
