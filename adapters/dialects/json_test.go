@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -90,7 +89,7 @@ func TestJavaScriptAgrees(t *testing.T) {
 	t.Parallel()
 	var bodies [][]byte
 	var originals []string
-	value := hostileJSON(3)
+	value := dialecttest.HostileJSON(3)
 	rapid.Check(t, func(rt *rapid.T) {
 		for range 8 {
 			raw := value.Draw(rt, "value")
@@ -138,38 +137,4 @@ func TestTheJudgeSaysNo(t *testing.T) {
 	if len(wrong) != len(bad) {
 		t.Errorf("of %d bodies that JavaScript would change it found %v", len(bad), wrong)
 	}
-}
-
-func hostileJSON(depth int) *rapid.Generator[string] {
-	leaf := rapid.OneOf(
-		rapid.SampledFrom([]string{"null", "true", "false", "0", "-0", "1e21", "1e-7", "180.0", "1e308", "1e309", "-1E-400", "0.1e1", "4294967295", "9007199254740993", "123456789012345678901234567890"}),
-		rapid.Map(rapid.Float64(), func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }),
-		rapid.Map(rapid.Float64(), func(f float64) string { return strconv.FormatFloat(f, 'e', 25, 64) }),
-		rapid.Map(rapid.Int64(), func(n int64) string { return strconv.FormatInt(n, 10) }),
-		hostileString(),
-	)
-	if depth == 0 {
-		return leaf
-	}
-	inner := hostileJSON(depth - 1)
-	object := rapid.Custom(func(t *rapid.T) string {
-		var members []string
-		for range rapid.IntRange(0, 6).Draw(t, "members") {
-			key := rapid.OneOf(hostileString(), rapid.SampledFrom([]string{`"0"`, `"1"`, `"10"`, `"01"`, `"-0"`, `"4294967294"`, `"4294967295"`, `"__proto__"`, `"constructor"`, `"a"`, `"\u0061"`, `"toJSON"`})).Draw(t, "key")
-			members = append(members, key+rapid.SampledFrom([]string{":", " : ", ":\n"}).Draw(t, "colon")+inner.Draw(t, "value"))
-		}
-		return "{" + strings.Join(members, " , ") + "}"
-	})
-	array := rapid.Map(rapid.SliceOfN(inner, 0, 5), func(v []string) string { return "[" + strings.Join(v, ",\t") + "]" })
-	return rapid.OneOf(leaf, object, array)
-}
-
-// hostileString makes JSON string literals of what is rarely tested.
-func hostileString() *rapid.Generator[string] {
-	piece := rapid.OneOf(
-		rapid.SampledFrom([]string{`\u2028`, "\u2029", `\ud83d`, `\ude00`, `\uD83D\uDE00`, "😀", `\/`, `\"`, `\\`, `\n`, `\u0000`, `\u001f`, "\u007f", "<", "&", "é", "\uFFFD", "\ufeff", `\ufeff`, "1", "a"}),
-		rapid.StringMatching(`\\u[0-9a-fA-F]{4}`),
-		rapid.StringMatching(`[a-z0-9 ]{0,3}`),
-	)
-	return rapid.Map(rapid.SliceOfN(piece, 0, 8), func(p []string) string { return `"` + strings.Join(p, "") + `"` })
 }

@@ -59,6 +59,9 @@ func TestBodiesHaveTheSeedsKeysInTheSeedsOrder(t *testing.T) {
 		{"dylr", "call.completed", "event timestamp call call.id call.disposition call.duration_sec call.from_number call.to_number call.started_at call.ended_at " +
 			"call.notes call.recording_url call.transcript call.summary lead lead.id lead.name lead.phone lead.company lead.title lead.email lead.city lead.state " +
 			"lead.custom_fields lead.custom_fields.Industry lead.custom_fields.Revenue agent agent.name agent.email list"},
+		{"dialnote", "call_logs", "id type timestamp organizationId data data.callSid data.direction data.phoneNumber data.status data.duration"},
+		{"dialnote", "call_recordings", "id type timestamp organizationId data data.callSid data.recordingSid data.recordingUrl data.direction data.phoneNumber data.duration"},
+		{"dialnote", "notes", "id type timestamp organizationId data data.noteId data.callSid data.phoneNumber data.body data.author data.author.id data.author.name data.createdAt"},
 		{"dialercx", "call.ended", "event timestamp data data.call_id data.agent data.phone_number data.duration data.disposition data.campaign"},
 		{"dialercx", "call.started", "event timestamp data data.call_id data.agent data.phone_number data.direction data.campaign"},
 		{"dialercx", "agent.login", "event timestamp data data.agent data.name data.campaign data.reason data.state_since data.previous_state_seconds"},
@@ -87,6 +90,7 @@ func TestProfilesAreTheSeeds(t *testing.T) {
 	want := map[string]delivery.Profile{
 		"dialercx":  {Timeout: 10 * time.Second, Retries: []time.Duration{5 * time.Second, 30 * time.Second, 120 * time.Second}},
 		"dylr":      {Timeout: 10 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
+		"dialnote":  {Timeout: 30 * time.Second, Retries: []time.Duration{5 * time.Second, 30 * time.Second}, DisableAfterFailures: 3},
 		"trunkline": {Timeout: 15 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
 	}
 	for name, profile := range want {
@@ -111,6 +115,10 @@ func TestSubscriptions(t *testing.T) {
 		{"dialercx", "call.*", false},
 		{"dialercx", "*", false},
 		{"dylr", "call.completed", true},
+		{"dialnote", "call_logs", true},
+		{"dialnote", "disabled", true},
+		{"dialnote", "call.completed", false},
+		{"dialnote", "*", false},
 		{"dylr", "", false},
 		{"trunkline", "call.ended.v1", true},
 		{"trunkline", "call.*", true},
@@ -171,6 +179,41 @@ func TestDialerCXRefusesInWords(t *testing.T) {
 	}
 }
 
+func TestDialnoteRefusesInWords(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"id":"e","data":{"note":"<br> \u2028 é","n":180}}`)
+	sig := dialects.Dialnote{}.Sign(dialecttest.Secret, body)[0].Value
+	for _, c := range []struct {
+		name, sent, secret string
+		body               []byte
+		want               string
+	}{
+		{"as sent", sig, dialecttest.Secret, body, ""},
+		{"in capitals", "sha256=" + strings.ToUpper(sig[7:]), dialecttest.Secret, body, ""},
+		{"re-formatted", sig, dialecttest.Secret, []byte("{ \"id\": \"\\u0065\",\n\"data\":{\"note\":\"\\u003cbr\\u003e \u2028 \\u00e9\",\"n\":180.0} }\n"), ""},
+		{"another value", sig, dialecttest.Secret, []byte(`{"id":"f","data":{"note":"<br> \u2028 é","n":180}}`), "does not match"},
+		{"keys in another order", sig, dialecttest.Secret, []byte(`{"data":{"note":"<br> \u2028 é","n":180},"id":"e"}`), "does not match"},
+		{"missing", "", dialecttest.Secret, body, "missing"},
+		{"without the prefix", sig[7:], dialecttest.Secret, body, "sha256="},
+		{"with another prefix", "sha512=" + sig[7:], dialecttest.Secret, body, "sha256="},
+		{"not hex", "sha256=" + strings.Repeat("z", 64), dialecttest.Secret, body, "64 hex digits"},
+		{"of another secret", sig, "whsec_x", body, "does not match"},
+		{"of the secret without whsec_", dialects.Dialnote{}.Sign(strings.TrimPrefix(dialecttest.Secret, "whsec_"), body)[0].Value, dialecttest.Secret, body, "whsec_"},
+		{"without a secret of ours", sig, "", body, "no secret"},
+	} {
+		con := dialecttest.Connection(dialects.Dialnote{})
+		con.Secret = c.secret
+		h := http.Header{}
+		if c.sent != "" {
+			h.Set("X-DialNote-Signature", c.sent)
+		}
+		err := dialects.Dialnote{}.Verify(con, h, c.body)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
 func TestDylrWithoutSignatureIsAccepted(t *testing.T) {
 	t.Parallel()
 	if err := (dialects.Dylr{}).Verify(dialecttest.Connection(dialects.Dylr{}), http.Header{}, []byte(`{}`)); err != nil {
@@ -197,7 +240,7 @@ func FuzzDecode(f *testing.F) {
 				continue
 			}
 			con := dialecttest.Connection(d)
-			_ = in.Verify(con, http.Header{"X-Webhook-Signature": {string(body)}, "Webhook-Signature": {string(body)}, "Webhook-Id": {string(body)}, "Webhook-Timestamp": {string(body)}}, body)
+			_ = in.Verify(con, http.Header{"X-Webhook-Signature": {string(body)}, "X-Dialnote-Signature": {"sha256=" + string(body)}, "Webhook-Signature": {string(body)}, "Webhook-Id": {string(body)}, "Webhook-Timestamp": {string(body)}}, body)
 			facts, err := in.Decode(con, http.Header{}, body)
 			var bad *commands.Invalid
 			if err != nil && !errors.As(err, &bad) {

@@ -36,7 +36,7 @@ type Hub struct {
 // NewHub returns an empty hub.
 func NewHub(source string) *Hub {
 	return &Hub{
-		Source: source, Lists: map[string]string{"list-q2": "Q2 Florida Realtors"},
+		Source: source, Lists: map[string]string{"list-q2": "Q2 Florida Realtors", "list-odd": "<b>\u2028 & \"Ω\" \\"},
 		entities: make(map[string]event.Entity), versions: make(map[string]int64), seen: make(map[string]bool),
 	}
 }
