@@ -181,7 +181,7 @@ func TestDialerCXRefusesInWords(t *testing.T) {
 
 func TestDialnoteRefusesInWords(t *testing.T) {
 	t.Parallel()
-	body := []byte(`{"id":"e","data":{"note":"<br> \u2028 é","n":180}}`)
+	body := []byte("{\"id\":\"e\",\"data\":{\"note\":\"<br> \u2028 é\",\"n\":180}}")
 	sig := dialects.Dialnote{}.Sign(dialecttest.Secret, body)[0].Value
 	for _, c := range []struct {
 		name, sent, secret string
