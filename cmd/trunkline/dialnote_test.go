@@ -45,6 +45,13 @@ func dialnoteWebhook(t *testing.T, h *hub) {
 	if admin.get("/v1/webhooks/"+logs).want(http.StatusOK).text("provider") != "custom" {
 		t.Error("the provider is not custom where none is given")
 	}
+	if secret == zapSecret {
+		t.Error("two webhooks share a secret")
+	}
+	// Two events at one destination are two webhooks.
+	for _, event := range []string{"call_logs", "notes"} {
+		endpoint(t, admin, object{"dialect": "dialnote", "url": customer.url("/both"), "events": list{event}})
+	}
 
 	id, _ := finishedCall(t, admin, nil)
 	admin.patch("/v1/calls/"+id, object{"note": `Wants <more> & "soon"`}).want(http.StatusOK)
@@ -80,6 +87,25 @@ func dialnoteWebhook(t *testing.T, h *hub) {
 		checkStandard(t, c.r, c.secret, c.typ)
 	}
 
+	customer.wait("/both", 2)
+
+	t.Run("it is edited and deleted", func(t *testing.T) {
+		made := admin.post("/v1/webhooks", object{"name": "Lead Alerts", "dialect": "dialnote", "url": customer.url("/old"), "events": list{"notes"}}).want(http.StatusCreated)
+		path := "/v1/webhooks/" + made.text("id")
+		changed := admin.patch(path, object{"name": "Alerts", "url": customer.url("/new"), "events": list{"call_logs"}}).want(http.StatusOK)
+		if changed.text("name") != "Alerts" || changed.text("url") != customer.url("/new") || len(changed.list("events")) != 1 || changed.text("events", 0) != "call_logs" {
+			t.Errorf("the edited webhook is %s", changed.body)
+		}
+		admin.patch(path, object{"events": list{"call_logs", "notes"}}).want(http.StatusBadRequest)
+		again, _ := finishedCall(t, admin, nil)
+		if got := customer.wait("/new", 1)[0]; !strings.Contains(got.body, again) || len(customer.at("/old")) != 0 {
+			t.Errorf("after the edit %s came, and %v at the former URL", got.body, customer.at("/old"))
+		}
+		customer.wait("/logs", 2)
+		admin.send(http.MethodDelete, path, nil).want(http.StatusNoContent)
+		admin.get(path).want(http.StatusNotFound)
+		admin.post(path+"/enable", nil).want(http.StatusNotFound)
+	})
 	t.Run("its secret is fixed", func(t *testing.T) {
 		path := "/v1/webhooks/" + logs
 		if !strings.HasPrefix(secret, "whsec_") {
@@ -96,12 +122,12 @@ func dialnoteWebhook(t *testing.T, h *hub) {
 	})
 	t.Run("the test button", func(t *testing.T) {
 		a := admin.post("/v1/webhooks/"+logs+"/test", nil).want(http.StatusOK)
-		got := customer.wait("/logs", 2)[1]
+		got := customer.wait("/logs", 3)[2]
 		if a.at("status_code") != 204.0 || a.text("request", "body") != got.body || got.wire("X-DialNote-Signature") != dialnoteSignature(secret, got.body) {
 			t.Errorf("%s, received %v", a.body, got)
 		}
 		admin.post("/v1/webhooks/"+logs+"/test", object{"event": "notes"}).want(http.StatusOK)
-		if got := customer.wait("/logs", 3)[2]; !strings.Contains(got.body, `"type":"note.created"`) {
+		if got := customer.wait("/logs", 4)[3]; !strings.Contains(got.body, `"type":"note.created"`) {
 			t.Errorf("a sample of notes is %s", got.body)
 		}
 		admin.post("/v1/webhooks/"+logs+"/test", object{"event": "call.ended"}).want(http.StatusBadRequest)
