@@ -30,6 +30,7 @@ func TestTheContract(t *testing.T) {
 			{"dialnote's failures", dialnoteDisabling},
 			{"dialnote received", dialnoteInbound},
 			{"Zapier's hooks", zapierHooks},
+			{"the dialect commands", dialectCommands},
 			{"a CloudEvents webhook", trunklineWebhook},
 			{"webhooks from other systems", inboundWebhooks},
 			{"agents", agentStates},

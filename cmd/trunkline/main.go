@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"trunkline.dev/trunkline/adapters/dialects"
 	"trunkline.dev/trunkline/adapters/embedded/clickhouse"
 )
 
@@ -25,6 +26,9 @@ var version = "0.1.0-dev"
 type cli struct {
 	Serve       serveCommand       `cmd:"" help:"Run the hub."`
 	Projections projectionsCommand `cmd:"" help:"See, rebuild, compare, switch read models of a running hub."`
+	Dialect     dialectCommand     `cmd:"" help:"Look at webhook formats: render an event, verify a request."`
+	Listen      listenCommand      `cmd:"" help:"Forward webhooks of a running hub to a URL on this machine, for development."`
+	Trigger     triggerCommand     `cmd:"" help:"Send a made-up event to a URL or a webhook."`
 	Simulate    simulateCommand    `cmd:"" help:"Play a day of a call centre against a running hub and reconcile every store."`
 	Settings    settingsCommand    `cmd:"" help:"Print the table of settings."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
@@ -42,6 +46,12 @@ type misused struct{ error }
 
 func (m misused) Unwrap() []error { return []error{m.error, errUsage} }
 
+// coded is an error with an exit code of its own.
+type coded struct {
+	error
+	code int
+}
+
 func main() {
 	// The ClickHouse engine's child process is this very program.
 	clickhouse.MaybeRunChild()
@@ -52,13 +62,14 @@ func main() {
 }
 
 // run is main without the process: tests call it. It returns the exit code: 0
-// done, 1 failed, 2 called wrongly or a wrong setting.
+// done, 1 failed, 2 called wrongly or a wrong setting; from 10 on what the
+// command says (dialect verify).
 func run(ctx context.Context, args []string, s streams) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("trunkline"), kong.Description("An event-sourced integration hub for call centres."),
 		kong.Writers(s.out, s.err), kong.Exit(func(code int) { exited = code }), kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
+		kong.Vars{"dialects": strings.Join(dialects.Names(), ", ")}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
 	if err != nil {
 		fmt.Fprintln(s.err, "trunkline:", err)
 		return 1
@@ -71,9 +82,13 @@ func run(ctx context.Context, args []string, s streams) int {
 		fmt.Fprintln(s.err, "trunkline:", err)
 		return 2
 	}
+	var own coded
 	switch err := k.Run(); {
 	case err == nil:
 		return 0
+	case errors.As(err, &own):
+		fmt.Fprintln(s.err, "trunkline:", err)
+		return own.code
 	case errors.Is(err, errUsage):
 		fmt.Fprintln(s.err, "trunkline:", err)
 		return 2

@@ -74,15 +74,12 @@ func (o *operator) call(ctx context.Context, method, path string, body, into any
 		return fmt.Errorf("asking the hub (TRUNKLINE_HTTP_ADDR): %w", err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return readProblem(resp)
+	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	if err != nil {
 		return fmt.Errorf("reading the hub's answer: %w", err)
-	}
-	if resp.StatusCode >= 300 {
-		p := apiError{Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode)}
-		_ = json.Unmarshal(b, &p) // what is not a problem document has only its status
-		p.Status = resp.StatusCode
-		return &p
 	}
 	if into == nil || len(b) == 0 {
 		return nil
@@ -91,4 +88,16 @@ func (o *operator) call(ctx context.Context, method, path string, body, into any
 		return fmt.Errorf("reading the hub's answer: %w", err)
 	}
 	return nil
+}
+
+// readProblem reads an answer that is not a success.
+func readProblem(resp *http.Response) error {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("reading the hub's answer: %w", err)
+	}
+	p := apiError{Title: http.StatusText(resp.StatusCode)}
+	_ = json.Unmarshal(b, &p) // what is not a problem document has only its status
+	p.Status = resp.StatusCode
+	return &p
 }
