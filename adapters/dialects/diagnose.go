@@ -18,19 +18,36 @@ type Mistake string
 
 // The mistakes, in the order in which they are told.
 const (
-	MissingHeader   Mistake = "missing_header"   // a header of the signature is not there
-	WrongEncoding   Mistake = "wrong_encoding"   // base64 for hex, or the other way round, or neither
-	WrongPrefix     Mistake = "wrong_prefix"     // missing, or one too many
-	SecretForm      Mistake = "secret_form"      // the right secret, decoded where it must not be, or not where it must
-	ReformattedBody Mistake = "reformatted_body" // the body was parsed and written again
-	SignedContent   Mistake = "signed_content"   // something else than the body was signed, or too little
-	WrongClock      Mistake = "clock"            // the timestamp is out of the tolerance
-	OtherSecret     Mistake = "other_secret"     // nothing fits: another secret, or another content
+	MissingHeader   Mistake = "missing_header"
+	WrongEncoding   Mistake = "wrong_encoding"
+	WrongPrefix     Mistake = "wrong_prefix"
+	SecretForm      Mistake = "secret_form"
+	ReformattedBody Mistake = "reformatted_body"
+	SignedContent   Mistake = "signed_content"
+	WrongClock      Mistake = "clock"
+	OtherSecret     Mistake = "other_secret"
 )
 
+// MistakeInfo is a mistake for people and shells.
+type MistakeInfo struct {
+	Mistake
+	// ExitCode is what `trunkline dialect verify` ends with.
+	ExitCode int
+	Meaning  string
+}
+
 // Mistakes lists all of them.
-func Mistakes() []Mistake {
-	return []Mistake{MissingHeader, WrongEncoding, WrongPrefix, SecretForm, ReformattedBody, SignedContent, WrongClock, OtherSecret}
+func Mistakes() []MistakeInfo {
+	return []MistakeInfo{
+		{MissingHeader, 10, "a header of the signature is missing"},
+		{WrongEncoding, 11, "the signature is base64 where it must be hex, the other way round, or neither"},
+		{WrongPrefix, 12, "the prefix before the digits is missing, or is another system's"},
+		{SecretForm, 13, "the right secret in the wrong form: base64-decoded, without `whsec_`, with a line break"},
+		{ReformattedBody, 14, "the body was parsed and written again before it was verified"},
+		{SignedContent, 15, "something else than what this system signs was signed: with or without id and timestamp"},
+		{WrongClock, 16, "the timestamp is more than five minutes off, or in milliseconds"},
+		{OtherSecret, 17, "nothing fits: the secret of another webhook, or the content was changed"},
+	}
 }
 
 // Finding is the verdict about one signature of a request.

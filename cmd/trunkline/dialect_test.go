@@ -190,13 +190,13 @@ func TestEachMistakeHasACode(t *testing.T) {
 	t.Parallel()
 	seen := make(map[int]dialects.Mistake)
 	for _, m := range dialects.Mistakes() {
-		code := mistakeCode(m)
-		if other, taken := seen[code]; taken || code < 10 {
-			t.Errorf("%s has the code %d, as %s", m, code, other)
+		code := mistakeCode(m.Mistake)
+		if other, taken := seen[code]; taken || code < 10 || code != m.ExitCode || m.Meaning == "" {
+			t.Errorf("%+v has the code %d, as %s", m, code, other)
 		}
-		seen[code] = m
-		if !strings.Contains(dialectVerify{}.Help(), fmt.Sprintf("%d %s", code, m)) {
-			t.Errorf("the help does not name %d %s", code, m)
+		seen[code] = m.Mistake
+		if !strings.Contains(dialectVerify{}.Help(), fmt.Sprintf("%d %s", code, m.Mistake)) {
+			t.Errorf("the help does not name %d %s", code, m.Mistake)
 		}
 	}
 }

@@ -29,16 +29,16 @@ func (dialectVerify) Help() string {
 	var b strings.Builder
 	b.WriteString("The dialect's own signature decides where it has one, else that of Standard Webhooks; both are told.\n\nExit codes: 0 it verifies; 2 called wrongly")
 	for _, m := range dialects.Mistakes() {
-		fmt.Fprintf(&b, "; %d %s", mistakeCode(m), m)
+		fmt.Fprintf(&b, "; %d %s", m.ExitCode, m.Mistake)
 	}
 	return b.String() + "."
 }
 
 // mistakeCode is the exit code of a mistake.
 func mistakeCode(m dialects.Mistake) int {
-	for i, known := range dialects.Mistakes() {
-		if known == m {
-			return 10 + i
+	for _, known := range dialects.Mistakes() {
+		if known.Mistake == m {
+			return known.ExitCode
 		}
 	}
 	return 1

@@ -1,0 +1,3 @@
+package dialects
+
+//go:generate go run ../../cmd/dialectdocs -root ../..
