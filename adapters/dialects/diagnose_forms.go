@@ -128,35 +128,16 @@ func inOrderOf(model, body []byte) []byte {
 		}
 	}
 	slices.SortStableFunc(members, func(a, b rawMember) int { return at(a.key) - at(b.key) })
-	dst := []byte{'{'}
-	for i, m := range members {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(append(append(dst, m.key...), ':'), m.value...)
-	}
-	return append(dst, '}')
+	return appendMembers(nil, members)
 }
 
-// membersOf returns the members of an object in their order, keys as JSON; nil
-// if it is none.
+// membersOf returns the members of an object in their order; nil if it is none.
 func membersOf(object []byte) []rawMember {
-	if len(object) < 2 || object[0] != '{' || !json.Valid(object) {
+	if len(object) == 0 || object[0] != '{' || !json.Valid(object) {
 		return nil
 	}
-	r := rawReader{b: object, i: 1}
-	members := []rawMember{}
-	for r.space(); r.b[r.i] != '}'; r.space() {
-		if r.b[r.i] == ',' {
-			r.i++
-			r.space()
-		}
-		key := r.str(nil)
-		r.space()
-		r.i++ // :
-		members = append(members, rawMember{key: key, value: r.value(nil)})
-	}
-	return members
+	r := rawReader{b: object}
+	return r.members()
 }
 
 // pythonic writes compact JSON with a space behind each colon and comma and

@@ -68,7 +68,12 @@ func (r *rawReader) value(dst []byte) []byte {
 }
 
 func (r *rawReader) object(dst []byte) []byte {
-	var members []rawMember
+	return appendMembers(dst, r.members())
+}
+
+// members reads an object: keys as JSON, each once.
+func (r *rawReader) members() []rawMember {
+	members := []rawMember{}
 	at := make(map[string]int)
 	r.i++ // {
 	for r.space(); r.b[r.i] != '}'; r.space() {
@@ -88,7 +93,7 @@ func (r *rawReader) object(dst []byte) []byte {
 		members = append(members, rawMember{key: key, value: value})
 	}
 	r.i++ // }
-	return appendMembers(dst, members)
+	return members
 }
 
 func (r *rawReader) array(dst []byte) []byte {

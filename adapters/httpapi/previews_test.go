@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,49 +16,37 @@ import (
 	"trunkline.dev/trunkline/adapters/dialects"
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/memory"
-	"trunkline.dev/trunkline/domain/call"
-	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
 
-// logPreviews renders calls by folding the log.
+// logPreviews renders calls by playing the log.
 type logPreviews struct{ log *memory.Log }
 
 func (p logPreviews) Preview(_ context.Context, e delivery.Endpoint, events ...event.Recorded) ([]httpapi.Previewed, error) {
 	d, _ := dialects.Get(e.Dialect)
+	stage := dialects.NewStage()
 	var all []httpapi.Previewed
-	for _, wanted := range events {
-		var before *call.Call
-		var now call.Call
-		version := int64(0)
-		for _, r := range p.log.Events(event.Calls) {
-			if r.Org != wanted.Org || r.Subject != wanted.Subject {
-				continue
+	for _, r := range p.log.Events(event.Calls) {
+		if r.Org != e.Org {
+			continue
+		}
+		v, err := stage.Fold(r.Event)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(events, func(wanted event.Recorded) bool { return wanted.ID == r.ID }) {
+			continue
+		}
+		messages, err := d.Render(v, e)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range messages {
+			if e.Wants(m.Name) {
+				all = append(all, httpapi.Previewed{Message: m, Event: r, Version: v.Version, ContentType: d.ContentType()})
 			}
-			payload, err := catalog.Decode(r.Type, r.Data)
-			if err != nil {
-				return nil, err
-			}
-			if err := now.Apply(r.Envelope, payload); err != nil {
-				return nil, err
-			}
-			is := now
-			version++
-			if r.ID == wanted.ID {
-				messages, err := d.Render(delivery.View{Event: r, Payload: payload, OrgID: r.Org, CallBefore: before, Call: &is}, e)
-				if err != nil {
-					return nil, err
-				}
-				for _, m := range messages {
-					if e.Wants(m.Name) {
-						all = append(all, httpapi.Previewed{Message: m, Event: r, Version: version, ContentType: d.ContentType()})
-					}
-				}
-				break
-			}
-			before = &is
 		}
 	}
 	return all, nil

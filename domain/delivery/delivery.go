@@ -90,7 +90,7 @@ const EventDisabled = "disabled"
 // Sends reports whether anything may be sent: the endpoint is enabled, and its
 // only event is not EventDisabled.
 func (e Endpoint) Sends() bool {
-	return e.Enabled && !(len(e.Events) == 1 && e.Events[0] == EventDisabled)
+	return e.Enabled && (len(e.Events) != 1 || e.Events[0] != EventDisabled)
 }
 
 // Wants reports whether the endpoint subscribed to one of its dialect's events.

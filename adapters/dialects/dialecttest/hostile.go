@@ -71,10 +71,10 @@ var (
 )
 
 func (d drawn) value(of reflect.Type) string {
-	switch {
-	case of == rawType:
+	switch of {
+	case rawType:
 		return HostileJSON(2).Draw(d.t, d.at)
-	case of == timeType:
+	case timeType:
 		return strconv.Quote(moment().Draw(d.t, d.at).Format(time.RFC3339Nano))
 	}
 	switch of.Kind() {
