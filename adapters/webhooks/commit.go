@@ -175,7 +175,7 @@ func (e *Engine) applyPart(p *partCommit) {
 	if len(o.entries) == 0 {
 		o.bytes = 0
 	}
-	e.acknowledge(o, p.part.To)
+	o.next = p.part.To
 	wake(o.wake)
 	wake(e.wakeKeeper)
 }
@@ -201,18 +201,4 @@ func (e *Engine) written(it *item, status delivery.Status, attempts int) {
 		// The endpoint changed its state while this was written.
 		s.sweep = true
 	}
-}
-
-// acknowledge moves the checkpoint and answers those who wait for it.
-func (e *Engine) acknowledge(o *owner, next int64) {
-	for offset := range o.waiters {
-		if offset >= next {
-			continue
-		}
-		for _, c := range o.waiters[offset] {
-			c <- nil
-		}
-		delete(o.waiters, offset)
-	}
-	o.next = next
 }

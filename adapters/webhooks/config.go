@@ -65,6 +65,7 @@ const (
 	DefaultCheckpointGrace  = 250 * time.Millisecond
 	DefaultCheckpointEvents = 1000
 	DefaultPlanBatch        = 64
+	DefaultAhead            = 1024
 	DefaultParkedKeys       = 10_000
 	DefaultStateBytes       = 4 << 20
 	DefaultRetryAfterMax    = 24 * time.Hour
@@ -120,8 +121,9 @@ type Config struct {
 	// because its deliveries are about to be finished without a row. For a lane
 	// that stands still, or would take longer, there is no wait.
 	CheckpointGrace time.Duration
-	// PlanBatch bounds the events that are planned together.
-	PlanBatch int
+	// PlanBatch bounds the events that are planned together, Ahead those of a
+	// partition that have been read and not planned.
+	PlanBatch, Ahead int
 	// ParkedKeys bounds the order keys that are remembered per endpoint and
 	// partition; beyond it the store knows what waits for what.
 	ParkedKeys int
@@ -176,6 +178,7 @@ func (c *Config) setDefaults() {
 	orInt(&c.CheckpointEvents, DefaultCheckpointEvents)
 	orInt(&c.CheckpointGrace, DefaultCheckpointGrace)
 	orInt(&c.PlanBatch, DefaultPlanBatch)
+	orInt(&c.Ahead, DefaultAhead)
 	orInt(&c.ParkedKeys, DefaultParkedKeys)
 	orInt(&c.StateBytes, DefaultStateBytes)
 	orInt(&c.RetryAfterMax, DefaultRetryAfterMax)

@@ -137,19 +137,20 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Handle is the handler of the subscriber's messages. It returns when the
-// checkpoint is past the message, which never depends on a receiver.
+// Handle is the handler of the subscriber's messages. It returns when there is
+// room for another, which never depends on a receiver. What becomes of the
+// message is the checkpoint's business: an ack says nothing of it.
 func (e *Engine) Handle(msg *message.Message) error {
 	in, err := e.cfg.Decode(msg)
 	if err != nil {
 		return err
 	}
-	done, err := e.accept(in)
+	room, err := e.accept(in)
 	if err != nil {
 		return err
 	}
 	select {
-	case err := <-done:
+	case err := <-room:
 		return err
 	case <-msg.Context().Done():
 		return msg.Context().Err()

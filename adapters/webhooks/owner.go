@@ -28,11 +28,12 @@ type owner struct {
 	// early are records that arrived before their predecessor, by its offset.
 	early map[int64]Incoming
 	// queue are the records in order that are not planned yet.
-	queue   []Incoming
+	queue   []arrived
 	entries []*entry
 	streams map[string]*stream
 	dirty   []*item
-	waiters map[int64][]chan error
+	// waiters wait for room in the queue.
+	waiters []chan error
 	// bytes are those of entries.
 	bytes    int64
 	inFlight int
@@ -69,7 +70,7 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (i
 	o := &owner{
 		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1,
 		early: make(map[int64]Incoming), streams: make(map[string]*stream),
-		waiters: make(map[int64][]chan error), wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1),
 	}
 	o.ctx, o.cancel = context.WithCancel(run)
 	o.sendCtx, o.cancelSend = context.WithCancel(run)
@@ -217,12 +218,7 @@ func (e *Engine) resign(o *owner, why error) {
 	if e.owners[o.part] == o {
 		delete(e.owners, o.part)
 	}
-	for _, cs := range o.waiters {
-		for _, c := range cs {
-			c <- why
-		}
-	}
-	o.waiters = nil
+	o.answer(why)
 	e.changed.broadcast()
 }
 
@@ -236,53 +232,64 @@ func (e *Engine) retire(l *lane) {
 	}
 }
 
-// accept takes a record. The channel gets nil when the checkpoint is past it.
+// arrived is a record that waits to be planned.
+type arrived struct {
+	Incoming
+	// tick is what had been asked about leads when it came (see sharedEnds).
+	tick int64
+}
+
+// accept takes a record. The channel gets nil when there is room for another.
 func (e *Engine) accept(in Incoming) (<-chan error, error) {
 	p := dispatch.Partition{Topic: in.Position.Topic, ID: in.Position.Partition}
+	tick := e.planner.leadEnds.arrival(p.Topic)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	o := e.owners[p]
 	if o == nil || o.stopping {
 		return nil, ErrNotOwned
 	}
-	c := make(chan error, 1)
-	offset := in.Position.Offset
-	if offset < o.next {
-		c <- nil
-		return c, nil
-	}
-	o.waiters[offset] = append(o.waiters[offset], c)
-	if offset <= o.last {
-		return c, nil
-	}
-	if in.Previous > o.last {
+	switch {
+	case in.Position.Offset <= o.last:
+	case in.Previous > o.last:
 		o.early[in.Previous] = in
-		return c, nil
-	}
-	for {
-		o.queue = append(o.queue, in)
-		o.last = in.Position.Offset
-		next, ok := o.early[o.last]
-		if !ok {
-			break
+	default:
+		for more := true; more; {
+			o.queue = append(o.queue, arrived{in, tick})
+			o.last = in.Position.Offset
+			if in, more = o.early[o.last]; more {
+				delete(o.early, o.last)
+			}
 		}
-		delete(o.early, o.last)
-		in = next
+		wake(o.wake)
 	}
-	wake(o.wake)
+	c := make(chan error, 1)
+	if len(o.queue) < e.cfg.Ahead {
+		c <- nil
+	} else {
+		o.waiters = append(o.waiters, c)
+	}
 	return c, nil
+}
+
+// answer ends the wait of all that wait for room.
+func (o *owner) answer(err error) {
+	for _, c := range o.waiters {
+		c <- err
+	}
+	o.waiters = nil
 }
 
 // planLoop plans what an owner's partition brings, in order.
 func (e *Engine) planLoop(o *owner, from int64) {
 	states := e.planner.follow(o.part, from)
 	for {
-		batch, ok := e.nextBatch(o)
+		batch, tick, ok := e.nextBatch(o)
 		if !ok {
 			return
 		}
 		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-			plan, err := e.planner.plan(o.ctx, states, batch)
+			plan, err := e.planner.plan(o.ctx, states, batch, tick)
 			if err == nil {
 				e.awaitFlow(o.ctx, plan)
 				e.admitAll(o, batch, plan)
@@ -300,25 +307,30 @@ func (e *Engine) planLoop(o *owner, from int64) {
 	}
 }
 
-// nextBatch waits for records, and for room to plan them.
-func (e *Engine) nextBatch(o *owner) ([]event.Recorded, bool) {
+// nextBatch waits for records, and for room to plan them. The tick is that of
+// the last of them.
+func (e *Engine) nextBatch(o *owner) (batch []event.Recorded, tick int64, ok bool) {
 	for {
 		e.mu.Lock()
 		room := o.bytes < e.cfg.MemoryBytes/4 && len(o.entries) < 4*e.cfg.CheckpointEvents
 		if n := min(len(o.queue), e.cfg.PlanBatch); n > 0 && room && o.ctx.Err() == nil {
-			batch := make([]event.Recorded, n)
+			batch = make([]event.Recorded, n)
 			for i, in := range o.queue[:n] {
-				batch[i] = in.Recorded
+				batch[i], tick = in.Recorded, in.tick
 			}
+			clear(o.queue[:n])
 			o.queue = o.queue[n:]
+			if len(o.queue) < e.cfg.Ahead {
+				o.answer(nil)
+			}
 			e.mu.Unlock()
-			return batch, true
+			return batch, tick, true
 		}
 		e.mu.Unlock()
 		select {
 		case <-o.wake:
 		case <-o.ctx.Done():
-			return nil, false
+			return nil, 0, false
 		}
 	}
 }

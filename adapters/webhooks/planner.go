@@ -26,13 +26,13 @@ type planner struct {
 func newPlanner(cfg Config, dialects map[string]Dialect) *planner {
 	return &planner{
 		cfg: cfg, dialects: dialects, previous: &previous{fresh: make(map[string]int64)},
-		leads: &leadCache{}, leadEnds: &sharedEnds{ends: cfg.Ends, topic: event.Leads},
+		leads: &leadCache{}, leadEnds: newSharedEnds(cfg.Ends, event.Leads),
 	}
 }
 
 // plan returns what is owed for each event of one partition. What was
 // acknowledged before the events can be seen in it (causal reads).
-func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []event.Recorded) ([][]dispatch.Owed, error) {
+func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []event.Recorded, tick int64) ([][]dispatch.Owed, error) {
 	endpoints := make(map[string][]delivery.Endpoint)
 	wanted := make([]bool, len(batch))
 	for i, r := range batch {
@@ -43,7 +43,7 @@ func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []eve
 		}
 		wanted[i] = len(list) > 0
 	}
-	views, err := p.states(ctx, f, batch, wanted)
+	views, err := p.states(ctx, f, batch, wanted, tick)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (p *planner) views(ctx context.Context, events []event.Recorded) ([]deliver
 	if topic == event.Calls {
 		// A call carries its lead: whatever was acknowledged about leads before
 		// these calls lies below the ends as of now.
-		if _, err := p.leadsCaughtUp(ctx); err != nil {
+		if _, err := p.leadsCaughtUp(ctx, p.leadEnds.now()); err != nil {
 			return nil, err
 		}
 	}
@@ -132,10 +132,10 @@ func (p *planner) recording(v *delivery.View) {
 	}
 }
 
-// leadsCaughtUp waits until the read model has all that the log says of leads
-// by now, and returns how far that is.
-func (p *planner) leadsCaughtUp(ctx context.Context) (map[int]int64, error) {
-	ends, err := p.leadEnds.get(ctx)
+// leadsCaughtUp waits until the read model has all that the log said of leads
+// after a tick, and returns how far that is.
+func (p *planner) leadsCaughtUp(ctx context.Context, tick int64) (map[int]int64, error) {
+	ends, err := p.leadEnds.get(ctx, tick)
 	if err != nil {
 		return nil, fmt.Errorf("reading where %s ends: %w", event.Leads, err)
 	}

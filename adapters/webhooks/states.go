@@ -26,7 +26,7 @@ func (p *planner) follow(part dispatch.Partition, from int64) *projections.Follo
 // states makes the views of the next events of a partition: by folding them in
 // memory where it can, else by asking the history, which waits for the
 // projector. Events that wanted leaves out are passed by and have no view.
-func (p *planner) states(ctx context.Context, f *projections.Follower, batch []event.Recorded, wanted []bool) ([]delivery.View, error) {
+func (p *planner) states(ctx context.Context, f *projections.Follower, batch []event.Recorded, wanted []bool, tick int64) ([]delivery.View, error) {
 	views := make([]delivery.View, len(batch))
 	events, index := make([]event.Recorded, 0, len(batch)), make([]int, 0, len(batch))
 	for i, e := range batch {
@@ -56,7 +56,7 @@ func (p *planner) states(ctx context.Context, f *projections.Follower, batch []e
 			v.SetStates(s.Before, s.After)
 		}
 	}
-	if err := p.callLeads(ctx, batch[0].Position.Topic, views); err != nil {
+	if err := p.callLeads(ctx, batch[0].Position.Topic, views, tick); err != nil {
 		return nil, err
 	}
 	for i := range views {
@@ -79,7 +79,7 @@ func (p *planner) states(ctx context.Context, f *projections.Follower, batch []e
 // callLeads adds the leads of calls, as known to whoever had these calls
 // acknowledged: whatever was acknowledged about leads before lies below the
 // ends as of now.
-func (p *planner) callLeads(ctx context.Context, topic event.Topic, views []delivery.View) error {
+func (p *planner) callLeads(ctx context.Context, topic event.Topic, views []delivery.View, tick int64) error {
 	if topic != event.Calls {
 		return nil
 	}
@@ -92,7 +92,7 @@ func (p *planner) callLeads(ctx context.Context, topic event.Topic, views []deli
 	if len(wanted) == 0 {
 		return nil
 	}
-	ends, err := p.leadsCaughtUp(ctx)
+	ends, err := p.leadsCaughtUp(ctx, tick)
 	if err != nil {
 		return err
 	}
@@ -156,54 +156,101 @@ func (c *leadCache) get(ctx context.Context, from Views, ends map[int]int64, wan
 	return found, nil
 }
 
-// sharedEnds lets partitions that ask at the same time where a topic ends share
-// an answer. Who asks gets one that was asked for after it asked.
+// sharedEnds asks where a topic ends, once for all that want to know at the same
+// time. Whoever wants to know it as of the arrival of a record gets an answer
+// that was asked for after that: the question is put as soon as the record
+// comes, while it waits to be planned, and serves all that came before it.
 type sharedEnds struct {
 	ends  projections.Ends
 	topic event.Topic
-	mu    sync.Mutex
-	next  *endsCall
-	busy  bool
+
+	mu sync.Mutex
+	// tick counts the questions.
+	tick int64
+	last endsAnswer
+	// busy: a question is under way. more: another one is wanted after it.
+	busy, more bool
+	answered   chan struct{}
 }
 
-type endsCall struct {
-	done chan struct{}
+type endsAnswer struct {
+	tick int64
 	ends map[int]int64
 	err  error
 }
 
-func (s *sharedEnds) get(ctx context.Context) (map[int]int64, error) {
+func newSharedEnds(ends projections.Ends, topic event.Topic) *sharedEnds {
+	return &sharedEnds{ends: ends, topic: topic, answered: make(chan struct{})}
+}
+
+// arrival returns the tick of a record that has come, and asks on its behalf.
+func (s *sharedEnds) arrival(topic event.Topic) int64 {
+	if topic != event.Calls {
+		return 0
+	}
 	s.mu.Lock()
-	if s.next == nil {
-		s.next = &endsCall{done: make(chan struct{})}
+	defer s.mu.Unlock()
+	s.want()
+	return s.tick
+}
+
+// want sees to it that a question is put from now on. The caller holds mu.
+func (s *sharedEnds) want() {
+	if s.busy {
+		s.more = true
+		return
 	}
-	call := s.next
-	if !s.busy {
-		s.busy = true
-		go s.ask(context.WithoutCancel(ctx))
-	}
-	s.mu.Unlock()
-	select {
-	case <-call.done:
-		return call.ends, call.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	s.busy = true
+	go s.ask()
+}
+
+// now is the tick of a record that comes now.
+func (s *sharedEnds) now() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tick
+}
+
+// get returns an answer to a question that was put after a tick.
+func (s *sharedEnds) get(ctx context.Context, after int64) (map[int]int64, error) {
+	for {
+		s.mu.Lock()
+		if last := s.last; last.tick > after {
+			if last.err != nil {
+				s.want() // for whoever tries again
+			}
+			s.mu.Unlock()
+			return last.ends, last.err
+		}
+		s.want()
+		answered := s.answered
+		s.mu.Unlock()
+		select {
+		case <-answered:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }
 
-// ask answers until nobody waits. The client's own time-outs bound it.
-func (s *sharedEnds) ask(ctx context.Context) {
+// ask asks until nobody wants to know. The client's own patience bounds it.
+func (s *sharedEnds) ask() {
 	for {
 		s.mu.Lock()
-		call := s.next
-		s.next = nil
-		s.busy = call != nil
+		s.tick++
+		tick := s.tick
+		s.more = false
 		s.mu.Unlock()
-		if call == nil {
+		all, err := s.ends.Ends(context.Background(), s.topic)
+		s.mu.Lock()
+		s.last = endsAnswer{tick, all[s.topic], err}
+		close(s.answered)
+		s.answered = make(chan struct{})
+		more := s.more
+		s.busy = more
+		s.mu.Unlock()
+		if !more {
 			return
 		}
-		all, err := s.ends.Ends(ctx, s.topic)
-		call.ends, call.err = all[s.topic], err
-		close(call.done)
 	}
 }

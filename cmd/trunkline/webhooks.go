@@ -25,9 +25,9 @@ import (
 // processes of the role webhooks.
 const webhooksGroup = "trunkline.webhooks"
 
-// planAhead is how many events of a partition are handed to the planner before
-// the first of them has its checkpoint.
-const planAhead = 1024
+// handing is how many events of a partition are on their way to the planner,
+// which keeps its own queue, at once.
+const handing = 64
 
 // routerDrain bounds the end of the router: the engine gives requests under way
 // its own time, and as much again to write down what became of them.
@@ -63,7 +63,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	}
 	a.onStop("webhooks", a.engine.Stop)
 	sub, err := trunkwater.NewSubscriber(trunkwater.SubscriberConfig{
-		Brokers: a.stack.brokers(), Transport: a.broker.Transport(), Shared: a.broker.Shared(), Group: webhooksGroup, Offsets: claims{a.engine}, InFlight: planAhead, Logger: a.log,
+		Brokers: a.stack.brokers(), Transport: a.broker.Transport(), Shared: a.broker.Shared(), Group: webhooksGroup, Offsets: claims{a.engine}, InFlight: handing, Logger: a.log,
 		Partitions: a.cfg.KafkaPartitions, ReplicationFactor: a.cfg.KafkaReplication,
 	})
 	if err != nil {
