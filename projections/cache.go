@@ -22,8 +22,10 @@ type entry struct {
 	// is in the history only if an earlier batch put it there.
 	added   map[uint64]time.Time
 	changed bool
-	size    int
-	place   *list.Element
+	// stored says that the store has a row of it, or will have by this batch.
+	stored bool
+	size   int
+	place  *list.Element
 }
 
 // seen reports whether an event of the entity was folded before, as far back

@@ -111,6 +111,7 @@ func (f *folder) restore(k Key, l Loaded) (*entry, error) {
 	if l.Version == 0 {
 		return n, nil
 	}
+	n.stored = true
 	if err := json.Unmarshal(l.State, n.state); err != nil {
 		return nil, fmt.Errorf("reading the stored state of %s: %w", k.ID, err)
 	}
@@ -287,8 +288,9 @@ func (f *folder) finish() error {
 			values[i] = c.Of(r)
 		}
 		f.batch.Entities = append(f.batch.Entities, EntityRow{
-			Key: n.Key, Version: n.version, State: state, Recent: slices.Clone(n.recent), First: n.first, Last: n.last, Values: values,
+			Key: n.Key, Version: n.version, State: state, Recent: slices.Clone(n.recent), First: n.first, Last: n.last, Values: values, Fresh: !n.stored,
 		})
+		n.stored = true // whatever becomes of the batch: if it fails, the cache is cleared
 	}
 	return nil
 }

@@ -148,6 +148,14 @@ type Batcher interface {
 	Batch() int
 }
 
+// Completer is a Generations whose builds leave to the end what only readers
+// need, such as indexes.
+type Completer interface {
+	// Complete makes a generation that was built ready to be read. It may be
+	// called again, and by several processes at once.
+	Complete(ctx context.Context, generation int) error
+}
+
 // Generation is one build of a read model's tables.
 type Generation struct {
 	Number int

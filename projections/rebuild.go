@@ -81,7 +81,8 @@ type RebuilderConfig struct {
 	Changed func()
 	Log     *slog.Logger
 	Now     func() time.Time
-	// Every is how often rebuilds are moved on; 0 is half a second.
+	// Every is how often rebuilds are moved on; 0 is half a second. While one is
+	// being built it is looked at five times as often.
 	Every time.Duration
 }
 
@@ -153,14 +154,20 @@ func (r *Rebuilder) Stop(ctx context.Context) error {
 
 func (r *Rebuilder) run(ctx context.Context, done chan struct{}) {
 	defer close(done)
-	tick := time.NewTicker(r.cfg.Every)
+	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
+		next := r.cfg.Every
 		for _, g := range r.cfg.Generations {
-			if err := r.move(ctx, g); err != nil && ctx.Err() == nil {
+			building, err := r.move(ctx, g)
+			if err != nil && ctx.Err() == nil {
 				r.cfg.Log.WarnContext(ctx, "rebuild waits", slog.String("projection", g.Projection()), slog.Any("err", err))
 			}
+			if building && err == nil {
+				next = r.cfg.Every / 5
+			}
 		}
+		tick.Reset(next)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -172,22 +179,21 @@ func (r *Rebuilder) run(ctx context.Context, done chan struct{}) {
 // lease is how long a process that fell silent keeps others from going on.
 const lease = 30 * time.Second
 
-// move brings a rebuild one stage further if it is time.
-func (r *Rebuilder) move(ctx context.Context, g Generations) error {
+// move brings a rebuild one stage further if it is time, and reports whether it
+// is one that is being built.
+func (r *Rebuilder) move(ctx context.Context, g Generations) (building bool, err error) {
 	b, ok, err := r.cfg.Rebuilds.Get(ctx, g.Projection())
 	if err != nil || !ok || !b.Moves() {
-		return err
+		return false, err
 	}
 	mine, err := r.cfg.Rebuilds.Lease(ctx, g.Projection(), r.cfg.Owner, lease)
 	if err != nil || !mine {
-		return err
+		return false, err
 	}
-	switch b.Stage {
-	case StageBuilding:
-		return r.built(ctx, g, b)
-	default:
-		return r.compared(ctx, g, b)
+	if b.Stage == StageBuilding {
+		return true, r.built(ctx, g, b)
 	}
+	return false, r.compared(ctx, g, b)
 }
 
 // built waits until the generation has all that was in the log when it was
@@ -200,6 +206,11 @@ func (r *Rebuilder) built(ctx context.Context, g Generations, b Rebuild) error {
 	}
 	if !r.reached(Ref{Model: g.Projection(), Generation: b.Generation}, parts) {
 		return nil
+	}
+	if c, ok := g.(Completer); ok {
+		if err := c.Complete(ctx, b.Generation); err != nil {
+			return fmt.Errorf("completing generation %d of %s: %w", b.Generation, g.Projection(), err)
+		}
 	}
 	return r.put(ctx, b, StageComparing, "")
 }

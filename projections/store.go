@@ -117,6 +117,8 @@ type EntityRow struct {
 	State       []byte
 	Recent      []uint64
 	First, Last Mark
+	// Fresh says that the store has no row of the entity, as far as Load told.
+	Fresh bool
 	// Values follow Model.Columns.
 	Values []any
 }

@@ -145,6 +145,11 @@ func build(b *testing.B, log *memory.Log, g *readmodel.Generations, generation p
 	if err != nil {
 		b.Fatal(err)
 	}
+	defer func() {
+		if err := g.Complete(b.Context(), generation.Number); err != nil {
+			b.Fatal(err)
+		}
+	}()
 	for done := false; !done; <-time.After(5 * time.Millisecond) {
 		have, err := g.Checkpoints(b.Context(), generation.Number)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,8 +15,8 @@ import (
 	"trunkline.dev/trunkline/projections"
 )
 
-// copyFrom is the number of history rows from which COPY is quicker than an
-// INSERT that rides along with the other statements.
+// copyFrom is the number of rows from which COPY is cheaper than an INSERT that
+// rides along with the other statements.
 const copyFrom = 200
 
 // The compare-and-set. It comes first, so that a former owner learns its fate
@@ -66,28 +65,63 @@ func (s *Store) Commit(ctx context.Context, ref projections.Ref, b projections.B
 		return fmt.Errorf("getting a connection: %w", err)
 	}
 	defer conn.Release() // a connection inside a transaction is closed, not reused
-	if b.Amend == nil {
-		err = s.advance(ctx, conn, t, ref, b)
-	} else {
-		err = s.amend(ctx, conn, t, ref, b)
-	}
+	err = s.write(ctx, conn, t, ref, b)
 	if err == nil {
 		if _, err = conn.Exec(ctx, "COMMIT"); err == nil {
+			t.written.Add(int64(max(len(b.Entities), len(b.History))))
 			return nil
 		}
 	}
-	// The caller's context may have ended; the rollback has its own time.
-	undo, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer done()
-	_, _ = conn.Exec(undo, "ROLLBACK")
+	rollback(ctx, conn)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42P01" {
 		s.forgetMonths() // another process has dropped one
 	}
 	return refused(err)
 }
 
-// advance writes a projector's batch up to, not including, the commit.
-func (s *Store) advance(ctx context.Context, conn *pgxpool.Conn, t *tables, ref projections.Ref, b projections.Batch) error {
+// rollback has its own time: the caller's context may have ended.
+func rollback(ctx context.Context, conn *pgxpool.Conn) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	_, _ = conn.Exec(ctx, "ROLLBACK")
+}
+
+// write writes a batch up to, not including, the commit.
+func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, t *tables, ref projections.Ref, b projections.Batch) error {
+	if b.Amend != nil {
+		return s.amend(ctx, conn, t, ref, b)
+	}
+	fresh, known := divide(b.Entities)
+	err := s.advance(ctx, conn, t, ref, b, fresh, known)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == uniqueViolation && len(fresh) > 0 {
+		// A producer that deals keys out in its own way has put an entity into two
+		// partitions, and the other one's projector was first.
+		rollback(ctx, conn)
+		return s.advance(ctx, conn, t, ref, b, nil, b.Entities)
+	}
+	return err
+}
+
+const uniqueViolation = "23505"
+
+// divide tells the rows that can be inserted by COPY, if that pays, from those
+// that may be there already.
+func divide(rows []projections.EntityRow) (fresh, known []projections.EntityRow) {
+	for _, r := range rows {
+		if r.Fresh {
+			fresh = append(fresh, r)
+		} else {
+			known = append(known, r)
+		}
+	}
+	if len(fresh) < copyFrom {
+		return nil, rows
+	}
+	return fresh, known
+}
+
+// advance writes a projector's batch, some of the entities by COPY.
+func (s *Store) advance(ctx context.Context, conn *pgxpool.Conn, t *tables, ref projections.Ref, b projections.Batch, fresh, known []projections.EntityRow) error {
 	var batch pgx.Batch
 	batch.Queue("BEGIN")
 	batch.Queue("SET LOCAL synchronous_commit = off")
@@ -97,7 +131,7 @@ func (s *Store) advance(ctx context.Context, conn *pgxpool.Conn, t *tables, ref 
 	}
 	advanced := int64(0)
 	batch.Queue(advanceSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Tenure.Next, b.Tenure.Epoch, b.Next, recorded, b.Tenure.Revision)
-	s.queueRows(&batch, t, ref, b)
+	s.queueRows(&batch, t, ref, b, known)
 	if len(b.Recent) > 0 {
 		batch.Queue(rememberSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Tenure.Next, packSeen(b.Recent))
 	}
@@ -123,7 +157,13 @@ func (s *Store) advance(ctx context.Context, conn *pgxpool.Conn, t *tables, ref 
 	if advanced != 1 {
 		return s.fenced(ctx, conn, ref, b)
 	}
-	return s.copyHistory(ctx, conn, t, b.History)
+	if len(fresh) > 0 {
+		err := copyRows(ctx, conn.Conn().PgConn(), t.main, mainColumns(t.model), len(fresh), func(w *rowWriter, i int) { w.entity(t.model, fresh[i]) })
+		if err != nil {
+			return err
+		}
+	}
+	return copyHistory(ctx, conn.Conn().PgConn(), t, b.History)
 }
 
 // fenced tells why the compare-and-set found nothing.
@@ -150,9 +190,9 @@ WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4`
 }
 
 // queueRows queues what both kinds of batch write.
-func (s *Store) queueRows(batch *pgx.Batch, t *tables, ref projections.Ref, b projections.Batch) {
-	if len(b.Entities) > 0 {
-		batch.Queue(t.upsertSQL, entityArgs(t.model, b.Entities)...)
+func (s *Store) queueRows(batch *pgx.Batch, t *tables, ref projections.Ref, b projections.Batch, entities []projections.EntityRow) {
+	if len(entities) > 0 {
+		batch.Queue(t.upsertSQL, entityArgs(t.model, entities)...)
 	}
 	if n := len(b.History); n > 0 && n < copyFrom {
 		for table, rows := range byMonth(t.history, b.History) {
@@ -171,19 +211,12 @@ func (s *Store) queueRows(batch *pgx.Batch, t *tables, ref projections.Ref, b pr
 }
 
 // copyHistory writes many history rows, straight into their partitions.
-func (s *Store) copyHistory(ctx context.Context, conn *pgxpool.Conn, t *tables, rows []projections.HistoryRow) error {
+func copyHistory(ctx context.Context, conn *pgconn.PgConn, t *tables, rows []projections.HistoryRow) error {
 	if len(rows) < copyFrom {
 		return nil
 	}
-	names := make([]string, len(historyColumns))
-	for i, c := range historyColumns {
-		names[i] = c.name
-	}
-	names[slices.Index(names, `"offset"`)] = "offset" // CopyFrom quotes by itself
 	for table, rows := range byMonth(t.history, rows) {
-		_, err := conn.CopyFrom(ctx, pgx.Identifier{table}, names, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-			return historyRow(rows[i]), nil
-		}))
+		err := copyRows(ctx, conn, table, historyColumns, len(rows), func(w *rowWriter, i int) { w.history(rows[i]) })
 		if err != nil {
 			return err
 		}

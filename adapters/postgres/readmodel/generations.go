@@ -24,6 +24,7 @@ var (
 	_ projections.Generations   = (*Generations)(nil)
 	_ projections.Comparer      = (*Generations)(nil)
 	_ projections.ParkedCounter = (*Generations)(nil)
+	_ projections.Completer     = (*Generations)(nil)
 )
 
 // AllGenerations returns the generations of each of the read models, in their
@@ -60,7 +61,7 @@ func (g *Generations) Ensure(ctx context.Context) error {
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM generations WHERE projection = $1)`, g.model.Name).Scan(&exists); err != nil || exists {
 			return err
 		}
-		if err := g.makeTables(ctx, tx, 1); err != nil {
+		if err := g.makeTables(ctx, tx, 1, projections.Live); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO generations (projection, generation, status) VALUES ($1, 1, 'live')`, g.model.Name); err != nil {
@@ -78,7 +79,7 @@ func (g *Generations) Create(ctx context.Context) (projections.Generation, error
 		if err := tx.QueryRow(ctx, next, g.model.Name).Scan(&made.Number); err != nil {
 			return err
 		}
-		if err := g.makeTables(ctx, tx, made.Number); err != nil {
+		if err := g.makeTables(ctx, tx, made.Number, projections.Building); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO generations (projection, generation, status) VALUES ($1, $2, 'building')`, g.model.Name, made.Number)
@@ -122,9 +123,25 @@ type shape struct{ table, like, options string }
 
 func (s shape) of(generation int) string { return fmt.Sprintf("%s_g%d", s.table, generation) }
 
-func (g *Generations) makeTables(ctx context.Context, tx pgx.Tx, generation int) error {
+// makeTables makes the empty tables of a generation, without the indexes that
+// only readers use if it is to be built first.
+func (g *Generations) makeTables(ctx context.Context, tx pgx.Tx, generation int, status projections.GenerationStatus) error {
 	for _, s := range g.shapes() {
-		if _, err := tx.Exec(ctx, fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL)%s", s.of(generation), s.like, s.options)); err != nil {
+		bare := ""
+		if status == projections.Building {
+			bare = " EXCLUDING INDEXES"
+		}
+		if _, err := tx.Exec(ctx, fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL%s)%s", s.of(generation), s.like, bare, s.options)); err != nil {
+			return err
+		}
+		if status != projections.Building || s.table == g.model.History {
+			continue
+		}
+		key, err := primaryKey(ctx, tx, s, generation)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, key); err != nil {
 			return err
 		}
 	}
@@ -198,6 +215,10 @@ var ErrBehind = errors.New("the generation is behind the live one")
 // the switch than before it; ErrBehind when that takes too long. A roll back to
 // a retired generation does not wait: it catches up in the open.
 func (g *Generations) Switch(ctx context.Context, generation int) error {
+	// Before the transaction: its locks would keep the projectors from catching up.
+	if err := g.Complete(ctx, generation); err != nil {
+		return err
+	}
 	return g.inTx(ctx, "switching", func(tx pgx.Tx) error {
 		var status string
 		err := tx.QueryRow(ctx, `SELECT status FROM generations WHERE projection = $1 AND generation = $2`, g.model.Name, generation).Scan(&status)

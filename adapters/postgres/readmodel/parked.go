@@ -110,7 +110,7 @@ func (s *Store) amend(ctx context.Context, conn *pgxpool.Conn, t *tables, ref pr
 		return projections.ErrRevised
 	}
 	var batch pgx.Batch
-	s.queueRows(&batch, t, ref, b)
+	s.queueRows(&batch, t, ref, b, b.Entities)
 	batch.Queue(releaseSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Amend.Release)
 	if k := b.Amend.Skip; k != nil {
 		batch.Queue(skipSQL, ref.Model, k.Position.Topic, k.Position.Partition, k.Position.Offset, k.EventID, k.Reason, k.Actor, k.At)
@@ -118,5 +118,5 @@ func (s *Store) amend(ctx context.Context, conn *pgxpool.Conn, t *tables, ref pr
 	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return err
 	}
-	return s.copyHistory(ctx, conn, t, b.History)
+	return copyHistory(ctx, conn.Conn().PgConn(), t, b.History)
 }

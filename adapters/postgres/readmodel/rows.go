@@ -73,15 +73,6 @@ func typed[T any](n int, at func(int) any, as func(any) T) []T {
 	return all
 }
 
-// historyRow is a row in the order of historyColumns.
-func historyRow(r projections.HistoryRow) []any {
-	return []any{
-		r.Org, r.Subject, r.Version, r.ID, string(r.Type), r.OccurredAt, r.RecordedAt, r.Source, null(r.Actor),
-		null(r.CorrelationID), null(r.CausationID), null(string(r.Origin)), null(r.TraceParent),
-		int32(r.Position.Partition), r.Position.Offset, string(r.Data), nullBytes(r.State),
-	}
-}
-
 // historyArgs are the arrays of insertSQL for history rows.
 func historyArgs(rows []projections.HistoryRow) []any {
 	n := len(rows)

@@ -2,7 +2,10 @@ package readmodel
 
 import (
 	"fmt"
+	"math/bits"
+	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"trunkline.dev/trunkline/projections"
 )
@@ -17,6 +20,21 @@ type tables struct {
 	loadSQL, repeatsSQL string
 	upsertSQL           string
 	extraSQL            string
+
+	// written are the rows that this process has put into main.
+	written atomic.Int64
+	// askable says that the history has its index of event ids.
+	askable atomic.Bool
+}
+
+// planned is a statement that is planned anew each time that the table has
+// doubled. Postgres keeps the plan of a prepared statement until it has analysed
+// the table, a minute or more after it was made: planned for an empty table, it
+// reads all of it, or all of an org's, for each entity, however large it has
+// become.
+func (t *tables) planned(sql string) string {
+	const small = 64 // rows, for which any plan will do
+	return sql + "\n-- planned after doubling " + strconv.Itoa(bits.Len64(uint64(t.written.Load()/small)))
 }
 
 func tablesOf(m projections.Model, generation int) *tables {
