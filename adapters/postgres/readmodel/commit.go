@@ -68,7 +68,7 @@ func (s *Store) Commit(ctx context.Context, ref projections.Ref, b projections.B
 	err = s.write(ctx, conn, t, ref, b)
 	if err == nil {
 		if _, err = conn.Exec(ctx, "COMMIT"); err == nil {
-			t.written.Add(int64(max(len(b.Entities), len(b.History))))
+			t.written.by(max(len(b.Entities), len(b.History)))
 			return nil
 		}
 	}

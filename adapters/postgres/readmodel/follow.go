@@ -30,7 +30,8 @@ func (r *Reader) Known(ctx context.Context, topic event.Topic, keys []projection
 	orgs, ids := split(keys)
 	found := make(map[projections.Key]projections.Loaded, len(keys))
 	var b pgx.Batch
-	b.Queue(loadSQL(table), orgs, ids).Query(func(rows pgx.Rows) error { return scanLoaded(rows, found) })
+	r.asked.by(len(keys))
+	b.Queue(r.asked.planned(loadSQL(table)), orgs, ids).Query(func(rows pgx.Rows) error { return scanLoaded(rows, found) })
 	b.Queue(liveParkedSQL, projections.Of(topic), orgs, ids).Query(func(rows pgx.Rows) error { return scanParkedIDs(rows, found) })
 	if err := r.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, fmt.Errorf("reading %d entities of %s: %w", len(keys), table, err)
@@ -49,7 +50,7 @@ JOIN leads l ON l.org_id = k.org_id AND l.id = k.id`
 		return nil, nil
 	}
 	orgs, ids := split(keys)
-	rows, err := r.pool.Query(ctx, sql, orgs, ids)
+	rows, err := r.pool.Query(ctx, r.asked.planned(sql), orgs, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading leads: %w", err)
 	}

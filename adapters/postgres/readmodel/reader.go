@@ -21,6 +21,8 @@ import (
 type Reader struct {
 	pool  *pgxpool.Pool
 	older projections.OlderHistory
+	// asked counts the entities that were asked for, about as many as there are.
+	asked growth
 }
 
 // NewReader returns a reader. older serves what has left the hot window; nil

@@ -159,7 +159,7 @@ func (s *Store) Load(ctx context.Context, ref projections.Ref, keys []projection
 	orgs, ids := split(keys)
 	found := make(map[projections.Key]projections.Loaded, len(keys))
 	var b pgx.Batch
-	b.Queue(t.planned(t.loadSQL), orgs, ids).Query(func(rows pgx.Rows) error { return scanLoaded(rows, found) })
+	b.Queue(t.written.planned(t.loadSQL), orgs, ids).Query(func(rows pgx.Rows) error { return scanLoaded(rows, found) })
 	b.Queue(parkedIDsSQL, ref.Model, ref.Generation, orgs, ids).Query(func(rows pgx.Rows) error { return scanParkedIDs(rows, found) })
 	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, fmt.Errorf("loading %d rows of %s: %w", len(keys), t.main, err)
@@ -213,7 +213,7 @@ func (s *Store) Repeats(ctx context.Context, ref projections.Ref, asks []project
 	for i, a := range asks {
 		orgs[i], ids[i], events[i], since[i], n[i] = a.Org, a.ID, a.EventID, a.Since, int32(i)
 	}
-	rows, err := s.pool.Query(ctx, t.planned(t.repeatsSQL), orgs, ids, events, since, n)
+	rows, err := s.pool.Query(ctx, t.written.planned(t.repeatsSQL), orgs, ids, events, since, n)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s for repeats: %w", t.history, err)
 	}

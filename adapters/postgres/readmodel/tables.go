@@ -2,8 +2,6 @@ package readmodel
 
 import (
 	"fmt"
-	"math/bits"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -21,20 +19,10 @@ type tables struct {
 	upsertSQL           string
 	extraSQL            string
 
-	// written are the rows that this process has put into main.
-	written atomic.Int64
+	// written counts the rows that this process has put in.
+	written growth
 	// askable says that the history has its index of event ids.
 	askable atomic.Bool
-}
-
-// planned is a statement that is planned anew each time that the table has
-// doubled. Postgres keeps the plan of a prepared statement until it has analysed
-// the table, a minute or more after it was made: planned for an empty table, it
-// reads all of it, or all of an org's, for each entity, however large it has
-// become.
-func (t *tables) planned(sql string) string {
-	const small = 64 // rows, for which any plan will do
-	return sql + "\n-- planned after doubling " + strconv.Itoa(bits.Len64(uint64(t.written.Load()/small)))
 }
 
 func tablesOf(m projections.Model, generation int) *tables {
