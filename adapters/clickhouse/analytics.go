@@ -72,12 +72,12 @@ func insertAnalytics(ctx context.Context, a *applier[analyticsRows], works []*wo
 		all.agents = append(all.agents, w.rows.agents)
 		all.parked = append(all.parked, w.rows.parked)
 	}
-	g, build := suffix(a.generation), a.store.conn
+	g := suffix(a.generation)
 	var eg errgroup.Group
-	eg.Go(func() error { return eventTable.insert(a.named(ctx), build, g, all.events) })
-	eg.Go(func() error { return callTable.insert(a.named(ctx), build, g, all.calls) })
-	eg.Go(func() error { return agentTable.insert(a.named(ctx), build, g, all.agents) })
-	eg.Go(func() error { return parkedTable.insert(a.named(ctx), build, "", all.parked) })
+	eg.Go(func() error { return insertBulk(a.named(ctx), a.store, eventTable, g, all.events) })
+	eg.Go(func() error { return insertBulk(a.named(ctx), a.store, callTable, g, all.calls) })
+	eg.Go(func() error { return insertBulk(a.named(ctx), a.store, agentTable, g, all.agents) })
+	eg.Go(func() error { return insertBulk(a.named(ctx), a.store, parkedTable, "", all.parked) })
 	return eg.Wait()
 }
 

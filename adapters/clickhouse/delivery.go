@@ -65,11 +65,11 @@ func insertDeliveries(ctx context.Context, a *applier[deliveryRows], works []*wo
 		all.outcomes = append(all.outcomes, w.rows.outcomes)
 		all.parked = append(all.parked, w.rows.parked)
 	}
-	g, conn := suffix(a.generation), a.store.conn
+	g := suffix(a.generation)
 	var eg errgroup.Group
-	eg.Go(func() error { return attemptTable.insert(a.named(ctx), conn, g, all.attempts) })
-	eg.Go(func() error { return outcomeTable.insert(a.named(ctx), conn, g, all.outcomes) })
-	eg.Go(func() error { return parkedTable.insert(a.named(ctx), conn, "", all.parked) })
+	eg.Go(func() error { return insertBulk(a.named(ctx), a.store, attemptTable, g, all.attempts) })
+	eg.Go(func() error { return insertBulk(a.named(ctx), a.store, outcomeTable, g, all.outcomes) })
+	eg.Go(func() error { return insertBulk(a.named(ctx), a.store, parkedTable, "", all.parked) })
 	return eg.Wait()
 }
 

@@ -15,12 +15,15 @@ const (
 	filterProbes = 4
 )
 
-func newFilter() *filter {
-	return &filter{seed: maphash.MakeSeed(), bits: make([]uint64, filterBits/64)}
-}
+// newFilter makes an empty filter. It takes its memory with the first entity:
+// most partitions have none of the kind.
+func newFilter() *filter { return &filter{seed: maphash.MakeSeed()} }
 
 // add reports whether the entity may have been added before, and adds it.
 func (f *filter) add(key entityKey) (known bool) {
+	if f.bits == nil {
+		f.bits = make([]uint64, filterBits/64)
+	}
 	h := maphash.Comparable(f.seed, key)
 	step := h>>32 | 1
 	known = true

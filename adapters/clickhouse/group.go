@@ -14,6 +14,8 @@ type groups[R any] struct {
 	linger  time.Duration
 	minRows int // worth an insert
 	maxRows int // enough for one
+	// maxBytes is enough for one, too.
+	maxBytes int
 	timeout time.Duration
 	flush   func(ctx context.Context, works []*work[R])
 
@@ -28,6 +30,8 @@ type work[R any] struct {
 	owner owner
 	rows  R
 	n     int
+	// bytes is about how much data the rows hold.
+	bytes int
 	next  int64
 	// recordedAt is that of the last event.
 	recordedAt time.Time
@@ -37,14 +41,17 @@ type work[R any] struct {
 type group[R any] struct {
 	works []*work[R]
 	rows  int
-	busy  chan struct{} // closed when there are enough rows for an insert
+	bytes int
+	// lively says that busy is closed.
+	lively bool
+	busy   chan struct{} // closed when there are enough rows for an insert
 	full  chan struct{} // closed when there is no room for more
 	done  chan struct{} // closed when the works have their outcome
 }
 
 func newGroups[R any](cfg SinkConfig, flush func(context.Context, []*work[R])) *groups[R] {
 	return &groups[R]{
-		linger: cfg.Linger, minRows: cfg.MinRows, maxRows: cfg.MaxRows, timeout: cfg.InsertTimeout,
+		linger: cfg.Linger, minRows: cfg.MinRows, maxRows: cfg.MaxRows, maxBytes: cfg.MaxBytes, timeout: cfg.InsertTimeout,
 		flush: flush, turn: make(chan struct{}, 1),
 	}
 }
@@ -72,18 +79,28 @@ func (g *groups[R]) join(w *work[R]) (mine *group[R], leads bool) {
 		leads = true
 	}
 	mine = g.open
-	before := mine.rows
 	mine.works = append(mine.works, w)
 	mine.rows += w.n
-	if before < g.minRows && mine.rows >= g.minRows {
+	mine.bytes += w.bytes
+	if !mine.lively && (mine.rows >= g.minRows || behind(w)) {
+		mine.lively = true
 		close(mine.busy)
 	}
-	if mine.rows >= g.maxRows {
+	if mine.rows >= g.maxRows || mine.bytes >= g.maxBytes {
 		close(mine.full)
 		g.open = nil
 	}
 	return mine, leads
 }
+
+// behind reports whether a work is so large that its partition has more to come:
+// then it is the sink that keeps rows waiting, and not the other way round.
+func behind[R any](w *work[R]) bool { return w.n >= behindRows || w.bytes >= behindBytes }
+
+const (
+	behindRows  = 2000
+	behindBytes = 1 << 20
+)
 
 // lead inserts for the group. A leader whose partition is taken away still
 // finishes, at once and within the grace: the others count on it.

@@ -40,24 +40,28 @@ func (f *flushes) flush(ctx context.Context, works []*work[int]) {
 func TestGroupsWaitForCompanyOnlyAsLongAsTheyShould(t *testing.T) {
 	t.Parallel()
 	cfg := SinkConfig{Linger: time.Second, MinRows: 100, MaxRows: 200}.withDefaults()
+	cfg.MaxBytes = 4 * behindBytes
 	type arrival struct {
 		after time.Duration
 		rows  int
+		bytes int
 	}
 	for name, test := range map[string]struct {
 		arrivals []arrival
 		groups   []int
 		took     time.Duration
 	}{
-		"alone, for the linger":           {[]arrival{{0, 1}}, []int{1}, time.Second},
-		"few, in one insert":              {[]arrival{{0, 1}, {100 * time.Millisecond, 1}, {900 * time.Millisecond, 1}}, []int{3}, time.Second},
-		"many rows, for a moment":         {[]arrival{{0, 100}, {10 * time.Millisecond, 50}}, []int{2}, busyLinger},
-		"until there are many":            {[]arrival{{0, 1}, {300 * time.Millisecond, 99}}, []int{2}, 300*time.Millisecond + busyLinger},
-		"no longer than the linger":       {[]arrival{{0, 1}, {990 * time.Millisecond, 99}}, []int{2}, time.Second},
-		"not at all when it is full":      {[]arrival{{0, 200}}, []int{1}, 0},
-		"until it is full":                {[]arrival{{0, 100}, {10 * time.Millisecond, 100}}, []int{2}, 10 * time.Millisecond},
-		"the late one makes a group":      {[]arrival{{0, 1}, {1500 * time.Millisecond, 1}}, []int{1, 1}, 2500 * time.Millisecond},
-		"nothing to insert waits as well": {[]arrival{{0, 0}, {100 * time.Millisecond, 0}}, []int{2}, time.Second},
+		"alone, for the linger":           {[]arrival{{0, 1, 0}}, []int{1}, time.Second},
+		"few, in one insert":              {[]arrival{{0, 1, 0}, {100 * time.Millisecond, 1, 0}, {900 * time.Millisecond, 1, 0}}, []int{3}, time.Second},
+		"many rows, for a moment":         {[]arrival{{0, 100, 0}, {10 * time.Millisecond, 50, 0}}, []int{2}, busyLinger},
+		"until there are many":            {[]arrival{{0, 1, 0}, {300 * time.Millisecond, 99, 0}}, []int{2}, 300*time.Millisecond + busyLinger},
+		"no longer than the linger":       {[]arrival{{0, 1, 0}, {990 * time.Millisecond, 99, 0}}, []int{2}, time.Second},
+		"not at all when it is full":      {[]arrival{{0, 200, 0}}, []int{1}, 0},
+		"until it is full":                {[]arrival{{0, 100, 0}, {10 * time.Millisecond, 100, 0}}, []int{2}, 10 * time.Millisecond},
+		"the late one makes a group":      {[]arrival{{0, 1, 0}, {1500 * time.Millisecond, 1, 0}}, []int{1, 1}, 2500 * time.Millisecond},
+		"who is behind, for a moment":     {[]arrival{{0, 1, 0}, {300 * time.Millisecond, 1, behindBytes}}, []int{2}, 300*time.Millisecond + busyLinger},
+		"not at all when it is heavy":     {[]arrival{{0, 1, 4 * behindBytes}}, []int{1}, 0},
+		"nothing to insert waits as well": {[]arrival{{0, 0, 0}, {100 * time.Millisecond, 0, 0}}, []int{2}, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +73,7 @@ func TestGroupsWaitForCompanyOnlyAsLongAsTheyShould(t *testing.T) {
 				for _, a := range test.arrivals {
 					wg.Go(func() {
 						<-time.After(a.after)
-						if err := g.apply(t.Context(), &work[int]{n: a.rows}); err != nil {
+						if err := g.apply(t.Context(), &work[int]{n: a.rows, bytes: a.bytes}); err != nil {
 							t.Error(err)
 						}
 					})

@@ -54,7 +54,7 @@ func (s *session[R]) apply(ctx context.Context, events []event.Recorded) error {
 		return fmt.Errorf("mapping events to rows of %s: %w", s.applier.model, err)
 	}
 	last := events[len(events)-1]
-	w := &work[R]{owner: s.owner, rows: rows, n: n, next: last.Position.Offset + 1, recordedAt: storedTime(last)}
+	w := &work[R]{owner: s.owner, rows: rows, n: n, bytes: sizeOf(events), next: last.Position.Offset + 1, recordedAt: storedTime(last)}
 	if err := s.applier.groups.apply(ctx, w); err != nil {
 		return err
 	}
@@ -65,4 +65,14 @@ func (s *session[R]) apply(ctx context.Context, events []event.Recorded) error {
 		}
 	}
 	return nil
+}
+
+// sizeOf is about what events make of rows: their data and their envelopes.
+func sizeOf(events []event.Recorded) int {
+	const envelope = 300
+	n := 0
+	for i := range events {
+		n += envelope + len(events[i].Data)
+	}
+	return n
 }

@@ -17,17 +17,21 @@ type SinkConfig struct {
 	// far the tables lag when little happens. Default 500 ms.
 	Linger time.Duration
 	// MinRows is the number of rows that are worth an insert and are not made to
-	// wait for the linger. Default 1,000.
+	// wait for the linger. Default 4,000: each insert makes a part, which costs as
+	// much again when parts are merged.
 	MinRows int
 	// MaxRows is the number of rows of one insert. Default 10,000.
 	MaxRows int
+	// MaxBytes is how much data of events one insert has, roughly, if it has more
+	// than one partition's batch. Default 8 MiB.
+	MaxBytes int
 	// InsertTimeout ends an insert that hangs. Default 60 s.
 	InsertTimeout time.Duration
 }
 
 // Validate reports every problem of the configuration.
 func (c SinkConfig) Validate() error {
-	if c.Linger < 0 || c.MinRows < 0 || c.MaxRows < 0 || c.InsertTimeout < 0 {
+	if c.Linger < 0 || c.MinRows < 0 || c.MaxRows < 0 || c.MaxBytes < 0 || c.InsertTimeout < 0 {
 		return errors.New("clickhouse: the settings of a sink must be positive")
 	}
 	return nil
@@ -38,10 +42,13 @@ func (c SinkConfig) withDefaults() SinkConfig {
 		c.Linger = 500 * time.Millisecond
 	}
 	if c.MinRows == 0 {
-		c.MinRows = 1000
+		c.MinRows = 4000
 	}
 	if c.MaxRows == 0 {
 		c.MaxRows = 10_000
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 8 << 20
 	}
 	if c.InsertTimeout == 0 {
 		c.InsertTimeout = time.Minute

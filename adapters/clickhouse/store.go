@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -76,9 +78,11 @@ func (c Config) options() (*ch.Options, error) {
 	if o.Auth.Database == "" {
 		o.Auth.Database = defaultDatabase
 	}
-	if o.Compression == nil {
+	if o.Compression == nil && !isLocal(o.Addr) {
 		o.Compression = &ch.Compression{Method: ch.CompressionLZ4}
 	}
+	// A connection keeps its buffers; of a block it then holds the largest column.
+	o.MaxCompressionBuffer = 1 << 20
 	if o.Settings == nil {
 		o.Settings = ch.Settings{}
 	}
@@ -87,6 +91,21 @@ func (c Config) options() (*ch.Options, error) {
 	}
 	o.DialTimeout = 5 * time.Second
 	return o, nil
+}
+
+// isLocal reports whether all of it stays on this machine, where compressing
+// costs more than it saves.
+func isLocal(addrs []string) bool {
+	for _, addr := range addrs {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return false
+		}
+		if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return true
 }
 
 // sinkSettings are sent with every query, because profiles of a server may say
@@ -104,11 +123,19 @@ var sinkSettings = map[string]any{
 
 // Store is a ClickHouse database. It is safe for concurrent use.
 type Store struct {
-	cfg      Config
-	conn     driver.Conn
+	cfg  Config
+	conn driver.Conn
+	// bulk has the connections for large inserts, whose buffers are as large as
+	// what they carry and are kept: few of them, taken in turns.
+	bulk     driver.Conn
+	turns    chan struct{}
 	database string
 	bare     *ch.Options
 }
+
+// bulkConns is how many large inserts are under way at a time: the tables of
+// one group, and one of another's.
+const bulkConns = 3
 
 // Open makes a store. It does not connect: a ClickHouse that is down at the
 // start is waited for by those who use it.
@@ -127,10 +154,16 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening ClickHouse: %w", err)
 	}
+	large := *o
+	large.MaxOpenConns, large.MaxIdleConns = bulkConns, bulkConns
+	bulk, err := ch.Open(&large)
+	if err != nil {
+		return nil, fmt.Errorf("opening ClickHouse: %w", err)
+	}
 	bare := *o
 	bare.Auth.Database = "default" // the database of the hub may not exist yet
 	bare.MaxOpenConns, bare.MaxIdleConns = 1, 1
-	return &Store{cfg: cfg, conn: conn, database: o.Auth.Database, bare: &bare}, nil
+	return &Store{cfg: cfg, conn: conn, bulk: bulk, turns: make(chan struct{}, bulkConns), database: o.Auth.Database, bare: &bare}, nil
 }
 
 // Ping reports whether ClickHouse answers.
@@ -142,7 +175,18 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Close closes the connections. An embedded engine stops at once only after it.
-func (s *Store) Close() error { return s.conn.Close() }
+func (s *Store) Close() error { return errors.Join(s.conn.Close(), s.bulk.Close()) }
+
+// inBulk runs f with the connections for large inserts when it is its turn.
+func (s *Store) inBulk(ctx context.Context, f func(driver.Conn) error) error {
+	select {
+	case s.turns <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turns }()
+	return f(s.bulk)
+}
 
 // exec runs a statement to its end.
 func (s *Store) exec(ctx context.Context, sql string, args ...any) error {

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -95,6 +96,14 @@ func (t table[R]) insert(ctx context.Context, conn driver.Conn, suffix string, r
 		return fmt.Errorf("inserting into %s: %w", t.name, err)
 	}
 	return nil
+}
+
+// insertBulk is insert by one of the connections for large ones.
+func insertBulk[R any](ctx context.Context, s *Store, t table[R], suffix string, rows [][]R) error {
+	if !slices.ContainsFunc(rows, func(part []R) bool { return len(part) > 0 }) {
+		return nil
+	}
+	return s.inBulk(ctx, func(conn driver.Conn) error { return t.insert(ctx, conn, suffix, rows) })
 }
 
 func (t table[R]) statement(suffix string) string {

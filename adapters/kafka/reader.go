@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -48,6 +49,13 @@ func (r *reader) SeekTo(next int64) error {
 	return nil
 }
 
+// What a reader that is behind gathers for one batch, and for how long at most:
+// what is due may be a marker of somebody's transaction, which nobody sees.
+const (
+	gatherBytes = 2 << 20
+	gatherTime  = 50 * time.Millisecond
+)
+
 func (r *reader) Read(ctx context.Context, limit int) ([]event.Recorded, error) {
 	if len(r.events) == 0 {
 		polled, err := r.poller.Poll(ctx)
@@ -55,10 +63,37 @@ func (r *reader) Read(ctx context.Context, limit int) ([]event.Recorded, error) 
 			return nil, err
 		}
 		r.events, r.high = polled.Records, polled.High
+		r.gather(ctx, limit)
 	}
 	n := min(max(limit, 1), len(r.events))
 	got := r.events[:n:n]
 	r.events = r.events[n:]
 	r.next = got[n-1].Position.Offset + 1
 	return got, nil
+}
+
+// gather adds what is in the log already: a consumer that is behind does better
+// with few large batches. What goes wrong is met again by the next Read.
+func (r *reader) gather(ctx context.Context, limit int) {
+	ctx, cancel := context.WithTimeout(ctx, gatherTime)
+	defer cancel()
+	bytes := sizeOf(r.events)
+	for len(r.events) < limit && bytes < gatherBytes && r.events[len(r.events)-1].Position.Offset+1 < r.high {
+		polled, err := r.poller.Poll(ctx)
+		if err != nil {
+			return
+		}
+		// The slice may be shared with other readers: it is never appended to.
+		r.events = append(r.events[:len(r.events):len(r.events)], polled.Records...)
+		r.high = polled.High
+		bytes += sizeOf(polled.Records)
+	}
+}
+
+func sizeOf(events []event.Recorded) int {
+	n := 0
+	for i := range events {
+		n += len(events[i].Data)
+	}
+	return n
 }
