@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -21,6 +23,11 @@ func Decode(body []byte, into any) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return &Invalid{Errors: []FieldError{{Detail: "a JSON body is expected, this one is empty"}}}
 	}
+	t := reflect.TypeOf(into).Elem()
+	// The usual case: every name is written as the type has it.
+	if json.Unmarshal(body, into) == nil && !veiled(t) && exact(bytes.TrimSpace(body), t) {
+		return nil
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
@@ -28,13 +35,13 @@ func Decode(body []byte, into any) error {
 		if at := dec.InputOffset(); len(bytes.TrimSpace(body[at:])) > 0 {
 			return behind(at)
 		}
-		if !veiled(reflect.TypeOf(into).Elem()) {
+		if !veiled(t) {
 			return nil
 		}
 	}
 	// The standard decoder stops at the first mistake, says no pointer, and does
 	// not look into types that decode themselves. The walk does.
-	return explain(body, reflect.TypeOf(into).Elem(), err)
+	return explain(body, t, err)
 }
 
 func behind(offset int64) error {
@@ -163,7 +170,7 @@ func walkObject(v any, t reflect.Type, at string, f *faults) {
 		f.add(at, "expected an object, got %s", kindOf(v))
 		return
 	}
-	known := fields(t)
+	known := fieldsOf(t).folded
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		ft, ok := known[strings.ToLower(k)]
 		if !ok {
@@ -174,8 +181,72 @@ func walkObject(v any, t reflect.Type, at string, f *faults) {
 	}
 }
 
-// fields returns the JSON fields of a struct by lower-case name, those of
-// embedded structs included. encoding/json matches names without case.
+// exact reports whether valid JSON names fields of the type only, and as they
+// are written there. If not, it may be right all the same: encoding/json matches
+// names without case.
+func exact(raw []byte, t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return exact(raw, t.Elem())
+	case reflect.Struct, reflect.Map, reflect.Slice, reflect.Array:
+	default:
+		return true
+	}
+	if reflect.PointerTo(t).Implements(unmarshalerType) || reflect.PointerTo(t).Implements(textType) {
+		return true
+	}
+	switch raw[0] {
+	case '{':
+		named := t.Kind() == reflect.Struct
+		var known map[string]reflect.Type
+		if named {
+			known = fieldsOf(t).exact
+		}
+		for _, m := range Members(raw) {
+			ft, ok := known[m.Name]
+			switch {
+			case !named:
+				ft = t.Elem()
+			case !ok:
+				return false
+			}
+			if !exact(m.Raw, ft) {
+				return false
+			}
+		}
+	case '[':
+		for _, e := range Elements(raw) {
+			if !exact(e, t.Elem()) {
+				return false
+			}
+		}
+	}
+	return true // null, or []byte as text
+}
+
+var (
+	unmarshalerType = reflect.TypeFor[json.Unmarshaler]()
+	textType        = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// jsonFields are the JSON fields of a struct, those of embedded structs
+// included: by name, and by name in lower case.
+type jsonFields struct{ exact, folded map[string]reflect.Type }
+
+var knownFields sync.Map // reflect.Type → jsonFields
+
+func fieldsOf(t reflect.Type) jsonFields {
+	if f, ok := knownFields.Load(t); ok {
+		return f.(jsonFields)
+	}
+	f := jsonFields{exact: fields(t), folded: make(map[string]reflect.Type)}
+	for name, ft := range f.exact {
+		f.folded[strings.ToLower(name)] = ft
+	}
+	knownFields.Store(t, f)
+	return f
+}
+
 func fields(t reflect.Type) map[string]reflect.Type {
 	m := make(map[string]reflect.Type)
 	for i := range t.NumField() {
@@ -186,9 +257,9 @@ func fields(t reflect.Type) map[string]reflect.Type {
 		case sf.Anonymous && name == "" && sf.Type.Kind() == reflect.Struct:
 			maps.Copy(m, fields(sf.Type))
 		case name == "":
-			m[strings.ToLower(sf.Name)] = sf.Type
+			m[sf.Name] = sf.Type
 		default:
-			m[strings.ToLower(name)] = sf.Type
+			m[name] = sf.Type
 		}
 	}
 	return m

@@ -16,8 +16,8 @@ type groups[R any] struct {
 	maxRows int // enough for one
 	// maxBytes is enough for one, too.
 	maxBytes int
-	timeout time.Duration
-	flush   func(ctx context.Context, works []*work[R])
+	timeout  time.Duration
+	flush    func(ctx context.Context, works []*work[R])
 
 	// turn is held while inserting: what comes meanwhile makes the next group.
 	turn chan struct{}
@@ -45,8 +45,8 @@ type group[R any] struct {
 	// lively says that busy is closed.
 	lively bool
 	busy   chan struct{} // closed when there are enough rows for an insert
-	full  chan struct{} // closed when there is no room for more
-	done  chan struct{} // closed when the works have their outcome
+	full   chan struct{} // closed when there is no room for more
+	done   chan struct{} // closed when the works have their outcome
 }
 
 func newGroups[R any](cfg SinkConfig, flush func(context.Context, []*work[R])) *groups[R] {

@@ -38,7 +38,7 @@ func cloudEvents(h http.Header, body []byte) ([]commands.CloudEvent, error) {
 	case media == typeBatch:
 		return batch(body)
 	case media == typeStructured:
-		e, err := structured(body, "")
+		e, err := single(body)
 		return []commands.CloudEvent{e}, err
 	case media != "" && media != "application/json" && !strings.HasSuffix(media, "+json"):
 		return nil, problem(http.StatusUnsupportedMediaType, "media-type", "expected %s, %s, or application/json", typeStructured, typeBatch)
@@ -48,13 +48,15 @@ func cloudEvents(h http.Header, body []byte) ([]commands.CloudEvent, error) {
 	case isArray:
 		return batch(body)
 	}
-	e, err := structured(body, "")
+	e, err := single(body)
 	return []commands.CloudEvent{e}, err
 }
 
 func batch(body []byte) ([]commands.CloudEvent, error) {
 	var items []json.RawMessage
-	if err := commands.Decode(body, &items); err != nil {
+	if json.Valid(body) && bytes.HasPrefix(bytes.TrimLeft(body, jsonSpace), []byte("[")) {
+		items = commands.Elements(body)
+	} else if err := commands.Decode(body, &items); err != nil {
 		return nil, err
 	}
 	if len(items) > commands.MaxEvents {
@@ -80,24 +82,43 @@ func batch(body []byte) ([]commands.CloudEvent, error) {
 	return events, nil
 }
 
-// structured reads the JSON format. Extension attributes are allowed by the
-// specification and ignored; anything else unknown is refused.
+const jsonSpace = " \n\r\t"
+
+func single(body []byte) (commands.CloudEvent, error) {
+	if !json.Valid(body) {
+		return commands.CloudEvent{}, commands.Decode(body, new(map[string]json.RawMessage))
+	}
+	return structured(bytes.Trim(body, jsonSpace), "")
+}
+
+// structured reads the JSON format of valid JSON. Extension attributes are
+// allowed by the specification and ignored; anything else unknown is refused.
 func structured(body []byte, at string) (commands.CloudEvent, error) {
-	var attrs map[string]json.RawMessage
-	if err := commands.Decode(body, &attrs); err != nil {
+	var attrs []commands.Member
+	if body[0] == '{' {
+		attrs = commands.Members(body)
+	} else if err := commands.Decode(body, new(map[string]json.RawMessage)); err != nil {
 		return commands.CloudEvent{}, under(at, err)
 	}
 	var bad commands.Invalid
 	wrong := func(name, format string, args ...any) {
 		bad.Errors = append(bad.Errors, commands.FieldError{Pointer: at + "/" + name, Detail: fmt.Sprintf(format, args...)})
 	}
+	find := func(name string) json.RawMessage {
+		for _, m := range slices.Backward(attrs) { // of two, the last counts
+			if m.Name == name {
+				return m.Raw
+			}
+		}
+		return nil
+	}
 	get := func(name string) string {
-		raw, ok := attrs[name]
-		if !ok || bytes.Equal(raw, []byte("null")) {
+		raw := find(name)
+		if raw == nil || bytes.Equal(raw, []byte("null")) {
 			return ""
 		}
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
+		s, err := commands.Text(raw)
+		if err != nil {
 			wrong(name, "expected a string")
 		}
 		return s
@@ -110,7 +131,7 @@ func structured(body []byte, at string) (commands.CloudEvent, error) {
 	e.ID, e.Source, e.Type, e.Subject = get("id"), get("source"), event.Type(get("type")), get("subject")
 	checkMedia(get("datacontenttype"), wrong)
 	e.Time = moment(get("time"), wrong)
-	e.Data = attrs["data"]
+	e.Data = find("data")
 	if b64 := get("data_base64"); b64 != "" {
 		e.DataPointer = at + "/data_base64"
 		raw, err := base64.StdEncoding.DecodeString(b64)
@@ -119,13 +140,14 @@ func structured(body []byte, at string) (commands.CloudEvent, error) {
 		}
 		e.Data = raw
 	}
-	for name := range attrs {
-		if !attribute(name) {
-			wrong(name, "unknown field: an attribute's name has a-z and 0-9 only")
+	for _, m := range attrs {
+		if !attribute(m.Name) {
+			wrong(m.Name, "unknown field: an attribute's name has a-z and 0-9 only")
 		}
 	}
 	if len(bad.Errors) > 0 {
 		slices.SortFunc(bad.Errors, func(a, b commands.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
+		bad.Errors = slices.Compact(bad.Errors) // a name may stand there twice
 		return commands.CloudEvent{}, &bad
 	}
 	return e, nil
