@@ -10,6 +10,10 @@ func All() []Dialect {
 		Dylr{},
 		Dialnote{},
 		DialerCX{},
+		Allo{},
+		AlloV2{},
+		Symbo{},
+		Symbo2025{},
 	}
 }
 
