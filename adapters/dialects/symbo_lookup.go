@@ -1,18 +1,49 @@
 package dialects
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"trunkline.dev/trunkline/domain/contact"
+	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/lead"
+	"trunkline.dev/trunkline/domain/tenant"
 )
 
 // The contact look-up on dial (seed 004): one flat object, served to Symbo for
 // what we know and asked of customers' CRMs for what we do not.
+
+// SignLookup returns the signature of a look-up, which has no body: HMAC-SHA256
+// in hex of nothing, of the query, or of the whole URL.
+func SignLookup(c tenant.Connection, query, url string) delivery.Header {
+	return delivery.Header{Name: symboSignature, Value: hexMAC(c.Secret, lookupSigned(c, query, url))}
+}
+
+// VerifyLookup checks the signature of a look-up. Its error is safe to show.
+func VerifyLookup(c tenant.Connection, h http.Header, query, url string) error {
+	err := verifyHex(c.Secret, symboSignature, h.Get(symboSignature), lookupSigned(c, query, url))
+	if err != nil && len(h.Get(symboSignature)) == 2*sha256.Size {
+		what := map[tenant.Signed]string{tenant.SignedQuery: "the query string", tenant.SignedURL: "the whole URL, as GET /v1/connections shows it"}
+		return fmt.Errorf("%w (this connection expects the signature of %s)", err, cmp.Or(what[c.Lookup.Signed], "the empty body"))
+	}
+	return err
+}
+
+func lookupSigned(c tenant.Connection, query, url string) []byte {
+	switch c.Lookup.Signed {
+	case tenant.SignedQuery:
+		return []byte(query)
+	case tenant.SignedURL:
+		return []byte(url)
+	}
+	return nil
+}
 
 // LookupOfContact writes what a look-up answers of a contact.
 func LookupOfContact(c contact.Contact) ([]byte, error) {
