@@ -60,7 +60,9 @@ func (formats) Subscribable(name, event string) bool {
 	return slices.Contains(more[name], event)
 }
 
-func (formats) Receives(name string) bool { return name != "deaf" && slices.Contains(formats{}.Names(), name) }
+func (formats) Receives(name string) bool {
+	return name != "deaf" && slices.Contains(formats{}.Names(), name)
+}
 
 func (formats) LooksUp(name string) bool { return dialects.LooksUp(name) }
 
