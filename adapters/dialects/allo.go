@@ -80,10 +80,14 @@ func alloData(v delivery.View, e delivery.Endpoint) (string, object) {
 }
 
 // alloDone reports whether CALL_RECEIVED is due: the call is over and has a
-// transcript or a summary, or was waited for long enough. It never becomes
-// false again, which is why CALL_RECEIVED is sent once.
+// transcript or a summary, both where they were reported together, or was waited
+// for long enough. It never becomes false again, which is why CALL_RECEIVED is
+// sent once.
 func alloDone(c *call.Call) bool {
-	return c != nil && c.Ended() && (c.TranscriptAt != nil || c.Summary != "" || c.OneSentence != "" || waited(c, call.ForTranscript))
+	if c == nil || !c.Ended() {
+		return false
+	}
+	return c.TranscriptAt != nil && !c.SummaryFollows || c.Summary != "" || c.OneSentence != "" || waited(c, call.ForTranscript)
 }
 
 // alloCall has the keys of the seed's table. What the table calls a string is

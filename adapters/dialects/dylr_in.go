@@ -167,11 +167,14 @@ func (w *dylrWebhook) said() {
 			ExternalID: w.id, OccurredAt: w.at, Pointer: "/call", EventKey: key,
 		})
 	}
+	summary := c.text("summary")
 	if s := c.text("transcript"); s != "" {
-		w.add(w.at, call.TranscriptReady{Transcript: s})
+		w.add(w.at, call.TranscriptReady{Transcript: s, SummaryFollows: summary != ""})
+		// The same transcript is the same fact, whatever comes with it.
+		w.facts[len(w.facts)-1].EventKey = contentKey(call.TranscriptReady{Transcript: s}, dylrCompleted, w.id)
 	}
-	if s := c.text("summary"); s != "" {
-		w.add(w.at, call.SummaryAdded{Summary: s})
+	if summary != "" {
+		w.add(w.at, call.SummaryAdded{Summary: summary})
 	}
 	if s := c.text("disposition"); s != "" {
 		w.add(w.at, call.Dispositioned{Disposition: s, Agent: w.person()}, w.moment())

@@ -55,6 +55,8 @@ type Call struct {
 	Transcript       string     `json:"transcript,omitempty"`
 	Segments         []Segment  `json:"transcript_segments,omitempty"`
 	TranscriptAt     *time.Time `json:"transcript_at,omitempty"`
+	// SummaryFollows says that a summary will be the next thing to hear of.
+	SummaryFollows bool `json:"summary_follows,omitempty"`
 	Summary          string     `json:"summary,omitempty"`
 	OneSentence      string     `json:"one_sentence_summary,omitempty"`
 	Tags             []string   `json:"tags"`
