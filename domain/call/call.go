@@ -56,12 +56,12 @@ type Call struct {
 	Segments         []Segment  `json:"transcript_segments,omitempty"`
 	TranscriptAt     *time.Time `json:"transcript_at,omitempty"`
 	// SummaryFollows says that a summary will be the next thing to hear of.
-	SummaryFollows bool `json:"summary_follows,omitempty"`
-	Summary          string     `json:"summary,omitempty"`
-	OneSentence      string     `json:"one_sentence_summary,omitempty"`
-	Tags             []string   `json:"tags"`
-	Transfer         *Transfer  `json:"transfer"`
-	Metrics          *Metrics   `json:"metrics"`
+	SummaryFollows bool      `json:"summary_follows,omitempty"`
+	Summary        string    `json:"summary,omitempty"`
+	OneSentence    string    `json:"one_sentence_summary,omitempty"`
+	Tags           []string  `json:"tags"`
+	Transfer       *Transfer `json:"transfer"`
+	Metrics        *Metrics  `json:"metrics"`
 	// Custom are the source's own key-value pairs, kept as they came.
 	Custom map[string]json.RawMessage `json:"custom"`
 	// SourceData are unknown fields of an inbound webhook, kept as they came.
