@@ -75,7 +75,7 @@ func (s *Server) putAlloWebhook(w http.ResponseWriter, r *http.Request, p Princi
 	return respond(w, status, dataAnswer[alloWebhook]{answerOfAllo(e)})
 }
 
-// listAlloWebhooks is GET /v1/api/webhooks.
+// listAlloWebhooks is GET /v1/api/webhooks, in the order of the numbers.
 func (s *Server) listAlloWebhooks(w http.ResponseWriter, r *http.Request, p Principal) error {
 	now, err := s.current()
 	if err = firstOf(err, s.query(r, p).err()); err != nil {
@@ -85,6 +85,7 @@ func (s *Server) listAlloWebhooks(w http.ResponseWriter, r *http.Request, p Prin
 	for _, e := range alloEndpoints(now, p.Org.ID, alloDialect) {
 		all = append(all, answerOfAllo(e))
 	}
+	slices.SortFunc(all, func(a, b alloWebhook) int { return strings.Compare(a.AlloNumber, b.AlloNumber) })
 	return respond(w, http.StatusOK, dataAnswer[[]alloWebhook]{all})
 }
 
