@@ -50,7 +50,7 @@ func (b *bench) lookup(ctx context.Context) ([]row, error) {
 	}
 	mac := hmac.New(sha256.New, []byte(made.Secret)) // of nothing: a look-up has no body
 	header := http.Header{"X-Hmac-Signature": {hex.EncodeToString(mac.Sum(nil))}}
-	asked := func(i int) string { return made.CRM + "?number=%2B" + contactNumber(i*7919%lookupContacts)[1:] }
+	asked := func(i int) string { return made.CRM + "?number=%2B" + contactNumber(i * 7919 % lookupContacts)[1:] }
 	pour, stop := context.WithCancel(ctx)
 	poured := make(chan error, 1)
 	go func() { poured <- b.pour(pour, o.key) }()
