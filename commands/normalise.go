@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"encoding/json"
+	"maps"
 	"strings"
 	"time"
 
@@ -177,7 +179,7 @@ func (k *checker) message(t message.Text, f Fact, direction string) message.Text
 	t.ConnectionID = k.caller.ConnectionID
 	t.Type = strings.ToUpper(t.Type)
 	k.oneOf("/type", t.Type, "SMS", "MMS")
-	if t.Content == "" && len(t.Media) == 0 {
+	if t.Content == "" && len(t.Media) == 0 && k.strict() {
 		k.add("/content", "required")
 	}
 	k.text("/content", t.Content, maxText)
@@ -226,12 +228,7 @@ func (k *checker) contact(c contact.Fields, f Fact) contact.Fields {
 		k.need("/emails/"+itoa(i)+"/address", m.Address, maxShort)
 	}
 	if len(c.Phones.Value) > 0 {
-		phones := make([]contact.Phone, len(c.Phones.Value))
-		for i, p := range c.Phones.Value {
-			k.oneOf("/phones/"+itoa(i)+"/kind", p.Kind, "work", "mobile", "home", "other")
-			phones[i] = contact.Phone{Kind: p.Kind, Number: k.phone("/phones/"+itoa(i)+"/number", p.Number, k.region(""), true)}
-		}
-		c.Phones.Value = phones
+		c.Phones.Value, c.SourceData = k.numbers(c.Phones.Value, c.SourceData)
 	}
 	a := c.Address.Value
 	for _, s := range []string{a.Street, a.Street2, a.City, a.State, a.Zip, a.Country} {
@@ -243,4 +240,32 @@ func (k *checker) contact(c contact.Fields, f Fact) contact.Fields {
 	}
 	c.SourceData = k.raws("/source_data", c.SourceData)
 	return c
+}
+
+// numbers brings the numbers of a contact to E.164. Another system's address
+// book holds what people typed: what is no number is kept as source_data there,
+// and does not cost the rest of the contact.
+func (k *checker) numbers(given []contact.Phone, rest map[string]json.RawMessage) ([]contact.Phone, map[string]json.RawMessage) {
+	phones := make([]contact.Phone, 0, len(given))
+	var unread []string
+	for i, p := range given {
+		at := "/phones/" + itoa(i)
+		k.oneOf(at+"/kind", p.Kind, "work", "mobile", "home", "other")
+		if !k.strict() {
+			if _, err := k.phones.E164(p.Number, k.region("")); err != nil {
+				unread = append(unread, p.Number)
+				continue
+			}
+		}
+		phones = append(phones, contact.Phone{Kind: p.Kind, Number: k.phone(at+"/number", p.Number, k.region(""), true)})
+	}
+	if unread == nil {
+		return phones, rest
+	}
+	kept := make(map[string]json.RawMessage, len(rest)+1)
+	maps.Copy(kept, rest)
+	if text, err := event.Marshal(unread); err == nil { // strings always encode
+		kept["unread_phones"] = text
+	}
+	return phones, kept
 }

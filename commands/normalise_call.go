@@ -34,6 +34,10 @@ func (k *checker) started(p call.Started, f Fact) (call.Started, time.Time) {
 	k.text("/campaign", p.Campaign, maxShort)
 	p.StartedAt = k.moment("/started_at", p.StartedAt, f)
 	p.AnsweredAt = k.whenPtr("/answered_at", p.AnsweredAt)
+	p.OriginalTo = k.phone("/original_to", p.OriginalTo, region, false)
+	k.text("/from_name", p.FromName, maxShort)
+	k.text("/to_name", p.ToName, maxShort)
+	k.text("/original_to_name", p.OriginalToName, maxShort)
 	p.Custom = k.raws("/custom", p.Custom)
 	p.SourceData = k.raws("/source_data", p.SourceData)
 	return p, p.StartedAt
@@ -113,6 +117,12 @@ func (k *checker) corrected(p call.Corrected) call.Corrected {
 	}
 	k.metrics("/metrics", p.Metrics)
 	k.agent("/agent", p.Agent)
+	if p.Contact != nil {
+		within := checker{phones: k.phones, regions: k.regions, caller: k.caller, now: k.now}
+		c := within.contact(*p.Contact, Fact{})
+		p.Contact = &c
+		_ = k.take(within.err(), "/contact") // it is nil or an *Invalid
+	}
 	p.Custom = k.raws("/custom", p.Custom)
 	p.SourceData = k.raws("/source_data", p.SourceData)
 	return p

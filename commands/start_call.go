@@ -21,11 +21,16 @@ type StartCall struct {
 	ListID     string      `json:"list_id"`
 	// CampaignID and Campaign are two names for one thing: the first is that of
 	// POST /v1/calls, the second that of the event.
-	CampaignID string                     `json:"campaign_id"`
-	Campaign   string                     `json:"campaign"`
-	StartedAt  time.Time                  `json:"started_at"`
-	AnsweredAt *time.Time                 `json:"answered_at"`
-	Custom     map[string]json.RawMessage `json:"custom"`
+	CampaignID string     `json:"campaign_id"`
+	Campaign   string     `json:"campaign"`
+	StartedAt  time.Time  `json:"started_at"`
+	AnsweredAt *time.Time `json:"answered_at"`
+	// FromName, ToName, OriginalTo and OriginalToName: see call.Started.
+	FromName       string                     `json:"from_name"`
+	ToName         string                     `json:"to_name"`
+	OriginalTo     string                     `json:"original_to"`
+	OriginalToName string                     `json:"original_to_name"`
+	Custom         map[string]json.RawMessage `json:"custom"`
 }
 
 // Outcome says which entity a request was about.
@@ -52,6 +57,7 @@ func (r *Recorder) StartCall(ctx context.Context, c Caller, in StartCall) (Outco
 		Payload: call.Started{
 			ExternalID: in.ExternalID, Direction: in.Direction, From: in.From, To: in.To, Agent: in.Agent,
 			ListID: in.ListID, Campaign: in.Campaign, StartedAt: in.StartedAt, AnsweredAt: in.AnsweredAt, Custom: in.Custom,
+			FromName: in.FromName, ToName: in.ToName, OriginalTo: in.OriginalTo, OriginalToName: in.OriginalToName,
 		},
 	}
 	known := false

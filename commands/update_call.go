@@ -72,10 +72,11 @@ func (in UpdateCall) facts(id string) []Fact {
 	if in.Recording != nil {
 		add(call.RecordingReady{Recording: *in.Recording})
 	}
+	summed := in.Summary != nil || in.OneSentence != nil
 	if in.Transcript != nil || len(in.Segments) > 0 {
-		add(call.TranscriptReady{Transcript: deref(in.Transcript), Segments: in.Segments})
+		add(call.TranscriptReady{Transcript: deref(in.Transcript), Segments: in.Segments, SummaryFollows: summed})
 	}
-	if in.Summary != nil || in.OneSentence != nil {
+	if summed {
 		add(call.SummaryAdded{Summary: deref(in.Summary), OneSentence: deref(in.OneSentence)})
 	}
 	if in.Note != nil {

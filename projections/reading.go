@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/domain/agent"
+	"trunkline.dev/trunkline/domain/contact"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
 )
 
 // What readers of read models answer, whatever the store. The interfaces belong
@@ -99,6 +101,12 @@ type ContactFilter struct {
 	ExternalID string
 	// Query is as in LeadFilter.
 	Query string
+}
+
+// Party is who has a number: a contact, or a lead.
+type Party struct {
+	Contact *contact.Contact
+	Lead    *lead.Lead
 }
 
 // AgentState is a span of time that an agent spent in one state. To is nil and

@@ -92,7 +92,11 @@ func (w Waits) fold(c CallTimer, e event.Recorded, p event.Payload) CallTimer {
 		c = w.end(c, e)
 	case call.Dispositioned:
 		c.Disposition = Wait{Over: true}
-	case call.TranscriptReady, call.SummaryAdded:
+	case call.TranscriptReady:
+		if !p.SummaryFollows { // else the summary, which is certain to come, ends the wait
+			c.Transcript = Wait{Over: true}
+		}
+	case call.SummaryAdded:
 		c.Transcript = Wait{Over: true}
 	case call.Settled:
 		c = c.Settled(p.WaitedFor)

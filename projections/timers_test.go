@@ -57,6 +57,17 @@ func TestWaitsOfACall(t *testing.T) {
 			[]event.Recorded{callFact(t, "end", 10, ended(10)), callFact(t, "d", 20, call.Dispositioned{Disposition: "sale"})},
 			projections.CallTimer{Ended: end, Disposition: over, Transcript: projections.Wait{Due: at(70)}, RecordedAt: at(20)},
 		},
+		"a transcript whose summary follows does not end the wait": {
+			[]event.Recorded{callFact(t, "end", 10, ended(10)), callFact(t, "t", 20, call.TranscriptReady{Transcript: "Hello.", SummaryFollows: true})},
+			projections.CallTimer{Ended: end, Disposition: projections.Wait{Due: at(130)}, Transcript: projections.Wait{Due: at(70)}, RecordedAt: at(20)},
+		},
+		"its summary does": {
+			[]event.Recorded{
+				callFact(t, "end", 10, ended(10)), callFact(t, "t", 20, call.TranscriptReady{Transcript: "Hello.", SummaryFollows: true}),
+				callFact(t, "s", 21, call.SummaryAdded{Summary: "A greeting."}),
+			},
+			projections.CallTimer{Ended: end, Disposition: projections.Wait{Due: at(130)}, Transcript: over, RecordedAt: at(21)},
+		},
 		"a disposition before the end is not waited for": {
 			[]event.Recorded{callFact(t, "d", 5, call.Dispositioned{Disposition: "sale"}), callFact(t, "end", 10, ended(10))},
 			projections.CallTimer{Ended: end, Disposition: over, Transcript: projections.Wait{Due: at(70)}, RecordedAt: at(10)},

@@ -10,6 +10,10 @@ func All() []Dialect {
 		Dylr{},
 		Dialnote{},
 		DialerCX{},
+		Allo{},
+		AlloV2{},
+		Symbo{},
+		Symbo2025{},
 	}
 }
 
@@ -32,6 +36,15 @@ func Names() []string {
 	}
 	return names
 }
+
+// LooksUp reports whether systems that speak a dialect look contacts up on dial.
+func LooksUp(name string) bool {
+	return name == Symbo{}.Name() || name == Symbo2025{}.Name()
+}
+
+// SignedByStandard reports whether the Standard Webhooks headers, which others
+// get besides their own, are a dialect's signature.
+func SignedByStandard(name string) bool { return name == AlloV2{}.Name() }
 
 // Subscribable reports whether an endpoint of a dialect may list an event name.
 // Only our own dialect knows patterns: "*" and "call.*".

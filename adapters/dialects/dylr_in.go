@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
-	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/commands"
@@ -18,6 +17,10 @@ import (
 // hub does in this dialect. dylr itself signs nothing (seed 000), so a request
 // without those headers is accepted: the connection's URL is its secret.
 func (Dylr) Verify(c tenant.Connection, h http.Header, body []byte) error {
+	return verifyIfSigned(c, h, body)
+}
+
+func verifyIfSigned(c tenant.Connection, h http.Header, body []byte) error {
 	if h.Get(HeaderWebhookSignature) == "" {
 		return nil
 	}
@@ -145,18 +148,8 @@ func (w *dylrWebhook) happened() {
 	w.add(ended, call.Ended{EndedAt: ended, DurationSec: length, Implied: implied})
 }
 
-// person is the agent. The seed gives no id, so one is made of the address.
 func (w *dylrWebhook) person() *call.Agent {
-	a := call.Agent{Name: w.agent.text("name"), Email: w.agent.text("email")}
-	switch {
-	case a.Email != "":
-		a.ID = event.DeriveID("agent", w.connection.ID, strings.ToLower(a.Email))
-	case a.Name != "":
-		a.ID = event.DeriveID("agent", w.connection.ID, "", a.Name)
-	default:
-		return nil
-	}
-	return &a
+	return personByEmail(w.connection, w.agent.text("name"), w.agent.text("email"))
 }
 
 // said adds what was made of the call.
@@ -174,11 +167,14 @@ func (w *dylrWebhook) said() {
 			ExternalID: w.id, OccurredAt: w.at, Pointer: "/call", EventKey: key,
 		})
 	}
+	summary := c.text("summary")
 	if s := c.text("transcript"); s != "" {
-		w.add(w.at, call.TranscriptReady{Transcript: s})
+		w.add(w.at, call.TranscriptReady{Transcript: s, SummaryFollows: summary != ""})
+		// The same transcript is the same fact, whatever comes with it.
+		w.facts[len(w.facts)-1].EventKey = contentKey(call.TranscriptReady{Transcript: s}, dylrCompleted, w.id)
 	}
-	if s := c.text("summary"); s != "" {
-		w.add(w.at, call.SummaryAdded{Summary: s})
+	if summary != "" {
+		w.add(w.at, call.SummaryAdded{Summary: summary})
 	}
 	if s := c.text("disposition"); s != "" {
 		w.add(w.at, call.Dispositioned{Disposition: s, Agent: w.person()}, w.moment())

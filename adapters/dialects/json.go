@@ -20,6 +20,9 @@ type member struct {
 	value any
 }
 
+// list is a JSON array.
+type list []any
+
 // render writes a body whose bytes are a fixed point of JavaScript's
 // JSON.stringify(JSON.parse(body)). Receivers verify signatures over the body
 // as they re-serialise it (seed 001 does), so `<` must stay `<`, U+2028 must
@@ -81,8 +84,24 @@ func appendValue(dst []byte, v any) ([]byte, error) {
 		return appendMap(dst, v)
 	case object:
 		return appendObject(dst, v)
+	case list:
+		return appendList(dst, v)
 	}
 	return nil, fmt.Errorf("a %T has no place in a body", v)
+}
+
+func appendList(dst []byte, l list) ([]byte, error) {
+	var err error
+	dst = append(dst, '[')
+	for i, v := range l {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, err = appendValue(dst, v); err != nil {
+			return nil, fmt.Errorf("writing item %d: %w", i, err)
+		}
+	}
+	return append(dst, ']'), nil
 }
 
 // appendMap writes a map as JavaScript would hold it: array indices first, in

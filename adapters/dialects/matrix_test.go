@@ -41,7 +41,7 @@ func TestMatrix(t *testing.T) {
 			path := filepath.Join("testdata", "matrix", from.Name()+".txtar")
 			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && *update {
 				a := &txtar.Archive{Comment: []byte("What comes in as " + from.Name() + ", and what goes out of the hub for it.\n")}
-				if err := os.WriteFile(path, txtar.Format(a), 0o644); err != nil {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, txtar.Format(a), 0o644)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -227,4 +228,72 @@ func merged(top map[string]json.RawMessage, nested map[string]map[string]json.Ra
 		}
 	}
 	return top
+}
+
+// clock reads a time for which no zone is UTC; zero when it is absent.
+func (r reader) clock(key string) time.Time {
+	s := r.text(key)
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		t, err = time.Parse("2006-01-02T15:04:05", s)
+	}
+	if err != nil || t.Year() < 1 {
+		r.wrong(key, "expected an RFC 3339 time such as 2026-05-14T16:30:00Z")
+		return time.Time{}
+	}
+	return event.Time(t)
+}
+
+// texts reads an array of strings; nil when it is absent.
+func (r reader) texts(key string) []string {
+	v, ok := r.raw(key)
+	if !ok {
+		return nil
+	}
+	all := []string{}
+	if json.Unmarshal(v, &all) != nil {
+		r.wrong(key, "expected an array of strings")
+		return nil
+	}
+	return all
+}
+
+// objects reads an array of objects.
+func (r reader) objects(key string) []reader {
+	v, ok := r.raw(key)
+	if !ok {
+		return nil
+	}
+	var items []json.RawMessage
+	if json.Unmarshal(v, &items) != nil {
+		r.wrong(key, "expected an array")
+		return nil
+	}
+	all := make([]reader, 0, len(items))
+	for i, item := range items {
+		o := reader{at: r.pointer(key) + "/" + strconv.Itoa(i), read: make(map[string]bool), errs: r.errs}
+		if json.Unmarshal(item, &o.fields) != nil || o.fields == nil {
+			*r.errs = append(*r.errs, commands.FieldError{Pointer: o.at, Detail: "expected an object"})
+			continue
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// whole reads a number of whole units; fractions are cut off.
+func (r reader) whole(key string) *int64 {
+	f := r.number(key)
+	if f == nil {
+		return nil
+	}
+	if *f < 0 || *f > 1<<53 {
+		r.wrong(key, "expected a number of 0 or more")
+		return nil
+	}
+	n := int64(*f)
+	return &n
 }

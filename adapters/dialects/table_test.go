@@ -20,7 +20,7 @@ func TestTheTableNamesWhatExists(t *testing.T) {
 	}
 	tests := testSources(t)
 	named := regexp.MustCompile("`([^`]+)`")
-	golden := regexp.MustCompile(`^[a-z]+[a-z0-9]*(/in)?/[A-Za-z._-]+$`)
+	golden := regexp.MustCompile(`^[a-z]+(/v?[0-9]+)?(/in)?/[A-Za-z0-9._-]+$`)
 	rows := 0
 	for line := range strings.Lines(string(readme)) {
 		cells := strings.Split(strings.TrimSpace(line), "|")

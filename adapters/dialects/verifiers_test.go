@@ -15,9 +15,10 @@ import (
 // seedVerifiers are the scripts that hold the verifiers which the seeds show to
 // their receivers, by dialect. One that signs needs one.
 var seedVerifiers = map[string]string{
-	"dialnote": "seed001.js",
-	"dialercx": "seed002.js",
-	"symbo":    "seed004.js",
+	"dialnote":   "seed001.js",
+	"dialercx":   "seed002.js",
+	"symbo":      "seed004.js",
+	"symbo/2025": "seed004.js",
 }
 
 // verification is what a script in testdata/node is asked: a request, and the
@@ -39,6 +40,8 @@ func TestTheSeedsVerifiersAgree(t *testing.T) {
 	for _, c := range []struct{ dialect, header, reformatted, misprefixed string }{
 		{"dialnote", "X-DialNote-Signature", "true", "false"}, // it signs what the body means
 		{"dialercx", "X-Webhook-Signature", "false", throws},
+		{"symbo", "X-Hmac-Signature", "false", "false"}, // it compares with ===
+		{"symbo/2025", "X-Hmac-Signature", "false", "false"},
 	} {
 		t.Run(c.dialect, func(t *testing.T) {
 			t.Parallel()

@@ -32,6 +32,9 @@ func (s *Server) authenticate(rt route, r *http.Request) (Principal, error) {
 	if rt.is(zapierKey) {
 		return s.byZapierKey(r)
 	}
+	if rt.is(rawKey) {
+		return s.byRawKey(rt, r)
+	}
 	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return Principal{}, unauthorized("an API key is expected: Authorization: Bearer <key>").with("WWW-Authenticate", `Bearer realm="trunkline"`)
@@ -40,10 +43,31 @@ func (s *Server) authenticate(rt route, r *http.Request) (Principal, error) {
 	if !ok {
 		return Principal{}, unauthorized("the API key is not known").with("WWW-Authenticate", `Bearer realm="trunkline", error="invalid_token"`)
 	}
+	return p.allowed(rt)
+}
+
+// allowed is the principal, if its key may take the route.
+func (p Principal) allowed(rt route) (Principal, error) {
 	if !p.Key.May(rt.scope) {
 		return Principal{}, problem(http.StatusForbidden, "forbidden", "the key lacks the scope %q", rt.scope)
 	}
 	return p, nil
+}
+
+// byRawKey takes Allo's form of a key, and that of the rest of this API.
+func (s *Server) byRawKey(rt route, r *http.Request) (Principal, error) {
+	key := strings.TrimSpace(r.Header.Get("Authorization"))
+	if scheme, rest, ok := strings.Cut(key, " "); ok && strings.EqualFold(scheme, "Bearer") {
+		key = strings.TrimSpace(rest)
+	}
+	if key == "" {
+		return Principal{}, unauthorized("an API key is expected: Authorization: <key>").with("WWW-Authenticate", `ApiKey realm="trunkline"`)
+	}
+	p, ok := s.lookUp(key)
+	if !ok {
+		return Principal{}, unauthorized("the API key is not known").with("WWW-Authenticate", `ApiKey realm="trunkline"`)
+	}
+	return p.allowed(rt)
 }
 
 func (s *Server) byListKey(r *http.Request) (Principal, error) {

@@ -26,6 +26,8 @@ type Config struct {
 	Connections Connections
 	// Inbound finds a dialect by name.
 	Inbound func(dialect string) (Inbound, bool)
+	// Lookup answers GET /crm/{connection_id}/contacts; nil answers 404 there.
+	Lookup Lookup
 	// Idempotency keeps answers; nil keeps none (event ids derive from the key
 	// all the same).
 	Idempotency commands.Idempotency

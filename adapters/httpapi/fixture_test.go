@@ -132,6 +132,7 @@ type problem struct {
 	Detail   string                `json:"detail"`
 	Instance string                `json:"instance"`
 	Errors   []commands.FieldError `json:"errors"`
+	Code     string                `json:"code"`
 	EventIDs []string              `json:"event_ids"`
 }
 

@@ -37,6 +37,19 @@ type Inbound interface {
 	Decode(c tenant.Connection, h http.Header, body []byte) ([]commands.Fact, error)
 }
 
+// Lookup answers look-ups on dial: who has a number. It is safe for concurrent
+// use.
+type Lookup interface {
+	// Serves reports whether the systems of a dialect look contacts up.
+	Serves(dialect string) bool
+	// Verify checks the signature of a look-up with this query at this URL. Its
+	// error says in words what is wrong and is shown to the sender.
+	Verify(c tenant.Connection, h http.Header, query, url string) error
+	// Answer is the body for the contact or lead of an org that has a number,
+	// E.164; projections.ErrNotFound when nobody has.
+	Answer(ctx context.Context, org, number string) ([]byte, error)
+}
+
 // Versions answers which version of its entity each event made.
 type Versions interface {
 	// Versions returns the versions of the events that the read model has. An

@@ -24,6 +24,8 @@ type Problem struct {
 	// Instance is the request's id, which the log has too.
 	Instance string                `json:"instance,omitempty"`
 	Errors   []commands.FieldError `json:"errors,omitempty"`
+	// Code is another system's name for the kind, on its own routes.
+	Code string `json:"code,omitempty"`
 	// EventIDs are set when the outcome of an append is unknown.
 	EventIDs []string `json:"event_ids,omitempty"`
 

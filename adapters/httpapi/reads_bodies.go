@@ -48,6 +48,11 @@ type callBody struct {
 	Direction     *string                    `json:"direction"`
 	From          *string                    `json:"from"`
 	To            *string                    `json:"to"`
+	FromName      *string                    `json:"from_name"`
+	ToName        *string                    `json:"to_name"`
+	OriginalTo    *string                    `json:"original_to"`
+	OriginalName  *string                    `json:"original_to_name"`
+	Contact       *contact.Fields            `json:"contact"`
 	LeadID        *string                    `json:"lead_id"`
 	Agent         *personBody                `json:"agent"`
 	ListID        *string                    `json:"list_id"`
@@ -96,7 +101,8 @@ func callOf(i Item[call.Call]) callBody {
 	c := i.State
 	b := callBody{
 		ID: c.ID, ExternalID: known(c.ExternalID), ConnectionID: known(c.ConnectionID), Direction: known(c.Direction),
-		From: known(c.From), To: known(c.To), LeadID: known(c.LeadID), Agent: personOf(c.Agent), ListID: known(c.ListID),
+		From: known(c.From), To: known(c.To), FromName: known(c.FromName), ToName: known(c.ToName),
+		OriginalTo: known(c.OriginalTo), OriginalName: known(c.OriginalToName), Contact: c.Contact, LeadID: known(c.LeadID), Agent: personOf(c.Agent), ListID: known(c.ListID),
 		Campaign: known(c.Campaign), Status: known(c.Status), StartedAt: c.StartedAt, StartInferred: c.StartInferred,
 		AnsweredAt: c.AnsweredAt, EndedAt: c.EndedAt, DurationSec: c.DurationSec, Disposition: known(c.Disposition),
 		DispositionAt: c.DispositionAt, Notes: make([]noteBody, 0, len(c.Notes)), Transcript: known(c.Transcript),

@@ -74,7 +74,8 @@ func (a *api) page(path string) ([]string, string) {
 func at(n int) time.Time { return noon.Add(time.Duration(n) * time.Second) }
 
 const callC1 = `{
-	"id":"c1","external_id":"x-1","connection_id":null,"direction":"outbound","from":"+14143756757","to":"+15551234567","lead_id":"l1",
+	"id":"c1","external_id":"x-1","connection_id":null,"direction":"outbound","from":"+14143756757","to":"+15551234567",
+	"from_name":"Sales","to_name":"Ann","original_to":"+15551230000","original_to_name":"Main","contact":{"first_name":"Ann"},"lead_id":"l1",
 	"agent":{"id":"a1","name":"Ada","email":null},"list_id":"l-de","campaign":"spring","status":"completed",
 	"started_at":"2026-05-14T12:00:00Z","start_inferred":false,"answered_at":null,"ended_at":"2026-05-14T12:00:30Z","duration_sec":30,
 	"disposition":"sale","disposition_at":"2026-05-14T11:59:04Z",
@@ -92,7 +93,7 @@ func (a *api) recordC1() {
 	for i, p := range []event.Payload{
 		call.Started{
 			ExternalID: "x-1", Direction: "outbound", From: "+14143756757", To: "+15551234567", LeadID: "l1", Agent: &call.Agent{ID: "a1", Name: "Ada"},
-			ListID: "l-de", Campaign: "spring", StartedAt: noon, Custom: map[string]json.RawMessage{"order": json.RawMessage("17.50")},
+			ListID: "l-de", Campaign: "spring", StartedAt: noon, FromName: "Sales", ToName: "Ann", OriginalTo: "+15551230000", OriginalToName: "Main", Custom: map[string]json.RawMessage{"order": json.RawMessage("17.50")},
 		},
 		call.Ended{EndedAt: at(30)},
 		call.NoteAdded{Note: "<b>hi</b> & bye", Author: &call.Agent{ID: "a1"}},
@@ -100,7 +101,7 @@ func (a *api) recordC1() {
 		call.RecordingReady{Recording: call.Recording{ID: "r1", URL: "https://r.example/1.mp3", Format: "mp3", DurationSec: &seconds}},
 		call.TranscriptReady{Transcript: "Hi.", Segments: []call.Segment{{Speaker: "agent", Text: "Hi.", StartSeconds: &start}}},
 		call.SummaryAdded{Summary: "Bought."},
-		call.Corrected{Tags: []string{"vip"}, Metrics: &call.Metrics{TotalTalkTimeMillis: &millis}},
+		call.Corrected{Tags: []string{"vip"}, Contact: &contact.Fields{FirstName: event.Some("Ann")}, Metrics: &call.Metrics{TotalTalkTimeMillis: &millis}},
 		call.Transferred{Transfer: call.Transfer{From: &call.Party{Number: "+15550100000"}, OriginalCallID: "c0"}},
 	} {
 		a.record("org-1", "c1", i+1, p)
@@ -123,7 +124,7 @@ func TestUnknownFieldsOfACallAreNull(t *testing.T) {
 	a := newReading(t, nil)
 	a.record("org-1", "c1", 1, call.NoteAdded{Note: "hi"})
 	a.want("/v1/calls/c1", `{
-		"id":"c1","external_id":null,"connection_id":null,"direction":null,"from":null,"to":null,"lead_id":null,"agent":null,
+		"id":"c1","external_id":null,"connection_id":null,"direction":null,"from":null,"to":null,"from_name":null,"to_name":null,"original_to":null,"original_to_name":null,"contact":null,"lead_id":null,"agent":null,
 		"list_id":null,"campaign":null,"status":null,"started_at":null,"start_inferred":false,"answered_at":null,"ended_at":null,
 		"duration_sec":null,"disposition":null,"disposition_at":null,
 		"notes":[{"id":"e-org-1-c1-1","body":"hi","author":null,"at":"2026-05-14T11:59:01Z"}],

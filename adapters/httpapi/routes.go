@@ -29,6 +29,8 @@ const (
 	listKey
 	// zapierKey: the key behind "Show Key" in X-DIALNOTE-API-KEY.
 	zapierKey
+	// rawKey: the key is the whole Authorization, without a scheme.
+	rawKey
 	// limited: counted against the limit of requests per minute of its key.
 	limited
 	// streams: no deadline for reading or writing; the handler's context ends
@@ -72,6 +74,7 @@ func (s *Server) routes() []route {
 		{"PATCH", "/v1/contacts/{id}", write, s.updateContact, 0},
 		{"POST", "/v1/events", write, s.recordEvents, 0},
 		{"POST", "/in/{connection_id}", "", s.inboundWebhook, public | anyBody},
+		{"GET", "/crm/{connection_id}/contacts", "", s.lookUpContact, public},
 
 		// Facts out.
 		{"GET", "/v1/leads", read, s.listLeads, 0},
@@ -114,6 +117,8 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/lists/{id}/keys", admin, s.rotateListKey, 0},
 		{"POST", "/v1/connections", admin, s.createConnection, 0},
 		{"GET", "/v1/connections", read, s.listConnections, 0},
+		{"PATCH", "/v1/connections/{id}", admin, s.changeConnection, 0},
+		{"DELETE", "/v1/connections/{id}", admin, s.deleteConnection, 0},
 		{"POST", "/v1/api-keys", admin, s.createKey, 0},
 		{"GET", "/v1/api-keys", admin, s.listKeys, 0},
 		{"DELETE", "/v1/api-keys/{id}", admin, s.deleteKey, 0},
@@ -140,5 +145,15 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/webhooks/{id}/deliveries", read, s.listDeliveries, 0},
 		{"GET", "/v1/deliveries/{id}", read, s.getDelivery, 0},
 		{"POST", "/v1/deliveries/{id}/resend", admin, s.resendDelivery, 0},
+
+		// Allo's own management calls.
+		{"POST", "/v1/api/webhooks", admin, s.putAlloWebhook, rawKey},
+		{"GET", "/v1/api/webhooks", read, s.listAlloWebhooks, rawKey},
+		{"POST", "/v2/api/webhooks", admin, s.createAllo2Webhook, rawKey},
+		{"GET", "/v2/api/webhooks", read, s.listAllo2Webhooks, rawKey},
+		{"GET", "/v2/api/webhooks/event_types", read, s.listAllo2Topics, rawKey},
+		{"GET", "/v2/api/webhooks/{id}", admin, s.getAllo2Webhook, rawKey},
+		{"PUT", "/v2/api/webhooks/{id}", admin, s.changeAllo2Webhook, rawKey},
+		{"DELETE", "/v2/api/webhooks/{id}", admin, s.deleteAllo2Webhook, rawKey},
 	}
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -111,16 +112,54 @@ type connectionAnswer struct {
 	// URL is where the other system sends its webhooks.
 	URL    string  `json:"url"`
 	ListID *string `json:"list_id"`
+	// LookupSignature, LookupURL and CRMURL are of systems that look contacts up
+	// on dial: what their look-ups sign, whom the hub asks, and where they ask us.
+	LookupSignature *tenant.Signed `json:"lookup_signature"`
+	LookupURL       *string        `json:"lookup_url"`
+	CRMURL          *string        `json:"crm_url"`
 	// Secret is shown to admins only; null where it may not be.
 	Secret    *string   `json:"secret"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
 func (s *Server) answerOfConnection(c tenant.Connection) connectionAnswer {
-	return connectionAnswer{
-		ID: c.ID, Name: c.Name, Dialect: c.Dialect, URL: strings.TrimSuffix(s.cfg.Settings.PublicURL, "/") + "/in/" + c.ID,
-		ListID: known(c.ListID), Secret: known(c.Secret), CreatedAt: c.CreatedAt,
+	base := strings.TrimSuffix(s.cfg.Settings.PublicURL, "/")
+	a := connectionAnswer{
+		ID: c.ID, Name: c.Name, Dialect: c.Dialect, URL: base + "/in/" + c.ID,
+		ListID: known(c.ListID), Secret: known(c.Secret), LookupURL: known(c.Lookup.URL), CreatedAt: c.CreatedAt,
 	}
+	if s.cfg.Lookup != nil && s.cfg.Lookup.Serves(c.Dialect) {
+		where, signed := base+crmPath(c.ID), cmp.Or(c.Lookup.Signed, tenant.SignedEmpty)
+		a.CRMURL, a.LookupSignature = &where, &signed
+	}
+	return a
+}
+
+// changeConnection is PATCH /v1/connections/{id}.
+func (s *Server) changeConnection(w http.ResponseWriter, r *http.Request, p Principal) error {
+	service, in, err := input[settings.ConnectionPatch](s, r, decode)
+	if err != nil {
+		return err
+	}
+	conn, err := service.ChangeConnection(r.Context(), s.caller(r, p), r.PathValue("id"), in)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return respond(w, http.StatusOK, s.answerOfConnection(conn))
+}
+
+// deleteConnection is DELETE /v1/connections/{id}.
+func (s *Server) deleteConnection(w http.ResponseWriter, r *http.Request, p Principal) error {
+	service, err := s.settled()
+	if err != nil {
+		return err
+	}
+	if err := service.DeleteConnection(r.Context(), s.caller(r, p), r.PathValue("id")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // createConnection is POST /v1/connections.

@@ -16,6 +16,7 @@ import (
 	"trunkline.dev/trunkline/adapters/dialects"
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/memory"
+	"trunkline.dev/trunkline/adapters/phone"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -37,16 +38,12 @@ func (h holders) Key(hash [32]byte) (tenant.Key, tenant.Org, *tenant.List, bool)
 	return h.o.store.Snapshot().Holder(hash, h.o.clock())
 }
 
-// formats are the dialects that there are, and the two that are to come, so
-// that their rules are tested now.
+// formats are the dialects that there are, and one that cannot be received.
 type formats struct{}
 
-var more = map[string][]string{
-	"allo":  {"CALL_RECEIVED", "SMS_RECEIVED"},
-	"symbo": {"call.created", "call.updated"},
-}
+var more = map[string][]string{"deaf": {"call.ended"}}
 
-func (formats) Names() []string { return append(dialects.Names(), "allo", "symbo") }
+func (formats) Names() []string { return append(dialects.Names(), "deaf") }
 
 func (formats) Events(name string) ([]string, bool) {
 	if d, ok := dialects.Get(name); ok {
@@ -63,7 +60,13 @@ func (formats) Subscribable(name, event string) bool {
 	return slices.Contains(more[name], event)
 }
 
-func (formats) Receives(name string) bool { return name == "dialercx" || name == "dylr" }
+func (formats) Receives(name string) bool {
+	return name != "deaf" && slices.Contains(formats{}.Names(), name)
+}
+
+func (formats) LooksUp(name string) bool { return dialects.LooksUp(name) }
+
+func (formats) SignedByStandard(name string) bool { return dialects.SignedByStandard(name) }
 
 // fence lets HTTPS to names through, as the guard does that resolves nothing.
 type fence struct{}
@@ -98,7 +101,7 @@ func newOffice(t testing.TB, change func(*office, *httpapi.Config)) *office {
 		o.api = a
 		var err error
 		o.service, err = settings.New(settings.Config{
-			Store: o.store, View: o.store, Dialects: formats{}, Guard: fence{}, Backlog: o.held, Clock: a.clock,
+			Store: o.store, View: o.store, Dialects: formats{}, Guard: fence{}, Phones: phone.Numbers{}, Backlog: o.held, Clock: a.clock,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -430,7 +433,7 @@ func TestConnections(t *testing.T) {
 		}
 	})
 	for name, body := range map[string]string{
-		"a dialect that cannot be received": `{"name":"x","dialect":"symbo"}`,
+		"a dialect that cannot be received": `{"name":"x","dialect":"deaf"}`,
 		"an unknown list":                   `{"name":"x","dialect":"dylr","list_id":"none"}`,
 		"no name":                           `{"dialect":"dylr"}`,
 	} {

@@ -20,6 +20,7 @@ type webhookAnswer struct {
 	Provider     *string           `json:"provider"`
 	RESTHook     bool              `json:"rest_hook"`
 	ListID       *string           `json:"list_id"`
+	Number       *string           `json:"number"`
 	Filter       map[string]string `json:"filter"`
 	Enabled      bool              `json:"enabled"`
 	Ordering     string            `json:"ordering"`
@@ -56,7 +57,7 @@ func answerOfWebhook(e delivery.Endpoint, p Principal) webhookAnswer {
 	}
 	a := webhookAnswer{
 		ID: e.ID, Name: e.Name, URL: e.URL, Dialect: e.Dialect, Events: e.Events, Provider: known(e.Provider), RESTHook: e.RESTHook,
-		ListID: known(e.ListID), Filter: entries(e.Filter), Enabled: e.Enabled, Ordering: e.Ordering, Headers: entries(e.Headers),
+		ListID: known(e.ListID), Number: known(e.Number), Filter: entries(e.Filter), Enabled: e.Enabled, Ordering: e.Ordering, Headers: entries(e.Headers),
 		StartFrom: knownTime(e.StartFrom), SignStandard: e.SignStandard, IDs: e.IDs, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}
 	if e.MaxInFlight > 0 {

@@ -25,11 +25,11 @@ func TestAWebhookIsWhatWasAskedFor(t *testing.T) {
 	list := o.made(201, "POST", "/v1/lists", `{"name":"L"}`)["id"]
 	made := o.made(201, "POST", "/v1/webhooks", fmt.Sprintf(`{
 		"name":"CRM","url":"https://crm.example.com/hook?a=1","dialect":"trunkline","events":["call.*","lead.upserted.v1"],
-		"list_id":%q,"filter":{"campaign":"Q1"},"enabled":false,"ordering":"none","max_in_flight":3,"rate_per_sec":2.5,
+		"list_id":%q,"number":"(414) 375-6757","filter":{"campaign":"Q1"},"enabled":false,"ordering":"none","max_in_flight":3,"rate_per_sec":2.5,
 		"headers":{"Authorization":"Bearer x"},"start_from":"2026-05-01T02:00:00+02:00","sign_standard":false,"ids":"source"}`, list))
 	want := map[string]any{
 		"id": made["id"], "secret": made["secret"], "name": "CRM", "url": "https://crm.example.com/hook?a=1", "dialect": "trunkline",
-		"events": []any{"call.*", "lead.upserted.v1"}, "provider": nil, "rest_hook": false, "list_id": list, "filter": map[string]any{"campaign": "Q1"},
+		"events": []any{"call.*", "lead.upserted.v1"}, "provider": nil, "rest_hook": false, "list_id": list, "number": "+14143756757", "filter": map[string]any{"campaign": "Q1"},
 		"enabled": false, "ordering": "none", "max_in_flight": 3.0, "rate_per_sec": 2.5, "headers": map[string]any{"Authorization": "Bearer x"},
 		"start_from": "2026-05-01T00:00:00Z", "sign_standard": false, "ids": "source",
 		"created_at": "2026-05-14T12:00:00Z", "updated_at": "2026-05-14T12:00:00Z", "health": nil,

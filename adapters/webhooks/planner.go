@@ -201,7 +201,7 @@ func (p *planner) owed(ctx context.Context, v delivery.View, endpoints []deliver
 // its list and its filter let it through and it subscribed to them.
 func (p *planner) render(v delivery.View, e delivery.Endpoint, data *fields) ([]delivery.Message, error) {
 	d := p.dialects[e.Dialect]
-	if d == nil || (e.ListID != "" && listOf(v) != e.ListID) || !data.match(v.Event.Data, e.Filter) {
+	if d == nil || (e.ListID != "" && listOf(v) != e.ListID) || !concerns(v, e.Number) || !data.match(v.Event.Data, e.Filter) {
 		return nil, nil
 	}
 	messages, err := d.Render(v, e)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"trunkline.dev/trunkline/adapters/dialects"
 )
@@ -28,9 +29,12 @@ func write(docs string) error {
 		if err != nil {
 			return fmt.Errorf("writing the page of %s: %w", d.Name(), err)
 		}
-		if err := os.WriteFile(filepath.Join(docs, d.Name()+".md"), text, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(docs, file(d)), text, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// file is the name of a dialect's page, and of its notes.
+func file(d dialects.Dialect) string { return strings.ReplaceAll(d.Name(), "/", "-") + ".md" }

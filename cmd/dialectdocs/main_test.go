@@ -27,18 +27,18 @@ func TestThePagesAreWhatTheGeneratorWrites(t *testing.T) {
 	t.Parallel()
 	want := make(map[string]bool)
 	for _, d := range dialects.All() {
-		want[d.Name()+".md"] = true
+		want[file(d)] = true
 		text, err := page(docs, d)
 		if err != nil {
 			t.Fatal(err)
 		}
-		have, err := os.ReadFile(filepath.Join(docs, d.Name()+".md"))
+		have, err := os.ReadFile(filepath.Join(docs, file(d)))
 		if err != nil {
 			t.Errorf("%v: run make gen", err)
 			continue
 		}
 		if diff := cmp.Diff(string(have), string(text)); diff != "" {
-			t.Errorf("%s.md: run make gen (-committed +generated):\n%s", d.Name(), diff)
+			t.Errorf("%s: run make gen (-committed +generated):\n%s", file(d), diff)
 		}
 	}
 	pages, err := filepath.Glob(filepath.Join(docs, "*.md"))
@@ -55,7 +55,7 @@ func TestThePagesAreWhatTheGeneratorWrites(t *testing.T) {
 // fences returns the code of a page's fences of a language, in their order.
 func fences(t *testing.T, d dialects.Dialect, language string) []string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(docs, d.Name()+".md"))
+	text, err := os.ReadFile(filepath.Join(docs, file(d)))
 	if err != nil {
 		t.Fatal(err)
 	}

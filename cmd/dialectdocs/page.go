@@ -72,7 +72,7 @@ func page(docs string, d dialects.Dialect) ([]byte, error) {
 	if err := p.verify(docs, d); err != nil {
 		return nil, err
 	}
-	if err := p.notes(docs); err != nil {
+	if err := p.notes(filepath.Join(docs, "notes", file(d))); err != nil {
 		return nil, err
 	}
 	create, err := json.Marshal(struct {
@@ -100,9 +100,9 @@ func page(docs string, d dialects.Dialect) ([]byte, error) {
 }
 
 // notes reads what only words can say: a title, an introduction, "---", notes.
-func (p *pageData) notes(docs string) error {
+func (p *pageData) notes(path string) error {
 	p.Title, p.Intro = p.Name, "Webhooks in the format of "+p.Name+"."
-	text, err := os.ReadFile(filepath.Join(docs, "notes", p.Name+".md"))
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (p *pageData) notes(docs string) error {
 	head, notes, ok := strings.Cut(string(text), "\n---\n")
 	title, intro, ok2 := strings.Cut(head, "\n")
 	if !ok || !ok2 {
-		return fmt.Errorf("docs/notes/%s.md: expected a title, an introduction and a line of ---", p.Name)
+		return fmt.Errorf("%s: expected a title, an introduction and a line of ---", path)
 	}
 	p.Title, p.Intro, p.Notes = title, intro, notes
 	return nil

@@ -19,10 +19,16 @@ import (
 // readiness and metrics only.
 func (a *app) startAPI(ctx context.Context) error {
 	dir := directory{a.settings.Directory()}
-	recorder, err := commands.NewRecorder(commands.RecorderConfig{
+	intake := commands.RecorderConfig{
 		Log: a.events, Phones: phone.Numbers{}, Regions: dir.region,
 		Known: readmodel.NewKnown(a.reader, a.broker, a.progress, readmodel.KnownPatience),
-	})
+	}
+	tapped, err := a.startLookups(intake, dir)
+	if err != nil {
+		return err
+	}
+	intake.Log = tapped
+	recorder, err := commands.NewRecorder(intake)
 	if err != nil {
 		return err
 	}
@@ -39,7 +45,7 @@ func (a *app) startAPI(ctx context.Context) error {
 		return err
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Recorder: recorder, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound,
+		Recorder: recorder, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound, Lookup: contactLookup{a.reader},
 		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
 		Settings: httpapi.Settings{
 			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics, Deliverer: a.deliverer,

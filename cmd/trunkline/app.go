@@ -13,7 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"trunkline.dev/trunkline/adapters/clickhouse"
+	"trunkline.dev/trunkline/adapters/crm"
 	"trunkline.dev/trunkline/adapters/kafka"
+	"trunkline.dev/trunkline/adapters/phone"
 	"trunkline.dev/trunkline/adapters/postgres"
 	"trunkline.dev/trunkline/adapters/postgres/control"
 	"trunkline.dev/trunkline/adapters/postgres/deliveries"
@@ -56,6 +58,7 @@ type app struct {
 	owed       *deliveries.Store
 	engine     *webhooks.Engine
 	deliverer  deliverer
+	asker      *crm.Asker
 
 	adminKey        string
 	adminKeyCreated bool
@@ -216,7 +219,7 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	a.onStop("settings", a.settings.Stop)
 	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
 	a.control, err = settings.New(settings.Config{
-		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Backlog: backlog{a},
+		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Phones: phone.Numbers{}, Backlog: backlog{a},
 	})
 	if err != nil {
 		return err

@@ -46,6 +46,10 @@ func (dialectCatalogue) Receives(name string) bool {
 	return ok
 }
 
+func (dialectCatalogue) LooksUp(name string) bool { return dialects.LooksUp(name) }
+
+func (dialectCatalogue) SignedByStandard(name string) bool { return dialects.SignedByStandard(name) }
+
 // inbound finds the receiving side of a dialect.
 func inbound(name string) (httpapi.Inbound, bool) {
 	d, ok := dialects.Get(name)

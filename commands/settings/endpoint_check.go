@@ -36,6 +36,12 @@ func (s *Service) checkEndpoint(d *draft, e *delivery.Endpoint, newURL bool) err
 	if _, ok := d.now.List(e.Org, e.ListID); e.ListID != "" && !ok {
 		f.add("/list_id", "there is no such list")
 	}
+	if e.Number != "" {
+		e.Number = s.number(&f, "/number", e.Number)
+	}
+	if !e.SignStandard && s.cfg.Dialects.SignedByStandard(e.Dialect) {
+		f.add("/sign_standard", "the headers of Standard Webhooks are what %s signs with", e.Dialect)
+	}
 	oneOf(&f, "/ordering", e.Ordering, orderingEntity, orderingNone)
 	oneOf(&f, "/ids", e.IDs, idsHub, idsSource)
 	if e.MaxInFlight < 0 || e.MaxInFlight > maxInFlight {
@@ -52,6 +58,18 @@ func (s *Service) checkEndpoint(d *draft, e *delivery.Endpoint, newURL bool) err
 	}
 	checkHeaders(&f, e.Headers)
 	return f.err()
+}
+
+// number returns one of our own numbers as E.164.
+func (s *Service) number(f *faults, pointer, number string) string {
+	if s.cfg.Phones == nil {
+		return number
+	}
+	e164, err := s.cfg.Phones.E164(number, defaultRegion)
+	if err != nil {
+		f.add(pointer, "%s", err)
+	}
+	return e164
 }
 
 func (s *Service) checkEvents(f *faults, e *delivery.Endpoint, known []string) {

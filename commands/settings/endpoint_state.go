@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/commands"
@@ -138,7 +139,7 @@ func (s *Service) RotateSecret(ctx context.Context, c commands.Caller, id string
 			return err
 		}
 		all := []delivery.Endpoint{e}
-		if e.Dialect == symbo {
+		if isSymbo(e) {
 			all = d.symboEndpoints()
 			if err := d.setSymboSecret(secret); err != nil {
 				return err
@@ -173,7 +174,7 @@ func rotate(old []delivery.Secret, secret string, now, end time.Time) []delivery
 
 // secretsFor returns the secrets of a new endpoint.
 func (d *draft) secretsFor(e delivery.Endpoint) ([]delivery.Secret, error) {
-	if e.Dialect == symbo {
+	if isSymbo(e) {
 		if others := d.symboEndpoints(); len(others) > 0 {
 			return slices.Clone(others[0].Secrets), nil
 		}
@@ -182,7 +183,7 @@ func (d *draft) secretsFor(e delivery.Endpoint) ([]delivery.Secret, error) {
 		}
 	}
 	secret, err := d.secret()
-	if err == nil && e.Dialect == symbo {
+	if err == nil && isSymbo(e) {
 		err = d.setSymboSecret(secret)
 	}
 	return []delivery.Secret{{Value: secret}}, err
@@ -190,7 +191,14 @@ func (d *draft) secretsFor(e delivery.Endpoint) ([]delivery.Secret, error) {
 
 func (d *draft) symboEndpoints() []delivery.Endpoint {
 	all := slices.Clone(d.now.Endpoints(d.caller.Org.ID))
-	return slices.DeleteFunc(all, func(e delivery.Endpoint) bool { return e.Dialect != symbo })
+	return slices.DeleteFunc(all, func(e delivery.Endpoint) bool { return !isSymbo(e) })
+}
+
+// isSymbo reports whether an endpoint signs with the account's secret: whichever
+// version it speaks, Symbo's webhooks are set up at the account level.
+func isSymbo(e delivery.Endpoint) bool {
+	system, _, _ := strings.Cut(e.Dialect, "/")
+	return system == symbo
 }
 
 func (d *draft) setSymboSecret(secret string) error {

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"trunkline.dev/trunkline/commands"
@@ -34,6 +35,7 @@ type EndpointSettings struct {
 	Events       event.Opt[[]string]          `json:"events"`
 	Provider     event.Opt[string]            `json:"provider"`
 	ListID       event.Opt[string]            `json:"list_id"`
+	Number       event.Opt[string]            `json:"number"`
 	Filter       event.Opt[map[string]string] `json:"filter"`
 	Enabled      event.Opt[bool]              `json:"enabled"`
 	Ordering     event.Opt[string]            `json:"ordering"`
@@ -59,6 +61,7 @@ func (in EndpointSettings) onto(e *delivery.Endpoint) {
 	set(&e.Events, in.Events, nil)
 	set(&e.Provider, in.Provider, "")
 	set(&e.ListID, in.ListID, "")
+	set(&e.Number, in.Number, "")
 	set(&e.Filter, in.Filter, nil)
 	set(&e.Enabled, in.Enabled, true)
 	set(&e.Ordering, in.Ordering, orderingEntity)
@@ -75,32 +78,63 @@ func (in EndpointSettings) onto(e *delivery.Endpoint) {
 // Symbo.
 func (s *Service) CreateEndpoint(ctx context.Context, c commands.Caller, in EndpointSettings) (e delivery.Endpoint, err error) {
 	err = s.change(ctx, c, func(d *draft) error {
-		e = delivery.Endpoint{
-			Org: c.Org.ID, Enabled: true, Ordering: orderingEntity, SignStandard: true, IDs: idsHub, CreatedAt: d.at, UpdatedAt: d.at,
-		}
-		in.onto(&e)
-		if err := s.checkEndpoint(d, &e, true); err != nil {
-			return err
-		}
-		if e.ID, err = d.id("endpoint"); err != nil {
-			return err
-		}
-		if known, ok := d.now.EndpointByID(e.ID); ok {
-			if known.Org == e.Org && d.repeated(known.CreatedAt) {
-				e = known
-				return nil
-			}
-			if e.ID, err = d.freshID("endpoint"); err != nil {
-				return err
-			}
-		}
-		if e.Secrets, err = d.secretsFor(e); err != nil {
-			return err
-		}
-		d.putEndpoint(e, tenant.Created, "")
-		return nil
+		e, err = s.newEndpoint(d, in)
+		return err
 	})
 	return e, err
+}
+
+func (s *Service) newEndpoint(d *draft, in EndpointSettings) (delivery.Endpoint, error) {
+	e := delivery.Endpoint{
+		Org: d.caller.Org.ID, Enabled: true, Ordering: orderingEntity, SignStandard: true, IDs: idsHub, CreatedAt: d.at, UpdatedAt: d.at,
+	}
+	in.onto(&e)
+	err := s.checkEndpoint(d, &e, true)
+	if err != nil {
+		return e, err
+	}
+	if e.ID, err = d.id("endpoint"); err != nil {
+		return e, err
+	}
+	if known, ok := d.now.EndpointByID(e.ID); ok {
+		if known.Org == e.Org && d.repeated(known.CreatedAt) {
+			return known, nil
+		}
+		if e.ID, err = d.freshID("endpoint"); err != nil {
+			return e, err
+		}
+	}
+	if e.Secrets, err = d.secretsFor(e); err != nil {
+		return e, err
+	}
+	d.putEndpoint(e, tenant.Created, "")
+	return e, nil
+}
+
+// PutNumberEndpoint makes the one webhook that a number of ours has in a
+// dialect, or changes the one that it has.
+func (s *Service) PutNumberEndpoint(ctx context.Context, c commands.Caller, in EndpointSettings) (e delivery.Endpoint, made bool, err error) {
+	var f faults
+	number := s.number(&f, "/number", in.Number.Value)
+	if err := f.err(); err != nil {
+		return e, false, err
+	}
+	has := func(o delivery.Endpoint) bool { return o.Dialect == in.Dialect.Value && o.Number == number }
+	all := s.cfg.View.Snapshot().Endpoints(c.Org.ID)
+	if i := slices.IndexFunc(all, has); i >= 0 {
+		in.Name = event.Opt[string]{} // somebody may have given it a better one
+		e, err = s.ChangeEndpoint(ctx, c, all[i].ID, EndpointPatch{EndpointSettings: in})
+		return e, false, err
+	}
+	err = s.change(ctx, c, func(d *draft) error {
+		// Between the two looks somebody may have made it.
+		if slices.ContainsFunc(d.now.Endpoints(c.Org.ID), has) {
+			return &Conflict{Reason: "a webhook of this number was made at the same moment; send the request again"}
+		}
+		e, err = s.newEndpoint(d, in)
+		return err
+	})
+	return e, true, err
 }
 
 // ChangeEndpoint changes a webhook. Enabling it this way delivers its backlog.

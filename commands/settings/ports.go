@@ -79,6 +79,11 @@ type Dialects interface {
 	Subscribable(dialect, event string) bool
 	// Receives reports whether a connection can speak the dialect.
 	Receives(dialect string) bool
+	// LooksUp reports whether systems that speak the dialect look contacts up.
+	LooksUp(dialect string) bool
+	// SignedByStandard reports whether the Standard Webhooks headers are the
+	// dialect's own signature.
+	SignedByStandard(dialect string) bool
 }
 
 // Guard knows where webhooks may go.

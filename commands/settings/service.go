@@ -21,6 +21,8 @@ type Config struct {
 	View     View
 	Dialects Dialects
 	Guard    Guard
+	// Phones reads numbers; nil takes them as they are.
+	Phones commands.Phones
 	// Backlog drops what is held when an endpoint is enabled without it; nil
 	// where nothing is ever held.
 	Backlog Backlog

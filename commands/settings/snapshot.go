@@ -25,6 +25,7 @@ type Snapshot struct {
 
 	keyByHash   map[[32]byte]string
 	endpointsOf map[string][]delivery.Endpoint
+	lookupsOf   map[string][]tenant.Connection
 }
 
 // NewSnapshot makes a snapshot of everything in c.
@@ -59,6 +60,15 @@ func (s *Snapshot) index() {
 	s.endpointsOf = make(map[string][]delivery.Endpoint)
 	for _, e := range s.endpoints {
 		s.endpointsOf[e.Org] = append(s.endpointsOf[e.Org], e)
+	}
+	s.lookupsOf = make(map[string][]tenant.Connection)
+	for _, c := range s.connections {
+		if c.Lookup.URL != "" {
+			s.lookupsOf[c.Org] = append(s.lookupsOf[c.Org], c)
+		}
+	}
+	for _, of := range s.lookupsOf {
+		slices.SortFunc(of, byAge(func(c tenant.Connection) (time.Time, string) { return c.CreatedAt, c.ID }))
 	}
 	for _, of := range s.endpointsOf {
 		slices.SortFunc(of, byAge(func(e delivery.Endpoint) (time.Time, string) { return e.CreatedAt, e.ID }))
@@ -140,6 +150,16 @@ func (s *Snapshot) ConnectionByID(id string) (tenant.Connection, bool) {
 	c, ok := s.connections[id]
 	return c, ok
 }
+
+// Connection returns a connection of an org.
+func (s *Snapshot) Connection(org, id string) (tenant.Connection, bool) {
+	c, ok := s.connections[id]
+	return c, ok && c.Org == org
+}
+
+// Lookups returns the connections of an org whose systems are asked about
+// unknown parties, oldest first. The slice is shared.
+func (s *Snapshot) Lookups(org string) []tenant.Connection { return s.lookupsOf[org] }
 
 // Connections returns the connections of an org, oldest first.
 func (s *Snapshot) Connections(org string) []tenant.Connection {

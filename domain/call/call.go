@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"trunkline.dev/trunkline/domain/contact"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -22,6 +23,13 @@ type Call struct {
 	// From and To are E.164 numbers.
 	From string `json:"from"`
 	To   string `json:"to"`
+	// FromName, ToName and the original numbers: see Started.
+	FromName       string `json:"from_name,omitempty"`
+	ToName         string `json:"to_name,omitempty"`
+	OriginalTo     string `json:"original_to,omitempty"`
+	OriginalToName string `json:"original_to_name,omitempty"`
+	// Contact is what a customer's CRM knows of the other party (see Corrected).
+	Contact *contact.Fields `json:"contact,omitempty"`
 	// LeadID is the lead of the other party's number (see OtherParty).
 	LeadID   string `json:"lead_id,omitempty"`
 	Agent    *Agent `json:"agent"`
@@ -47,11 +55,13 @@ type Call struct {
 	Transcript       string     `json:"transcript,omitempty"`
 	Segments         []Segment  `json:"transcript_segments,omitempty"`
 	TranscriptAt     *time.Time `json:"transcript_at,omitempty"`
-	Summary          string     `json:"summary,omitempty"`
-	OneSentence      string     `json:"one_sentence_summary,omitempty"`
-	Tags             []string   `json:"tags"`
-	Transfer         *Transfer  `json:"transfer"`
-	Metrics          *Metrics   `json:"metrics"`
+	// SummaryFollows says that a summary will be the next thing to hear of.
+	SummaryFollows bool      `json:"summary_follows,omitempty"`
+	Summary        string    `json:"summary,omitempty"`
+	OneSentence    string    `json:"one_sentence_summary,omitempty"`
+	Tags           []string  `json:"tags"`
+	Transfer       *Transfer `json:"transfer"`
+	Metrics        *Metrics  `json:"metrics"`
 	// Custom are the source's own key-value pairs, kept as they came.
 	Custom map[string]json.RawMessage `json:"custom"`
 	// SourceData are unknown fields of an inbound webhook, kept as they came.

@@ -3,6 +3,7 @@ package call
 import (
 	"encoding/json"
 
+	"trunkline.dev/trunkline/domain/contact"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -17,6 +18,9 @@ type Corrected struct {
 	Agent      *Agent                     `json:"agent,omitempty"`
 	Custom     map[string]json.RawMessage `json:"custom,omitempty" pii:"content"`
 	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
+	// Contact is what a customer's CRM answered when it was asked who the other
+	// party is. A later answer replaces the former whole.
+	Contact *contact.Fields `json:"contact,omitempty"`
 }
 
 // EventType returns call.corrected.v1.
@@ -34,6 +38,9 @@ func (f Corrected) fold(c *Call, e event.Envelope) {
 	}
 	if f.Metrics != nil {
 		c.Metrics = f.Metrics
+	}
+	if f.Contact != nil {
+		c.Contact = f.Contact
 	}
 	c.Agent = mergeAgent(c.Agent, f.Agent)
 	mergeRaw(&c.Custom, f.Custom)

@@ -26,6 +26,13 @@ type Started struct {
 	AnsweredAt *time.Time                 `json:"answered_at,omitempty"`
 	Custom     map[string]json.RawMessage `json:"custom,omitempty" pii:"content"`
 	SourceData map[string]json.RawMessage `json:"source_data,omitempty" pii:"content"`
+	// FromName and ToName are what the source calls the two numbers.
+	FromName string `json:"from_name,omitempty" pii:"name"`
+	ToName   string `json:"to_name,omitempty" pii:"name"`
+	// OriginalTo is the number that was dialled, where routing led the call to
+	// another (seed 003).
+	OriginalTo     string `json:"original_to,omitempty" pii:"phone"`
+	OriginalToName string `json:"original_to_name,omitempty" pii:"name"`
 	// Inferred marks a start that nobody reported: a source's later report
 	// implied it (Dialer.CX's call.ended names the number). It fills in what is
 	// unknown; a reported start replaces it. Of several the earliest moment counts.
@@ -55,6 +62,10 @@ func (f Started) fold(c *Call, e event.Envelope) {
 	c.Agent = mergeAgent(c.Agent, f.Agent)
 	fill(&c.ListID, f.ListID)
 	fill(&c.Campaign, f.Campaign)
+	fill(&c.FromName, f.FromName)
+	fill(&c.ToName, f.ToName)
+	fill(&c.OriginalTo, f.OriginalTo)
+	fill(&c.OriginalToName, f.OriginalToName)
 	c.StartedAt = ptr(event.Time(f.StartedAt))
 	c.StartInferred = f.Inferred
 	if f.AnsweredAt != nil {
@@ -79,6 +90,10 @@ func (f Started) complete(c *Call) {
 	fill(&c.ConnectionID, f.ConnectionID)
 	fill(&c.ListID, f.ListID)
 	fill(&c.Campaign, f.Campaign)
+	fill(&c.FromName, f.FromName)
+	fill(&c.ToName, f.ToName)
+	fill(&c.OriginalTo, f.OriginalTo)
+	fill(&c.OriginalToName, f.OriginalToName)
 	switch {
 	case c.Direction == f.Direction:
 		fill(&c.From, f.From)

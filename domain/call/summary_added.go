@@ -20,4 +20,5 @@ func (f SummaryAdded) fold(c *Call, e event.Envelope) {
 	if f.OneSentence != "" {
 		c.OneSentence = f.OneSentence
 	}
+	c.SummaryFollows = false
 }

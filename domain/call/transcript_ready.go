@@ -8,12 +8,17 @@ import (
 type TranscriptReady struct {
 	Transcript string    `json:"transcript,omitempty" pii:"content"`
 	Segments   []Segment `json:"transcript_segments,omitempty"`
+	// SummaryFollows says that a summary was reported together with the transcript
+	// and is the next thing to hear of: who waits for either waits for both.
+	SummaryFollows bool `json:"summary_follows,omitempty"`
 }
 
 // EventType returns call.transcript_ready.v1.
 func (TranscriptReady) EventType() event.Type { return "call.transcript_ready.v1" }
 
 func (f TranscriptReady) fold(c *Call, e event.Envelope) {
+	// A transcript that was enough by itself stays so when another comes.
+	c.SummaryFollows = f.SummaryFollows && (c.TranscriptAt == nil || c.SummaryFollows)
 	c.Transcript = f.Transcript
 	c.Segments = f.Segments
 	c.TranscriptAt = ptr(e.OccurredAt)

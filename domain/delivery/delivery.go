@@ -38,7 +38,8 @@ type Endpoint struct {
 	Org  string `json:"org_id"`
 	Name string `json:"name"`
 	URL  string `json:"url"`
-	// Dialect is the format: trunkline, dylr, dialnote, dialercx, allo, symbo.
+	// Dialect is the format: trunkline, dylr, dialnote, dialercx, allo, symbo, or
+	// a newer version of one: allo/v2, symbo/2025.
 	Dialect string `json:"dialect"`
 	// Events are the dialect's own event names.
 	Events []string `json:"events"`
@@ -49,6 +50,9 @@ type Endpoint struct {
 	RESTHook bool `json:"rest_hook,omitempty"`
 	// ListID limits the endpoint to one list.
 	ListID string `json:"list_id,omitempty"`
+	// Number limits the endpoint to the calls and messages of one of our own
+	// numbers, E.164 (seed 003); what has no number passes.
+	Number string `json:"number,omitempty"`
 	// Enabled is false for a disabled or paused endpoint: its deliveries are held.
 	Enabled bool `json:"enabled"`
 	// DisabledReason says in words why, when the hub did it.

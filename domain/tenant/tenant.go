@@ -81,7 +81,30 @@ type Connection struct {
 	Name    string `json:"name"`
 	Dialect string `json:"dialect"`
 	// Secret verifies what it sends.
-	Secret    string    `json:"-"`
-	ListID    string    `json:"list_id,omitempty"`
+	Secret string `json:"-"`
+	ListID string `json:"list_id,omitempty"`
+	// Lookup is how contacts are looked up on dial, for systems that do.
+	Lookup    Lookup    `json:"lookup,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
 }
+
+// Lookup is how a connection's system looks contacts up on dial (seed 004), and
+// whom the hub asks in the same way.
+type Lookup struct {
+	// Signed is what the signature of a look-up covers, since it has no body.
+	Signed Signed `json:"signed,omitempty"`
+	// URL is the customer's endpoint that the hub asks about unknown parties;
+	// empty asks nobody.
+	URL string `json:"url,omitempty"`
+}
+
+// Signed names what a signature of a request without a body covers.
+type Signed string
+
+// What may be signed. The seed says nothing but that each request is, so the
+// empty body is the default.
+const (
+	SignedEmpty Signed = "empty"
+	SignedQuery Signed = "query"
+	SignedURL   Signed = "url"
+)

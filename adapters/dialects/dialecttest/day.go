@@ -78,6 +78,7 @@ func Day() []commands.Fact {
 	add("call-3", call.Settled{WaitedFor: call.ForDisposition, AfterSec: 120})
 	add("call-3", call.Dispositioned{Disposition: "late"})
 	add("call-3", call.Transferred{Transfer: call.Transfer{To: &call.Party{Number: "+14143756799"}}})
+	add("call-3", call.Corrected{Tags: []string{"vip", "<b>"}})
 	add("call-3", call.Corrected{Tags: []string{"vip"}})
 
 	add("alert-1", alert.Triggered{Rule: "Queue too long", Metric: "queue_depth", Condition: ">", Threshold: 1e21, Value: 27.5, Severity: "high", Campaign: "Q1-Sales"})
@@ -85,7 +86,7 @@ func Day() []commands.Fact {
 	add("alert-1", alert.Resolved{})
 	add("sms-1", message.Received{Text: message.Text{Direction: "inbound", Type: "SMS", Content: "Hi", From: "+15551234567", To: "+14143756757", SentAt: at}})
 	add("sms-2", message.Sent{Text: message.Text{Direction: "outbound", Type: "SMS", Content: "Hi", From: "+14143756757", To: "+15551234567", SentAt: at}})
-	add("contact-1", contact.Created{Fields: contact.Fields{FirstName: event.Some("Sally")}})
+	add("contact-1", contact.Created{Fields: contact.Fields{ExternalID: event.Some("crm-1"), FirstName: event.Some("Sally")}})
 	add("contact-1", contact.Updated{Fields: contact.Fields{LastName: event.Some("Sample")}})
 	add("jsmith", agent.LogOut{Change: agent.Change{Reason: "end of shift"}})
 	return facts

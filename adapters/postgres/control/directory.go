@@ -52,6 +52,10 @@ func (d *Directory) Connection(id string) (tenant.Connection, tenant.Org, bool) 
 	return c, o, ok
 }
 
+// Lookups returns the connections of an org whose systems are asked about
+// unknown parties, oldest first.
+func (d *Directory) Lookups(org string) []tenant.Connection { return d.now.Load().Lookups(org) }
+
 // Endpoints returns the endpoints of an org, enabled or not, oldest first.
 func (d *Directory) Endpoints(org string) []delivery.Endpoint { return d.now.Load().Endpoints(org) }
 

@@ -20,7 +20,8 @@ type (
 		ZapierKey   string `json:"zapier_key,omitempty"`
 	}
 	connectionSecrets struct {
-		Secret string `json:"secret"`
+		Secret string        `json:"secret"`
+		Lookup tenant.Lookup `json:"lookup,omitzero"`
 	}
 	endpointSecrets struct {
 		Secrets []delivery.Secret `json:"secrets"`
@@ -129,12 +130,12 @@ func (k *Keyring) connectionFromRow(row pgx.CollectableRow) (tenant.Connection, 
 	if err := k.openJSON(sealed, about("connection", c.Org, c.ID), &s); err != nil {
 		return c, err
 	}
-	c.Secret, c.CreatedAt = s.Secret, c.CreatedAt.UTC()
+	c.Secret, c.Lookup, c.CreatedAt = s.Secret, s.Lookup, c.CreatedAt.UTC()
 	return c, nil
 }
 
 func (k *Keyring) connectionToRow(c tenant.Connection) ([]any, error) {
-	sealed, err := k.sealJSON(connectionSecrets{Secret: c.Secret}, about("connection", c.Org, c.ID))
+	sealed, err := k.sealJSON(connectionSecrets{Secret: c.Secret, Lookup: c.Lookup}, about("connection", c.Org, c.ID))
 	return []any{c.ID, c.Org, c.Name, c.Dialect, c.ListID, sealed, c.CreatedAt}, err
 }
 

@@ -26,10 +26,10 @@ func Everything() settings.Changes {
 			{ID: "key", Org: "org", Name: "admin", Scopes: []tenant.Scope{tenant.ScopeAdmin}, Hash: [32]byte{1}, Prefix: "tl_live_ab", CreatedAt: at},
 			{ID: "list-key", Org: "org", Name: "leads", ListID: "list", Scopes: []tenant.Scope{tenant.ScopeLeads}, Hash: [32]byte{2}, Prefix: "tl_live_cd", CreatedAt: at, ExpiresAt: at.Add(time.Hour)},
 		},
-		Connections: []tenant.Connection{{ID: "conn", Org: "org", Name: "dialer", Dialect: "dialercx", Secret: "whsec_c", ListID: "list", CreatedAt: at}},
+		Connections: []tenant.Connection{{ID: "conn", Org: "org", Name: "dialer", Dialect: "dialercx", Secret: "whsec_c", ListID: "list", Lookup: tenant.Lookup{Signed: tenant.SignedQuery, URL: "https://crm.example/?token=x"}, CreatedAt: at}},
 		Endpoints: []delivery.Endpoint{{
 			ID: "endpoint", Org: "org", Name: "CRM", URL: "https://example.com/hook", Dialect: "dialnote", Events: []string{"call_logs"},
-			Provider: "zapier", ListID: "list", Enabled: false, DisabledReason: "3 failed attempts", Ordering: "entity", MaxInFlight: 3,
+			Provider: "zapier", ListID: "list", Number: "+14143756757", Enabled: false, DisabledReason: "3 failed attempts", Ordering: "entity", MaxInFlight: 3,
 			RatePerSec: 2.5, Headers: map[string]string{"Authorization": "Bearer x"}, SignStandard: true, IDs: "source",
 			Filter: map[string]string{"campaign": "Q1"}, StartFrom: at,
 			Secrets:   []delivery.Secret{{Value: "whsec_new"}, {Value: "whsec_old", ExpiresAt: at.Add(time.Hour)}},

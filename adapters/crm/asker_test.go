@@ -1,0 +1,258 @@
+package crm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/adapters/crm"
+	"trunkline.dev/trunkline/adapters/memory"
+	"trunkline.dev/trunkline/adapters/phone"
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/contact"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/tenant"
+)
+
+func TestAnUnknownPartyIsAskedFor(t *testing.T) {
+	t.Parallel()
+	server := newCRM(t)
+	w := newWorld(t, connection("c", server.URL+"/find?key=1"))
+	w.outbound("call-1", sally)
+	e := w.attached(1)[0]
+	got := map[string]string{
+		"subject": e.Subject, "source": e.Source, "actor": e.Actor, "correlation": e.CorrelationID, "data": string(e.Data),
+	}
+	want := map[string]string{
+		"subject": "call-1", "source": "connection/c", "actor": "hub", "correlation": "request-1",
+		"data": `{"contact":{"external_id":"12345","connection_id":"c","first_name":"Sally"}}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	const query = "key=1&number=%2B15550000001"
+	if r := server.last; r.Method != http.MethodGet || r.URL.RawQuery != query || r.Header.Get("X-Hmac-Signature") != "secret-c of "+query || r.Header.Get("User-Agent") != "Trunkline/test" {
+		t.Errorf("asked %s %s %v", r.Method, r.URL, r.Header)
+	}
+}
+
+func TestWhoIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	server := newCRM(t)
+	limited := connection("c", server.URL)
+	limited.ListID = "list-1"
+	w := newWorld(t, limited)
+	on := func(list string) call.Started {
+		return call.Started{Direction: "inbound", From: sally, To: "+14143756757", ListID: list, StartedAt: noon}
+	}
+	w.starts("of another list", on("list-2"), nil)
+	w.starts("backfilled", on("list-1"), func(e *event.Envelope) { e.Origin = event.OriginBackfill })
+	w.starts("of another org", on("list-1"), func(e *event.Envelope) { e.Org = "org-2" })
+	inferred := on("list-1")
+	inferred.Inferred = true
+	w.starts("inferred", inferred, nil)
+	withheld := on("list-1")
+	withheld.From = ""
+	w.starts("withheld", withheld, nil)
+	known := on("list-1")
+	known.From = friend
+	w.starts("known", known, nil)
+	unsure := on("list-1")
+	unsure.From = "+15550000009"
+	w.starts("the read model is away", unsure, nil)
+	w.starts("asked", on("list-1"), nil)
+	if got := w.attached(1); len(got) != 1 || got[0].Subject != "asked" {
+		t.Errorf("attached %v", got)
+	}
+	if n := server.asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestAnswersCountForAWhile(t *testing.T) {
+	t.Parallel()
+	server := newCRM(t)
+	w := newWorld(t, connection("c", server.URL))
+	w.outbound("1", sally)
+	w.settled(crm.Stats{Found: 1})
+	w.outbound("2", sally)
+	w.outbound("3", ghost)
+	w.settled(crm.Stats{Found: 1, Cached: 1, None: 1})
+	w.outbound("4", ghost)
+	w.settled(crm.Stats{Found: 1, Cached: 2, None: 1})
+	if got := w.attached(2); got[1].Subject != "2" {
+		t.Errorf("a cached answer is attached to its call: %v", got)
+	}
+	w.now.Add(601)
+	w.outbound("5", sally)
+	w.settled(crm.Stats{Found: 2, Cached: 2, None: 1})
+	server.answers(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) })
+	w.outbound("6", "+15550000004")
+	w.settled(crm.Stats{Found: 2, Cached: 2, None: 1, Failed: 1})
+	w.outbound("7", "+15550000004")
+	w.settled(crm.Stats{Found: 2, Cached: 3, None: 1, Failed: 1})
+	w.now.Add(31)
+	w.outbound("8", "+15550000004")
+	w.settled(crm.Stats{Found: 2, Cached: 3, None: 1, Failed: 2})
+	t.Run("another secret asks anew", func(t *testing.T) {
+		w.mu.Lock()
+		w.connections[0].Secret = "other"
+		w.mu.Unlock()
+		w.outbound("9", "+15550000004")
+		w.settled(crm.Stats{Found: 2, Cached: 3, None: 1, Failed: 3})
+	})
+}
+
+func TestTheSameStartTwiceIsOneAnswer(t *testing.T) {
+	t.Parallel()
+	server := newCRM(t)
+	w := newWorld(t, connection("c", server.URL))
+	w.outbound("1", sally)
+	w.outbound("1", sally)
+	got := w.attached(2)
+	if got[0].ID != got[1].ID {
+		t.Errorf("two events: %s, %s", got[0].ID, got[1].ID)
+	}
+}
+
+func TestTheNextCRMIsAskedWhenOneKnowsNobody(t *testing.T) {
+	t.Parallel()
+	empty, broken, full := newCRM(t), newCRM(t), newCRM(t)
+	empty.answers(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusNotFound) })
+	broken.answers(func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("<html>")) })
+	w := newWorld(t, connection("a", empty.URL), connection("b", broken.URL), connection("c", full.URL), connection("d", newCRM(t).URL))
+	w.outbound("1", sally)
+	if e := w.attached(1)[0]; e.Source != "connection/c" {
+		t.Errorf("the answer is of %s", e.Source)
+	}
+	w.settled(crm.Stats{Found: 1, None: 1, Failed: 1})
+}
+
+func TestBadCRMs(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]http.HandlerFunc{
+		"redirects": func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "/elsewhere", http.StatusFound) },
+		"is endless": func(rw http.ResponseWriter, _ *http.Request) {
+			_, _ = rw.Write(bytes.Repeat([]byte(" "), 64<<10+1))
+		},
+		"says nobody by a 200":    func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("{}")) },
+		"breaks off":              func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"answers something else":  func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusNoContent) },
+		"asks for authentication": func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newCRM(t)
+			server.answers(answer)
+			w := newWorld(t, connection("c", server.URL))
+			w.outbound("1", sally)
+			w.settled(crm.Stats{Failed: 1})
+		})
+	}
+	t.Run("has a forbidden address", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, connection("c", "https://forbidden.example/"))
+		w.outbound("1", sally)
+		w.settled(crm.Stats{Failed: 1})
+	})
+}
+
+// TestACRMThatHangsHoldsNothingUp asks one that never answers. What finds no
+// room is dropped, and another CRM is asked meanwhile.
+func TestACRMThatHangsHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	hanging, good := newCRM(t), newCRM(t)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	hanging.answers(func(http.ResponseWriter, *http.Request) { <-release })
+	slow, quick := connection("a", hanging.URL), connection("b", good.URL)
+	slow.ListID, quick.ListID = "slow", "quick"
+	w := newWorld(t, slow, quick)
+	for i := range 40 {
+		number := "+155500001" + string(rune('0'+i/10)) + string(rune('0'+i%10))
+		w.starts(number, call.Started{Direction: "outbound", From: "+14143756757", To: number, ListID: "slow", StartedAt: noon}, nil)
+	}
+	w.starts("quick", call.Started{Direction: "outbound", From: "+14143756757", To: sally, ListID: "quick", StartedAt: noon}, nil)
+	if e := w.attached(1)[0]; e.Subject != "quick" {
+		t.Errorf("attached to %s", e.Subject)
+	}
+	if got := w.asker.Stats(); got.Dropped != 24 {
+		t.Errorf("of forty calls %d were dropped, want all but sixteen", got.Dropped)
+	}
+	w.settled(crm.Stats{Found: 1, Failed: 16, Dropped: 24}) // each after its two seconds
+}
+
+// TestStopBreaksOff stops while a question is out; none is asked after.
+func TestStopBreaksOff(t *testing.T) {
+	t.Parallel()
+	server := newCRM(t)
+	release, reached := make(chan struct{}), make(chan struct{})
+	server.answers(func(http.ResponseWriter, *http.Request) { close(reached); <-release })
+	w := newWorld(t, connection("c", server.URL))
+	w.outbound("1", sally)
+	<-reached
+	if err := w.asker.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	w.outbound("2", sally)
+	if got := w.asker.Stats(); got != (crm.Stats{Dropped: 1}) {
+		t.Errorf("counted %+v", got)
+	}
+	if err := w.asker.Stop(t.Context()); err != nil {
+		t.Errorf("stopping twice: %v", err)
+	}
+}
+
+func TestCallsOfOneNumberAreAskedForOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		// In a bubble no request leaves the process: the dialer is refused, at once
+		// for all that wait.
+		var dials atomic.Int64
+		client, err := crm.NewClient(crm.ClientConfig{
+			Control:  func(string, string, syscall.RawConn) error { return nil },
+			CheckURL: func(string) error { dials.Add(1); <-time.After(time.Second); return errors.New("refused") },
+			Sign:     func(tenant.Connection, string, string) delivery.Header { return delivery.Header{} },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &world{t: t, log: memory.NewLog(1), connections: []tenant.Connection{connection("c", "https://crm.example/")}}
+		rec, err := commands.NewRecorder(commands.RecorderConfig{Log: w.log, Phones: phone.Numbers{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.asker, err = crm.New(crm.Config{
+			Directory: w, Parties: w, Recorder: rec, Client: client, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Read: func([]byte) (contact.Fields, error) { return contact.Fields{}, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.tap = crm.Tap{Log: w.log, Asker: w.asker}
+		for _, id := range []string{"1", "2", "3"} {
+			w.outbound(id, sally)
+		}
+		synctest.Wait()
+		if err := w.asker.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if n := dials.Load(); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
