@@ -157,10 +157,10 @@ func (e *Engine) Handle(msg *message.Message) error {
 	}
 }
 
-// AddTo adds the engine to a Watermill router: one handler for each topic of
-// facts.
+// AddTo adds the engine to a Watermill router: one handler for each topic whose
+// events may be owed.
 func (e *Engine) AddTo(r *message.Router, sub message.Subscriber) {
-	for _, t := range event.FactTopics() {
+	for _, t := range event.PublicTopics() {
 		r.AddConsumerHandler("webhooks/"+string(t), string(t), sub, e.Handle)
 	}
 }

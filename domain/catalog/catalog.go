@@ -61,6 +61,10 @@ func All() []Entry {
 		of[delivery.Exhausted](),
 		of[delivery.Held](),
 		of[delivery.Dropped](),
+		of[delivery.EndpointDisabled](),
+		of[delivery.EndpointEnabled](),
+		of[delivery.EndpointFailing](),
+		of[delivery.EndpointRecovered](),
 		of[tenant.OrgChanged](),
 		of[tenant.ListChanged](),
 		of[tenant.KeyChanged](),
@@ -108,6 +112,8 @@ func Entity(t event.Topic) (event.Entity, bool) {
 		return new(message.Message), true
 	case event.Contacts:
 		return new(contact.Contact), true
+	case event.Operations:
+		return new(delivery.Standing), true
 	}
 	return nil, false
 }
