@@ -292,6 +292,13 @@ func TestEnableAndDisable(t *testing.T) {
 	if diff := cmp.Diff(want, o.audit(6)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	told := []string{
+		id + " disabled by person: maintenance", id + " enabled: deliver", id + " disabled by hub: 3 attempts in a row failed",
+		id + " enabled: deliver", id + " disabled by person: ", id + " enabled: drop",
+	}
+	if diff := cmp.Diff(told, o.operations()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 	t.Run("twice changes nothing", func(t *testing.T) {
 		before := len(o.store.Facts())
 		o.made(200, "POST", at+"/enable", "")

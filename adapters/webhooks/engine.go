@@ -61,6 +61,7 @@ type Engine struct {
 	cancel       context.CancelFunc
 	wakeKeeper   chan struct{}
 	wakeDisabler chan struct{}
+	wakeTeller   chan struct{}
 	nudged       atomic.Bool
 	workers      sync.WaitGroup
 }
@@ -76,7 +77,7 @@ func New(cfg Config) (*Engine, error) {
 		owners: make(map[dispatch.Partition]*owner), lanes: make(map[string]*lane),
 		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
 		recorder:   recorder{wake: make(chan struct{}, 1)},
-		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1),
+		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1), wakeTeller: make(chan struct{}, 1),
 		changed: signal{c: make(chan struct{})},
 	}
 	for _, d := range cfg.Dialects {
@@ -101,6 +102,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.workers.Go(func() { e.keep(e.run) })
 	e.workers.Go(func() { e.record(e.run) })
 	e.workers.Go(func() { e.disableLoop(e.run) })
+	e.workers.Go(func() { e.tell(e.run) })
 	return nil
 }
 

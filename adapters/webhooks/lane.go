@@ -202,9 +202,10 @@ func (e *Engine) reopen(l *lane) {
 	l.open, l.reason, l.disabledAt, l.overloads, l.pausedUntil = true, "", time.Time{}, 0, time.Time{}
 	l.limit = e.maxLimit(l)
 	delete(e.toDisable, l.endpoint.ID)
-	l.health.ConsecutiveFailures, l.health.FailingSince = 0, time.Time{}
-	l.change = dispatch.HealthChange{EndpointID: l.endpoint.ID, Org: l.endpoint.Org, Reset: true}
-	l.changed, l.urgent = true, true
+	l.health = l.health.Forgiven()
+	l.change, l.changed = dispatch.HealthChange{Reset: true}, false
+	e.changeOf(l)
+	l.urgent = true
 	for s := range l.streams {
 		s.sweep = true
 	}

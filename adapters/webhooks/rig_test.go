@@ -40,12 +40,15 @@ type rig struct {
 	versions  map[string]int64
 	facts     map[string]event.Event
 	order     []string
+	appended  map[event.Type]int
 	endpoints map[string]delivery.Endpoint
 	receive   func(Request) Result
 	requests  []seen
 	flying    map[string]int
 	most      map[string]int
 	logDown   bool
+	// disablerDown: settings cannot be changed.
+	disablerDown bool
 	// trouble, if set, delays what engines do with store and log, and says whether
 	// the answer is lost although it was done.
 	trouble func() (before, after time.Duration, lost bool)
@@ -70,7 +73,7 @@ type seen struct {
 func newRig(t *testing.T, partitions int) *rig {
 	return &rig{
 		t: t, store: &deliveries.Store{}, partitions: partitions, log: make([][]event.Recorded, partitions),
-		versions: make(map[string]int64), facts: make(map[string]event.Event), endpoints: make(map[string]delivery.Endpoint),
+		versions: make(map[string]int64), facts: make(map[string]event.Event), appended: make(map[event.Type]int), endpoints: make(map[string]delivery.Endpoint),
 		flying: make(map[string]int), most: make(map[string]int), factAt: make(map[string]time.Time), grown: make(chan struct{}),
 		receive: func(Request) Result { return ok() },
 	}
@@ -101,8 +104,12 @@ func (r *rig) change(id string, f func(*delivery.Endpoint)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.endpoints[id]
+	was := e.Enabled
 	f(&e)
 	e.UpdatedAt = time.Now()
+	if e.Enabled && !was {
+		e.EnabledAt = e.UpdatedAt
+	}
 	r.endpoints[id] = e
 }
 
@@ -121,9 +128,7 @@ func (r *rig) happen(entities ...string) {
 		r.grown = make(chan struct{})
 	}()
 	for _, entity := range entities {
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(entity))
-		p := int(h.Sum32() % uint32(r.partitions))
+		p := r.partitionOf(entity)
 		r.versions[entity]++
 		env := event.Envelope{
 			ID: entity + "#" + strconv.FormatInt(r.versions[entity], 10), Source: "api", Subject: entity, Org: "org",
@@ -135,6 +140,23 @@ func (r *rig) happen(entities ...string) {
 		}
 		r.log[p] = append(r.log[p], event.Recorded{Event: ev, Position: event.Position{Topic: event.Calls, Partition: p, Offset: int64(len(r.log[p]))}})
 	}
+}
+
+func (r *rig) partitionOf(entity string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(entity))
+	return int(h.Sum32() % uint32(r.partitions))
+}
+
+// in makes up n entities of a partition.
+func (r *rig) in(partition, n int) []string {
+	var all []string
+	for i := 0; len(all) < n; i++ {
+		if name := fmt.Sprintf("call-%d-%d", partition, i); r.partitionOf(name) == partition {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // link is one engine's connection to the world; a dead one does nothing more.
@@ -182,6 +204,7 @@ func (l *link) Append(ctx context.Context, events ...event.Event) (positions []e
 			l.factAt[e.ID] = time.Now()
 		}
 		l.facts[e.ID] = e
+		l.appended[e.Type]++
 	}
 	return positions, nil
 }
@@ -209,7 +232,10 @@ func (l *link) OrgName(string) string          { return "Org" }
 func (l *link) ListName(string, string) string { return "" }
 
 func (l *link) Disable(_ context.Context, id, reason string) error {
-	if l.dead.Load() {
+	l.mu.Lock()
+	down := l.disablerDown
+	l.mu.Unlock()
+	if l.dead.Load() || down {
 		return errDead
 	}
 	l.change(id, func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, reason })

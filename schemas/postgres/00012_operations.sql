@@ -20,5 +20,21 @@ CREATE TABLE endpoint_standing_shape (
   PRIMARY KEY (org_id, id)
 );
 
+-- exhausted_at: when a delivery was last exhausted among the failures in a row.
+-- told_at: when people were told that the endpoint fails.
+ALTER TABLE delivery_health
+    ADD COLUMN exhausted_at TIMESTAMPTZ,
+    ADD COLUMN told_at TIMESTAMPTZ;
+
+-- What the operations topic still has to get, written with the health that it
+-- follows from. JSON, not JSONB: the bytes of the event's data are kept.
+CREATE TABLE delivery_outbox (
+    number   BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_id TEXT NOT NULL UNIQUE,
+    event    JSON NOT NULL
+);
+
 -- +goose Down
+DROP TABLE delivery_outbox;
+ALTER TABLE delivery_health DROP COLUMN exhausted_at, DROP COLUMN told_at;
 DROP TABLE endpoint_standing_shape;

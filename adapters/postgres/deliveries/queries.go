@@ -1,5 +1,32 @@
 package deliveries
 
+import "trunkline.dev/trunkline/adapters/postgres/outbox"
+
+// deliveryOutbox is what people are still to be told. Rows of one endpoint are
+// written under the lock of its health, so their numbers are in order.
+var deliveryOutbox = outbox.Table{
+	Waits: `
+SELECT EXISTS (SELECT FROM delivery_outbox)`,
+	Lock: `
+SELECT pg_try_advisory_xact_lock(hashtextextended('trunkline delivery outbox', 0))`,
+	Select: `
+SELECT number, 0, event
+FROM delivery_outbox
+ORDER BY number
+LIMIT $1`,
+	Delete: `
+DELETE FROM delivery_outbox o
+USING unnest($1::bigint[], $2::int[]) AS d (number, nothing)
+WHERE o.number = d.number`,
+}
+
+const insertOutboxSQL = `
+INSERT INTO delivery_outbox (event_id, event)
+SELECT event_id, event::json
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (event_id, event, rank)
+ORDER BY rank
+ON CONFLICT (event_id) DO NOTHING`
+
 const claimSQL = `
 INSERT INTO delivery_checkpoints AS c (topic, partition, epoch, seq, next)
 VALUES ($1, $2, 1, 0, 0)
@@ -222,7 +249,7 @@ ORDER BY created_at DESC, row_key DESC
 LIMIT $5`
 
 const waitingSQL = `
-SELECT endpoint_id, count(*), min(created_at)
+SELECT endpoint_id, count(*), count(*) FILTER (WHERE status = 'held'), min(created_at)
 FROM unfinished_deliveries
 WHERE endpoint_id = ANY($1::text[])
 GROUP BY endpoint_id`
@@ -253,7 +280,7 @@ WHERE d.row_key = f.row_key
   AND NOT d.head`
 
 const healthSQL = `
-SELECT endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, last_status, last_error
+SELECT endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, exhausted_at, told_at, last_status, last_error
 FROM delivery_health
 WHERE endpoint_id = ANY($1::text[])`
 
@@ -274,8 +301,15 @@ SET last_sent_at = n.last_sent_at,
     last_delivered_at = n.last_delivered_at,
     consecutive_failures = n.consecutive_failures,
     failing_since = n.failing_since,
+    exhausted_at = n.exhausted_at,
+    told_at = n.told_at,
     last_status = n.last_status,
     last_error = n.last_error
-FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::timestamptz[], $6::int[], $7::text[])
-  AS n (endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, last_status, last_error)
+FROM unnest(
+    $1::text[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
+    $8::int[], $9::text[]
+) AS n (
+    endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, exhausted_at, told_at,
+    last_status, last_error
+)
 WHERE h.endpoint_id = n.endpoint_id`

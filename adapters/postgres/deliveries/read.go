@@ -142,7 +142,7 @@ func (s *Store) Waiting(ctx context.Context, endpointIDs ...string) (map[string]
 		w      dispatch.Waiting
 		oldest *utc
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &w.Count, &oldest}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &w.Count, &w.Held, &oldest}, func() error {
 		w.Oldest = oldest.time()
 		waiting[id] = w
 		return nil
