@@ -134,6 +134,8 @@ func Copy(s event.Entity) event.Entity {
 		return shallow(s)
 	case *contact.Contact:
 		return shallow(s)
+	case *delivery.Standing:
+		return shallow(s)
 	}
 	panic(fmt.Sprintf("%T is not the state of a topic", s))
 }
