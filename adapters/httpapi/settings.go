@@ -31,6 +31,8 @@ type Settings struct {
 	// sending them; nil: there are no previews and no samples for Zapier.
 	Dialects  settings.Dialects
 	Previewer Previewer
+	// Profiles tells how a dialect sends; nil: summaries foretell nothing.
+	Profiles func(dialect string) delivery.Profile
 }
 
 // Owed tells what is unfinished, and how endpoints do.

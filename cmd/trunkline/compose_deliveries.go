@@ -137,3 +137,12 @@ func (p previewer) Event(ctx context.Context, org, id string) (event.Recorded, e
 	}
 	return event.Recorded{}, projections.ErrNotFound
 }
+
+// profileOf is how a dialect sends.
+func profileOf(dialect string) delivery.Profile {
+	d, ok := dialects.Get(dialect)
+	if !ok {
+		return delivery.Profile{}
+	}
+	return d.Profile()
+}

@@ -27,7 +27,7 @@ func Summary(e Endpoint, h Health, b Backlog, p Profile, now time.Time) string {
 		said = append(said, "disabled since "+clock(e.UpdatedAt, now))
 	case h.ConsecutiveFailures > 0:
 		said = append(said, fmt.Sprintf("failing since %s, %s in a row, last answer %s",
-			clock(h.FailingSince, now), counted(int64(h.ConsecutiveFailures), "failure"), answerOf(h)))
+			clock(h.FailingSince, now), counted(int64(h.ConsecutiveFailures), "failure"), lastAnswer(h)))
 	case h.LastDeliveredAt.IsZero():
 		said = append(said, "nothing was delivered yet")
 	default:
@@ -42,8 +42,8 @@ func Summary(e Endpoint, h Health, b Backlog, p Profile, now time.Time) string {
 	return strings.Join(said, "; ")
 }
 
-// answerOf is what the receiver last said, or why it said nothing.
-func answerOf(h Health) string {
+// lastAnswer is what the receiver last said, or why it said nothing.
+func lastAnswer(h Health) string {
 	switch {
 	case h.LastStatus != 0:
 		return fmt.Sprint(h.LastStatus)
