@@ -48,6 +48,7 @@ type Engine struct {
 	bytes    int64
 	inFlight int
 	draining bool
+	crew     crew
 	// late is by how much timers come too late (see awaitFlow).
 	late      time.Duration
 	recorder  recorder
@@ -103,6 +104,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.workers.Go(func() { e.record(e.run) })
 	e.workers.Go(func() { e.disableLoop(e.run) })
 	e.workers.Go(func() { e.tell(e.run) })
+	if e.cfg.Crew != nil {
+		e.workers.Go(func() { e.beats(e.run) })
+	}
 	return nil
 }
 
@@ -134,8 +138,17 @@ func (e *Engine) Stop(ctx context.Context) error {
 			l.timer.Stop()
 		}
 	}
+	joined := e.crew.joined
 	e.mu.Unlock()
 	e.workers.Wait()
+	if !joined {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatEvery)
+	defer cancel()
+	if err := e.leaveCrew(ctx); err != nil {
+		e.cfg.Logger.DebugContext(ctx, "the others will notice by themselves", slog.Any("err", err))
+	}
 	return nil
 }
 

@@ -383,6 +383,27 @@ func (d deadStore) Commit(ctx context.Context, b dispatch.Batch) ([]dispatch.Par
 	return fenced, health, err
 }
 
+func (d deadStore) Beat(ctx context.Context, name string, partitions int, ttl time.Duration) ([]string, error) {
+	if d.link.dead.Load() {
+		return nil, errDead
+	}
+	return d.Store.Beat(ctx, name, partitions, ttl)
+}
+
+func (d deadStore) Leave(ctx context.Context, name string) error {
+	if d.link.dead.Load() {
+		return errDead
+	}
+	return d.Store.Leave(ctx, name)
+}
+
+func (d deadStore) Forward(ctx context.Context, to func(context.Context, []event.Event) error) (int, error) {
+	if d.link.dead.Load() {
+		return 0, errDead
+	}
+	return d.Store.Forward(ctx, to)
+}
+
 func (d deadStore) Load(ctx context.Context, now time.Time, w []dispatch.Want) ([]dispatch.Loaded, error) {
 	lost := d.link.delay()
 	if d.link.dead.Load() {
@@ -534,6 +555,12 @@ func (h *hub) stop() {
 
 // kill ends the hub as kill -9 does: nothing of what it still wanted happens.
 func (h *hub) kill() {
+	h.strike()
+	h.stop()
+}
+
+// strike is the moment of a kill; stop must follow.
+func (h *hub) strike() {
 	h.link.dead.Store(true)
 	h.mu.Lock()
 	h.cancel()
@@ -542,7 +569,6 @@ func (h *hub) kill() {
 		o.cancelSend()
 	}
 	h.mu.Unlock()
-	h.stop()
 }
 
 // pass lets time go by.

@@ -34,7 +34,16 @@ CREATE TABLE delivery_outbox (
     event    JSON NOT NULL
 );
 
+-- The processes that send webhooks, heard of every second: an endpoint's limits
+-- are shared among those that own partitions.
+CREATE TABLE delivery_crew (
+    name       TEXT COLLATE "C" PRIMARY KEY,
+    partitions INTEGER NOT NULL,
+    seen_at    TIMESTAMPTZ NOT NULL
+) WITH (fillfactor = 20);
+
 -- +goose Down
+DROP TABLE delivery_crew;
 DROP TABLE delivery_outbox;
 ALTER TABLE delivery_health DROP COLUMN exhausted_at, DROP COLUMN told_at;
 DROP TABLE endpoint_standing_shape;

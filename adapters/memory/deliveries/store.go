@@ -21,6 +21,7 @@ type Store struct {
 	partitions map[dispatch.Partition]*partition
 	health     map[string]delivery.Health
 	notices    []dispatch.Notice
+	crew       map[string]member
 	fail       error
 	inserted   int
 }

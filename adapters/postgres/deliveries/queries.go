@@ -27,6 +27,34 @@ FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (event_id, event, rank)
 ORDER BY rank
 ON CONFLICT (event_id) DO NOTHING`
 
+// beatSQL: a statement does not see its own insert, so the caller is added. Those
+// who died long ago are forgotten on the way.
+const beatSQL = `
+WITH beat AS (
+    INSERT INTO delivery_crew (name, partitions, seen_at)
+    SELECT $1, $2, clock_timestamp()
+    FROM set_config('synchronous_commit', 'off', TRUE)
+    ON CONFLICT (name) DO UPDATE
+    SET partitions = EXCLUDED.partitions, seen_at = EXCLUDED.seen_at
+), swept AS (
+    DELETE FROM delivery_crew
+    WHERE seen_at < clock_timestamp() - INTERVAL '1 day'
+      AND name <> $1
+)
+SELECT name
+FROM delivery_crew
+WHERE name <> $1
+  AND partitions > 0
+  AND seen_at >= clock_timestamp() - make_interval(secs => $3)
+UNION ALL
+SELECT $1
+WHERE $2 > 0
+ORDER BY name`
+
+const leaveSQL = `
+DELETE FROM delivery_crew
+WHERE name = $1`
+
 const claimSQL = `
 INSERT INTO delivery_checkpoints AS c (topic, partition, epoch, seq, next)
 VALUES ($1, $2, 1, 0, 0)

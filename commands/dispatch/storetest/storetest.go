@@ -21,6 +21,7 @@ import (
 type Store interface {
 	dispatch.Store
 	dispatch.Unfinished
+	dispatch.Crew
 }
 
 // Run tests a store; open returns an empty one.
@@ -42,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"offers are told once, to the owner", offers},
 		{"health adds up and failures in a row end with a success", health},
 		{"what people are to be told is kept with the health and forwarded once", notices},
+		{"processes that own partitions know of one another", crew},
 		{"people see what is unfinished in their org", people},
 		{"removed rows let the next one pass", removal},
 	} {
@@ -397,4 +399,26 @@ func removal(_ *testing.T, r *rig) {
 		}
 	}
 	r.same("left", []int64{2}, offsets(r.load(c, calls(0), 10).Rows))
+}
+
+func crew(_ *testing.T, r *rig) {
+	beat := func(name string, partitions int, ttl time.Duration, want ...string) {
+		r.Helper()
+		got, err := r.Beat(r.Context(), name, partitions, ttl)
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.same("those who share", want, got)
+	}
+	beat("b", 3, time.Hour, "b")
+	beat("a", 0, time.Hour, "b")
+	beat("a", 1, time.Hour, "a", "b")
+	beat("b", 3, time.Hour, "a", "b")
+	beat("a", 1, 0, "a") // b was heard of, but not now
+	for range 2 {
+		if err := r.Leave(r.Context(), "b"); err != nil {
+			r.Fatal(err)
+		}
+	}
+	beat("a", 1, time.Hour, "a")
 }
