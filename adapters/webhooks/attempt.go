@@ -160,6 +160,7 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 		e.leave(it)
 		return
 	}
+	e.meter.attempted(j.dialect.Name(), made)
 	it.Attempts = j.number
 	if it.FirstAttemptAt.IsZero() {
 		it.FirstAttemptAt = event.Time(res.StartedAt)
@@ -175,6 +176,7 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	if !more {
 		e.attemptFact(it, made)
 		it.phase, it.Status = done, delivery.IsExhausted
+		e.meter.finished(it.Status)
 		e.fact(it, delivery.Exhausted{Ref: made.Ref, Attempts: it.Attempts, LastError: res.Error}, factID("exhausted", it))
 		e.finish(it)
 		return
@@ -228,6 +230,7 @@ func (e *Engine) finish(it *item) {
 
 func (e *Engine) succeeded(it *item, l *lane, res Result, now time.Time) {
 	it.phase, it.Status, it.LastError = done, delivery.Delivered, ""
+	e.meter.finished(it.Status)
 	l.overloads = 0
 	if l.limit < e.maxLimit(l) {
 		l.limit++

@@ -1,9 +1,12 @@
 package webhooks
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -115,5 +118,50 @@ func TestLimitsAreSharedByProcesses(t *testing.T) {
 		pass(4 * time.Second)
 		work()
 		expect("the one that is left", 5, 10)
+	})
+}
+
+func TestMetricsSayWhatIsSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("good")
+		r.endpoint("bad")
+		r.endpoint("off", func(e *delivery.Endpoint) { e.Enabled = false })
+		r.receive = func(q Request) Result {
+			if q.URL == r.endpoints["bad"].URL {
+				return status(500)
+			}
+			return ok()
+		}
+		h := r.start(r.inCrew("one"))
+		defer h.stop()
+		r.happen("a", "b", "unrenderable")
+		pass(10 * time.Minute)
+		// Three endpoints could not be sent the third event.
+		want := `
+# HELP trunkline_deliveries_ended_total Deliveries that this process brought to an end.
+# TYPE trunkline_deliveries_ended_total counter
+trunkline_deliveries_ended_total{outcome="delivered"} 2
+trunkline_deliveries_ended_total{outcome="dropped"} 3
+trunkline_deliveries_ended_total{outcome="exhausted"} 2
+# HELP trunkline_delivery_lanes Endpoints that this process sends to, open or shut.
+# TYPE trunkline_delivery_lanes gauge
+trunkline_delivery_lanes{state="open"} 2
+trunkline_delivery_lanes{state="shut"} 1
+# HELP trunkline_delivery_processes Processes that share the work, this one included.
+# TYPE trunkline_delivery_processes gauge
+trunkline_delivery_processes 1
+`
+		if err := testutil.CollectAndCompare(h.Engine, strings.NewReader(want),
+			"trunkline_deliveries_ended_total", "trunkline_delivery_lanes", "trunkline_delivery_processes"); err != nil {
+			t.Error(err)
+		}
+		if n := testutil.CollectAndCount(h.Engine, "trunkline_delivery_attempt_seconds"); n != 2 {
+			t.Errorf("%d series of attempts, want delivered and failed", n)
+		}
+		if problems, err := testutil.CollectAndLint(h.Engine); err != nil || len(problems) > 0 {
+			t.Errorf("%v %v", problems, err)
+		}
 	})
 }

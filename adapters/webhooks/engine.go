@@ -38,6 +38,7 @@ type Engine struct {
 	cfg      Config
 	dialects map[string]Dialect
 	planner  *planner
+	meter    *meter
 
 	mu      sync.Mutex
 	state   state
@@ -74,7 +75,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	cfg.setDefaults()
 	e := &Engine{
-		cfg: cfg, dialects: make(map[string]Dialect, len(cfg.Dialects)),
+		cfg: cfg, meter: newMeter(), dialects: make(map[string]Dialect, len(cfg.Dialects)),
 		owners: make(map[dispatch.Partition]*owner), lanes: make(map[string]*lane),
 		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
 		recorder:   recorder{wake: make(chan struct{}, 1)},

@@ -194,6 +194,7 @@ func (e *Engine) holdOrDrop(it *item) {
 
 func (e *Engine) drop(it *item, reason string) {
 	it.phase, it.Status = done, delivery.IsDropped
+	e.meter.finished(it.Status)
 	e.fact(it, delivery.Dropped{Ref: delivery.RefOf(it.Delivery), Reason: reason}, factID("dropped", it))
 	e.touch(it)
 }

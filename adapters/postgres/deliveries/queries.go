@@ -282,6 +282,10 @@ FROM unfinished_deliveries
 WHERE endpoint_id = ANY($1::text[])
 GROUP BY endpoint_id`
 
+const totalSQL = `
+SELECT count(*), count(*) FILTER (WHERE status = 'held'), min(created_at) FILTER (WHERE status = 'pending')
+FROM unfinished_deliveries`
+
 const removeSQL = `
 WITH gone AS (
     DELETE FROM unfinished_deliveries

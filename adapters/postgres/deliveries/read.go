@@ -153,6 +153,17 @@ func (s *Store) Waiting(ctx context.Context, endpointIDs ...string) (map[string]
 	return waiting, nil
 }
 
+// Total tells how much is unfinished in all; Oldest is of what is pending.
+func (s *Store) Total(ctx context.Context) (dispatch.Waiting, error) {
+	var w dispatch.Waiting
+	var oldest *utc
+	if err := s.pool.QueryRow(ctx, totalSQL).Scan(&w.Count, &w.Held, &oldest); err != nil {
+		return w, fmt.Errorf("counting all unfinished deliveries: %w", err)
+	}
+	w.Oldest = oldest.time()
+	return w, nil
+}
+
 // Remove implements dispatch.Unfinished.
 func (s *Store) Remove(ctx context.Context, endpointID string, status delivery.Status, keys []string) error {
 	if _, err := s.pool.Exec(ctx, removeSQL, endpointID, status, keys); err != nil {
