@@ -80,12 +80,12 @@ type Config struct {
 	Disabler  dispatch.Disabler
 	// Crew knows the other processes that send; without it this one takes
 	// endpoints' limits whole. Name is its own name in it.
-	Crew      dispatch.Crew
-	Name      string
-	Log       commands.Log
-	Views     Views
-	Progress  projections.Progress
-	Ends      projections.Ends
+	Crew     dispatch.Crew
+	Name     string
+	Log      commands.Log
+	Views    Views
+	Progress projections.Progress
+	Ends     projections.Ends
 	// Earlier finds what an endpoint was owed before this process began; without
 	// it trunkline-previous-sequence is left out where it is not known.
 	Earlier Earlier

@@ -42,6 +42,8 @@ type rig struct {
 	order     []string
 	appended  map[event.Type]int
 	endpoints map[string]delivery.Endpoint
+	// settings are all that an endpoint ever was.
+	settings map[string][]delivery.Endpoint
 	receive   func(Request) Result
 	requests  []seen
 	flying    map[string]int
@@ -73,7 +75,7 @@ type seen struct {
 func newRig(t *testing.T, partitions int) *rig {
 	return &rig{
 		t: t, store: &deliveries.Store{}, partitions: partitions, log: make([][]event.Recorded, partitions),
-		versions: make(map[string]int64), facts: make(map[string]event.Event), appended: make(map[event.Type]int), endpoints: make(map[string]delivery.Endpoint),
+		versions: make(map[string]int64), facts: make(map[string]event.Event), appended: make(map[event.Type]int), endpoints: make(map[string]delivery.Endpoint), settings: make(map[string][]delivery.Endpoint),
 		flying: make(map[string]int), most: make(map[string]int), factAt: make(map[string]time.Time), grown: make(chan struct{}),
 		receive: func(Request) Result { return ok() },
 	}
@@ -97,6 +99,7 @@ func (r *rig) endpoint(id string, change ...func(*delivery.Endpoint)) delivery.E
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endpoints[id] = e
+	r.settings[id] = append(r.settings[id], e)
 	return e
 }
 
@@ -111,6 +114,7 @@ func (r *rig) change(id string, f func(*delivery.Endpoint)) {
 		e.EnabledAt = e.UpdatedAt
 	}
 	r.endpoints[id] = e
+	r.settings[id] = append(r.settings[id], e)
 }
 
 func (r *rig) deleteEndpoint(id string) {
