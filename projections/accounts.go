@@ -50,3 +50,44 @@ type DeliveryOutcome struct {
 	Attempts      int64
 	LastAttemptAt time.Time
 }
+
+// Difference is a pair that nothing accounts for.
+type Difference struct {
+	EventID    string
+	EventType  event.Type
+	EntityID   string
+	RecordedAt time.Time
+	Position   event.Position
+	// DeliveryID is the delivery that is missing.
+	DeliveryID string
+	// Known says in words what is known of it.
+	Known string
+}
+
+// Reconciliation is the account of an endpoint over a span of time.
+type Reconciliation struct {
+	delivery.Account
+	// ReadModels are those that the account rests on.
+	ReadModels []Lag
+	// Differences are the first of what is lost, in a fixed order, after the mark
+	// that was asked for; Next is where the following ones are, zero if there are
+	// none.
+	Differences []Difference
+	Next        EventMark
+}
+
+// Lag is how far a read model is behind the log.
+type Lag struct {
+	Name   string
+	Events int64
+}
+
+// Complete reports whether nothing may still come: no read model was behind.
+func (r Reconciliation) Complete() bool {
+	for _, l := range r.ReadModels {
+		if l.Events > 0 {
+			return false
+		}
+	}
+	return r.Behind == 0
+}

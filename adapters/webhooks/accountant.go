@@ -89,53 +89,12 @@ func NewAccountant(e *Engine, cfg AccountantConfig) (*Accountant, error) {
 	return &Accountant{cfg: cfg, planner: e.planner}, nil
 }
 
-// Difference is a pair that nothing accounts for.
-type Difference struct {
-	EventID    string
-	EventType  event.Type
-	EntityID   string
-	RecordedAt time.Time
-	Position   event.Position
-	// DeliveryID is the delivery that is missing.
-	DeliveryID string
-	// Known says in words what is known of it.
-	Known string
-}
-
-// Reconciliation is the account of an endpoint over a span of time.
-type Reconciliation struct {
-	delivery.Account
-	// ReadModels are those that the account rests on.
-	ReadModels []Lag
-	// Differences are the first of what is lost, in a fixed order, after the mark
-	// that was asked for; Next is where the following ones are, zero if there are
-	// none.
-	Differences []Difference
-	Next        projections.EventMark
-}
-
-// Lag is how far a read model is behind the log.
-type Lag struct {
-	Name   string
-	Events int64
-}
-
-// Complete reports whether nothing may still come: no read model was behind.
-func (r Reconciliation) Complete() bool {
-	for _, l := range r.ReadModels {
-		if l.Events > 0 {
-			return false
-		}
-	}
-	return r.Behind == 0
-}
-
 // Reconcile accounts for the events recorded in [since, until). It lists at most
 // limit differences after a mark; the account is always that of the whole span.
-func (a *Accountant) Reconcile(ctx context.Context, ep delivery.Endpoint, since, until time.Time, after projections.EventMark, limit int) (Reconciliation, error) {
+func (a *Accountant) Reconcile(ctx context.Context, ep delivery.Endpoint, since, until time.Time, after projections.EventMark, limit int) (projections.Reconciliation, error) {
 	versions, err := a.cfg.Versions.Versions(ctx, ep.ID)
 	if err != nil {
-		return Reconciliation{}, fmt.Errorf("reading how the endpoint was set: %w", err)
+		return projections.Reconciliation{}, fmt.Errorf("reading how the endpoint was set: %w", err)
 	}
 	if len(versions) == 0 {
 		versions = []delivery.Endpoint{ep}
@@ -145,7 +104,7 @@ func (a *Accountant) Reconcile(ctx context.Context, ep delivery.Endpoint, since,
 		after: after, limit: limit, patience: a.cfg.Patience,
 	}
 	if err := b.run(ctx); err != nil {
-		return Reconciliation{}, err
+		return projections.Reconciliation{}, err
 	}
 	return b.out, nil
 }

@@ -49,7 +49,7 @@ func (r *rig) accountant(a *archive) *Accountant {
 }
 
 // reconcile accounts for all that ever happened.
-func (r *rig) reconcile(id string, a *archive) Reconciliation {
+func (r *rig) reconcile(id string, a *archive) projections.Reconciliation {
 	r.t.Helper()
 	rec, err := r.accountant(a).Reconcile(r.t.Context(), r.endpoints[id], time.Time{}, time.Now().Add(time.Hour), projections.EventMark{}, 100)
 	if err != nil {

@@ -116,7 +116,7 @@ func TestAPlantedLossIsFound(t *testing.T) {
 		if behind.Difference() != 0 || behind.Behind != 1 || behind.Complete() {
 			t.Errorf("a delivery log that is behind: %+v", behind)
 		}
-		if diff := cmp.Diff([]Lag{{projections.AnalyticsName, 0}, {projections.DeliveryLogName, 4}}, behind.ReadModels); diff != "" {
+		if diff := cmp.Diff([]projections.Lag{{Name: projections.AnalyticsName}, {Name: projections.DeliveryLogName, Events: 4}}, behind.ReadModels); diff != "" {
 			t.Error(diff)
 		}
 

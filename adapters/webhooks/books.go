@@ -23,7 +23,9 @@ type books struct {
 	patience time.Duration
 	// logged counts the deliveries that were found in the delivery log.
 	logged int64
-	out    Reconciliation
+	// last is the mark of the last difference listed.
+	last projections.EventMark
+	out  projections.Reconciliation
 }
 
 func (b *books) run(ctx context.Context) error {
@@ -43,7 +45,7 @@ func (b *books) run(ctx context.Context) error {
 		if n > 0 {
 			b.out.Filter(delivery.Duplicate, n)
 		}
-		mark := projections.EventMark{Topic: topic, Partition: -1}
+		mark := projections.EventMark{Topic: topic}
 		for {
 			events, err := b.cfg.Log.EventsBetween(ctx, b.org, topic, b.since, b.until, mark, b.cfg.PageEvents)
 			if err != nil {
@@ -65,7 +67,9 @@ func (b *books) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.out.ReadModels = []Lag{{projections.AnalyticsName, analytics}, {projections.DeliveryLogName, deliveries}}
+	b.out.ReadModels = []projections.Lag{
+		{Name: projections.AnalyticsName, Events: analytics}, {Name: projections.DeliveryLogName, Events: deliveries},
+	}
 	return nil
 }
 
@@ -311,14 +315,11 @@ func (b *books) count(p owedPair, all map[string]found) {
 		return
 	}
 	if len(b.out.Differences) == b.limit {
-		b.out.Next = projections.MarkOf(b.out.Differences[b.limit-1].recorded())
+		b.out.Next = b.last
 		return
 	}
-	b.out.Differences = append(b.out.Differences, Difference{
+	b.last = mark
+	b.out.Differences = append(b.out.Differences, projections.Difference{
 		EventID: p.ID, EventType: p.Type, EntityID: p.Subject, RecordedAt: p.RecordedAt, Position: p.Position, DeliveryID: id, Known: all[id].known,
 	})
-}
-
-func (d Difference) recorded() event.Recorded {
-	return event.Recorded{Event: event.Event{Envelope: event.Envelope{Subject: d.EntityID}}, Position: d.Position}
 }

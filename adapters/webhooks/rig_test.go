@@ -44,11 +44,11 @@ type rig struct {
 	endpoints map[string]delivery.Endpoint
 	// settings are all that an endpoint ever was.
 	settings map[string][]delivery.Endpoint
-	receive   func(Request) Result
-	requests  []seen
-	flying    map[string]int
-	most      map[string]int
-	logDown   bool
+	receive  func(Request) Result
+	requests []seen
+	flying   map[string]int
+	most     map[string]int
+	logDown  bool
 	// disablerDown: settings cannot be changed.
 	disablerDown bool
 	// trouble, if set, delays what engines do with store and log, and says whether

@@ -56,6 +56,7 @@ type app struct {
 	owed       *deliveries.Store
 	engine     *webhooks.Engine
 	deliverer  deliverer
+	accountant *webhooks.Accountant
 
 	adminKey        string
 	adminKeyCreated bool

@@ -55,8 +55,11 @@ func (a *app) startWebhooks(ctx context.Context) error {
 		return err
 	}
 	a.deliverer = deliverer{webhooks.NewService(a.engine, a.owed, sentLog{a.analytics}, pastEvents{a.reader})}
-	if !a.cfg.has("webhooks") {
-		return nil
+	a.accountant, err = webhooks.NewAccountant(a.engine, webhooks.AccountantConfig{
+		Log: a.analytics, Repeated: a.reader, Planned: a.owed, Versions: a.settings, Ends: a.broker,
+	})
+	if err != nil || !a.cfg.has("webhooks") {
+		return err
 	}
 	if err := a.engine.Start(ctx); err != nil {
 		return err

@@ -42,7 +42,20 @@ CREATE TABLE delivery_crew (
     seen_at    TIMESTAMPTZ NOT NULL
 ) WITH (fillfactor = 20);
 
+-- Every endpoint as it ever was set, without credentials, by the revision of the
+-- settings; each is valid from the updated_at in it.
+CREATE TABLE endpoint_versions (
+    endpoint_id TEXT NOT NULL,
+    revision    BIGINT NOT NULL,
+    settings    JSONB NOT NULL,
+    PRIMARY KEY (endpoint_id, revision)
+);
+INSERT INTO endpoint_versions (endpoint_id, revision, settings)
+SELECT endpoint_id, 0, settings
+FROM endpoints;
+
 -- +goose Down
+DROP TABLE endpoint_versions;
 DROP TABLE delivery_crew;
 DROP TABLE delivery_outbox;
 ALTER TABLE delivery_health DROP COLUMN exhausted_at, DROP COLUMN told_at;

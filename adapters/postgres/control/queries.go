@@ -123,6 +123,22 @@ ON CONFLICT (endpoint_id) DO UPDATE
 SET dialect = EXCLUDED.dialect, list_id = EXCLUDED.list_id, enabled = EXCLUDED.enabled,
     settings = EXCLUDED.settings, sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`
 
+	// What was set stays known after it was changed, and after the endpoint is
+	// gone: an account of a day asks how it was set on that day.
+	keepEndpointVersion = `
+INSERT INTO endpoint_versions (endpoint_id, revision, settings)
+SELECT endpoint_id, $2, settings
+FROM endpoints
+WHERE endpoint_id = $1
+ON CONFLICT (endpoint_id, revision) DO UPDATE
+SET settings = EXCLUDED.settings`
+
+	selectEndpointVersions = `
+SELECT settings
+FROM endpoint_versions
+WHERE endpoint_id = $1
+ORDER BY revision`
+
 	deleteEndpoint = `
 DELETE FROM endpoints
 WHERE endpoint_id = $1`

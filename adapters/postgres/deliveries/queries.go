@@ -282,6 +282,15 @@ FROM unfinished_deliveries
 WHERE endpoint_id = ANY($1::text[])
 GROUP BY endpoint_id`
 
+const plannedSQL = `
+SELECT topic, partition, next
+FROM delivery_checkpoints`
+
+const statusSQL = `
+SELECT row_key, status
+FROM unfinished_deliveries
+WHERE row_key = ANY($1::text[])`
+
 const totalSQL = `
 SELECT count(*), count(*) FILTER (WHERE status = 'held'), min(created_at) FILTER (WHERE status = 'pending')
 FROM unfinished_deliveries`
