@@ -129,7 +129,7 @@ func (p previewer) Sample(e delivery.Endpoint, name string) (httpapi.Previewed, 
 
 // Event finds an event of an org, whatever it is about.
 func (p previewer) Event(ctx context.Context, org, id string) (event.Recorded, error) {
-	for _, topic := range event.FactTopics() {
+	for _, topic := range event.PublicTopics() {
 		past, err := p.reader.Event(ctx, org, topic, id)
 		if !errors.Is(err, readmodel.ErrNotFound) {
 			return past.Recorded, err
