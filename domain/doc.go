@@ -31,4 +31,8 @@
 //   - delivery: one event owed to one endpoint. attempt: one HTTP request of
 //     it. lane: an endpoint's share of the delivery engine.
 //   - held: kept for a paused endpoint. exhausted: all attempts used up.
+//   - operation: something that the hub says of its own webhooks. standing: how
+//     an endpoint does, folded from that.
+//   - account: where each event of a day stands towards an endpoint; what
+//     nothing accounts for is lost.
 package domain

@@ -113,6 +113,8 @@ func Of(t event.Topic) string {
 		return "contacts"
 	case event.Deliveries:
 		return "deliveries"
+	case event.Operations:
+		return "operations"
 	}
 	return ""
 }

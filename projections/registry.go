@@ -11,5 +11,6 @@ func Models() []Model {
 		Messages(),
 		Contacts(),
 		Deliveries(),
+		Operations(),
 	}
 }

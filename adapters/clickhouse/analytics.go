@@ -11,7 +11,7 @@ import (
 	"trunkline.dev/trunkline/projections"
 )
 
-// NewAnalytics makes the sink of the fact topics: events, calls, agent_states.
+// NewAnalytics makes the sink of the public topics: events, calls, agent_states.
 // It stays behind the Postgres projector of each topic (progress), which finds
 // the events that stand twice in the log (duplicates), and leaves those out.
 func NewAnalytics(store *Store, cfg SinkConfig, progress projections.Progress, duplicates projections.Duplicates) (*Sink, error) {
@@ -23,7 +23,7 @@ func NewAnalytics(store *Store, cfg SinkConfig, progress projections.Progress, d
 	}
 	cfg = cfg.withDefaults()
 	s := &Sink{
-		store: store, model: projections.AnalyticsName, topics: event.FactTopics(),
+		store: store, model: projections.AnalyticsName, topics: event.PublicTopics(),
 		tables:   []logicalTable{{"events", true}, {"calls", false}, {"agent_states", false}},
 		appliers: make(map[int]projections.Applier),
 	}

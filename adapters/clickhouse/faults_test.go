@@ -49,7 +49,7 @@ func TestWhatCannotBeFoldedIsListedAndKept(t *testing.T) {
 		t.Errorf("parked (-want +got):\n%s", diff)
 	}
 	// All but the unreadable one are in events.
-	all := w.distinct(event.FactTopics()...) - 1
+	all := w.distinct(event.PublicTopics()...) - 1
 	if n := r.number(t, "SELECT count() FROM events"); n != all {
 		t.Errorf("%d events, want %d", n, all)
 	}

@@ -91,7 +91,7 @@ func TestAnalystsRunTheSampleQueries(t *testing.T) {
 	}
 	var n uint64
 	must(t, analyst.conn.QueryRow(t.Context(), "SELECT count() FROM events").Scan(&n))
-	if want := w.distinct(event.FactTopics()...); int64(n) != want {
+	if want := w.distinct(event.PublicTopics()...); int64(n) != want {
 		t.Errorf("analysts see %d events, want %d", n, want)
 	}
 	if err := analyst.exec(t.Context(), "TRUNCATE TABLE events_g1"); err == nil {

@@ -173,7 +173,10 @@ func TestSubscriptions(t *testing.T) {
 		{"trunkline", "call.e*", false},
 		{"trunkline", "call", false},
 		{"trunkline", "delivery.attempted.v1", false},
-		{"trunkline", "delivery.*", false},
+		{"trunkline", "delivery.*", true},
+		{"trunkline", "delivery.exhausted.v1", true},
+		{"trunkline", "endpoint.*", true},
+		{"trunkline", "endpoint.changed.v1", false},
 		{"trunkline", "", false},
 	} {
 		d, _ := dialects.Get(c.dialect)

@@ -28,10 +28,11 @@ func NewStage() *Stage {
 // Fold folds the next event. The states of the view stay as they are.
 func (s *Stage) Fold(e event.Event) (delivery.View, error) {
 	v := delivery.View{Event: event.Recorded{Event: e}, OrgID: e.Org}
-	topic, err := event.TopicOf(e.Type)
+	topics, err := event.TopicsOf(e.Type)
 	if err != nil {
 		return v, err
 	}
+	topic := topics[len(topics)-1] // of two the one that webhooks are made of
 	if v.Payload, err = catalog.Decode(e.Type, e.Data); err != nil {
 		return v, err
 	}

@@ -21,22 +21,38 @@ type Trunkline struct{}
 // Name returns "trunkline".
 func (Trunkline) Name() string { return "trunkline" }
 
-// Events returns the types of all facts, as they are named on the topics.
+// Events returns the types of all facts, as they are named on the topics, and
+// those of what the hub says of its webhooks.
 func (Trunkline) Events() []string {
 	var names []string
 	for _, e := range catalog.All() {
-		if isFact(e.Type) {
+		if isFact(e.Type) || event.On(event.Operations, e.Type) {
 			names = append(names, string(e.Type))
 		}
 	}
 	return names
 }
 
-// isFact reports whether a type is a fact of the outside world. Deliveries are
-// not: a webhook about a webhook would never end.
+// factNames are the types that another hub may report.
+func factNames() []string {
+	return slices.DeleteFunc(Trunkline{}.Events(), func(n string) bool { return !isFact(event.Type(n)) })
+}
+
+// isFact reports whether a type is a fact of the outside world.
 func isFact(t event.Type) bool {
 	topic, err := event.TopicOf(t)
 	return err == nil && catalog.Known(t) && slices.Contains(event.FactTopics(), topic)
+}
+
+// tells reports whether an endpoint may be told of an event of the operations
+// topic. Webhooks about webhooks must end: none is told of itself, and that a
+// webhook about a webhook was exhausted makes no further one.
+func tells(v delivery.View, e delivery.Endpoint) bool {
+	if !event.On(event.Operations, v.Event.Type) || v.Event.Subject == e.ID {
+		return false
+	}
+	x, isExhausted := v.Payload.(delivery.Exhausted)
+	return !isExhausted || x.Position.Topic != event.Operations
 }
 
 // Profile has fifteen seconds, the lower end of what Standard Webhooks
@@ -51,8 +67,8 @@ func (Trunkline) ContentType() string { return "application/cloudevents+json" }
 func (Trunkline) Sign(string, []byte) []delivery.Header { return nil }
 
 // Render sends the event itself.
-func (Trunkline) Render(v delivery.View, _ delivery.Endpoint) ([]delivery.Message, error) {
-	if !isFact(v.Event.Type) {
+func (Trunkline) Render(v delivery.View, e delivery.Endpoint) ([]delivery.Message, error) {
+	if !isFact(v.Event.Type) && !tells(v, e) {
 		return nil, nil
 	}
 	body, err := cloudEvent(v.Event.Event)

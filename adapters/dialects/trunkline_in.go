@@ -31,7 +31,7 @@ func (Trunkline) Verify(c tenant.Connection, h http.Header, body []byte) error {
 // Decode makes a fact of another hub's event. Ids that only mean something
 // there (its list, its lead, its connection) are kept as source_data. A
 // call.settled.v1 is taken and makes no fact: it says that a timer of the other
-// hub ran out.
+// hub ran out. So is what the other hub says of its own webhooks.
 func (Trunkline) Decode(c tenant.Connection, _ http.Header, body []byte) ([]commands.Fact, error) {
 	r, err := readBody(body)
 	if err != nil {
@@ -42,8 +42,9 @@ func (Trunkline) Decode(c tenant.Connection, _ http.Header, body []byte) ([]comm
 	}
 	id, source := r.id("id"), r.id("source")
 	t := event.Type(r.text("type"))
-	if !isFact(t) {
-		r.wrong("type", "expected one of "+strings.Join(Trunkline{}.Events(), ", "))
+	theirs := event.On(event.Operations, t) && catalog.Known(t)
+	if !isFact(t) && !theirs {
+		r.wrong("type", "expected one of "+strings.Join(factNames(), ", "))
 	}
 	var subject string
 	if t != (lead.Upserted{}).EventType() { // a lead is known by its phone
@@ -53,6 +54,9 @@ func (Trunkline) Decode(c tenant.Connection, _ http.Header, body []byte) ([]comm
 	data := r.objectRequired("data")
 	if err := r.err(); err != nil {
 		return nil, err
+	}
+	if theirs {
+		return nil, nil
 	}
 	raw, _ := r.raw("data")
 	p, err := catalog.Decode(t, raw)

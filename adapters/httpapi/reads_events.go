@@ -66,8 +66,7 @@ func matching(pattern string) []string {
 	prefix, isPrefix := strings.CutSuffix(pattern, "*")
 	var names []string
 	for _, e := range catalog.All() {
-		topic, err := event.TopicOf(e.Type)
-		if err != nil || !slices.Contains(event.FactTopics(), topic) {
+		if !slices.ContainsFunc(event.PublicTopics(), func(t event.Topic) bool { return event.On(t, e.Type) }) {
 			continue
 		}
 		if string(e.Type) == pattern || isPrefix && strings.HasPrefix(string(e.Type), prefix) {

@@ -287,14 +287,14 @@ func (l logReads) Contacts(_ context.Context, org string, f httpapi.ContactFilte
 type logFeed struct{ log *memory.Log }
 
 func (f logFeed) facts() []event.Recorded {
-	facts := f.log.Events(event.FactTopics()...)
+	facts := f.log.Events(event.PublicTopics()...)
 	slices.SortStableFunc(facts, func(a, b event.Recorded) int { return a.RecordedAt.Compare(b.RecordedAt) })
 	return facts
 }
 
 // End lies behind all that is there, whatever the org.
 func (f logFeed) End(context.Context) (string, error) {
-	return strconv.Itoa(len(f.log.Events(event.FactTopics()...))), nil
+	return strconv.Itoa(len(f.log.Events(event.PublicTopics()...))), nil
 }
 
 func (f logFeed) Read(ctx context.Context, org, after string, types []string, limit int) ([]event.Recorded, string, error) {

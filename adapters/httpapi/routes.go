@@ -142,6 +142,9 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/webhooks/{id}/disable", admin, s.disableWebhook, 0},
 		{"POST", "/v1/webhooks/{id}/test", admin, s.testWebhook, 0},
 		{"POST", "/v1/webhooks/{id}/recover", admin, s.recoverWebhook, 0},
+		// Planning a day anew takes as long as the day was full.
+		{"GET", "/v1/webhooks/{id}/reconciliation", read, s.reconcileWebhook, streams},
+		{"GET", "/v1/webhooks/{id}/history", read, s.webhookHistory, 0},
 		{"GET", "/v1/webhooks/{id}/deliveries", read, s.listDeliveries, 0},
 		{"GET", "/v1/deliveries/{id}", read, s.getDelivery, 0},
 		{"POST", "/v1/deliveries/{id}/resend", admin, s.resendDelivery, 0},

@@ -31,6 +31,10 @@ type Settings struct {
 	// sending them; nil: there are no previews and no samples for Zapier.
 	Dialects  settings.Dialects
 	Previewer Previewer
+	// Accountant accounts for deliveries; nil: nobody does.
+	Accountant Accountant
+	// Profiles tells how a dialect sends; nil: summaries foretell nothing.
+	Profiles func(dialect string) delivery.Profile
 }
 
 // Owed tells what is unfinished, and how endpoints do.
@@ -66,6 +70,13 @@ type Deliverer interface {
 	// Recover owes the endpoint again what was exhausted or dropped of the events
 	// recorded in [since, until), and returns how many deliveries that is.
 	Recover(ctx context.Context, e delivery.Endpoint, since, until time.Time) (int, error)
+}
+
+// Accountant sets what was owed against what became of it.
+type Accountant interface {
+	// Reconcile accounts for the events recorded in [since, until) towards an
+	// endpoint, and lists at most limit differences after a mark.
+	Reconcile(ctx context.Context, e delivery.Endpoint, since, until time.Time, after projections.EventMark, limit int) (projections.Reconciliation, error)
 }
 
 // settled is the service, or the answer of a process that has none.

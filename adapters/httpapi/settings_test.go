@@ -150,11 +150,29 @@ func (o *office) newWebhook(body string, headers ...string) string {
 
 const crm = `{"name":"CRM","url":"https://crm.example.com/hook","dialect":"dialercx","events":["call.ended"]}`
 
+// operations is what the operations topic would hold, in short.
+func (o *office) operations() []string {
+	o.t.Helper()
+	var out []string
+	for _, f := range o.store.Facts() {
+		switch p := f.Payload.(type) {
+		case delivery.EndpointDisabled:
+			out = append(out, f.Subject+" disabled by "+p.By+": "+p.Reason)
+		case delivery.EndpointEnabled:
+			out = append(out, f.Subject+" enabled: "+p.Backlog)
+		}
+	}
+	return out
+}
+
 // audit is what the admin topic would hold, the newest n, in short.
 func (o *office) audit(n int) []string {
 	o.t.Helper()
 	var out []string
 	for _, f := range o.store.Facts() {
+		if topic, err := event.TopicOf(f.Payload.EventType()); err != nil || topic != event.Admin {
+			continue
+		}
 		data, err := event.Marshal(f.Payload)
 		if err != nil {
 			o.t.Fatal(err)

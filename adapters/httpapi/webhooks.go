@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/tenant"
@@ -38,6 +39,8 @@ type webhookAnswer struct {
 }
 
 type healthAnswer struct {
+	// Summary says all of it in words, and what will happen.
+	Summary string `json:"summary"`
 	// LastSentAt is the last successful delivery (seed 001).
 	LastSentAt          *time.Time `json:"last_sent_at"`
 	LastAttemptAt       *time.Time `json:"last_attempt_at"`
@@ -47,6 +50,7 @@ type healthAnswer struct {
 	// Backlog counts the deliveries that have not ended; OldestPendingSec is the
 	// age of the oldest of them.
 	Backlog          int64    `json:"backlog"`
+	Held             int64    `json:"held"`
 	OldestPendingSec *float64 `json:"oldest_pending_sec"`
 	DisabledReason   *string  `json:"disabled_reason"`
 }
@@ -86,24 +90,33 @@ func (s *Server) answersOfWebhooks(ctx context.Context, p Principal, endpoints .
 		s.cfg.Logger.WarnContext(ctx, "the health of webhooks cannot be read", slog.Any("err", err))
 		return answers
 	}
-	now := s.cfg.Clock()
 	for i, e := range endpoints {
-		h, w := health[e.ID], waiting[e.ID]
-		a := &healthAnswer{
-			LastSentAt: knownTime(h.LastDeliveredAt), LastAttemptAt: knownTime(h.LastSentAt),
-			ConsecutiveFailures: h.ConsecutiveFailures, LastError: known(h.LastError),
-			Backlog: w.Count, DisabledReason: known(e.DisabledReason),
-		}
-		if h.LastStatus != 0 {
-			a.LastStatus = &h.LastStatus
-		}
-		if w.Count > 0 && !w.Oldest.IsZero() {
-			age := max(0, now.Sub(w.Oldest).Seconds())
-			a.OldestPendingSec = &age
-		}
-		answers[i].Health = a
+		answers[i].Health = s.answerOfHealth(e, health[e.ID], waiting[e.ID])
 	}
 	return answers
+}
+
+func (s *Server) answerOfHealth(e delivery.Endpoint, h delivery.Health, w dispatch.Waiting) *healthAnswer {
+	now := s.cfg.Clock()
+	h = h.Since(e.EnabledAt)
+	var profile delivery.Profile
+	if s.cfg.Settings.Profiles != nil {
+		profile = s.cfg.Settings.Profiles(e.Dialect)
+	}
+	a := &healthAnswer{
+		Summary:    delivery.Summary(e, h, delivery.Backlog{Waiting: w.Count - w.Held, Held: w.Held, Oldest: w.Oldest}, profile, now),
+		LastSentAt: knownTime(h.LastDeliveredAt), LastAttemptAt: knownTime(h.LastSentAt),
+		ConsecutiveFailures: h.ConsecutiveFailures, LastError: known(h.LastError),
+		Backlog: w.Count, Held: w.Held, DisabledReason: known(e.DisabledReason),
+	}
+	if h.LastStatus != 0 {
+		a.LastStatus = &h.LastStatus
+	}
+	if w.Count > 0 && !w.Oldest.IsZero() {
+		age := max(0, now.Sub(w.Oldest).Seconds())
+		a.OldestPendingSec = &age
+	}
+	return a
 }
 
 // showWebhook answers with a webhook and its health, and its secret if given.

@@ -292,6 +292,13 @@ func TestEnableAndDisable(t *testing.T) {
 	if diff := cmp.Diff(want, o.audit(6)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	told := []string{
+		id + " disabled by person: maintenance", id + " enabled: deliver", id + " disabled by hub: 3 attempts in a row failed",
+		id + " enabled: deliver", id + " disabled by person: ", id + " enabled: drop",
+	}
+	if diff := cmp.Diff(told, o.operations()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 	t.Run("twice changes nothing", func(t *testing.T) {
 		before := len(o.store.Facts())
 		o.made(200, "POST", at+"/enable", "")
@@ -343,12 +350,13 @@ func (w owing) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, e
 }
 
 func (w owing) Waiting(_ context.Context, ids ...string) (map[string]dispatch.Waiting, error) {
-	return map[string]dispatch.Waiting{w.hook: {Count: 2, Oldest: noon.Add(-90 * time.Second)}}, nil
+	return map[string]dispatch.Waiting{w.hook: {Count: 2, Held: 1, Oldest: noon.Add(-90 * time.Second)}}, nil
 }
 
 func (w owing) Health(_ context.Context, ids ...string) (map[string]delivery.Health, error) {
 	return map[string]delivery.Health{w.hook: {
-		LastSentAt: noon.Add(-time.Minute), LastDeliveredAt: noon.Add(-time.Hour), ConsecutiveFailures: 2, LastStatus: 503, LastError: "503",
+		LastSentAt: noon.Add(-time.Minute), LastDeliveredAt: noon.Add(-time.Hour), ConsecutiveFailures: 2, FailingSince: noon.Add(-5 * time.Minute),
+		LastStatus: 503, LastError: "503",
 	}}, nil
 }
 
@@ -430,6 +438,7 @@ func postOffice(t *testing.T) (o *office, hook string, c *courier) {
 	w, l := &owing{}, &logbook{}
 	o = newOffice(t, func(_ *office, cfg *httpapi.Config) {
 		cfg.Settings.Owed, cfg.Settings.Log, cfg.Settings.Deliverer, cfg.Settings.Dialects = w, l, c, formats{}
+		cfg.Settings.Profiles = func(string) delivery.Profile { return delivery.Profile{DisableAfterFailures: 3} }
 	})
 	hook = o.newWebhook(crm)
 	org, _ := o.store.Snapshot().FirstOrg()
@@ -442,7 +451,8 @@ func TestHealth(t *testing.T) {
 	o, hook, _ := postOffice(t)
 	want := map[string]any{
 		"last_sent_at": "2026-05-14T11:00:00Z", "last_attempt_at": "2026-05-14T11:59:00Z", "consecutive_failures": 2.0,
-		"last_error": "503", "last_status": 503.0, "backlog": 2.0, "oldest_pending_sec": 90.0, "disabled_reason": nil,
+		"last_error": "503", "last_status": 503.0, "backlog": 2.0, "held": 1.0, "oldest_pending_sec": 90.0, "disabled_reason": nil,
+		"summary": "failing since 11:55, 2 failures in a row, last answer 503; 1 delivery waits; 1 delivery is held, the oldest for 1 min; will be disabled after 1 more failure in a row",
 	}
 	if diff := cmp.Diff(want, o.made(200, "GET", "/v1/webhooks/"+hook, "")["health"]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trunkline.dev/trunkline/adapters/internal/kafkago"
+	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
 
 // FeedConfig bounds what the feed does. Zero values are the defaults.
 type FeedConfig struct {
-	// Topics are what is fed. Default the fact topics. Admin must not be among
+	// Topics are what is fed. Default the public topics. Admin must not be among
 	// them: it holds what no reader of an org may see.
 	Topics []event.Topic
 	// ScanEvents is how many events one Read looks at, those of other orgs and
@@ -32,7 +33,7 @@ type FeedConfig struct {
 
 func (c FeedConfig) withDefaults() FeedConfig {
 	if len(c.Topics) == 0 {
-		c.Topics = event.FactTopics()
+		c.Topics = event.PublicTopics()
 	}
 	c.ScanEvents = cmp.Or(c.ScanEvents, 20_000)
 	c.FetchBytes = cmp.Or(c.FetchBytes, 64<<10)
@@ -222,13 +223,20 @@ func (f filter) topics(all []event.Topic) []event.Topic {
 	}
 	wanted := make(map[event.Topic]bool)
 	for t := range f.exact {
-		if topic, err := event.TopicOf(t); err == nil {
+		of, _ := event.TopicsOf(t) // an unknown type is on none
+		for _, topic := range of {
 			wanted[topic] = true
 		}
 	}
-	for _, p := range f.prefixes {
-		if topic, err := event.TopicOf(event.Type(p)); err == nil {
-			wanted[topic] = true
+	for _, e := range catalog.All() {
+		for _, p := range f.prefixes {
+			if !strings.HasPrefix(string(e.Type), p) {
+				continue
+			}
+			of, _ := event.TopicsOf(e.Type)
+			for _, topic := range of {
+				wanted[topic] = true
+			}
 		}
 	}
 	var topics []event.Topic

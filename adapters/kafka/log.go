@@ -189,7 +189,7 @@ func (l *Log) divide(events []event.Event) ([]*share, []place, error) {
 		if err := e.Validate(); err != nil {
 			return nil, nil, fmt.Errorf("appending %s: %w", e.Type, err)
 		}
-		topic, err := event.TopicOf(e.Type)
+		topics, err := event.TopicsOf(e.Type)
 		if err != nil {
 			return nil, nil, fmt.Errorf("appending: %w", err)
 		}
@@ -197,22 +197,28 @@ func (l *Log) divide(events []event.Event) ([]*share, []place, error) {
 		if r.size > l.cfg.MaxEventBytes {
 			return nil, nil, fmt.Errorf("appending %s of %d bytes: %w", e.Type, r.size, commands.ErrTooLarge)
 		}
-		to := l.appenders[topic][l.partitioner.of(r.key)]
-		var s *share
-		for _, known := range shares {
-			if known.to == to {
-				s = known
+		for n, topic := range topics {
+			s := shareOf(&shares, l.appenders[topic][l.partitioner.of(r.key)])
+			if n == 0 {
+				places[i] = place{share: s, index: len(s.records)}
 			}
+			s.records = append(s.records, r)
+			s.bytes += r.size
 		}
-		if s == nil {
-			s = &share{to: to, done: make(chan struct{})}
-			shares = append(shares, s)
-		}
-		places[i] = place{share: s, index: len(s.records)}
-		s.records = append(s.records, r)
-		s.bytes += r.size
 	}
 	return shares, places, nil
+}
+
+// shareOf is the share of a partition in an Append.
+func shareOf(shares *[]*share, to *appender) *share {
+	for _, known := range *shares {
+		if known.to == to {
+			return known
+		}
+	}
+	s := &share{to: to, done: make(chan struct{})}
+	*shares = append(*shares, s)
+	return s
 }
 
 func (l *Log) append(ctx context.Context, shares []*share) error {

@@ -71,19 +71,19 @@ func (l *Log) Stop(context.Context) error {
 
 // Append implements commands.Log: all or nothing.
 func (l *Log) Append(ctx context.Context, events ...event.Event) ([]event.Position, error) {
-	topics := make([]event.Topic, len(events))
+	topics := make([][]event.Topic, len(events))
 	for i, e := range events {
 		if err := e.Validate(); err != nil {
 			return nil, fmt.Errorf("appending %s: %w", e.Type, err)
 		}
-		topic, err := event.TopicOf(e.Type)
+		of, err := event.TopicsOf(e.Type)
 		if err != nil {
 			return nil, fmt.Errorf("appending: %w", err)
 		}
 		if len(e.Data) > MaxEventBytes {
 			return nil, fmt.Errorf("appending %s of %d bytes: %w", e.Type, len(e.Data), commands.ErrTooLarge)
 		}
-		topics[i] = topic
+		topics[i] = of
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,7 +92,10 @@ func (l *Log) Append(ctx context.Context, events ...event.Event) ([]event.Positi
 	}
 	positions := make([]event.Position, len(events))
 	for i, e := range events {
-		positions[i] = l.append(topics[i], e)
+		positions[i] = l.append(topics[i][0], e)
+		for _, copied := range topics[i][1:] {
+			l.append(copied, e)
+		}
 	}
 	return positions, nil
 }

@@ -160,6 +160,7 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 		e.leave(it)
 		return
 	}
+	e.meter.attempted(j.dialect.Name(), made)
 	it.Attempts = j.number
 	if it.FirstAttemptAt.IsZero() {
 		it.FirstAttemptAt = event.Time(res.StartedAt)
@@ -175,6 +176,7 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	if !more {
 		e.attemptFact(it, made)
 		it.phase, it.Status = done, delivery.IsExhausted
+		e.meter.finished(it.Status)
 		e.fact(it, delivery.Exhausted{Ref: made.Ref, Attempts: it.Attempts, LastError: res.Error}, factID("exhausted", it))
 		e.finish(it)
 		return
@@ -228,16 +230,17 @@ func (e *Engine) finish(it *item) {
 
 func (e *Engine) succeeded(it *item, l *lane, res Result, now time.Time) {
 	it.phase, it.Status, it.LastError = done, delivery.Delivered, ""
+	e.meter.finished(it.Status)
 	l.overloads = 0
 	if l.limit < e.maxLimit(l) {
 		l.limit++
 	}
 	first := l.health.ConsecutiveFailures > 0
 	at := event.Time(now)
-	l.health = delivery.Health{LastSentAt: at, LastDeliveredAt: at, LastStatus: res.StatusCode}
+	l.health = delivery.Health{LastSentAt: at, LastDeliveredAt: at, LastStatus: res.StatusCode, ToldAt: l.health.ToldAt}
 	c := e.changeOf(l)
 	c.SentAt, c.DeliveredAt, c.LastStatus, c.LastError = at, at, res.StatusCode, ""
-	c.Failures, c.FailingSince = 0, time.Time{}
+	c.Failures, c.FailingSince, c.ExhaustedAt = 0, time.Time{}, time.Time{}
 	l.urgent = l.urgent || first
 	e.finish(it)
 	if strings.HasPrefix(it.ReplayID, resendPrefix) {
@@ -261,11 +264,23 @@ func (e *Engine) failed(l *lane, res Result, exhausted bool, now time.Time) {
 	if c.FailingSince.IsZero() {
 		c.FailingSince = at
 	}
+	if exhausted {
+		h.ExhaustedAt, c.ExhaustedAt = at, at
+	}
 	l.urgent = true
 	if overloaded(res.StatusCode) {
 		e.slow(l, res, now)
 	}
-	if reason, yes := l.profile.Disable(l.endpoint, *h, res.StatusCode, exhausted, now); yes {
+	e.judge(l, now)
+}
+
+// judge disables an endpoint where the rules say so. Before the store has been
+// asked, health is what happened here, which is never more than happened.
+func (e *Engine) judge(l *lane, now time.Time) {
+	if !l.open {
+		return
+	}
+	if reason, yes := l.profile.Disable(l.endpoint, l.health, now); yes {
 		e.disable(l, reason, now)
 	}
 }
@@ -310,9 +325,10 @@ func (e *Engine) overtake(by *item) {
 
 func (e *Engine) changeOf(l *lane) *dispatch.HealthChange {
 	if !l.changed {
-		l.change.EndpointID, l.change.Org = l.endpoint.ID, l.endpoint.Org
+		l.change.EndpointID, l.change.Org, l.change.About = l.endpoint.ID, l.endpoint.Org, delivery.AboutOf(l.endpoint)
 		l.changed = true
 	}
+	l.change.EnabledAt = l.endpoint.EnabledAt
 	return &l.change
 }
 

@@ -124,10 +124,15 @@ func (e *Engine) apply(c *commit, health map[string]delivery.Health) {
 		}
 	}
 	for _, l := range c.lanes {
-		if h, ok := health[l.endpoint.ID]; ok && !l.changed {
-			l.health = h
+		if h, ok := health[l.endpoint.ID]; ok {
+			// It holds what other owners of the endpoint's partitions met with.
+			l.health, _ = dispatch.Merge(h, l.change)
+			e.judge(l, e.cfg.Clock())
 		}
 		e.retire(l)
+	}
+	if len(c.lanes) > 0 {
+		wake(e.wakeTeller)
 	}
 	e.changed.broadcast()
 }

@@ -78,10 +78,14 @@ type Config struct {
 	Store     dispatch.Store
 	Directory dispatch.Directory
 	Disabler  dispatch.Disabler
-	Log       commands.Log
-	Views     Views
-	Progress  projections.Progress
-	Ends      projections.Ends
+	// Crew knows the other processes that send; without it this one takes
+	// endpoints' limits whole. Name is its own name in it.
+	Crew     dispatch.Crew
+	Name     string
+	Log      commands.Log
+	Views    Views
+	Progress projections.Progress
+	Ends     projections.Ends
 	// Earlier finds what an endpoint was owed before this process began; without
 	// it trunkline-previous-sequence is left out where it is not known.
 	Earlier Earlier
@@ -158,6 +162,7 @@ func (c Config) Validate() error {
 		{"Dialects", len(c.Dialects) > 0},
 		{"StandardSign", c.StandardSign != nil},
 		{"Decode", c.Decode != nil},
+		{"Name", c.Crew == nil || c.Name != ""},
 	} {
 		if !r.ok {
 			errs = append(errs, fmt.Errorf("%s is required", r.name))

@@ -38,6 +38,7 @@ type Engine struct {
 	cfg      Config
 	dialects map[string]Dialect
 	planner  *planner
+	meter    *meter
 
 	mu      sync.Mutex
 	state   state
@@ -48,6 +49,7 @@ type Engine struct {
 	bytes    int64
 	inFlight int
 	draining bool
+	crew     crew
 	// late is by how much timers come too late (see awaitFlow).
 	late      time.Duration
 	recorder  recorder
@@ -61,6 +63,7 @@ type Engine struct {
 	cancel       context.CancelFunc
 	wakeKeeper   chan struct{}
 	wakeDisabler chan struct{}
+	wakeTeller   chan struct{}
 	nudged       atomic.Bool
 	workers      sync.WaitGroup
 }
@@ -72,11 +75,11 @@ func New(cfg Config) (*Engine, error) {
 	}
 	cfg.setDefaults()
 	e := &Engine{
-		cfg: cfg, dialects: make(map[string]Dialect, len(cfg.Dialects)),
+		cfg: cfg, meter: newMeter(), dialects: make(map[string]Dialect, len(cfg.Dialects)),
 		owners: make(map[dispatch.Partition]*owner), lanes: make(map[string]*lane),
 		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
 		recorder:   recorder{wake: make(chan struct{}, 1)},
-		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1),
+		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1), wakeTeller: make(chan struct{}, 1),
 		changed: signal{c: make(chan struct{})},
 	}
 	for _, d := range cfg.Dialects {
@@ -101,6 +104,10 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.workers.Go(func() { e.keep(e.run) })
 	e.workers.Go(func() { e.record(e.run) })
 	e.workers.Go(func() { e.disableLoop(e.run) })
+	e.workers.Go(func() { e.tell(e.run) })
+	if e.cfg.Crew != nil {
+		e.workers.Go(func() { e.beats(e.run) })
+	}
 	return nil
 }
 
@@ -132,8 +139,17 @@ func (e *Engine) Stop(ctx context.Context) error {
 			l.timer.Stop()
 		}
 	}
+	joined := e.crew.joined
 	e.mu.Unlock()
 	e.workers.Wait()
+	if !joined {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatEvery)
+	defer cancel()
+	if err := e.leaveCrew(ctx); err != nil {
+		e.cfg.Logger.DebugContext(ctx, "the others will notice by themselves", slog.Any("err", err))
+	}
 	return nil
 }
 
@@ -157,10 +173,10 @@ func (e *Engine) Handle(msg *message.Message) error {
 	}
 }
 
-// AddTo adds the engine to a Watermill router: one handler for each topic of
-// facts.
+// AddTo adds the engine to a Watermill router: one handler for each topic whose
+// events may be owed.
 func (e *Engine) AddTo(r *message.Router, sub message.Subscriber) {
-	for _, t := range event.FactTopics() {
+	for _, t := range event.PublicTopics() {
 		r.AddConsumerHandler("webhooks/"+string(t), string(t), sub, e.Handle)
 	}
 }

@@ -165,22 +165,13 @@ func (e *Engine) learnHealth(ctx context.Context) bool {
 	defer e.mu.Unlock()
 	for _, id := range ids {
 		l := e.lanes[id]
-		if l == nil {
+		if l == nil || l.known {
 			continue
 		}
 		l.known = true
-		h, ok := stored[id]
-		if !ok || !l.health.LastDeliveredAt.IsZero() || l.change.Reset {
-			continue
-		}
-		h.ConsecutiveFailures += l.health.ConsecutiveFailures
-		if h.FailingSince.IsZero() {
-			h.FailingSince = l.health.FailingSince
-		}
-		if !l.health.LastSentAt.IsZero() {
-			h.LastSentAt, h.LastStatus, h.LastError = l.health.LastSentAt, l.health.LastStatus, l.health.LastError
-		}
-		l.health = h
+		l.change.EnabledAt = l.endpoint.EnabledAt
+		l.health, _ = dispatch.Merge(stored[id], l.change)
+		e.judge(l, e.cfg.Clock())
 	}
 	return true
 }

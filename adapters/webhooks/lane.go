@@ -58,10 +58,11 @@ func overloaded(status int) bool {
 	return false
 }
 
-// maxLimit is the in-flight limit of a lane in good health.
+// maxLimit is the in-flight limit of a lane in good health: this process's share
+// of the endpoint's own, else the default of each process.
 func (e *Engine) maxLimit(l *lane) int {
 	if n := l.endpoint.MaxInFlight; n > 0 {
-		return n
+		return e.crew.inFlight(n)
 	}
 	return e.cfg.MaxInFlight
 }
@@ -78,7 +79,7 @@ func (e *Engine) laneOf(ep delivery.Endpoint) *lane {
 	}
 	l := &lane{endpoint: ep, dialect: d, profile: d.Profile(), streams: make(map[*stream]struct{}), open: ep.Sends(), reason: ep.DisabledReason}
 	l.limit = e.maxLimit(l)
-	l.bucket.set(ep.RatePerSec, e.cfg.Clock())
+	l.bucket.set(e.crew.rate(ep.RatePerSec), e.cfg.Clock())
 	e.lanes[ep.ID] = l
 	return l
 }
@@ -113,7 +114,7 @@ func (e *Engine) refresh(l *lane, ep delivery.Endpoint, exists bool) {
 	if !ep.UpdatedAt.Equal(l.endpoint.UpdatedAt) || ep.Sends() != l.endpoint.Sends() || len(ep.Secrets) != len(l.endpoint.Secrets) {
 		l.endpoint = ep
 		l.limit = e.maxLimit(l)
-		l.bucket.set(ep.RatePerSec, e.cfg.Clock())
+		l.bucket.set(e.crew.rate(ep.RatePerSec), e.cfg.Clock())
 	}
 	l.endpoint.Secrets = ep.Secrets
 	open := ep.Sends()
@@ -193,6 +194,7 @@ func (e *Engine) holdOrDrop(it *item) {
 
 func (e *Engine) drop(it *item, reason string) {
 	it.phase, it.Status = done, delivery.IsDropped
+	e.meter.finished(it.Status)
 	e.fact(it, delivery.Dropped{Ref: delivery.RefOf(it.Delivery), Reason: reason}, factID("dropped", it))
 	e.touch(it)
 }
@@ -202,9 +204,10 @@ func (e *Engine) reopen(l *lane) {
 	l.open, l.reason, l.disabledAt, l.overloads, l.pausedUntil = true, "", time.Time{}, 0, time.Time{}
 	l.limit = e.maxLimit(l)
 	delete(e.toDisable, l.endpoint.ID)
-	l.health.ConsecutiveFailures, l.health.FailingSince = 0, time.Time{}
-	l.change = dispatch.HealthChange{EndpointID: l.endpoint.ID, Org: l.endpoint.Org, Reset: true}
-	l.changed, l.urgent = true, true
+	l.health = l.health.Forgiven()
+	l.change, l.changed = dispatch.HealthChange{Reset: true}, false
+	e.changeOf(l)
+	l.urgent = true
 	for s := range l.streams {
 		s.sweep = true
 	}
@@ -316,7 +319,7 @@ func (e *Engine) mayStart(l *lane) bool {
 		return false
 	}
 	now := e.cfg.Clock()
-	d := max(l.pausedUntil.Sub(now), l.bucket.wait(now))
+	d := max(l.pausedUntil.Sub(now), l.bucket.wait(now), e.quiet(l, now))
 	if d <= 0 {
 		return true
 	}

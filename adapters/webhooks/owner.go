@@ -63,6 +63,9 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (i
 	if former != nil {
 		e.Release(ctx, topic, partition)
 	}
+	if err := e.enlist(ctx); err != nil {
+		return 0, fmt.Errorf("joining those who send: %w", err)
+	}
 	c, err := e.cfg.Store.Claim(ctx, p)
 	if err != nil {
 		return 0, fmt.Errorf("claiming %s/%d: %w", p.Topic, p.ID, err)

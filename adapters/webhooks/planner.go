@@ -200,13 +200,29 @@ func (p *planner) owed(ctx context.Context, v delivery.View, endpoints []deliver
 // render makes the messages that an event makes for an endpoint: none, unless
 // its list and its filter let it through and it subscribed to them.
 func (p *planner) render(v delivery.View, e delivery.Endpoint, data *fields) ([]delivery.Message, error) {
+	messages, _, err := p.judge(v, e, data)
+	return messages, err
+}
+
+// judge is render that says why there is no message.
+func (p *planner) judge(v delivery.View, e delivery.Endpoint, data *fields) ([]delivery.Message, delivery.Reason, error) {
 	d := p.dialects[e.Dialect]
-	if d == nil || (e.ListID != "" && listOf(v) != e.ListID) || !concerns(v, e.Number) || !data.match(v.Event.Data, e.Filter) {
-		return nil, nil
+	switch {
+	case d == nil:
+		return nil, delivery.NothingToSay, nil
+	case e.ListID != "" && listOf(v) != e.ListID:
+		return nil, delivery.OtherList, nil
+	case !concerns(v, e.Number):
+		return nil, delivery.OtherNumber, nil
+	case !data.match(v.Event.Data, e.Filter):
+		return nil, delivery.Unmatched, nil
 	}
 	messages, err := d.Render(v, e)
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		return nil, "", err
+	case len(messages) == 0:
+		return nil, delivery.NothingToSay, nil
 	}
 	kept := messages[:0]
 	for _, m := range messages {
@@ -214,7 +230,10 @@ func (p *planner) render(v delivery.View, e delivery.Endpoint, data *fields) ([]
 			kept = append(kept, m)
 		}
 	}
-	return kept, nil
+	if len(kept) == 0 {
+		return nil, delivery.NotSubscribed, nil
+	}
+	return kept, "", nil
 }
 
 // frame is what all deliveries of an event to an endpoint share.

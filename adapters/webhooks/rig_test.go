@@ -40,12 +40,17 @@ type rig struct {
 	versions  map[string]int64
 	facts     map[string]event.Event
 	order     []string
+	appended  map[event.Type]int
 	endpoints map[string]delivery.Endpoint
-	receive   func(Request) Result
-	requests  []seen
-	flying    map[string]int
-	most      map[string]int
-	logDown   bool
+	// settings are all that an endpoint ever was.
+	settings map[string][]delivery.Endpoint
+	receive  func(Request) Result
+	requests []seen
+	flying   map[string]int
+	most     map[string]int
+	logDown  bool
+	// disablerDown: settings cannot be changed.
+	disablerDown bool
 	// trouble, if set, delays what engines do with store and log, and says whether
 	// the answer is lost although it was done.
 	trouble func() (before, after time.Duration, lost bool)
@@ -70,7 +75,7 @@ type seen struct {
 func newRig(t *testing.T, partitions int) *rig {
 	return &rig{
 		t: t, store: &deliveries.Store{}, partitions: partitions, log: make([][]event.Recorded, partitions),
-		versions: make(map[string]int64), facts: make(map[string]event.Event), endpoints: make(map[string]delivery.Endpoint),
+		versions: make(map[string]int64), facts: make(map[string]event.Event), appended: make(map[event.Type]int), endpoints: make(map[string]delivery.Endpoint), settings: make(map[string][]delivery.Endpoint),
 		flying: make(map[string]int), most: make(map[string]int), factAt: make(map[string]time.Time), grown: make(chan struct{}),
 		receive: func(Request) Result { return ok() },
 	}
@@ -94,6 +99,7 @@ func (r *rig) endpoint(id string, change ...func(*delivery.Endpoint)) delivery.E
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endpoints[id] = e
+	r.settings[id] = append(r.settings[id], e)
 	return e
 }
 
@@ -101,9 +107,14 @@ func (r *rig) change(id string, f func(*delivery.Endpoint)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.endpoints[id]
+	was := e.Enabled
 	f(&e)
 	e.UpdatedAt = time.Now()
+	if e.Enabled && !was {
+		e.EnabledAt = e.UpdatedAt
+	}
 	r.endpoints[id] = e
+	r.settings[id] = append(r.settings[id], e)
 }
 
 func (r *rig) deleteEndpoint(id string) {
@@ -121,9 +132,7 @@ func (r *rig) happen(entities ...string) {
 		r.grown = make(chan struct{})
 	}()
 	for _, entity := range entities {
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(entity))
-		p := int(h.Sum32() % uint32(r.partitions))
+		p := r.partitionOf(entity)
 		r.versions[entity]++
 		env := event.Envelope{
 			ID: entity + "#" + strconv.FormatInt(r.versions[entity], 10), Source: "api", Subject: entity, Org: "org",
@@ -135,6 +144,23 @@ func (r *rig) happen(entities ...string) {
 		}
 		r.log[p] = append(r.log[p], event.Recorded{Event: ev, Position: event.Position{Topic: event.Calls, Partition: p, Offset: int64(len(r.log[p]))}})
 	}
+}
+
+func (r *rig) partitionOf(entity string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(entity))
+	return int(h.Sum32() % uint32(r.partitions))
+}
+
+// in makes up n entities of a partition.
+func (r *rig) in(partition, n int) []string {
+	var all []string
+	for i := 0; len(all) < n; i++ {
+		if name := fmt.Sprintf("call-%d-%d", partition, i); r.partitionOf(name) == partition {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // link is one engine's connection to the world; a dead one does nothing more.
@@ -182,6 +208,7 @@ func (l *link) Append(ctx context.Context, events ...event.Event) (positions []e
 			l.factAt[e.ID] = time.Now()
 		}
 		l.facts[e.ID] = e
+		l.appended[e.Type]++
 	}
 	return positions, nil
 }
@@ -209,7 +236,10 @@ func (l *link) OrgName(string) string          { return "Org" }
 func (l *link) ListName(string, string) string { return "" }
 
 func (l *link) Disable(_ context.Context, id, reason string) error {
-	if l.dead.Load() {
+	l.mu.Lock()
+	down := l.disablerDown
+	l.mu.Unlock()
+	if l.dead.Load() || down {
 		return errDead
 	}
 	l.change(id, func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, reason })
@@ -355,6 +385,27 @@ func (d deadStore) Commit(ctx context.Context, b dispatch.Batch) ([]dispatch.Par
 		return nil, nil, errLost
 	}
 	return fenced, health, err
+}
+
+func (d deadStore) Beat(ctx context.Context, name string, partitions int, ttl time.Duration) ([]string, error) {
+	if d.link.dead.Load() {
+		return nil, errDead
+	}
+	return d.Store.Beat(ctx, name, partitions, ttl)
+}
+
+func (d deadStore) Leave(ctx context.Context, name string) error {
+	if d.link.dead.Load() {
+		return errDead
+	}
+	return d.Store.Leave(ctx, name)
+}
+
+func (d deadStore) Forward(ctx context.Context, to func(context.Context, []event.Event) error) (int, error) {
+	if d.link.dead.Load() {
+		return 0, errDead
+	}
+	return d.Store.Forward(ctx, to)
 }
 
 func (d deadStore) Load(ctx context.Context, now time.Time, w []dispatch.Want) ([]dispatch.Loaded, error) {
@@ -508,6 +559,12 @@ func (h *hub) stop() {
 
 // kill ends the hub as kill -9 does: nothing of what it still wanted happens.
 func (h *hub) kill() {
+	h.strike()
+	h.stop()
+}
+
+// strike is the moment of a kill; stop must follow.
+func (h *hub) strike() {
 	h.link.dead.Store(true)
 	h.mu.Lock()
 	h.cancel()
@@ -516,7 +573,6 @@ func (h *hub) kill() {
 		o.cancelSend()
 	}
 	h.mu.Unlock()
-	h.stop()
 }
 
 // pass lets time go by.

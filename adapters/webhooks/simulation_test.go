@@ -59,6 +59,7 @@ type world struct {
 	luck      map[string]luck
 	bad       bool
 	engines   int
+	archive   archive
 }
 
 // luck is how a receiver behaves, as probabilities.
@@ -193,6 +194,7 @@ func (w *world) step() {
 		w.change(id, func(e *delivery.Endpoint) { e.Enabled = !e.Enabled })
 	}
 	pass(time.Duration(w.rnd.IntN(20_000)) * time.Millisecond)
+	w.checkAccounts()
 }
 
 func (w *world) last() *hub { return w.hubs[len(w.hubs)-1] }
@@ -241,6 +243,11 @@ func (w *world) check() {
 	}
 	w.checkOrder()
 	w.checkFacts()
+	for _, a := range w.checkAccounts() {
+		if a.Pending+a.Held+a.Behind > 0 || a.FilteredTotal() > 0 {
+			w.t.Errorf("after the day: %+v", a)
+		}
+	}
 	for id := range w.rig.endpoints {
 		ep := w.rig.endpoints[id]
 		limit := ep.MaxInFlight
@@ -251,6 +258,20 @@ func (w *world) check() {
 			w.t.Errorf("%s: %d in flight, want at most %d", id, most, limit*w.engines)
 		}
 	}
+}
+
+// checkAccounts: at any moment every pair is in exactly one state.
+func (w *world) checkAccounts() []delivery.Account {
+	var all []delivery.Account
+	for _, id := range w.endpoints {
+		w.archive.page = 500
+		rec := w.reconcile(id, &w.archive)
+		if rec.Difference() != 0 || rec.Unplanned != 0 {
+			w.t.Fatalf("%s: %+v", id, rec)
+		}
+		all = append(all, rec.Account)
+	}
+	return all
 }
 
 // checkOrder: no event of an entity arrives before the earlier ones arrived or

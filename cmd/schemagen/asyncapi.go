@@ -21,7 +21,11 @@ type channel struct {
 	Messages           []asyncMessage
 }
 
-type asyncMessage struct{ Type, Summary string }
+type asyncMessage struct {
+	Type, Summary string
+	// Home says that the topic is the one that the type belongs to.
+	Home bool
+}
 
 // about says what each topic carries and what its key is.
 func about(t event.Topic) string {
@@ -42,6 +46,8 @@ func about(t event.Topic) string {
 		return "What was done to settings: who, what, when; never a secret. Key: <org>/<id of the setting>."
 	case event.Deliveries:
 		return "Every webhook attempt and how each delivery ended. Key: <org>/<endpoint id>."
+	case event.Operations:
+		return "What the hub says of its own webhooks: disabled, enabled, failing, recovered, and a copy, under the same id, of each delivery.exhausted. Key: <org>/<endpoint id>."
 	}
 	return ""
 }
@@ -51,16 +57,16 @@ func asyncAPI(comments docs) ([]byte, error) {
 	for _, t := range event.Topics() {
 		c := channel{Name: strings.Split(string(t), ".")[1], Topic: string(t), About: about(t)}
 		for _, e := range catalog.All() {
-			of, err := event.TopicOf(e.Type)
-			if err != nil {
-				return nil, err
-			}
-			if of != t {
+			if !event.On(t, e.Type) {
 				continue
 			}
 			name := docName(reflect.TypeOf(e.Payload))
 			first, _, _ := strings.Cut(comments[name], ". ")
-			c.Messages = append(c.Messages, asyncMessage{string(e.Type), strings.TrimSuffix(first, ".") + "."})
+			of, err := event.TopicOf(e.Type)
+			if err != nil {
+				return nil, err
+			}
+			c.Messages = append(c.Messages, asyncMessage{string(e.Type), strings.TrimSuffix(first, ".") + ".", of == t})
 		}
 		channels = append(channels, c)
 	}

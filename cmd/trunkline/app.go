@@ -59,6 +59,7 @@ type app struct {
 	engine     *webhooks.Engine
 	deliverer  deliverer
 	asker      *crm.Asker
+	accountant *webhooks.Accountant
 
 	adminKey        string
 	adminKeyCreated bool

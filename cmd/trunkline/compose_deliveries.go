@@ -129,11 +129,20 @@ func (p previewer) Sample(e delivery.Endpoint, name string) (httpapi.Previewed, 
 
 // Event finds an event of an org, whatever it is about.
 func (p previewer) Event(ctx context.Context, org, id string) (event.Recorded, error) {
-	for _, topic := range event.FactTopics() {
+	for _, topic := range event.PublicTopics() {
 		past, err := p.reader.Event(ctx, org, topic, id)
 		if !errors.Is(err, readmodel.ErrNotFound) {
 			return past.Recorded, err
 		}
 	}
 	return event.Recorded{}, projections.ErrNotFound
+}
+
+// profileOf is how a dialect sends.
+func profileOf(dialect string) delivery.Profile {
+	d, ok := dialects.Get(dialect)
+	if !ok {
+		return delivery.Profile{}
+	}
+	return d.Profile()
 }

@@ -51,6 +51,7 @@ func TestTheContract(t *testing.T) {
 			{"deliveries", deliveriesSeen},
 			{"disable and enable", disableAndEnable},
 			{"resend and recover", resendAndRecover},
+			{"webhooks about webhooks", operations},
 			{"a receiver that is gone", goneReceiver},
 			{"a receiver that hangs", hangingReceiver},
 			{"errors", wrongRequests},
@@ -61,6 +62,7 @@ func TestTheContract(t *testing.T) {
 			})
 		}
 	})
+	t.Run("accounts", func(t *testing.T) { accounts(t, h) })
 	t.Run("rebuilds", func(t *testing.T) { rebuilds(t, h) })
 	t.Run("poison", func(t *testing.T) { poison(t, h) })
 	t.Run("stop and start", func(t *testing.T) { stopAndStart(t, h) })

@@ -70,6 +70,6 @@ func (m hubMetrics) Collect(ch chan<- prometheus.Metric) {
 // themselves elsewhere do not end up in the hub's contract.
 func (a *app) metrics() http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), hubMetrics{a})
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), hubMetrics{a}, owedMetrics{a}, a.engine)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }

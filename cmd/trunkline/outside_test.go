@@ -71,9 +71,8 @@ func TestOutsideServices(t *testing.T) {
 		}
 	}
 	step("two hubs share the work", func(t *testing.T) { shareTheWork(t, w, first, second, customer) })
-	step("the other takes over when one is killed", func(t *testing.T) {
-		second.kill()
-		w.write(t, 20)
+	step("limits are shared, and the other takes over when one is killed", func(t *testing.T) {
+		scaleOut(t, w, first, second, customer)
 		w.settled(t, first, customer)
 	})
 	step("without Postgres", func(t *testing.T) { withoutAStore(t, w, first, customer, s.postgres, "postgres") })

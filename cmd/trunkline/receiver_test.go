@@ -24,6 +24,7 @@ type receiver struct {
 	got     []received
 	status  map[string]int // by path; 204 where none is set
 	hanging map[string]bool
+	delay   map[string]time.Duration
 	conns   map[net.Conn]bool
 	freed   chan struct{} // closed at the end: hanging requests go on
 }
@@ -33,7 +34,8 @@ type received struct {
 	path   string
 	header [][2]string
 	body   string
-	at     time.Time
+	// at is when it came, until when its answer was on its way: zero before.
+	at, until time.Time
 }
 
 // header returns the value of a header by its name on the wire, case and all.
@@ -52,7 +54,7 @@ func newReceiver(t *testing.T) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &receiver{t: t, addr: l.Addr().String(), status: make(map[string]int), hanging: make(map[string]bool), conns: make(map[net.Conn]bool), freed: make(chan struct{})}
+	r := &receiver{t: t, addr: l.Addr().String(), status: make(map[string]int), hanging: make(map[string]bool), delay: make(map[string]time.Duration), conns: make(map[net.Conn]bool), freed: make(chan struct{})}
 	r.wg.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -88,6 +90,13 @@ func (r *receiver) answers(path string, status int) {
 	r.status[path] = status
 }
 
+// takes lets a path take a time to answer.
+func (r *receiver) takes(path string, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delay[path] = d
+}
+
 // hangs lets requests to a path wait for the end of the test.
 func (r *receiver) hangs(path string) {
 	r.mu.Lock()
@@ -110,13 +119,24 @@ func (r *receiver) converse(c net.Conn) {
 		}
 		r.mu.Lock()
 		r.got = append(r.got, req)
+		place := len(r.got) - 1
 		status, set := r.status[req.path]
-		hang := r.hanging[req.path]
+		hang, delay := r.hanging[req.path], r.delay[req.path]
 		r.mu.Unlock()
 		if hang {
 			<-r.freed
 			return
 		}
+		if delay > 0 {
+			select {
+			case <-time.After(delay):
+			case <-r.freed:
+				return
+			}
+		}
+		r.mu.Lock()
+		r.got[place].until = time.Now()
+		r.mu.Unlock()
 		if !set {
 			status = 204
 		}

@@ -47,7 +47,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	}
 	a.owed = deliveries.New(a.pool)
 	a.engine, err = webhooks.New(webhooks.Config{
-		Store: a.owed, Directory: directory{a.settings.Directory()}, Disabler: disabler{a.control}, Log: a.events,
+		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a.control}, Log: a.events,
 		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Attempter: sender, Dialects: formats,
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
@@ -55,8 +55,11 @@ func (a *app) startWebhooks(ctx context.Context) error {
 		return err
 	}
 	a.deliverer = deliverer{webhooks.NewService(a.engine, a.owed, sentLog{a.analytics}, pastEvents{a.reader})}
-	if !a.cfg.has("webhooks") {
-		return nil
+	a.accountant, err = webhooks.NewAccountant(a.engine, webhooks.AccountantConfig{
+		Log: a.analytics, Repeated: a.reader, Planned: a.owed, Versions: a.settings, Ends: a.broker,
+	})
+	if err != nil || !a.cfg.has("webhooks") {
+		return err
 	}
 	if err := a.engine.Start(ctx); err != nil {
 		return err

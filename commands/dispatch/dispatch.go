@@ -98,25 +98,6 @@ type Part struct {
 	Delete []Owed
 }
 
-// HealthChange is what happened to an endpoint since the last batch.
-type HealthChange struct {
-	EndpointID, Org string
-	// SentAt is when the last attempt ended; zero when there was none.
-	SentAt time.Time
-	// LastStatus and LastError are those of the last attempt.
-	LastStatus int
-	LastError  string
-	// DeliveredAt is when something was last delivered; zero when nothing was.
-	DeliveredAt time.Time
-	// Failures counts the failed attempts after the last success of this batch,
-	// or all of them when it had none.
-	Failures int
-	// FailingSince is when the first of these failed.
-	FailingSince time.Time
-	// Reset forgets earlier failures, because the endpoint was enabled again.
-	Reset bool
-}
-
 // Want asks for due rows.
 type Want struct {
 	Partition
@@ -151,25 +132,4 @@ type ListQuery struct {
 	// Before leaves out what was created at or after it; zero leaves out nothing.
 	Before time.Time
 	Limit  int
-}
-
-// Merge adds a change to what was known of an endpoint.
-func Merge(h delivery.Health, c HealthChange) delivery.Health {
-	if c.Reset {
-		h.ConsecutiveFailures, h.FailingSince = 0, time.Time{}
-	}
-	if !c.DeliveredAt.IsZero() {
-		h.ConsecutiveFailures, h.FailingSince = 0, time.Time{}
-		if c.DeliveredAt.After(h.LastDeliveredAt) {
-			h.LastDeliveredAt = c.DeliveredAt
-		}
-	}
-	h.ConsecutiveFailures += c.Failures
-	if h.FailingSince.IsZero() {
-		h.FailingSince = c.FailingSince
-	}
-	if !c.SentAt.Before(h.LastSentAt) && !c.SentAt.IsZero() {
-		h.LastSentAt, h.LastStatus, h.LastError = c.SentAt, c.LastStatus, c.LastError
-	}
-	return h
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // Store keeps what is unfinished, and how far each partition has been planned.
@@ -22,7 +23,8 @@ type Store interface {
 	// number of the last commit or the checkpoint of a partition is not the
 	// expected one nothing is done, and the partitions concerned are returned. A
 	// batch that was committed before, because its answer was lost, is taken as
-	// done. It returns the health of the endpoints in the batch as it is now.
+	// done. It returns the health of the endpoints in the batch as it is now. What
+	// people are to be told (see Merge) is kept with it until it is forwarded.
 	Commit(ctx context.Context, b Batch) (fenced []Partition, health map[string]delivery.Health, err error)
 	// Load returns the due heads that were asked for, the earliest due first, in
 	// the order of wants. A partition whose epoch is no longer the wanted one
@@ -42,6 +44,11 @@ type Store interface {
 	Offered(ctx context.Context, ps []Partition) ([]Backlog, error)
 	// Health returns what is known of endpoints; one never sent to is missing.
 	Health(ctx context.Context, endpointIDs ...string) (map[string]delivery.Health, error)
+	// Forward hands the oldest of what people are to be told to a function that
+	// appends it, those of one endpoint in their order, and forgets it when that
+	// returns nil. It returns how many there were, 0 while another process
+	// forwards. After a crash the same is forwarded again, under the same ids.
+	Forward(ctx context.Context, to func(context.Context, []event.Event) error) (int, error)
 }
 
 // Unfinished reads the store for people: any process may.
@@ -59,8 +66,8 @@ type Unfinished interface {
 
 // Waiting is the backlog of an endpoint.
 type Waiting struct {
-	// Count is how many deliveries are unfinished.
-	Count int64
+	// Count is how many deliveries are unfinished, Held how many of them are held.
+	Count, Held int64
 	// Oldest is when the first of them came to be.
 	Oldest time.Time
 }

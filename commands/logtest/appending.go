@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,43 @@ func readBack(ctx context.Context, t *testing.T, s *suite) {
 	}
 	if d := cmp.Diff(want, s.read(ctx, t, event.Calls, event.Leads)); d != "" {
 		t.Error(d)
+	}
+}
+
+// onTwoTopics: what people are told of stands beside everything that is said of
+// deliveries, under the same id and key.
+func onTwoTopics(ctx context.Context, t *testing.T, s *suite) {
+	events := []event.Event{
+		s.event("delivery.attempted.v1", "endpoint-1", 1),
+		s.event("delivery.exhausted.v1", "endpoint-1", 2),
+		s.event("endpoint.disabled.v1", "endpoint-1", 3),
+		s.event("delivery.exhausted.v1", "endpoint-2", 4),
+	}
+	positions := s.append(ctx, t, events...)
+	var told, all []string
+	for _, e := range inOrder(s.read(ctx, t, event.Operations)) {
+		told = append(told, e.ID)
+	}
+	for at, e := range s.read(ctx, t, event.Deliveries) {
+		all = append(all, e.ID)
+		if i := slices.Index(positions, at); i < 0 || events[i].ID != e.ID {
+			t.Errorf("%s is at %s, where Append did not say", e.Type, at)
+		}
+	}
+	ids := func(at ...int) (list []string) {
+		for _, i := range at {
+			list = append(list, events[i].ID)
+		}
+		slices.Sort(list)
+		return list
+	}
+	if slices.Index(told, events[1].ID) > slices.Index(told, events[2].ID) {
+		t.Error("what was said of an endpoint lost its order")
+	}
+	slices.Sort(told)
+	slices.Sort(all)
+	if d := cmp.Diff([][]string{ids(1, 2, 3), ids(0, 1, 3)}, [][]string{told, all}); d != "" {
+		t.Errorf("told and all (-want +got):\n%s", d)
 	}
 }
 

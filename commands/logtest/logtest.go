@@ -43,6 +43,7 @@ func Run(t *testing.T, factory func(t *testing.T) Cluster) {
 		test func(context.Context, *testing.T, *suite)
 	}{
 		{"what was appended is read back where Append said", readBack},
+		{"an event of two topics stands on both", onTwoTopics},
 		{"nothing to append is no error", appendNothing},
 		{"events of an entity share a partition and keep the order of slice and calls", orderPerEntity},
 		{"concurrent calls for one entity do not interleave", concurrentCallsForOneEntity},
@@ -64,7 +65,7 @@ func Run(t *testing.T, factory func(t *testing.T) Cluster) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			t.Cleanup(cancel)
 			s := &suite{Cluster: c, org: "org-" + strings.ToLower(rand.Text()[:12])}
-			starts, err := c.Ends.Ends(ctx, event.FactTopics()...)
+			starts, err := c.Ends.Ends(ctx, event.Topics()...)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -47,7 +47,7 @@ func (s *Service) Enable(ctx context.Context, c commands.Caller, id string, in E
 		if e, err = d.endpoint(id); err != nil || e.Enabled {
 			return err
 		}
-		e.Enabled, e.DisabledReason, e.UpdatedAt = true, "", d.at
+		e.Enabled, e.DisabledReason, e.UpdatedAt, e.EnabledAt = true, "", d.at, d.at
 		d.putEndpoint(e, tenant.Enabled, in.Backlog)
 		return nil
 	})

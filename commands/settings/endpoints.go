@@ -163,7 +163,7 @@ func (s *Service) ChangeEndpoint(ctx context.Context, c commands.Caller, id stri
 		action := tenant.Updated
 		switch {
 		case e.Enabled && !before.Enabled:
-			action, e.DisabledReason = tenant.Enabled, ""
+			action, e.DisabledReason, e.EnabledAt = tenant.Enabled, "", d.at
 		case !e.Enabled && before.Enabled:
 			action = tenant.Disabled
 		}

@@ -12,8 +12,11 @@ import (
 
 // hub is on whose behalf the hub changes settings by itself.
 func hub(org tenant.Org) commands.Caller {
-	return commands.Caller{Org: org, Actor: "hub", Source: "hub"}
+	return commands.Caller{Org: org, Actor: hubActor, Source: "hub"}
 }
+
+// hubActor is who does what no person asked for.
+const hubActor = "hub"
 
 // Bootstrap makes the first org, with adminKey as its admin key, when there is
 // none yet. Later it makes a different adminKey valid beside the keys that

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -129,6 +130,16 @@ func (d *draft) putEndpoint(e delivery.Endpoint, a tenant.Action, reason string)
 	d.out.Endpoints = append(d.out.Endpoints, e)
 	shown := e.Public()
 	d.fact(e.Org, e.ID, delivery.EndpointChanged{Change: d.said(a, e.ID, reason), After: &shown})
+	switch a {
+	case tenant.Disabled:
+		by := delivery.ByPerson
+		if d.caller.Actor == hubActor {
+			by = delivery.ByHub
+		}
+		d.fact(e.Org, e.ID, delivery.EndpointDisabled{About: delivery.AboutOf(e), By: by, Reason: reason})
+	case tenant.Enabled:
+		d.fact(e.Org, e.ID, delivery.EndpointEnabled{About: delivery.AboutOf(e), Backlog: cmp.Or(reason, backlogOfEnable)})
+	}
 }
 
 func (d *draft) deleteKey(k tenant.Key, reason string) {

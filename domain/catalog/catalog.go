@@ -61,6 +61,10 @@ func All() []Entry {
 		of[delivery.Exhausted](),
 		of[delivery.Held](),
 		of[delivery.Dropped](),
+		of[delivery.EndpointDisabled](),
+		of[delivery.EndpointEnabled](),
+		of[delivery.EndpointFailing](),
+		of[delivery.EndpointRecovered](),
 		of[tenant.OrgChanged](),
 		of[tenant.ListChanged](),
 		of[tenant.KeyChanged](),
@@ -108,6 +112,8 @@ func Entity(t event.Topic) (event.Entity, bool) {
 		return new(message.Message), true
 	case event.Contacts:
 		return new(contact.Contact), true
+	case event.Operations:
+		return new(delivery.Standing), true
 	}
 	return nil, false
 }
@@ -127,6 +133,8 @@ func Copy(s event.Entity) event.Entity {
 	case *message.Message:
 		return shallow(s)
 	case *contact.Contact:
+		return shallow(s)
+	case *delivery.Standing:
 		return shallow(s)
 	}
 	panic(fmt.Sprintf("%T is not the state of a topic", s))

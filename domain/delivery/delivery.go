@@ -78,6 +78,9 @@ type Endpoint struct {
 	Secrets   []Secret  `json:"-"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// EnabledAt is when it was last enabled again: what failed before is
+	// forgiven. Zero while it never was disabled.
+	EnabledAt time.Time `json:"enabled_at,omitzero"`
 }
 
 // Secret is a signing secret: "whsec_" and the base64 of 32 bytes.
@@ -98,9 +101,11 @@ func (e Endpoint) Sends() bool {
 }
 
 // Wants reports whether the endpoint subscribed to one of its dialect's events.
+// "*" is every fact; what the hub says of its webhooks is asked for by name or
+// by "endpoint.*" and "delivery.*".
 func (e Endpoint) Wants(name string) bool {
 	for _, w := range e.Events {
-		if w == name || w == "*" {
+		if w == name || w == "*" && !event.On(event.Operations, event.Type(name)) {
 			return true
 		}
 		if n := len(w); n > 2 && w[n-2:] == ".*" && len(name) >= n-1 && name[:n-1] == w[:n-1] {

@@ -2,7 +2,9 @@ package delivery
 
 import "trunkline.dev/trunkline/domain/event"
 
-// Exhausted says that all attempts of a delivery were used up.
+// Exhausted says that all attempts of a delivery were used up. It stands on two
+// topics under one id: with everything that is said of deliveries, and with what
+// people are told of.
 type Exhausted struct {
 	Ref
 	// Attempts is how many there were.
@@ -12,3 +14,9 @@ type Exhausted struct {
 
 // EventType returns delivery.exhausted.v1.
 func (Exhausted) EventType() event.Type { return "delivery.exhausted.v1" }
+
+func (d Exhausted) fold(s *Standing, e event.Envelope) {
+	at := e.OccurredAt
+	s.Exhausted++
+	s.LastExhaustedAt = &at
+}

@@ -16,8 +16,13 @@ type Health struct {
 	ConsecutiveFailures int `json:"consecutive_failures"`
 	// FailingSince is when the first of these failed.
 	FailingSince time.Time `json:"failing_since,omitzero"`
-	LastStatus   int       `json:"last_status,omitempty"`
-	LastError    string    `json:"last_error,omitempty"`
+	// ExhaustedAt is when the last attempt of a delivery was used up, among these.
+	ExhaustedAt time.Time `json:"exhausted_at,omitzero"`
+	// ToldAt is when people were told that it fails; zero when they were not, or
+	// were told that it recovered.
+	ToldAt     time.Time `json:"told_at,omitzero"`
+	LastStatus int       `json:"last_status,omitempty"`
+	LastError  string    `json:"last_error,omitempty"`
 }
 
 // StatusGone is HTTP 410: the receiver wants no more, ever (Standard Webhooks).
@@ -26,28 +31,70 @@ const StatusGone = 410
 // ReasonGone is why an endpoint is disabled that answered StatusGone.
 const ReasonGone = "the receiver answered 410 Gone"
 
-// Disable decides whether an endpoint is to be disabled after an attempt that
-// failed, and says why in words. h includes that attempt; exhausted tells
-// whether it was the last one of its delivery.
-func (p Profile) Disable(e Endpoint, h Health, status int, exhausted bool, now time.Time) (reason string, disable bool) {
-	if status == StatusGone {
+// When people are told that an endpoint fails: so many failures in a row, over
+// so long. A receiver that restarts is no news.
+const (
+	FailingAfter = 3
+	FailingFor   = time.Minute
+)
+
+// IsFailing reports whether people should know that it fails.
+func (h Health) IsFailing() bool {
+	return h.ConsecutiveFailures >= FailingAfter && h.LastSentAt.Sub(h.FailingSince) >= FailingFor
+}
+
+// Forgiven is the health after the failures in a row were ended, by a success
+// or because the endpoint was enabled again.
+func (h Health) Forgiven() Health {
+	h.ConsecutiveFailures, h.FailingSince, h.ExhaustedAt = 0, time.Time{}, time.Time{}
+	return h
+}
+
+// Since is the health of an endpoint that was last enabled at a time: what
+// failed before does not count.
+func (h Health) Since(enabledAt time.Time) Health {
+	if enabledAt.After(h.LastSentAt) {
+		return h.Forgiven()
+	}
+	return h
+}
+
+// halfDay is what the failures that disable an endpoint by time must span.
+// Attempts that are used up within minutes, as those of a short schedule are,
+// prove nothing about days.
+const halfDay = 12 * time.Hour
+
+// Disable decides whether an endpoint is to be disabled, and says why in words.
+// It is a function of what is stored, so that a decision that a crash prevented
+// is made again.
+func (p Profile) Disable(e Endpoint, h Health, now time.Time) (reason string, disable bool) {
+	h = h.Since(e.EnabledAt)
+	if h.ConsecutiveFailures == 0 {
+		return "", false
+	}
+	if h.LastStatus == StatusGone {
 		return ReasonGone, true
 	}
 	if n := p.DisableAfterFailures; n > 0 && h.ConsecutiveFailures >= n {
 		return fmt.Sprintf("%d attempts in a row failed; the last: %s", h.ConsecutiveFailures, h.LastError), true
 	}
-	if p.DisableAfter <= 0 || !exhausted {
+	if at := p.disablesAt(e, h); at.IsZero() || now.Before(at) || h.ExhaustedAt.IsZero() || now.Sub(h.FailingSince) < halfDay {
 		return "", false
 	}
-	// A change of the settings, such as enabling it again, is a new chance.
+	return fmt.Sprintf("nothing was delivered for %d days and all attempts of a delivery failed", int(p.DisableAfter.Hours()/24)), true
+}
+
+// disablesAt is when an endpoint that delivers nothing is disabled at the
+// earliest; zero is never. A change of the settings is a new chance.
+func (p Profile) disablesAt(e Endpoint, h Health) time.Time {
+	if p.DisableAfter <= 0 {
+		return time.Time{}
+	}
 	since := h.LastDeliveredAt
-	for _, t := range []time.Time{e.CreatedAt, e.UpdatedAt} {
+	for _, t := range []time.Time{e.CreatedAt, e.UpdatedAt, e.EnabledAt} {
 		if t.After(since) {
 			since = t
 		}
 	}
-	if now.Sub(since) < p.DisableAfter {
-		return "", false
-	}
-	return fmt.Sprintf("nothing was delivered for %d days and all attempts of a delivery failed", int(p.DisableAfter.Hours()/24)), true
+	return since.Add(p.DisableAfter)
 }

@@ -31,6 +31,8 @@ type View struct {
 	AlertBefore, Alert     *alert.Alert
 	MessageBefore, Message *message.Message
 	ContactBefore, Contact *contact.Contact
+	// Standing is how the endpoint stands that the hub says something of.
+	StandingBefore, Standing *Standing
 
 	// CallLead is the lead of a call's other party as known when the call's
 	// event was accepted; nil when there is none.
@@ -65,6 +67,9 @@ func (v *View) SetStates(before, after event.Entity) {
 	case *contact.Contact:
 		v.Contact = s
 		v.ContactBefore, _ = before.(*contact.Contact)
+	case *Standing:
+		v.Standing = s
+		v.StandingBefore, _ = before.(*Standing)
 	}
 }
 
@@ -83,6 +88,8 @@ func (v View) State() event.Entity {
 		return v.Message
 	case v.Contact != nil:
 		return v.Contact
+	case v.Standing != nil:
+		return v.Standing
 	}
 	return nil
 }

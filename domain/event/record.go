@@ -120,7 +120,7 @@ func FromRecord(at Position, key, value []byte, header func(name string) string)
 	if err := r.Envelope.check(); err != nil {
 		errs = append(errs, err)
 	}
-	if t, err := TopicOf(r.Type); err != nil || t != at.Topic {
+	if !On(at.Topic, r.Type) {
 		errs = append(errs, fmt.Errorf("%s is %q, which does not belong here", HeaderType, r.Type))
 	}
 	if want := Key(r.Org, r.Subject); string(key) != want {

@@ -18,18 +18,49 @@ const (
 	Contacts   Topic = "trunkline.contacts.v1"
 	Admin      Topic = "trunkline.admin.v1"
 	Deliveries Topic = "trunkline.deliveries.v1"
+	// Operations holds what the hub says of its own webhooks: few events, so that
+	// whoever wants to be told need not read every attempt.
+	Operations Topic = "trunkline.operations.v1"
 )
 
 // FactTopics are the topics that outside systems report facts to.
 func FactTopics() []Topic { return []Topic{Leads, Calls, Agents, Alerts, Messages, Contacts} }
 
-// Topics are all topics of the log.
-func Topics() []Topic { return append(FactTopics(), Admin, Deliveries) }
+// PublicTopics are the topics whose events receivers and readers of the feed and
+// of the analytics may get: the facts, and what the hub says of its webhooks.
+func PublicTopics() []Topic { return append(FactTopics(), Operations) }
 
-// TopicOf returns the topic that events of a type are appended to. The first
-// word of the wire name decides; an unknown one is an error.
+// Topics are all topics of the log.
+func Topics() []Topic { return append(PublicTopics(), Admin, Deliveries) }
+
+// exhausted stands on two topics: among all that is said of deliveries, and
+// among the few things that people want to be told of.
+const exhausted Type = "delivery.exhausted.v1"
+
+// TopicsOf returns the topics that events of a type are appended to, the one
+// that it belongs to first.
+func TopicsOf(t Type) ([]Topic, error) {
+	of, err := TopicOf(t)
+	switch {
+	case err != nil:
+		return nil, err
+	case t == exhausted:
+		return []Topic{of, Operations}, nil
+	}
+	return []Topic{of}, nil
+}
+
+// On reports whether events of a type stand on a topic.
+func On(topic Topic, t Type) bool {
+	of, err := TopicOf(t)
+	return err == nil && (of == topic || topic == Operations && t == exhausted)
+}
+
+// TopicOf returns the topic that events of a type belong to. The first word of
+// the wire name decides, but that a change of an endpoint is a setting and all
+// else of it an operation; an unknown word is an error.
 func TopicOf(t Type) (Topic, error) {
-	kind, _, _ := strings.Cut(string(t), ".")
+	kind, rest, _ := strings.Cut(string(t), ".")
 	switch kind {
 	case "lead":
 		return Leads, nil
@@ -45,7 +76,12 @@ func TopicOf(t Type) (Topic, error) {
 		return Contacts, nil
 	case "delivery":
 		return Deliveries, nil
-	case "org", "list", "key", "connection", "endpoint", "rule":
+	case "endpoint":
+		if rest, _, _ := strings.Cut(rest, "."); rest != "changed" {
+			return Operations, nil
+		}
+		return Admin, nil
+	case "org", "list", "key", "connection", "rule":
 		return Admin, nil
 	}
 	return "", fmt.Errorf("event type %q belongs to no topic", t)

@@ -111,6 +111,15 @@ func payload(r *rapid.T, topic event.Topic) event.Payload {
 		return message.Received{Text: message.Text{Direction: "inbound", Type: "SMS", Content: text, From: "+1", To: text, SentAt: when}}
 	case event.Contacts:
 		return contact.Updated{Fields: contact.Fields{FirstName: event.Some(text), Phones: event.Some([]contact.Phone{{Kind: "work", Number: "+14155550100"}, {Number: text}})}}
+	case event.Operations:
+		about := delivery.About{WebhookID: "one", Name: text}
+		return rapid.SampledFrom([]event.Payload{
+			delivery.EndpointFailing{About: about, Since: when, Failures: 3, LastError: text},
+			delivery.EndpointDisabled{About: about, By: delivery.ByHub, Reason: text},
+			delivery.EndpointEnabled{About: about},
+			delivery.EndpointRecovered{About: about, Since: when, DeliveredAt: when},
+			delivery.Exhausted{Attempts: 3},
+		}).Draw(r, "payload")
 	default:
 		return rapid.SampledFrom([]event.Payload{
 			delivery.Attempted{Number: 1, StartedAt: when, StatusCode: 200, Outcome: delivery.OutcomeDelivered},

@@ -89,6 +89,13 @@ func Day() []commands.Fact {
 	add("contact-1", contact.Created{Fields: contact.Fields{ExternalID: event.Some("crm-1"), FirstName: event.Some("Sally")}})
 	add("contact-1", contact.Updated{Fields: contact.Fields{LastName: event.Some("Sample")}})
 	add("jsmith", agent.LogOut{Change: agent.Change{Reason: "end of shift"}})
+
+	crm := delivery.About{WebhookID: "endpoint-9", Name: "CRM <main>", Dialect: "dialercx"}
+	add("endpoint-9", delivery.EndpointFailing{About: crm, Since: noon, Failures: 3, LastStatus: 503, LastError: "answered 503"})
+	add("endpoint-9", delivery.Exhausted{Ref: delivery.Ref{DeliveryID: "delivery-1", WebhookID: "endpoint-9"}, Attempts: 4, LastError: "answered 503"})
+	add("endpoint-9", delivery.EndpointDisabled{About: crm, By: delivery.ByHub, Reason: "answered 410"})
+	add("endpoint-9", delivery.EndpointEnabled{About: crm, Backlog: "deliver"})
+	add("endpoint-9", delivery.EndpointRecovered{About: crm, Since: noon, DeliveredAt: at})
 	return facts
 }
 

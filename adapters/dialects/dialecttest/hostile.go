@@ -21,12 +21,14 @@ import (
 func HostileFacts() *rapid.Generator[[]commands.Fact] {
 	byTopic := make(map[event.Topic][]reflect.Type)
 	for _, e := range catalog.All() {
-		if topic, err := event.TopicOf(e.Type); err == nil {
-			byTopic[topic] = append(byTopic[topic], reflect.TypeOf(e.Payload))
+		for _, topic := range event.PublicTopics() {
+			if event.On(topic, e.Type) {
+				byTopic[topic] = append(byTopic[topic], reflect.TypeOf(e.Payload))
+			}
 		}
 	}
 	// Calls twice: they make most webhooks, after several facts of one call.
-	topics := append(event.FactTopics(), event.Calls, event.Calls)
+	topics := append(event.PublicTopics(), event.Calls, event.Calls)
 	return rapid.Custom(func(t *rapid.T) []commands.Fact {
 		agents := rapid.SliceOfN(rapid.StringN(1, 12, -1), 1, 2).Draw(t, "agents")
 		var facts []commands.Fact
@@ -82,7 +84,7 @@ func (d drawn) value(of reflect.Type) string {
 		return HostileString().Draw(d.t, d.at)
 	case reflect.Bool:
 		return strconv.FormatBool(rapid.Bool().Draw(d.t, d.at))
-	case reflect.Int64:
+	case reflect.Int, reflect.Int64:
 		return strconv.FormatInt(rapid.Int64().Draw(d.t, d.at), 10)
 	case reflect.Float64:
 		return strconv.FormatFloat(rapid.Float64().Draw(d.t, d.at), 'g', -1, 64)

@@ -38,10 +38,11 @@ func NewHub(source string) *Hub {
 func (h *Hub) Record(t testing.TB, f commands.Fact) (delivery.View, bool) {
 	t.Helper()
 	p := h.normalise(t, f.Payload)
-	topic, err := event.TopicOf(p.EventType())
+	topics, err := event.TopicsOf(p.EventType())
 	if err != nil {
 		t.Fatal(err)
 	}
+	topic := topics[len(topics)-1] // of two the one that webhooks are made of
 	subject := f.Subject
 	if u, isLead := p.(lead.Upserted); isLead && subject == "" {
 		subject = leadID(u.Phone)

@@ -12,6 +12,7 @@ import (
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // Store is an empty store that needs no making.
@@ -19,6 +20,8 @@ type Store struct {
 	mu         sync.Mutex
 	partitions map[dispatch.Partition]*partition
 	health     map[string]delivery.Health
+	notices    []dispatch.Notice
+	crew       map[string]member
 	fail       error
 	inserted   int
 }
@@ -190,7 +193,8 @@ func (s *Store) Commit(_ context.Context, b dispatch.Batch) ([]dispatch.Partitio
 		}
 		for _, c := range b.Health {
 			s.partition(dispatch.Partition{})
-			s.health[c.EndpointID] = dispatch.Merge(s.health[c.EndpointID], c)
+			merged, told := dispatch.Merge(s.health[c.EndpointID], c)
+			s.health[c.EndpointID], s.notices = merged, append(s.notices, told...)
 		}
 	}
 	health := make(map[string]delivery.Health)
@@ -378,6 +382,9 @@ func (s *Store) Waiting(_ context.Context, endpointIDs ...string) (map[string]di
 			}
 			w := waiting[r.EndpointID]
 			w.Count++
+			if r.Status == delivery.IsHeld {
+				w.Held++
+			}
 			if w.Oldest.IsZero() || r.CreatedAt.Before(w.Oldest) {
 				w.Oldest = r.CreatedAt
 			}
@@ -399,4 +406,26 @@ func (s *Store) Remove(_ context.Context, endpointID string, status delivery.Sta
 		}
 	}
 	return s.fail
+}
+
+// Forward implements dispatch.Store.
+func (s *Store) Forward(ctx context.Context, to func(context.Context, []event.Event) error) (int, error) {
+	s.mu.Lock()
+	notices := s.notices
+	fail := s.fail
+	s.mu.Unlock()
+	if fail != nil || len(notices) == 0 {
+		return 0, fail
+	}
+	events, err := dispatch.Events(notices)
+	if err != nil {
+		return 0, err
+	}
+	if err := to(ctx, events); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notices = s.notices[min(len(s.notices), len(notices)):]
+	return len(notices), nil
 }

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/outbox"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/event"
@@ -134,49 +134,12 @@ func (f *Forwarder) run(ctx context.Context) {
 // Forward publishes the oldest events of the outbox, deletes them once they are
 // acknowledged, and returns how many. It returns 0 while another hub forwards.
 func (f *Forwarder) Forward(ctx context.Context) (int, error) {
-	var waits bool
-	if err := f.cfg.Pool.QueryRow(ctx, outboxWaits).Scan(&waits); err != nil || !waits {
-		return 0, err
-	}
-	tx, err := f.cfg.Pool.Begin(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	var ours bool
-	if err := tx.QueryRow(ctx, lockOutbox).Scan(&ours); err != nil || !ours {
-		return 0, err
-	}
-	rows, err := tx.Query(ctx, selectOutbox, batchSize)
-	if err != nil {
-		return 0, err
-	}
-	var events []event.Event
-	var revision int64
-	var number int
-	for rows.Next() {
-		var text []byte
-		var e event.Event
-		if err := rows.Scan(&revision, &number, &text); err != nil {
-			rows.Close()
-			return 0, err
+	return outbox.Forward(ctx, f.cfg.Pool, adminOutbox, batchSize, func(ctx context.Context, events []event.Event) error {
+		if _, err := f.cfg.Events.Append(ctx, events...); err != nil {
+			return fmt.Errorf("appending to %s: %w", event.Admin, err)
 		}
-		if err := json.Unmarshal(text, &e); err != nil {
-			rows.Close()
-			return 0, fmt.Errorf("reading outbox entry %d/%d: %w", revision, number, err)
-		}
-		events = append(events, e)
-	}
-	if err := rows.Err(); err != nil || len(events) == 0 {
-		return 0, err
-	}
-	if _, err := f.cfg.Events.Append(ctx, events...); err != nil {
-		return 0, fmt.Errorf("appending to %s: %w", event.Admin, err)
-	}
-	if _, err := tx.Exec(ctx, deleteOutbox, revision, number); err != nil {
-		return 0, err
-	}
-	return len(events), tx.Commit(ctx)
+		return nil
+	})
 }
 
 func isUnavailable(err error) bool { return errors.Is(err, settings.ErrUnavailable) }

@@ -1,5 +1,25 @@
 package control
 
+import "trunkline.dev/trunkline/adapters/postgres/outbox"
+
+// adminOutbox is what the admin topic still has to get.
+var adminOutbox = outbox.Table{
+	Waits: `
+SELECT EXISTS (SELECT FROM admin_outbox)`,
+	Lock: `
+SELECT pg_try_advisory_xact_lock(hashtextextended('trunkline admin outbox', 0))`,
+	Select: `
+SELECT revision, number, event
+FROM admin_outbox
+ORDER BY revision, number
+LIMIT $1`,
+	Delete: `
+DELETE FROM admin_outbox o
+USING unnest($1::bigint[], $2::int[]) AS d (revision, number)
+WHERE o.revision = d.revision
+  AND o.number = d.number`,
+}
+
 const (
 	nextRevision = `
 UPDATE control_revision
@@ -103,6 +123,22 @@ ON CONFLICT (endpoint_id) DO UPDATE
 SET dialect = EXCLUDED.dialect, list_id = EXCLUDED.list_id, enabled = EXCLUDED.enabled,
     settings = EXCLUDED.settings, sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`
 
+	// What was set stays known after it was changed, and after the endpoint is
+	// gone: an account of a day asks how it was set on that day.
+	keepEndpointVersion = `
+INSERT INTO endpoint_versions (endpoint_id, revision, settings)
+SELECT endpoint_id, $2, settings
+FROM endpoints
+WHERE endpoint_id = $1
+ON CONFLICT (endpoint_id, revision) DO UPDATE
+SET settings = EXCLUDED.settings`
+
+	selectEndpointVersions = `
+SELECT settings
+FROM endpoint_versions
+WHERE endpoint_id = $1
+ORDER BY revision`
+
 	deleteEndpoint = `
 DELETE FROM endpoints
 WHERE endpoint_id = $1`
@@ -110,24 +146,6 @@ WHERE endpoint_id = $1`
 	insertOutbox = `
 INSERT INTO admin_outbox (revision, number, event)
 VALUES ($1, $2, $3)`
-
-	outboxWaits = `
-SELECT EXISTS (SELECT FROM admin_outbox)`
-
-	lockOutbox = `
-SELECT pg_try_advisory_xact_lock(hashtextextended('trunkline admin outbox', 0))`
-
-	selectOutbox = `
-SELECT revision, number, event
-FROM admin_outbox
-ORDER BY revision, number
-LIMIT $1`
-
-	// Changes commit in the order of their revisions, so nothing below the last
-	// one that was read can appear later.
-	deleteOutbox = `
-DELETE FROM admin_outbox
-WHERE (revision, number) <= ($1, $2)`
 
 	// The answers need no fsync of their own: what a lost one costs is that a
 	// request is done again, with the same event ids. set_config in the FROM

@@ -121,6 +121,9 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, revision int64, c settings
 	if err := s.queuePuts(b, c); err != nil {
 		return err
 	}
+	for _, e := range c.Endpoints {
+		b.Queue(keepEndpointVersion, e.ID, revision)
+	}
 	for _, d := range c.Deleted {
 		b.Queue(deletion(d.Kind), d.ID)
 	}

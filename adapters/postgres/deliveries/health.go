@@ -7,8 +7,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/outbox"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // querier is a pool or a transaction.
@@ -39,12 +41,14 @@ func scanHealth(ctx context.Context, q querier, sql string, endpointIDs []string
 		return nil, err
 	}
 	var (
-		id                         string
-		h                          delivery.Health
-		sent, delivered, failingAt *utc
+		id                                          string
+		h                                           delivery.Health
+		sent, delivered, failingAt, exhausted, told *utc
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &sent, &delivered, &h.ConsecutiveFailures, &failingAt, &h.LastStatus, &h.LastError}, func() error {
+	into := []any{&id, &sent, &delivered, &h.ConsecutiveFailures, &failingAt, &exhausted, &told, &h.LastStatus, &h.LastError}
+	_, err = pgx.ForEachRow(rows, into, func() error {
 		h.LastSentAt, h.LastDeliveredAt, h.FailingSince = sent.time(), delivered.time(), failingAt.time()
+		h.ExhaustedAt, h.ToldAt = exhausted.time(), told.time()
 		all[id] = h
 		return nil
 	})
@@ -82,17 +86,57 @@ func mergeHealth(ctx context.Context, tx pgx.Tx, changes []dispatch.HealthChange
 	if err != nil {
 		return nil, err
 	}
+	var notices []dispatch.Notice
 	for _, c := range changes {
-		known[c.EndpointID] = dispatch.Merge(known[c.EndpointID], c)
+		merged, told := dispatch.Merge(known[c.EndpointID], c)
+		known[c.EndpointID], notices = merged, append(notices, told...)
 	}
-	var sent, delivered, failing []*utc
+	if err := keepNotices(ctx, tx, notices); err != nil {
+		return nil, err
+	}
+	var sent, delivered, failing, exhausted, told []*utc
 	var failures, status []int
 	var errs []string
 	for _, id := range ids {
 		h := known[id]
 		sent, delivered, failing = append(sent, orNull(h.LastSentAt)), append(delivered, orNull(h.LastDeliveredAt)), append(failing, orNull(h.FailingSince))
+		exhausted, told = append(exhausted, orNull(h.ExhaustedAt)), append(told, orNull(h.ToldAt))
 		failures, status, errs = append(failures, h.ConsecutiveFailures), append(status, h.LastStatus), append(errs, h.LastError)
 	}
-	_, err = tx.Exec(ctx, writeHealthSQL, ids, sent, delivered, failures, failing, status, errs)
+	_, err = tx.Exec(ctx, writeHealthSQL, ids, sent, delivered, failures, failing, exhausted, told, status, errs)
 	return known, err
+}
+
+// keepNotices writes down what people are to be told, in the transaction that
+// decided it.
+func keepNotices(ctx context.Context, tx pgx.Tx, notices []dispatch.Notice) error {
+	if len(notices) == 0 {
+		return nil
+	}
+	events, err := dispatch.Events(notices)
+	if err != nil {
+		return err
+	}
+	var ids, texts []string
+	for _, e := range events {
+		text, err := event.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encoding %s: %w", e.Type, err)
+		}
+		ids, texts = append(ids, e.ID), append(texts, string(text))
+	}
+	_, err = tx.Exec(ctx, insertOutboxSQL, ids, texts)
+	return err
+}
+
+// noticesAtOnce bounds what is forwarded in one transaction.
+const noticesAtOnce = 100
+
+// Forward implements dispatch.Store.
+func (s *Store) Forward(ctx context.Context, to func(context.Context, []event.Event) error) (int, error) {
+	n, err := outbox.Forward(ctx, s.pool, deliveryOutbox, noticesAtOnce, to)
+	if err != nil {
+		return 0, fmt.Errorf("forwarding what people are to be told: %w", err)
+	}
+	return n, nil
 }

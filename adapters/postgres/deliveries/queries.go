@@ -1,5 +1,60 @@
 package deliveries
 
+import "trunkline.dev/trunkline/adapters/postgres/outbox"
+
+// deliveryOutbox is what people are still to be told. Rows of one endpoint are
+// written under the lock of its health, so their numbers are in order.
+var deliveryOutbox = outbox.Table{
+	Waits: `
+SELECT EXISTS (SELECT FROM delivery_outbox)`,
+	Lock: `
+SELECT pg_try_advisory_xact_lock(hashtextextended('trunkline delivery outbox', 0))`,
+	Select: `
+SELECT number, 0, event
+FROM delivery_outbox
+ORDER BY number
+LIMIT $1`,
+	Delete: `
+DELETE FROM delivery_outbox o
+USING unnest($1::bigint[], $2::int[]) AS d (number, nothing)
+WHERE o.number = d.number`,
+}
+
+const insertOutboxSQL = `
+INSERT INTO delivery_outbox (event_id, event)
+SELECT event_id, event::json
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (event_id, event, rank)
+ORDER BY rank
+ON CONFLICT (event_id) DO NOTHING`
+
+// beatSQL: a statement does not see its own insert, so the caller is added. Those
+// who died long ago are forgotten on the way.
+const beatSQL = `
+WITH beat AS (
+    INSERT INTO delivery_crew (name, partitions, seen_at)
+    SELECT $1, $2, clock_timestamp()
+    FROM set_config('synchronous_commit', 'off', TRUE)
+    ON CONFLICT (name) DO UPDATE
+    SET partitions = EXCLUDED.partitions, seen_at = EXCLUDED.seen_at
+), swept AS (
+    DELETE FROM delivery_crew
+    WHERE seen_at < clock_timestamp() - INTERVAL '1 day'
+      AND name <> $1
+)
+SELECT name
+FROM delivery_crew
+WHERE name <> $1
+  AND partitions > 0
+  AND seen_at >= clock_timestamp() - make_interval(secs => $3)
+UNION ALL
+SELECT $1
+WHERE $2 > 0
+ORDER BY name`
+
+const leaveSQL = `
+DELETE FROM delivery_crew
+WHERE name = $1`
+
 const claimSQL = `
 INSERT INTO delivery_checkpoints AS c (topic, partition, epoch, seq, next)
 VALUES ($1, $2, 1, 0, 0)
@@ -222,10 +277,23 @@ ORDER BY created_at DESC, row_key DESC
 LIMIT $5`
 
 const waitingSQL = `
-SELECT endpoint_id, count(*), min(created_at)
+SELECT endpoint_id, count(*), count(*) FILTER (WHERE status = 'held'), min(created_at)
 FROM unfinished_deliveries
 WHERE endpoint_id = ANY($1::text[])
 GROUP BY endpoint_id`
+
+const plannedSQL = `
+SELECT topic, partition, next
+FROM delivery_checkpoints`
+
+const statusSQL = `
+SELECT row_key, status
+FROM unfinished_deliveries
+WHERE row_key = ANY($1::text[])`
+
+const totalSQL = `
+SELECT count(*), count(*) FILTER (WHERE status = 'held'), min(created_at) FILTER (WHERE status = 'pending')
+FROM unfinished_deliveries`
 
 const removeSQL = `
 WITH gone AS (
@@ -253,7 +321,7 @@ WHERE d.row_key = f.row_key
   AND NOT d.head`
 
 const healthSQL = `
-SELECT endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, last_status, last_error
+SELECT endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, exhausted_at, told_at, last_status, last_error
 FROM delivery_health
 WHERE endpoint_id = ANY($1::text[])`
 
@@ -274,8 +342,15 @@ SET last_sent_at = n.last_sent_at,
     last_delivered_at = n.last_delivered_at,
     consecutive_failures = n.consecutive_failures,
     failing_since = n.failing_since,
+    exhausted_at = n.exhausted_at,
+    told_at = n.told_at,
     last_status = n.last_status,
     last_error = n.last_error
-FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::timestamptz[], $6::int[], $7::text[])
-  AS n (endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, last_status, last_error)
+FROM unnest(
+    $1::text[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
+    $8::int[], $9::text[]
+) AS n (
+    endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, exhausted_at, told_at,
+    last_status, last_error
+)
 WHERE h.endpoint_id = n.endpoint_id`

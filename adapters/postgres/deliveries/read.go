@@ -142,7 +142,7 @@ func (s *Store) Waiting(ctx context.Context, endpointIDs ...string) (map[string]
 		w      dispatch.Waiting
 		oldest *utc
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &w.Count, &oldest}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &w.Count, &w.Held, &oldest}, func() error {
 		w.Oldest = oldest.time()
 		waiting[id] = w
 		return nil
@@ -151,6 +151,17 @@ func (s *Store) Waiting(ctx context.Context, endpointIDs ...string) (map[string]
 		return nil, fmt.Errorf("counting unfinished deliveries: %w", err)
 	}
 	return waiting, nil
+}
+
+// Total tells how much is unfinished in all; Oldest is of what is pending.
+func (s *Store) Total(ctx context.Context) (dispatch.Waiting, error) {
+	var w dispatch.Waiting
+	var oldest *utc
+	if err := s.pool.QueryRow(ctx, totalSQL).Scan(&w.Count, &w.Held, &oldest); err != nil {
+		return w, fmt.Errorf("counting all unfinished deliveries: %w", err)
+	}
+	w.Oldest = oldest.time()
+	return w, nil
 }
 
 // Remove implements dispatch.Unfinished.

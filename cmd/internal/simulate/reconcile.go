@@ -37,6 +37,8 @@ type KindRow struct {
 type WebhookRow struct {
 	Dialect        string
 	Owed, Received int
+	// Accounted is how many events the hub itself says were delivered.
+	Accounted int
 	// Repeats are requests beyond the first of a delivery: at least once.
 	Repeats int
 }
@@ -55,9 +57,9 @@ func (r Report) Write(w io.Writer) error {
 		return err
 	}
 	if len(r.Webhooks) > 0 {
-		fmt.Fprintln(t, "\nwebhooks\towed\treceived\trepeated\t")
+		fmt.Fprintln(t, "\nwebhooks\towed\treceived\taccounted\trepeated\t")
 		for _, h := range r.Webhooks {
-			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t\n", h.Dialect, h.Owed, h.Received, h.Repeats)
+			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t\n", h.Dialect, h.Owed, h.Received, h.Accounted, h.Repeats)
 		}
 		if err := t.Flush(); err != nil {
 			return err
@@ -65,7 +67,7 @@ func (r Report) Write(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "\nrecords that stand twice in the log, removed by every read model: %d\n", r.LogDuplicates)
 	if r.Reconciled() {
-		_, err := fmt.Fprintln(w, "reconciled: sent = in Kafka = in Postgres = in ClickHouse, webhooks owed = received")
+		_, err := fmt.Fprintln(w, "reconciled: sent = in Kafka = in Postgres = in ClickHouse, webhooks owed = received = accounted for")
 		return err
 	}
 	fmt.Fprintln(w, "NOT RECONCILED:")
@@ -134,6 +136,9 @@ func (d *day) compare(ctx context.Context, log *logReader) (Report, error) {
 	rep.LogDuplicates = log.records - distinct
 	if d.recv != nil {
 		d.compareWebhooks(log, &rep)
+		if err := d.compareAccounts(ctx, &rep); err != nil {
+			return rep, fmt.Errorf("asking the hub for its accounts: %w", err)
+		}
 	}
 	return rep, nil
 }

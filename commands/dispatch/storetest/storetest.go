@@ -3,6 +3,8 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 type Store interface {
 	dispatch.Store
 	dispatch.Unfinished
+	dispatch.Crew
 }
 
 // Run tests a store; open returns an empty one.
@@ -39,6 +42,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"keys are counted, up to a limit", keys},
 		{"offers are told once, to the owner", offers},
 		{"health adds up and failures in a row end with a success", health},
+		{"what people are to be told is kept with the health and forwarded once", notices},
+		{"processes that own partitions know of one another", crew},
 		{"people see what is unfinished in their org", people},
 		{"removed rows let the next one pass", removal},
 	} {
@@ -345,7 +350,41 @@ func people(_ *testing.T, r *rig) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.same("waiting", map[string]dispatch.Waiting{"ep": {Count: 2, Oldest: a.CreatedAt}}, waiting)
+	r.same("waiting", map[string]dispatch.Waiting{"ep": {Count: 2, Held: 1, Oldest: a.CreatedAt}}, waiting)
+}
+
+func notices(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	part := dispatch.Part{Partition: calls(0), Epoch: c.Epoch}
+	var got []string
+	refused := errors.New("the log is away")
+	forward := func(answer error) int {
+		n, err := r.Forward(r.Context(), func(_ context.Context, events []event.Event) error {
+			for _, e := range events {
+				got = append(got, string(e.Type)+" "+e.Subject)
+			}
+			return answer
+		})
+		if !errors.Is(err, answer) {
+			r.Fatalf("forwarding: %v, want %v", err, answer)
+		}
+		return n
+	}
+	fail := dispatch.HealthChange{
+		EndpointID: "ep", Org: "org", SentAt: r.now.Add(2 * time.Minute), LastStatus: 500, LastError: "answered 500", Failures: 9,
+		FailingSince: r.now, ExhaustedAt: r.now.Add(2 * time.Minute),
+	}
+	h := r.commit(part, fail)["ep"]
+	r.same("told and exhausted at", []time.Time{fail.SentAt, fail.SentAt}, []time.Time{h.ToldAt, h.ExhaustedAt})
+	r.commit(part, dispatch.HealthChange{EndpointID: "ep", Org: "org", SentAt: r.now.Add(time.Hour), DeliveredAt: r.now.Add(time.Hour), LastStatus: 200})
+	if n := forward(refused); n != 0 {
+		r.Errorf("%d were taken by a log that refused them", n)
+	}
+	got = nil
+	if n := forward(nil) + forward(nil); n != 2 {
+		r.Errorf("%d were forwarded", n)
+	}
+	r.same("forwarded", []string{"endpoint.failing.v1 ep", "endpoint.recovered.v1 ep"}, got)
 }
 
 func removal(_ *testing.T, r *rig) {
@@ -360,4 +399,26 @@ func removal(_ *testing.T, r *rig) {
 		}
 	}
 	r.same("left", []int64{2}, offsets(r.load(c, calls(0), 10).Rows))
+}
+
+func crew(_ *testing.T, r *rig) {
+	beat := func(name string, partitions int, ttl time.Duration, want ...string) {
+		r.Helper()
+		got, err := r.Beat(r.Context(), name, partitions, ttl)
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.same("those who share", want, got)
+	}
+	beat("b", 3, time.Hour, "b")
+	beat("a", 0, time.Hour, "b")
+	beat("a", 1, time.Hour, "a", "b")
+	beat("b", 3, time.Hour, "a", "b")
+	beat("a", 1, 0, "a") // b was heard of, but not now
+	for range 2 {
+		if err := r.Leave(r.Context(), "b"); err != nil {
+			r.Fatal(err)
+		}
+	}
+	beat("a", 1, time.Hour, "a")
 }

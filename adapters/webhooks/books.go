@@ -1,0 +1,325 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
+)
+
+// books are the work on one account.
+type books struct {
+	*Accountant
+	org, id      string
+	versions     []delivery.Endpoint
+	since, until time.Time
+	after        projections.EventMark
+	limit        int
+	// patience is what is left of it.
+	patience time.Duration
+	// logged counts the deliveries that were found in the delivery log.
+	logged int64
+	// last is the mark of the last difference listed.
+	last projections.EventMark
+	out  projections.Reconciliation
+}
+
+func (b *books) run(ctx context.Context) error {
+	analytics, err := b.catchUp(ctx, projections.AnalyticsName, event.PublicTopics()...)
+	if err != nil {
+		return err
+	}
+	known, err := b.cfg.Log.LoggedBetween(ctx, b.org, b.id, b.since, b.until)
+	if err != nil {
+		return fmt.Errorf("counting what the delivery log knows: %w", err)
+	}
+	for _, topic := range event.PublicTopics() {
+		n, err := b.cfg.Repeated.Repeated(ctx, b.org, topic, b.since, b.until)
+		if err != nil {
+			return fmt.Errorf("counting repeats in %s: %w", topic, err)
+		}
+		if n > 0 {
+			b.out.Filter(delivery.Duplicate, n)
+		}
+		mark := projections.EventMark{Topic: topic}
+		for {
+			events, err := b.cfg.Log.EventsBetween(ctx, b.org, topic, b.since, b.until, mark, b.cfg.PageEvents)
+			if err != nil {
+				return fmt.Errorf("reading the events of %s: %w", topic, err)
+			}
+			if len(events) > 0 {
+				if err := b.page(ctx, events); err != nil {
+					return err
+				}
+				mark = projections.MarkOf(events[len(events)-1])
+			}
+			if len(events) < b.cfg.PageEvents {
+				break
+			}
+		}
+	}
+	b.out.Unplanned = max(0, known-b.logged)
+	deliveries, err := b.catchUp(ctx, projections.DeliveryLogName, event.Deliveries)
+	if err != nil {
+		return err
+	}
+	b.out.ReadModels = []projections.Lag{
+		{Name: projections.AnalyticsName, Events: analytics}, {Name: projections.DeliveryLogName, Events: deliveries},
+	}
+	return nil
+}
+
+// catchUp waits until a read model has what the log has now, as long as there
+// is patience, and returns how many events it is behind.
+func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic) (int64, error) {
+	ends, err := b.cfg.Ends.Ends(ctx, topics...)
+	if err != nil {
+		return 0, fmt.Errorf("reading where the log ends: %w", err)
+	}
+	const poll = 50 * time.Millisecond
+	for {
+		read, err := b.cfg.Log.ReadTo(ctx, model)
+		if err != nil {
+			return 0, fmt.Errorf("reading how far %s is: %w", model, err)
+		}
+		var lag int64
+		for topic, partitions := range ends {
+			for id, end := range partitions {
+				lag += max(0, end-read[topic][id])
+			}
+		}
+		if lag == 0 || b.patience <= 0 {
+			return lag, nil
+		}
+		b.patience -= poll
+		if !sleep(ctx, poll) {
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// owedPair is an event with the deliveries that it should have made.
+type owedPair struct {
+	event.Recorded
+	ids []string
+}
+
+// page accounts for a page of events of one topic.
+func (b *books) page(ctx context.Context, events []event.Recorded) error {
+	views, err := b.planner.views(ctx, events)
+	if err != nil {
+		return err
+	}
+	var pairs []owedPair
+	for _, v := range views {
+		ids, why := b.owed(v)
+		if why != "" {
+			b.out.Filter(why, 1)
+			continue
+		}
+		pairs = append(pairs, owedPair{v.Event, ids})
+	}
+	if len(pairs) == 0 {
+		return nil
+	}
+	found, err := b.look(ctx, pairs)
+	if err != nil {
+		return err
+	}
+	var missing []owedPair
+	for _, p := range pairs {
+		if s, _ := p.stands(found); s == delivery.IsLost {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) > 0 {
+		if err := b.lookAgain(ctx, missing, found); err != nil {
+			return err
+		}
+	}
+	for _, p := range pairs {
+		b.count(p, found)
+	}
+	return nil
+}
+
+// settingsSlack is how long after a change of an endpoint's settings an event
+// may be planned by either: settings reach other processes late, and events are
+// planned a moment after they are recorded.
+const settingsSlack = time.Minute
+
+// owed plans an event anew, as the endpoint was set when it was recorded. It
+// returns the deliveries that it makes, or why it makes none. Where the settings
+// had just been changed, or were about to be, no delivery is demanded that one
+// of them would not have made.
+func (b *books) owed(v delivery.View) (ids []string, why delivery.Reason) {
+	for _, e := range b.valid(v.Event.RecordedAt) {
+		if ids, why = b.owedAs(v, e); why != "" {
+			return nil, why
+		}
+	}
+	return ids, ""
+}
+
+// valid are the settings by which an event may have been planned.
+func (b *books) valid(at time.Time) []delivery.Endpoint {
+	first, last := 0, 0
+	for i, e := range b.versions {
+		if !e.UpdatedAt.After(at.Add(-settingsSlack)) {
+			first = i
+		}
+		if !e.UpdatedAt.After(at.Add(settingsSlack)) {
+			last = i
+		}
+	}
+	return b.versions[first : last+1]
+}
+
+func (b *books) owedAs(v delivery.View, e delivery.Endpoint) ([]string, delivery.Reason) {
+	switch {
+	case v.Event.Origin == event.OriginBackfill:
+		return nil, delivery.Backfilled
+	case !since(e, v.Event):
+		return nil, delivery.TooEarly
+	case v.Version == 0:
+		return nil, delivery.SetAside
+	}
+	messages, why, err := b.planner.judge(v, e, new(fields))
+	if err != nil {
+		return []string{delivery.ID(v.Event.ID, b.id, "")}, "" // it was dropped for that
+	}
+	ids := make([]string, len(messages))
+	for i, m := range messages {
+		ids[i] = delivery.ID(v.Event.ID, b.id, m.Part)
+	}
+	return ids, why
+}
+
+// found is what was found of a delivery.
+type found struct {
+	// status is where it stands, IsLost if nothing says where.
+	status delivery.Status
+	// why is the reason of a dropped one; known says what there is of a lost one.
+	why, known string
+	// logged: the delivery log knows it.
+	logged bool
+}
+
+// look finds deliveries. What is planned is read before what is unfinished, and
+// that before the delivery log: a delivery that leaves the one is in the next.
+func (b *books) look(ctx context.Context, pairs []owedPair) (map[string]found, error) {
+	planned, err := b.cfg.Planned.Planned(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is planned: %w", err)
+	}
+	var ids []string
+	var keys []projections.DeliveryKey
+	for _, p := range pairs {
+		for _, id := range p.ids {
+			ids = append(ids, id)
+			keys = append(keys, projections.DeliveryKey{ID: id, EventAt: p.RecordedAt})
+		}
+	}
+	rows, err := b.cfg.Planned.Rows(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is unfinished: %w", err)
+	}
+	logged, err := b.cfg.Log.Outcomes(ctx, b.org, b.id, keys)
+	if err != nil {
+		return nil, fmt.Errorf("reading the delivery log: %w", err)
+	}
+	all := make(map[string]found, len(ids))
+	for _, p := range pairs {
+		next, ok := planned[dispatch.Partition{Topic: p.Position.Topic, ID: p.Position.Partition}]
+		waits := !ok || p.Position.Offset >= next
+		for _, id := range p.ids {
+			f := stand(logged, rows, id, waits)
+			_, f.logged = logged[id]
+			all[id] = f
+		}
+	}
+	return all, nil
+}
+
+// stand says where a delivery stands. unplanned says that its event is not
+// planned yet.
+func stand(logged map[string]projections.DeliveryOutcome, rows map[string]delivery.Status, id string, unplanned bool) found {
+	o, inLog := logged[id]
+	row, waits := rows[id]
+	switch {
+	case inLog && o.Status == delivery.Delivered:
+		return found{status: delivery.Delivered}
+	case waits:
+		return found{status: row}
+	case inLog && (o.Status == delivery.IsExhausted || o.Status == delivery.IsDropped):
+		return found{status: o.Status, why: o.Reason}
+	case unplanned:
+		return found{status: delivery.Pending}
+	case !inLog:
+		return found{status: delivery.IsLost, known: "the event is planned, the delivery is not among the unfinished ones, and the delivery log has nothing of it"}
+	case o.Status == delivery.IsHeld:
+		return found{status: delivery.IsLost, known: "the delivery log says that it is held, and it is not among the unfinished ones"}
+	}
+	return found{status: delivery.IsLost, known: fmt.Sprintf("the delivery log has %d attempts, the last at %s, and it is not among the unfinished ones",
+		o.Attempts, o.LastAttemptAt.UTC().Format(time.RFC3339))}
+}
+
+// lookAgain tells what is lost from what the delivery log has not read yet.
+func (b *books) lookAgain(ctx context.Context, missing []owedPair, all map[string]found) error {
+	lag, err := b.catchUp(ctx, projections.DeliveryLogName, event.Deliveries)
+	if err != nil {
+		return err
+	}
+	again, err := b.look(ctx, missing)
+	if err != nil {
+		return err
+	}
+	for id, f := range again {
+		if f.status == delivery.IsLost && lag > 0 {
+			f.status = delivery.Unknown
+		}
+		all[id] = f
+	}
+	return nil
+}
+
+// stands is where the pair stands, and the delivery that says so.
+func (p owedPair) stands(all map[string]found) (delivery.Status, string) {
+	statuses := make([]delivery.Status, len(p.ids))
+	for i, id := range p.ids {
+		statuses[i] = all[id].status
+	}
+	worst := delivery.Worst(statuses...)
+	for _, id := range p.ids {
+		if all[id].status == worst {
+			return worst, id
+		}
+	}
+	return worst, ""
+}
+
+func (b *books) count(p owedPair, all map[string]found) {
+	status, id := p.stands(all)
+	b.out.Owe(status, all[id].why)
+	for _, id := range p.ids {
+		if all[id].logged {
+			b.logged++
+		}
+	}
+	mark := projections.MarkOf(p.Recorded)
+	if status != delivery.IsLost || !b.after.Before(mark) {
+		return
+	}
+	if len(b.out.Differences) == b.limit {
+		b.out.Next = b.last
+		return
+	}
+	b.last = mark
+	b.out.Differences = append(b.out.Differences, projections.Difference{
+		EventID: p.ID, EventType: p.Type, EntityID: p.Subject, RecordedAt: p.RecordedAt, Position: p.Position, DeliveryID: id, Known: all[id].known,
+	})
+}
