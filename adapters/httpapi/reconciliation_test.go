@@ -52,7 +52,7 @@ func TestReconciliation(t *testing.T) {
 	want := map[string]any{
 		"webhook_id": id, "day": "2026-05-13", "appended": 20.0, "owed": 16.0,
 		"filtered": map[string]any{
-			"not_subscribed": 3.0, "list": 0.0, "filter": 0.0, "nothing_to_say": 0.0, "before_start_from": 0.0, "backfill": 0.0,
+			"not_subscribed": 3.0, "list": 0.0, "filter": 0.0, "nothing_to_say": 0.0, "number": 0.0, "before_start_from": 0.0, "backfill": 0.0,
 			"duplicate_in_log": 1.0, "set_aside": 0.0,
 		},
 		"delivered": 7.0, "exhausted": 1.0, "held": 1.0, "pending": 2.0, "behind": 1.0, "difference": 2.0, "unplanned": 4.0, "complete": false,
