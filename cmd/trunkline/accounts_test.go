@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -116,6 +118,11 @@ func accounts(t *testing.T, h *hub) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	password, err := os.ReadFile(filepath.Join(h.env["TRUNKLINE_DATA_DIR"], "clickhouse.password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Auth.Username, options.Auth.Password = "trunkline", trim(password) // analysts may only read
 	ch, err := clickhouse.Open(options)
 	if err != nil {
 		t.Fatal(err)
