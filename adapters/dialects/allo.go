@@ -224,19 +224,22 @@ func contentWithMedia(t message.Text) string {
 	return strings.Join(lines, "\n")
 }
 
-// mediaHeaders tells an MMS's URLs apart from its text, as far as they fit.
+// mediaHeaders tells an MMS's URLs apart from its text, if they all can stand in
+// a header. A URL with a space or a line break in it cannot.
 func mediaHeaders(m *message.Message) []delivery.Header {
 	if m == nil || len(m.Media) == 0 {
 		return nil
 	}
-	urls := m.Media
-	for len(strings.Join(urls, " ")) > maxMediaHeader {
-		urls = urls[:len(urls)-1]
+	for _, u := range m.Media {
+		if strings.ContainsFunc(u, func(r rune) bool { return r <= ' ' || r > '~' }) || u == "" {
+			return nil
+		}
 	}
-	if len(urls) == 0 {
+	value := strings.Join(m.Media, " ")
+	if len(value) > maxMediaHeader {
 		return nil
 	}
-	return []delivery.Header{{Name: headerMedia, Value: strings.Join(urls, " ")}}
+	return []delivery.Header{{Name: headerMedia, Value: value}}
 }
 
 func alloContact(p person, e delivery.Endpoint) object {

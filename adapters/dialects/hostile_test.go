@@ -20,6 +20,7 @@ var exact = map[string]bool{"trunkline": true}
 // rarely tested, renders what comes of it in every dialect, and lets Node judge:
 // each body is a fixed point of JSON.stringify(JSON.parse(body)), each seed's
 // own verifier accepts it, and so does the npm package of Standard Webhooks.
+// Headers can be sent.
 func TestHostileBodies(t *testing.T) {
 	t.Parallel()
 	dialecttest.NodeModules(t)
@@ -44,6 +45,11 @@ func TestHostileBodies(t *testing.T) {
 					again, err := dialects.AppendRaw(nil, m.Body, exact[d.Name()])
 					if err != nil || string(again) != string(m.Body) {
 						rt.Fatalf("%s writes %s, which is no fixed point of ours (%v)", d.Name(), m.Body, err)
+					}
+					for _, h := range m.Headers {
+						if strings.ContainsFunc(h.Name+h.Value, func(r rune) bool { return r < ' ' || r > '~' }) {
+							rt.Fatalf("%s sends the header %s: %q, which no HTTP client does", d.Name(), h.Name, h.Value)
+						}
 					}
 					rendered[d.Name()+" "+m.Name] = true
 					bodies[d.Name()] = append(bodies[d.Name()], m.Body)
