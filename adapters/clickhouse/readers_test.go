@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -318,5 +319,56 @@ func TestOverHTTP(t *testing.T) {
 	more[len(more)-1].Position.Offset++
 	if err := former.Apply(t.Context(), more); !errors.Is(err, projections.ErrFenced) {
 		t.Errorf("former owner over HTTP: %v, want %v", err, projections.ErrFenced)
+	}
+}
+
+// What somebody gave up on purpose is not sent again by a recovery.
+func TestUnsuccessfulIsWhatNobodyGaveUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(15).day(3)
+	at := func(id string) delivery.Ref {
+		return delivery.Ref{
+			DeliveryID: id, WebhookID: "hook-1", EventID: "e-" + id, EventType: "call.ended.v1", EntityID: "c", EventAt: w.now,
+			Dialect: "trunkline", Name: "call.ended.v1", Position: event.Position{Topic: event.Calls}, Sequence: 1,
+		}
+	}
+	since := w.now
+	for i, reason := range []string{"cancelled by key/1", delivery.Unrenderable + ": no phone", delivery.ReplayAborted, "dropped when the webhook was enabled, by key/1"} {
+		w.say("org-a", "hook-1", delivery.Dropped{Ref: at(fmt.Sprint("d", i)), Reason: reason})
+	}
+	w.say("org-a", "hook-1", delivery.Exhausted{Ref: at("d4"), Attempts: 3, LastError: "status 500"})
+	w.say("org-a", "hook-1", delivery.Attempted{Ref: at("d5"), Number: 1, Outcome: delivery.OutcomeDelivered, StartedAt: w.now, RequestBody: `{"n":1}`, RequestHeaders: []delivery.Header{{Name: "A", Value: "b"}}})
+	w.say("org-a", "hook-1", delivery.Attempted{Ref: at("d5"), Number: 1, Outcome: delivery.OutcomeFailed, StartedAt: w.now, RequestBody: `{"n":2}`, RequestHeaders: []delivery.Header{{Name: "A", Value: "b"}}})
+	w.say("org-a", "hook-1", delivery.Attempted{Ref: at("d6"), Number: 1, Outcome: delivery.OutcomeFailed, StartedAt: w.now, RequestBody: "{" + delivery.CutMark})
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.log, 1, w, 100))
+	until := w.now.Add(time.Hour)
+	var ids []string
+	for cursor := ""; ; {
+		page, next, err := r.store.Unsuccessful(t.Context(), "org-a", "hook-1", since, until, cursor, 2)
+		must(t, err)
+		for _, d := range page {
+			ids = append(ids, d.DeliveryID)
+		}
+		if cursor = next; next == "" {
+			break
+		}
+	}
+	slices.Sort(ids)
+	if diff := gocmp.Diff([]string{"d1", "d2", "d4"}, ids); diff != "" {
+		t.Errorf("unsuccessful (-want +got):\n%s", diff)
+	}
+	n, err := r.store.CountUnsuccessful(t.Context(), "org-a", "hook-1", since, until)
+	must(t, err)
+	if n != 3 {
+		t.Errorf("%d counted, want 3", n)
+	}
+	bodies, err := r.store.Bodies(t.Context(), "org-a", since, until, []string{"d0", "d5", "d6"})
+	must(t, err)
+	if diff := gocmp.Diff(map[string][]byte{"d5": []byte(`{"n":2}`), "d6": nil}, bodies); diff != "" {
+		t.Errorf("bodies (-want +got):\n%s", diff)
+	}
+	if bodies, err = r.store.Bodies(t.Context(), "org-b", since, until, []string{"d5"}); err != nil || len(bodies) > 0 {
+		t.Errorf("bodies of another org: %v, %v", bodies, err)
 	}
 }

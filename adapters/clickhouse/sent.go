@@ -3,10 +3,12 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -22,20 +24,37 @@ func (s *Store) Sent(ctx context.Context, org, deliveryID string) (projections.S
 	return d, ok, nil
 }
 
-// Unsuccessful returns deliveries of an endpoint that ended exhausted or
-// dropped, of events recorded in [since, until), in the order of the events,
-// and the cursor of the next page, "" after the last.
+// unsuccessful are the deliveries that ended without success and that nobody
+// gave up on purpose.
+const unsuccessful = `
+FROM deliveries
+WHERE org_id = ? AND webhook_id = ?
+  AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < fromUnixTimestamp64Micro(?)
+  AND (status = 'exhausted' OR status = 'dropped' AND (startsWith(reason, ?) OR reason = ?))`
+
+func unsuccessfulArgs(org, webhookID string, since, until time.Time) []any {
+	return []any{org, webhookID, since.UnixMicro(), until.UnixMicro(), delivery.Unrenderable, delivery.ReplayAborted}
+}
+
+// CountUnsuccessful counts what Unsuccessful lists.
+func (s *Store) CountUnsuccessful(ctx context.Context, org, webhookID string, since, until time.Time) (int64, error) {
+	var n uint64
+	if err := s.conn.QueryRow(ctx, "SELECT count()"+unsuccessful, unsuccessfulArgs(org, webhookID, since, until)...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting unsuccessful deliveries of %s: %w", webhookID, err)
+	}
+	return int64(n), nil
+}
+
+// Unsuccessful returns deliveries of an endpoint that ended exhausted, or were
+// dropped by nobody's decision, of events recorded in [since, until), in the
+// order of the events, and the cursor of the next page, "" after the last.
 func (s *Store) Unsuccessful(ctx context.Context, org, webhookID string, since, until time.Time, after string, limit int) ([]projections.SentDelivery, string, error) {
 	from, err := decodeCursor(after)
 	if err != nil {
 		return nil, "", err
 	}
-	sql := `
-SELECT event_at, delivery_id
-FROM deliveries
-WHERE org_id = ? AND webhook_id = ? AND status IN ('exhausted', 'dropped')
-  AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < fromUnixTimestamp64Micro(?)`
-	args := []any{org, webhookID, since.UnixMicro(), until.UnixMicro()}
+	sql := "SELECT event_at, delivery_id" + unsuccessful
+	args := unsuccessfulArgs(org, webhookID, since, until)
 	if !from.at.IsZero() {
 		sql += " AND (event_at, delivery_id) > (fromUnixTimestamp64Micro(?), ?)"
 		args = append(args, from.at.UnixMicro(), from.id)
@@ -74,6 +93,37 @@ LIMIT ?`
 		}
 	}
 	return list, next, nil
+}
+
+// Bodies returns what was last sent of deliveries whose events were recorded in
+// [from, until]. One that was never sent is missing; the body is nil when its
+// time to live is over or it was too large to be kept whole.
+func (s *Store) Bodies(ctx context.Context, org string, from, until time.Time, ids []string) (map[string][]byte, error) {
+	const sql = "" +
+		"SELECT delivery_id, request_body, request_headers " +
+		"FROM delivery_attempts " +
+		"WHERE org_id = ? AND event_at BETWEEN fromUnixTimestamp64Micro(?) AND fromUnixTimestamp64Micro(?) AND delivery_id IN ? " +
+		"ORDER BY `partition`, `offset`"
+	bodies := make(map[string][]byte, len(ids))
+	if len(ids) == 0 {
+		return bodies, nil
+	}
+	err := s.query(ctx, sql, []any{org, projections.StoredTime(from).UnixMicro(), projections.StoredTime(until).UnixMicro(), ids}, func(r driver.Rows) error {
+		var id, body, headers string
+		if err := r.Scan(&id, &body, &headers); err != nil {
+			return err
+		}
+		bodies[id] = nil
+		// Headers are forgotten with the body: without them an empty one is no body.
+		if !strings.HasSuffix(body, delivery.CutMark) && (body != "" || headers != "") {
+			bodies[id] = []byte(body)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what was sent: %w", err)
+	}
+	return bodies, nil
 }
 
 // sent reads the newest fact of each delivery: an attempt if one was made, else

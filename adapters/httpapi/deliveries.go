@@ -112,14 +112,21 @@ func (s *Server) recoverWebhook(w http.ResponseWriter, r *http.Request, p Princi
 	if !in.Since.Before(until) {
 		return pointed("/until", "expected a time after since")
 	}
-	if s.cfg.Settings.Deliverer == nil {
-		return notServed("webhooks")
+	replays, err := s.replays()
+	if err != nil {
+		return err
 	}
-	n, err := s.cfg.Settings.Deliverer.Recover(r.Context(), e, event.Time(*in.Since), event.Time(until))
+	begun, err := replays.Recover(r.Context(), e, event.Time(*in.Since), event.Time(until), s.caller(r, p).Actor)
 	if err != nil {
 		return unsent(err)
 	}
-	return respond(w, http.StatusAccepted, map[string]int{"deliveries": n})
+	return respond(w, http.StatusAccepted, recoveryAnswer{Deliveries: begun.Total, ReplayID: begun.ID})
+}
+
+type recoveryAnswer struct {
+	// Deliveries is how many had ended without success when it began.
+	Deliveries int64  `json:"deliveries"`
+	ReplayID   string `json:"replay_id"`
 }
 
 type deliveryAnswer struct {
@@ -317,4 +324,48 @@ func (s *Server) resendDelivery(w http.ResponseWriter, r *http.Request, p Princi
 		return unsent(err)
 	}
 	return respond(w, http.StatusAccepted, map[string]string{"id": a.ID, "webhook_id": e.ID, "status": string(delivery.Pending)})
+}
+
+// cancelDelivery is POST /v1/deliveries/{id}/cancel. The owner of the delivery's
+// partition decides, because it may be sending it in this moment; what it
+// decided is the answer.
+func (s *Server) cancelDelivery(w http.ResponseWriter, r *http.Request, p Principal) error {
+	why, err := s.reason(r, p, "cancelled")
+	if err != nil {
+		return err
+	}
+	a, err := s.findDelivery(r.Context(), p, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	if s.cfg.Settings.Deliverer == nil {
+		return notServed("webhooks")
+	}
+	verdict, err := s.cfg.Settings.Deliverer.Cancel(r.Context(), p.Org.ID, a.ID, why)
+	if err != nil {
+		return unsent(err)
+	}
+	answer := cancelAnswer{ID: a.ID, WebhookID: a.WebhookID, Status: delivery.IsDropped, Reason: &why}
+	switch verdict {
+	case dispatch.Cancelled:
+		return respond(w, http.StatusOK, answer)
+	case dispatch.Undecided:
+		answer.Status, answer.Reason = a.Status, nil
+		return respond(w, http.StatusAccepted, answer)
+	}
+	if now, err := s.findDelivery(r.Context(), p, a.ID); err == nil {
+		a = now
+	}
+	if a.Status == delivery.Pending || a.Status == delivery.IsHeld {
+		return problem(http.StatusConflict, "conflict", "the delivery has just ended; nothing was cancelled")
+	}
+	return problem(http.StatusConflict, "conflict", "the delivery has ended: it is %s; nothing was cancelled", a.Status)
+}
+
+type cancelAnswer struct {
+	ID        string `json:"id"`
+	WebhookID string `json:"webhook_id"`
+	// Status is dropped, or what it was when nothing is decided yet.
+	Status delivery.Status `json:"status"`
+	Reason *string         `json:"reason"`
 }

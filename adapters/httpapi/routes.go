@@ -148,6 +148,14 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/webhooks/{id}/deliveries", read, s.listDeliveries, 0},
 		{"GET", "/v1/deliveries/{id}", read, s.getDelivery, 0},
 		{"POST", "/v1/deliveries/{id}/resend", admin, s.resendDelivery, 0},
+		{"POST", "/v1/deliveries/{id}/cancel", admin, s.cancelDelivery, 0},
+		{"POST", "/v1/replays", admin, s.createReplay, 0},
+		{"GET", "/v1/replays", read, s.listReplays, 0},
+		{"GET", "/v1/replays/{id}", read, s.getReplay, 0},
+		{"POST", "/v1/replays/{id}/pause", admin, s.pauseReplay, 0},
+		{"POST", "/v1/replays/{id}/resume", admin, s.resumeReplay, 0},
+		{"POST", "/v1/replays/{id}/abort", admin, s.abortReplay, 0},
+		{"GET", "/v1/replays/{id}/report", read, s.replayReport, 0},
 
 		// Allo's own management calls.
 		{"POST", "/v1/api/webhooks", admin, s.putAlloWebhook, rawKey},

@@ -35,6 +35,8 @@ type Settings struct {
 	Accountant Accountant
 	// Profiles tells how a dialect sends; nil: summaries foretell nothing.
 	Profiles func(dialect string) delivery.Profile
+	// Replays sends many once more; nil: nothing can be replayed or recovered.
+	Replays Replays
 }
 
 // Owed tells what is unfinished, and how endpoints do.
@@ -67,9 +69,9 @@ type Deliverer interface {
 	// Resend owes a delivery to its endpoint once more, under the same
 	// webhook-id. projections.ErrNotFound says that it cannot be made again.
 	Resend(ctx context.Context, e delivery.Endpoint, deliveryID string) error
-	// Recover owes the endpoint again what was exhausted or dropped of the events
-	// recorded in [since, until), and returns how many deliveries that is.
-	Recover(ctx context.Context, e delivery.Endpoint, since, until time.Time) (int, error)
+	// Cancel gives up what is unfinished of a delivery and returns what became of
+	// that; undecided says that the owner of its partition has yet to decide.
+	Cancel(ctx context.Context, org, deliveryID, reason string) (dispatch.Verdict, error)
 }
 
 // Accountant sets what was owed against what became of it.

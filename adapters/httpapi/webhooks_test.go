@@ -413,6 +413,7 @@ func (l logbook) Delivery(_ context.Context, org, id string) (projections.Delive
 type courier struct {
 	sent    []string
 	attempt delivery.Attempted
+	verdict dispatch.Verdict
 	fail    error
 }
 
@@ -426,9 +427,9 @@ func (c *courier) Resend(_ context.Context, e delivery.Endpoint, id string) erro
 	return c.fail
 }
 
-func (c *courier) Recover(_ context.Context, e delivery.Endpoint, since, until time.Time) (int, error) {
-	c.sent = append(c.sent, fmt.Sprintf("recover %s %s %s", e.ID, since.Format(time.RFC3339), until.Format(time.RFC3339)))
-	return 7, c.fail
+func (c *courier) Cancel(_ context.Context, org, id, reason string) (dispatch.Verdict, error) {
+	c.sent = append(c.sent, "cancel "+id+" "+reason)
+	return c.verdict, c.fail
 }
 
 // postOffice is an office with one webhook and what delivers to it.
@@ -439,6 +440,7 @@ func postOffice(t *testing.T) (o *office, hook string, c *courier) {
 	o = newOffice(t, func(_ *office, cfg *httpapi.Config) {
 		cfg.Settings.Owed, cfg.Settings.Log, cfg.Settings.Deliverer, cfg.Settings.Dialects = w, l, c, formats{}
 		cfg.Settings.Profiles = func(string) delivery.Profile { return delivery.Profile{DisableAfterFailures: 3} }
+		cfg.Settings.Replays = &replayer{}
 	})
 	hook = o.newWebhook(crm)
 	org, _ := o.store.Snapshot().FirstOrg()
@@ -549,16 +551,15 @@ func TestADelivery(t *testing.T) {
 	o.refused(o.do("GET", "/v1/deliveries/done", "", o.newOrg("Other")...), 404)
 
 	o.made(202, "POST", "/v1/deliveries/done/resend", "")
-	o.made(202, "POST", "/v1/webhooks/"+hook+"/recover", `{"since":"2026-05-14T10:00:00Z"}`)
-	got := o.made(202, "POST", "/v1/webhooks/"+hook+"/recover", `{"since":"2026-05-14T10:00:00Z","until":"2026-05-14T11:00:00Z"}`)
-	if got["deliveries"] != 7.0 {
-		t.Errorf("got %v", got)
+	got := o.made(202, "POST", "/v1/webhooks/"+hook+"/recover", `{"since":"2026-05-14T10:00:00Z"}`)
+	if want := map[string]any{"deliveries": 7.0, "replay_id": "recover 2026-05-14T10:00:00Z 2026-05-14T12:00:00Z"}; !cmp.Equal(want, got) {
+		t.Errorf("got %v, want %v", got, want)
 	}
-	asked := []string{
-		"resend " + hook + " done", "recover " + hook + " 2026-05-14T10:00:00Z 2026-05-14T12:00:00Z",
-		"recover " + hook + " 2026-05-14T10:00:00Z 2026-05-14T11:00:00Z",
+	got = o.made(202, "POST", "/v1/webhooks/"+hook+"/recover", `{"since":"2026-05-14T10:00:00Z","until":"2026-05-14T11:00:00Z"}`)
+	if want := "recover 2026-05-14T10:00:00Z 2026-05-14T11:00:00Z"; got["replay_id"] != want {
+		t.Errorf("got %v, want %v", got, want)
 	}
-	if diff := cmp.Diff(asked, c.sent); diff != "" {
+	if diff := cmp.Diff([]string{"resend " + hook + " done"}, c.sent); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	o.refused(o.do("POST", "/v1/deliveries/none/resend", ""), 404)

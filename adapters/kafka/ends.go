@@ -21,21 +21,31 @@ var _ projections.Ends = (*Client)(nil)
 
 // Ends implements projections.Ends with one request for each broker.
 func (c *Client) Ends(ctx context.Context, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
+	offsets, err := c.offsets(ctx, kafka.LastOffset, topics)
+	if err != nil {
+		return nil, fmt.Errorf("listing the ends of the log: %w", err)
+	}
+	return offsets, nil
+}
+
+// offsets returns where partitions were at a time in Unix milliseconds, −1 for
+// one that nothing was sent to since; or their ends.
+func (c *Client) offsets(ctx context.Context, at int64, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
 	patience, cancel := context.WithTimeout(ctx, endsPatience)
 	defer cancel()
 	b := kafkago.NewBackoff(20*time.Millisecond, 500*time.Millisecond)
 	for {
-		offsets, err := c.listEnds(patience, topics)
+		offsets, err := c.listOffsets(patience, at, topics)
 		if err == nil {
 			return offsets, nil
 		}
 		if kafkago.Permanent(err) || !b.Wait(patience) {
-			return nil, fmt.Errorf("listing the ends of the log: %w", err)
+			return nil, err
 		}
 	}
 }
 
-func (c *Client) listEnds(ctx context.Context, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
+func (c *Client) listOffsets(ctx context.Context, at int64, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
 	meta, err := c.api(requestTimeout).Metadata(ctx, &kafka.MetadataRequest{Topics: names(topics)})
 	if err != nil {
 		return nil, err
@@ -57,7 +67,7 @@ func (c *Client) listEnds(ctx context.Context, topics []event.Topic) (map[event.
 				req.Topics = append(req.Topics, listoffsets.RequestTopic{Topic: t.Name})
 			}
 			last := &req.Topics[len(req.Topics)-1]
-			last.Partitions = append(last.Partitions, listoffsets.RequestPartition{Partition: int32(p.ID), CurrentLeaderEpoch: -1, Timestamp: kafka.LastOffset})
+			last.Partitions = append(last.Partitions, listoffsets.RequestPartition{Partition: int32(p.ID), CurrentLeaderEpoch: -1, Timestamp: at})
 		}
 	}
 	for _, req := range byLeader {

@@ -162,20 +162,11 @@ func (f *Feed) fill(ctx context.Context, lanes []*lane) error {
 }
 
 func (f *Feed) fetch(ctx context.Context, l *lane) (kafkago.Fetched[event.Recorded], error) {
-	cfg := kafkago.FetchConfig{MaxWait: requestTimeout / 10, MaxBytes: f.cfg.FetchBytes}
-	b := kafkago.NewBackoff(retryMin, retryMax)
-	for attempt := 1; ; attempt++ {
-		got, err := kafkago.Fetch(ctx, f.client.broker(), string(l.topic), l.id, l.next, cfg, decode)
-		switch {
-		case errors.Is(err, projections.ErrOutOfRange):
-			return got, fmt.Errorf("%w: %w", ErrCursor, err)
-		case err == nil && len(got.Records) == 0 && l.next >= 0 && got.Next == l.next:
-			err = projections.ErrStalled
-		}
-		if err == nil || attempt == 5 || kafkago.Permanent(err) || !b.Wait(ctx) {
-			return got, err
-		}
+	got, err := f.client.piece(ctx, l.slot, l.next, f.cfg.FetchBytes)
+	if errors.Is(err, projections.ErrOutOfRange) {
+		err = fmt.Errorf("%w: %w", ErrCursor, err)
 	}
+	return got, err
 }
 
 // filter is what a reader wants to see.

@@ -122,7 +122,7 @@ func TestAPlantedLossIsFound(t *testing.T) {
 
 		remove := func(id string, s delivery.Status) {
 			t.Helper()
-			if err := r.store.Remove(t.Context(), strings.SplitN(id, "/", 2)[0], s, []string{delivery.ID("call-3#1", strings.SplitN(id, "/", 2)[0], "")}); err != nil {
+			if err := r.store.Remove(t.Context(), strings.SplitN(id, "/", 2)[0], s, []string{delivery.ID("call-3#1", strings.SplitN(id, "/", 2)[0], "")}, "for the test"); err != nil {
 				t.Fatal(err)
 			}
 		}

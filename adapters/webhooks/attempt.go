@@ -140,6 +140,9 @@ func attempted(j job, req Request, res Result) delivery.Attempted {
 func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	it, l, now := j.item, j.lane, e.cfg.Clock()
 	l.inFlight--
+	if it.background() {
+		l.replaying--
+	}
 	l.flow.ended(now, res.Duration)
 	it.owner.inFlight--
 	e.inFlight--
@@ -179,6 +182,12 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 		e.meter.finished(it.Status)
 		e.fact(it, delivery.Exhausted{Ref: made.Ref, Attempts: it.Attempts, LastError: res.Error}, factID("exhausted", it))
 		e.finish(it)
+		return
+	}
+	if it.cancel != "" {
+		e.attemptFact(it, made)
+		e.aside(it)
+		e.cancelled(it, it.cancel)
 		return
 	}
 	it.NextAttemptAt = e.nextAttempt(now, wait, res.RetryAfter)

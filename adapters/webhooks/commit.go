@@ -22,6 +22,8 @@ type partCommit struct {
 	inserted []*item
 	updated  []*item
 	deleted  []*item
+	// decided are the keys of cancels whose verdict it gives.
+	decided []string
 }
 
 func (c *commit) empty() bool { return len(c.parts) == 0 && len(c.health) == 0 }
@@ -75,6 +77,7 @@ func (e *Engine) gatherOwner(o *owner) *partCommit {
 		}
 		p.entries++
 		p.part.To = n.offset + 1
+		p.part.Started = append(p.part.Started, n.started...)
 		for _, it := range n.items {
 			if it.phase == done {
 				continue
@@ -100,10 +103,11 @@ func (e *Engine) gatherOwner(o *owner) *partCommit {
 	}
 	clear(o.dirty[len(later):])
 	o.dirty = later
+	gatherCancels(p)
 	if len(o.dirty) > 0 || p.entries < len(o.entries) {
 		e.commitSoon()
 	}
-	if p.entries == 0 && len(p.updated) == 0 && len(p.deleted) == 0 {
+	if p.entries == 0 && len(p.updated) == 0 && len(p.deleted) == 0 && len(p.decided) == 0 {
 		return nil
 	}
 	return p
@@ -162,6 +166,7 @@ func (e *Engine) applyPart(p *partCommit) {
 			it.stream.due(now)
 		}
 	}
+	e.applyCancels(p)
 	for _, n := range o.entries[:p.entries] {
 		for _, it := range n.items {
 			o.bytes -= int64(len(it.Body))

@@ -89,6 +89,13 @@ type Config struct {
 	// Earlier finds what an endpoint was owed before this process began; without
 	// it trunkline-previous-sequence is left out where it is not known.
 	Earlier Earlier
+	// Past reads the log for endpoints that catch up and for replays; without it
+	// there are neither.
+	Past Past
+	// AsOf brings what views say of other entities back to when their events were
+	// recorded, for deliveries that are planned long after; without it they say
+	// what is known now.
+	AsOf func(ctx context.Context, views []delivery.View) error
 	// Recording makes our own URL of a call's recording, and says when it ends;
 	// without it the source's URL is passed on.
 	Recording func(delivery.View) (url string, expires time.Time)

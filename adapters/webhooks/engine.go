@@ -18,6 +18,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -40,10 +41,12 @@ type Engine struct {
 	planner  *planner
 	meter    *meter
 
-	mu      sync.Mutex
-	state   state
-	owners  map[dispatch.Partition]*owner
-	lanes   map[string]*lane
+	mu     sync.Mutex
+	state  state
+	owners map[dispatch.Partition]*owner
+	lanes  map[string]*lane
+	// targets are the receivers that belong to replays.
+	targets map[string]delivery.Endpoint
 	sockets *sockets
 	// bytes are those of the deliveries in memory that wait or are sent.
 	bytes    int64
@@ -76,7 +79,7 @@ func New(cfg Config) (*Engine, error) {
 	cfg.setDefaults()
 	e := &Engine{
 		cfg: cfg, meter: newMeter(), dialects: make(map[string]Dialect, len(cfg.Dialects)),
-		owners: make(map[dispatch.Partition]*owner), lanes: make(map[string]*lane),
+		owners: make(map[dispatch.Partition]*owner), lanes: make(map[string]*lane), targets: make(map[string]delivery.Endpoint),
 		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
 		recorder:   recorder{wake: make(chan struct{}, 1)},
 		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1), wakeTeller: make(chan struct{}, 1),

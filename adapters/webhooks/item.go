@@ -39,6 +39,8 @@ type item struct {
 	storedKey string
 	// dirty: it is listed in its owner's dirty items.
 	dirty bool
+	// cancel, if set, is why nothing follows if its request fails.
+	cancel string
 	// facts counts its facts that the log has not acknowledged yet. Until then
 	// nothing that depends on them may be written.
 	facts int
@@ -50,6 +52,8 @@ type entry struct {
 	offset int64
 	items  []*item
 	at     time.Time
+	// started are the endpoints that are taken over with it.
+	started []dispatch.Started
 }
 
 // settled reports whether the entry may be put below the checkpoint.
@@ -87,6 +91,9 @@ type stream struct {
 	rows int
 	// nextDue is when the store may have something to load; zero if it has not.
 	nextDue time.Time
+	// takeovers counts how often rows may have come past this owner to its keys
+	// until it took over; what was read of the store before says too little.
+	takeovers int
 	// sweep: rows may have a status that does not fit the lane's state.
 	sweep bool
 }

@@ -109,8 +109,14 @@ func (e *Engine) look(ctx context.Context) {
 			ps = append(ps, p)
 		}
 	}
+	e.mu.Unlock()
+	if err := e.renewTargets(ctx); err != nil {
+		e.put(ctx, "looking at the receivers of replays is put off", err)
+		return
+	}
+	e.mu.Lock()
 	for id, l := range e.lanes {
-		ep, ok := e.cfg.Directory.Endpoint(id)
+		ep, ok := e.endpoint(id)
 		e.refresh(l, ep, ok)
 		e.pump(l)
 	}
@@ -123,6 +129,22 @@ func (e *Engine) look(ctx context.Context) {
 		e.put(ctx, "looking for offers is put off", err)
 		return
 	}
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		// They are told once: what they are for must be known before they are looked at.
+		if err = e.knowTargets(ctx, offered); err == nil {
+			break
+		}
+		e.put(ctx, "looking at the receivers of replays is put off", err)
+		if !sleep(ctx, pause) {
+			return
+		}
+	}
+	e.takeUp(offered)
+	e.lookForCancels(ctx, ps)
+	e.lookForStarts(ctx, ps)
+}
+
+func (e *Engine) takeUp(offered []dispatch.Backlog) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, b := range offered {
@@ -305,7 +327,7 @@ func (e *Engine) goDirect(ctx context.Context, s *stream) bool {
 	e.mu.Lock()
 	ready := !s.direct && s.lane.open && !s.sweep && !s.owner.stopping && e.room(s.lane) > 0 &&
 		(s.nextDue.IsZero() || s.nextDue.After(e.cfg.Clock()))
-	o, id := s.owner, s.lane.endpoint.ID
+	o, id, takeovers := s.owner, s.lane.endpoint.ID, s.takeovers
 	e.mu.Unlock()
 	if !ready {
 		return true
@@ -320,7 +342,7 @@ func (e *Engine) goDirect(ctx context.Context, s *stream) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if s.sweep || !s.lane.open || o.stopping {
+	if s.sweep || !s.lane.open || o.stopping || s.takeovers != takeovers {
 		return true
 	}
 	for _, it := range s.items {

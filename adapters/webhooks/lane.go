@@ -16,10 +16,12 @@ type lane struct {
 	profile  delivery.Profile
 	streams  map[*stream]struct{}
 
-	// ready are the heads of their keys, in the order in which they became so.
-	ready []*item
-	// resident counts the items in memory, inFlight those sending.
-	resident, inFlight int
+	ready heads
+	// resident counts the items in memory, inFlight those sending, replaying those
+	// of replays among these.
+	resident, inFlight, replaying int
+	// own: the receiver is a replay's and gets nothing else.
+	own bool
 	// limit is the in-flight limit as of now: it halves when the receiver says
 	// that it is overloaded, and grows by one with each success.
 	limit           int
@@ -78,6 +80,7 @@ func (e *Engine) laneOf(ep delivery.Endpoint) *lane {
 		return nil
 	}
 	l := &lane{endpoint: ep, dialect: d, profile: d.Profile(), streams: make(map[*stream]struct{}), open: ep.Sends(), reason: ep.DisabledReason}
+	_, l.own = e.targets[ep.ID]
 	l.limit = e.maxLimit(l)
 	l.bucket.set(e.crew.rate(ep.RatePerSec), e.cfg.Clock())
 	e.lanes[ep.ID] = l
@@ -154,7 +157,7 @@ func (e *Engine) disable(l *lane, reason string, now time.Time) {
 // endpoint is gone; what is in the store is swept.
 func (e *Engine) shut(l *lane) {
 	l.open = false
-	l.ready = nil
+	l.ready = heads{}
 	for s := range l.streams {
 		s.sweep = true
 		for _, k := range s.keys {
@@ -193,7 +196,7 @@ func (e *Engine) holdOrDrop(it *item) {
 }
 
 func (e *Engine) drop(it *item, reason string) {
-	it.phase, it.Status = done, delivery.IsDropped
+	it.phase, it.Status, it.LastError = done, delivery.IsDropped, reason
 	e.meter.finished(it.Status)
 	e.fact(it, delivery.Dropped{Ref: delivery.RefOf(it.Delivery), Reason: reason}, factID("dropped", it))
 	e.touch(it)
@@ -227,7 +230,7 @@ func (e *Engine) join(it *item) {
 	s.lane.resident++
 	e.bytes += it.size
 	if len(k.items) == 1 {
-		s.lane.ready = append(s.lane.ready, it)
+		s.lane.ready.push(it)
 		e.pump(s.lane)
 	}
 }
@@ -256,7 +259,7 @@ func (e *Engine) advance(it *item) {
 	}
 	k.items = k.items[1:]
 	if len(k.items) > 0 {
-		s.lane.ready = append(s.lane.ready, k.items[0])
+		s.lane.ready.push(k.items[0])
 		return
 	}
 	if k.parked == 0 {
@@ -315,7 +318,7 @@ func (e *Engine) pump(l *lane) {
 // mayStart reports whether a lane could use a socket now, and sets its timer
 // when only time is missing.
 func (e *Engine) mayStart(l *lane) bool {
-	if e.draining || !l.open || len(l.ready) == 0 || l.inFlight >= l.limit || e.recorder.full() {
+	if e.draining || !l.open || l.inFlight >= l.limit || !l.ready.may(l.replaying, l.replayShare()) || e.recorder.full() {
 		return false
 	}
 	now := e.cfg.Clock()
@@ -345,9 +348,10 @@ func (e *Engine) pumpAt(l *lane, at time.Time, d time.Duration) {
 
 // begin uses an acquired socket for the first ready item.
 func (e *Engine) begin(l *lane) job {
-	it := l.ready[0]
-	l.ready[0] = nil
-	l.ready = l.ready[1:]
+	it := l.ready.pop(l.replaying, l.replayShare())
+	if it.background() {
+		l.replaying++
+	}
 	l.bucket.take()
 	l.flow.began(e.cfg.Clock(), l.inFlight > 0)
 	l.inFlight++

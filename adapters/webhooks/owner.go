@@ -37,6 +37,14 @@ type owner struct {
 	// bytes are those of entries.
 	bytes    int64
 	inFlight int
+	// planned is the offset that is planned next.
+	planned int64
+	// starts are the endpoints that catch up, as the planner knows them (see
+	// takes); takeable those that wait to be taken over.
+	starts   map[string]dispatch.Start
+	takeable []string
+	// cancels are the requests to cancel that are not durably decided, by row key.
+	cancels map[string]*cancelling
 	// stopping: nothing new is taken; resigned: nothing more is written.
 	stopping, resigned bool
 
@@ -72,8 +80,12 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (i
 	}
 	o := &owner{
 		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1,
+		planned: c.Next, starts: make(map[string]dispatch.Start), cancels: make(map[string]*cancelling),
 		early: make(map[int64]Incoming), streams: make(map[string]*stream),
 		wake: make(chan struct{}, 1),
+	}
+	if err := e.knowTargets(ctx, c.Backlogs); err != nil {
+		return 0, fmt.Errorf("claiming %s/%d: %w", p.Topic, p.ID, err)
 	}
 	o.ctx, o.cancel = context.WithCancel(run)
 	o.sendCtx, o.cancelSend = context.WithCancel(run)
@@ -87,6 +99,9 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (i
 	e.owners[p] = o
 	for _, b := range c.Backlogs {
 		e.resume(o, b)
+	}
+	for _, asked := range c.Cancels {
+		e.cancelOne(o, asked)
 	}
 	e.workers.Go(func() { e.planLoop(o, c.Next) })
 	o.unwatch = context.AfterFunc(ctx, func() { e.lost(o) })
@@ -108,7 +123,7 @@ func (e *Engine) resume(o *owner, b dispatch.Backlog) {
 }
 
 func (e *Engine) laneByID(endpointID, org string) *lane {
-	if ep, ok := e.cfg.Directory.Endpoint(endpointID); ok {
+	if ep, ok := e.endpoint(endpointID); ok {
 		if l := e.laneOf(ep); l != nil {
 			return l
 		}
@@ -182,20 +197,9 @@ func (e *Engine) halt(o *owner) {
 	o.cancel()
 	o.queue, o.early = nil, nil
 	for _, s := range o.streams {
-		s.lane.ready = without(s.lane.ready, o)
+		s.lane.ready.drop(func(it *item) bool { return it.owner == o })
 	}
 	wake(e.wakeKeeper)
-}
-
-func without(ready []*item, o *owner) []*item {
-	kept := ready[:0]
-	for _, it := range ready {
-		if it.owner != o {
-			kept = append(kept, it)
-		}
-	}
-	clear(ready[len(kept):])
-	return kept
 }
 
 // resign forgets an owner. What it had is another's now, or will be.
@@ -288,17 +292,23 @@ func (e *Engine) planLoop(o *owner, from int64) {
 	states := e.planner.follow(o.part, from)
 	for {
 		batch, tick, ok := e.nextBatch(o)
-		if !ok {
+		if !ok || !e.takeStarts(o) {
 			return
 		}
-		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-			plan, err := e.planner.plan(o.ctx, states, batch, tick)
+		for pause := 50 * time.Millisecond; len(batch) > 0; pause = min(2*pause, 2*time.Second) {
+			plan, err := e.planOwned(o, states, batch, tick)
 			if err == nil {
 				e.awaitFlow(o.ctx, plan)
 				e.admitAll(o, batch, plan)
 				break
 			}
 			if o.ctx.Err() != nil {
+				return
+			}
+			if errors.Is(err, ErrNotOwned) {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				e.resign(o, ErrNotOwned)
 				return
 			}
 			states.Restart(batch[0].Position.Offset)
@@ -311,10 +321,14 @@ func (e *Engine) planLoop(o *owner, from int64) {
 }
 
 // nextBatch waits for records, and for room to plan them. The tick is that of
-// the last of them.
+// the last of them. None come when there is something to take over.
 func (e *Engine) nextBatch(o *owner) (batch []event.Recorded, tick int64, ok bool) {
 	for {
 		e.mu.Lock()
+		if len(o.takeable) > 0 && o.ctx.Err() == nil {
+			e.mu.Unlock()
+			return nil, 0, true
+		}
 		room := o.bytes < e.cfg.MemoryBytes/4 && len(o.entries) < 4*e.cfg.CheckpointEvents
 		if n := min(len(o.queue), e.cfg.PlanBatch); n > 0 && room && o.ctx.Err() == nil {
 			batch = make([]event.Recorded, n)
@@ -353,6 +367,7 @@ func (e *Engine) admitAll(o *owner, batch []event.Recorded, plan [][]dispatch.Ow
 			o.bytes += int64(len(owed.Body))
 		}
 		o.entries = append(o.entries, n)
+		o.planned = n.offset + 1
 	}
 	e.entriesChanged(o)
 }

@@ -30,9 +30,13 @@ func newPlanner(cfg Config, dialects map[string]Dialect) *planner {
 	}
 }
 
+// takes reports whether an event is owed to an endpoint, as far as the time and
+// the place of the event tell.
+type takes func(delivery.Endpoint, event.Recorded) bool
+
 // plan returns what is owed for each event of one partition. What was
 // acknowledged before the events can be seen in it (causal reads).
-func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []event.Recorded, tick int64) ([][]dispatch.Owed, error) {
+func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []event.Recorded, tick int64, takes takes) ([][]dispatch.Owed, error) {
 	endpoints := make(map[string][]delivery.Endpoint)
 	wanted := make([]bool, len(batch))
 	for i, r := range batch {
@@ -55,7 +59,7 @@ func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []eve
 		if v.Version == 1 {
 			p.previous.put("", v.Event.Subject, 1)
 		}
-		if plan[i], err = p.owed(ctx, v, endpoints[v.Event.Org]); err != nil {
+		if plan[i], err = p.owed(ctx, v, endpoints[v.Event.Org], takes); err != nil {
 			return nil, err
 		}
 	}
@@ -86,6 +90,11 @@ func (p *planner) views(ctx context.Context, events []event.Recorded) ([]deliver
 			return nil, err
 		}
 	}
+	return p.read(ctx, events)
+}
+
+// read asks the read models, once they have the events.
+func (p *planner) read(ctx context.Context, events []event.Recorded) ([]delivery.View, error) {
 	views, err := p.cfg.Views.Views(ctx, events)
 	if err != nil {
 		return nil, fmt.Errorf("reading views: %w", err)
@@ -156,14 +165,14 @@ func (p *planner) leadsCaughtUp(ctx context.Context, tick int64) (map[int]int64,
 }
 
 // owed returns the deliveries of one event.
-func (p *planner) owed(ctx context.Context, v delivery.View, endpoints []delivery.Endpoint) ([]dispatch.Owed, error) {
+func (p *planner) owed(ctx context.Context, v delivery.View, endpoints []delivery.Endpoint, takes takes) ([]dispatch.Owed, error) {
 	var (
 		all  []dispatch.Owed
 		last []byte
 		data fields
 	)
 	for _, e := range endpoints {
-		if !since(e, v.Event) {
+		if !takes(e, v.Event) {
 			continue
 		}
 		messages, err := p.render(v, e, &data)
@@ -255,7 +264,7 @@ func (p *planner) frame(v delivery.View, e delivery.Endpoint) dispatch.Owed {
 func (p *planner) unrenderable(v delivery.View, e delivery.Endpoint, err error) dispatch.Owed {
 	o := p.frame(v, e)
 	o.ID = delivery.ID(v.Event.ID, e.ID, "")
-	o.Status, o.LastError = delivery.IsDropped, "the dialect could not render it: "+err.Error()
+	o.Status, o.LastError = delivery.IsDropped, delivery.Unrenderable+": "+err.Error()
 	return o
 }
 

@@ -211,7 +211,7 @@ func cutText(s string) string {
 		return s
 	}
 	// A rune that is cut apart would be replaced, which is as good.
-	return s[:cutBody] + " … (cut: too large for the delivery log)"
+	return s[:cutBody] + delivery.CutMark
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

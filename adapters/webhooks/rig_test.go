@@ -51,6 +51,7 @@ type rig struct {
 	logDown  bool
 	// disablerDown: settings cannot be changed.
 	disablerDown bool
+	processes    int
 	// trouble, if set, delays what engines do with store and log, and says whether
 	// the answer is lost although it was done.
 	trouble func() (before, after time.Duration, lost bool)
@@ -124,7 +125,9 @@ func (r *rig) deleteEndpoint(id string) {
 }
 
 // happen appends events of entities to the log, in order.
-func (r *rig) happen(entities ...string) {
+func (r *rig) happen(entities ...string) { r.happenTo("org", entities...) }
+
+func (r *rig) happenTo(org string, entities ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer func() {
@@ -135,7 +138,7 @@ func (r *rig) happen(entities ...string) {
 		p := r.partitionOf(entity)
 		r.versions[entity]++
 		env := event.Envelope{
-			ID: entity + "#" + strconv.FormatInt(r.versions[entity], 10), Source: "api", Subject: entity, Org: "org",
+			ID: entity + "#" + strconv.FormatInt(r.versions[entity], 10), Source: "api", Subject: entity, Org: org,
 			CorrelationID: "corr-" + entity, OccurredAt: time.Now(), RecordedAt: time.Now(),
 		}
 		ev, err := event.New(env, call.NoteAdded{Note: entity})
@@ -166,7 +169,8 @@ func (r *rig) in(partition, n int) []string {
 // link is one engine's connection to the world; a dead one does nothing more.
 type link struct {
 	*rig
-	dead atomic.Bool
+	dead    atomic.Bool
+	replays *Replays
 }
 
 var (
@@ -235,12 +239,15 @@ func (l *link) Endpoint(id string) (delivery.Endpoint, bool) {
 func (l *link) OrgName(string) string          { return "Org" }
 func (l *link) ListName(string, string) string { return "" }
 
-func (l *link) Disable(_ context.Context, id, reason string) error {
+func (l *link) Disable(ctx context.Context, id, reason string) error {
 	l.mu.Lock()
 	down := l.disablerDown
 	l.mu.Unlock()
 	if l.dead.Load() || down {
 		return errDead
+	}
+	if _, ok := l.Endpoint(id); !ok {
+		return l.replays.PauseTarget(ctx, id, reason)
 	}
 	l.change(id, func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, reason })
 	return nil
@@ -248,8 +255,55 @@ func (l *link) Disable(_ context.Context, id, reason string) error {
 
 func (l *link) Wait(context.Context, string, ...event.Position) error { return nil }
 
-func (l *link) Ends(context.Context, ...event.Topic) (map[event.Topic]map[int]int64, error) {
-	return nil, nil
+func (l *link) Ends(_ context.Context, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ends := make(map[event.Topic]map[int]int64)
+	for _, t := range topics {
+		if t != event.Calls {
+			continue
+		}
+		ends[t] = make(map[int]int64)
+		for p := range l.log {
+			ends[t][p] = int64(len(l.log[p]))
+		}
+	}
+	return ends, nil
+}
+
+// At implements Past: a record is sent when its event is recorded.
+func (l *link) At(_ context.Context, at time.Time, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	offsets := make(map[event.Topic]map[int]int64)
+	for _, t := range topics {
+		if t != event.Calls {
+			continue // the world has one topic
+		}
+		offsets[t] = make(map[int]int64)
+		for p, log := range l.log {
+			n := slices.IndexFunc(log, func(r event.Recorded) bool { return !r.RecordedAt.Before(at) })
+			if n < 0 {
+				n = len(log)
+			}
+			offsets[t][p] = int64(n)
+		}
+	}
+	return offsets, nil
+}
+
+// pieceOfLog is how many records one read of the past gives.
+const pieceOfLog = 7
+
+// Read implements Past.
+func (l *link) Read(_ context.Context, p dispatch.Partition, from, to int64) ([]event.Recorded, int64, error) {
+	if l.dead.Load() {
+		return nil, from, errDead
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	to = min(to, from+pieceOfLog)
+	return slices.Clone(l.log[p.ID][from:to]), to, nil
 }
 
 // Views gives each event its entity's version; a repeated one has none.
@@ -420,6 +474,44 @@ func (d deadStore) Load(ctx context.Context, now time.Time, w []dispatch.Want) (
 	return loaded, err
 }
 
+func (d deadStore) Step(ctx context.Context, s dispatch.Step) (bool, error) {
+	lost := d.link.delay()
+	if d.link.dead.Load() {
+		return false, errDead
+	}
+	done, err := d.Store.Step(ctx, s)
+	if lost() {
+		return false, errLost
+	}
+	return done, err
+}
+
+func (d deadStore) Take(ctx context.Context, p dispatch.Partition, epoch int64, id string) (int64, bool, error) {
+	lost := d.link.delay()
+	if d.link.dead.Load() {
+		return 0, false, errDead
+	}
+	next, ok, err := d.Store.Take(ctx, p, epoch, id)
+	if lost() {
+		return 0, false, errLost
+	}
+	return next, ok, err
+}
+
+func (d deadStore) Release(ctx context.Context, owner string) error {
+	if d.link.dead.Load() {
+		return errDead
+	}
+	return d.Store.Release(ctx, owner)
+}
+
+func (d deadStore) AddReplay(ctx context.Context, r dispatch.Replay, parts []dispatch.ReplayPart) (dispatch.Replay, bool, error) {
+	if d.link.dead.Load() {
+		return dispatch.Replay{}, false, errDead
+	}
+	return d.Store.AddReplay(ctx, r, parts)
+}
+
 // plain is a dialect: every event makes one message that says what it is.
 type plain struct{ profile delivery.Profile }
 
@@ -450,9 +542,11 @@ func plainProfile() delivery.Profile {
 // hub is one running engine with its subscriber.
 type hub struct {
 	*Engine
-	link   *link
-	cancel context.CancelFunc
-	done   sync.WaitGroup
+	link *link
+	// replays move in every hub, as in a process of the role webhooks.
+	replays *Replays
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
 }
 
 // inFlight is how many messages of a partition the subscriber hands out at once.
@@ -462,7 +556,7 @@ const inFlight = 256
 func (r *rig) start(configure func(*Config), partitions ...int) *hub {
 	l := &link{rig: r}
 	cfg := Config{
-		Store: deadStore{r.store, l}, Directory: l, Disabler: l, Log: l, Views: l, Progress: l, Ends: l, Earlier: l, Attempter: l,
+		Store: deadStore{r.store, l}, Directory: l, Disabler: l, Log: l, Views: l, Progress: l, Ends: l, Earlier: l, Past: l, Attempter: l,
 		Dialects: []Dialect{plain{plainProfile()}}, Version: "test",
 		StandardSign: func(s []delivery.Secret, id string, _ time.Time, _ []byte) string {
 			var all []string
@@ -486,6 +580,23 @@ func (r *rig) start(configure func(*Config), partitions ...int) *hub {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	h := &hub{Engine: e, link: l, cancel: cancel}
 	if err := e.Start(ctx); err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.processes++
+	owner := fmt.Sprint("process ", r.processes)
+	r.mu.Unlock()
+	h.replays, err = NewReplays(ReplaysConfig{
+		Service: h.service(), Store: deadStore{r.store, l}, Owner: owner,
+		Catching: func() []delivery.Endpoint {
+			return slices.DeleteFunc(l.Endpoints("org"), func(e delivery.Endpoint) bool { return !e.CatchesUp })
+		},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	l.replays = h.replays
+	if err := h.replays.Start(ctx); err != nil {
 		r.t.Fatal(err)
 	}
 	if len(partitions) == 0 {
@@ -552,6 +663,9 @@ func (h *hub) subscribe(ctx context.Context, p int) {
 func (h *hub) stop() {
 	h.cancel()
 	h.done.Wait()
+	if err := h.replays.Stop(context.WithoutCancel(h.link.t.Context())); err != nil {
+		h.link.t.Error(err)
+	}
 	if err := h.Stop(context.WithoutCancel(h.link.t.Context())); err != nil {
 		h.link.t.Error(err)
 	}

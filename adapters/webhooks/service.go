@@ -28,10 +28,18 @@ type Sent interface {
 	// Sent returns a delivery of an org as it was last sent: what it refers to
 	// and its request. false when there is none or its request is not kept.
 	Sent(ctx context.Context, org, deliveryID string) (SentDelivery, bool, error)
-	// Unsuccessful returns deliveries of an endpoint that ended exhausted or
-	// dropped, of events recorded in [since, until), in the order of the events,
-	// with the cursor of the next page; "" is the first page and the last cursor.
+	// Unsuccessful returns deliveries of an endpoint that ended exhausted, or
+	// dropped because they could not be rendered, of events recorded in
+	// [since, until), in the order of the events, with the cursor of the next page;
+	// "" is the first page and the last cursor. What a person gave up is not among
+	// them.
 	Unsuccessful(ctx context.Context, endpoint delivery.Endpoint, since, until time.Time, cursor string, limit int) ([]SentDelivery, string, error)
+	// CountUnsuccessful counts them.
+	CountUnsuccessful(ctx context.Context, endpoint delivery.Endpoint, since, until time.Time) (int64, error)
+	// Bodies returns what was last sent of deliveries of an org, whose events were
+	// recorded in [from, until]; one that was never sent is missing. The body is
+	// nil when it is not kept, or not whole.
+	Bodies(ctx context.Context, org string, from, until time.Time, deliveryIDs []string) (map[string][]byte, error)
 }
 
 // SentDelivery is a finished delivery.
@@ -171,45 +179,50 @@ func (s *Service) Resend(ctx context.Context, org, deliveryID string) error {
 	return nil
 }
 
-// recoverPage bounds the deliveries that one step of Recover offers.
-const recoverPage = 200
-
-// Recover sends again what ended without success, of events recorded since a
-// time and before another one, in their order. It returns how many. Calling it
-// again after an error offers nothing twice.
-func (s *Service) Recover(ctx context.Context, ep delivery.Endpoint, since, until time.Time) (int, error) {
-	id := "recover-" + event.DeriveID(ep.ID, since.UTC().Format(time.RFC3339Nano), until.UTC().Format(time.RFC3339Nano))
-	total := 0
-	for cursor := ""; ; {
-		page, next, err := s.sent.Unsuccessful(ctx, ep, since, until, cursor, recoverPage)
-		if err != nil {
-			return total, fmt.Errorf("recovering deliveries: %w", err)
-		}
-		var owed []dispatch.Owed
-		for _, d := range page {
-			o, err := s.again(ctx, ep.Org, d)
-			if errors.Is(err, ErrUnknown) {
-				continue
-			}
-			if err != nil {
-				return total, fmt.Errorf("recovering deliveries: %w", err)
-			}
-			s.fresh(&o, id)
-			o.OrderKey = o.EntityKey()
-			owed = append(owed, o)
-		}
-		if len(owed) > 0 {
-			if err := s.store.Offer(ctx, owed); err != nil {
-				return total, fmt.Errorf("recovering deliveries: %w", err)
-			}
-			total += len(owed)
-			s.engine.nudge()
-		}
-		if next == "" {
-			return total, nil
-		}
-		cursor = next
+// Cancel gives up what is unfinished of a delivery, that of replays too, and
+// returns what the owner of its partition decided: it may have been sent in that
+// moment. Undecided says that it has not decided yet and will.
+func (s *Service) Cancel(ctx context.Context, org, deliveryID, reason string) (dispatch.Verdict, error) {
+	keys, err := s.store.AskCancel(ctx, org, deliveryID, reason)
+	if err != nil {
+		return dispatch.Undecided, fmt.Errorf("cancelling: %w", err)
 	}
+	if len(keys) == 0 {
+		return dispatch.TooLate, nil
+	}
+	s.engine.nudge()
+	ctx, cancel := context.WithTimeout(ctx, cancelPatience)
+	defer cancel()
+	for {
+		verdicts, err := s.store.Verdicts(ctx, keys)
+		if err != nil && ctx.Err() == nil {
+			return dispatch.Undecided, fmt.Errorf("cancelling: %w", err)
+		}
+		if v := together(keys, verdicts); v != dispatch.Undecided || !sleep(ctx, cancelPoll) {
+			return v, nil
+		}
+	}
+}
+
+const (
+	// cancelPatience bounds how long Cancel waits for the verdict, cancelPoll is
+	// how often it looks.
+	cancelPatience = 5 * time.Second
+	cancelPoll     = 25 * time.Millisecond
+)
+
+// together is the verdict on all of keys: cancelled when something was.
+func together(keys []string, verdicts map[string]dispatch.Verdict) dispatch.Verdict {
+	all := dispatch.TooLate
+	for _, k := range keys {
+		switch verdicts[k] {
+		case dispatch.Undecided:
+			return dispatch.Undecided
+		case dispatch.Cancelled:
+			all = dispatch.Cancelled
+		}
+	}
+	return all
 }
 
 // fresh makes a delivery begin anew as part of a replay.
@@ -316,27 +329,42 @@ func (s *Service) Drop(ctx context.Context, ep delivery.Endpoint, reason string)
 }
 
 func (s *Service) drop(ctx context.Context, ep delivery.Endpoint, rows []dispatch.Owed, reason string) error {
+	keys := make([]string, len(rows))
+	for i := range rows {
+		rows[i].LastError = reason
+		keys[i] = rows[i].Key()
+	}
+	// The facts come first: a row that is still there is dropped again, under
+	// the same id.
+	if err := s.recordDrops(ctx, rows); err != nil {
+		return err
+	}
+	return s.store.Remove(ctx, ep.ID, delivery.IsHeld, keys, reason)
+}
+
+// recordDrops appends the facts that deliveries will not be made, each for its
+// last error.
+func (s *Service) recordDrops(ctx context.Context, rows []dispatch.Owed) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	now := event.Time(s.engine.cfg.Clock())
 	events := make([]event.Event, 0, len(rows))
-	keys := make([]string, 0, len(rows))
 	for _, o := range rows {
 		ev, err := event.New(event.Envelope{
 			ID: event.DeriveID("dropped", o.Key()), Source: "hub", Subject: o.EndpointID, Org: o.Org,
 			CorrelationID: o.CorrelationID, CausationID: o.EventID, OccurredAt: now, RecordedAt: now,
-		}, delivery.Dropped{Ref: delivery.RefOf(o.Delivery), Reason: reason})
+		}, delivery.Dropped{Ref: delivery.RefOf(o.Delivery), Reason: o.LastError})
 		if err != nil {
 			return err
 		}
 		events = append(events, ev)
-		keys = append(keys, o.Key())
 	}
-	// The facts come first: a row that is still there is dropped again, under
-	// the same id.
 	if _, err := s.engine.cfg.Log.Append(ctx, events...); err != nil {
 		if errors.Is(err, commands.ErrUnavailable) {
 			return err
 		}
 		return fmt.Errorf("appending: %w", err)
 	}
-	return s.store.Remove(ctx, ep.ID, delivery.IsHeld, keys)
+	return nil
 }

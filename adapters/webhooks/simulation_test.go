@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 )
 
@@ -60,6 +61,7 @@ type world struct {
 	bad       bool
 	engines   int
 	archive   archive
+	began     time.Time
 }
 
 // luck is how a receiver behaves, as probabilities.
@@ -69,7 +71,7 @@ type luck struct {
 }
 
 func newWorld(t *testing.T, rnd *rand.Rand) *world {
-	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, fate: rand.New(rand.NewPCG(rnd.Uint64(), 11)), bad: true, luck: make(map[string]luck)}
+	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, fate: rand.New(rand.NewPCG(rnd.Uint64(), 11)), bad: true, luck: make(map[string]luck), began: time.Now()}
 	for i := range 2 + rnd.IntN(4) {
 		id := fmt.Sprintf("ep%d", i)
 		w.endpoints = append(w.endpoints, id)
@@ -189,6 +191,19 @@ func (w *world) step() {
 		w.store.Fail(errors.New("the database is down"))
 		pass(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
 		w.store.Fail(nil)
+	case 7: // a webhook that is owed all that ever happened
+		if id := fmt.Sprintf("late%d", len(w.endpoints)); len(w.endpoints) < 8 {
+			w.endpoints = append(w.endpoints, id)
+			ep := w.late(id, w.began)
+			w.mu.Lock()
+			w.luck[ep.URL] = luck{fail: 0.3 * w.rnd.Float64(), slow: time.Duration(w.rnd.IntN(100)) * time.Millisecond}
+			w.mu.Unlock()
+		}
+	case 8: // what was sent is sent again, beside all the rest
+		_, _ = w.last().replays.Begin(w.t.Context(), dispatch.Replay{
+			Org: "org", EndpointID: w.endpoints[w.rnd.IntN(len(w.endpoints))], RatePerSec: float64(w.rnd.IntN(50)),
+			Scope: delivery.Scope{From: w.began, Until: time.Now()},
+		})
 	case 5:
 		id := w.endpoints[w.rnd.IntN(len(w.endpoints))]
 		w.change(id, func(e *delivery.Endpoint) { e.Enabled = !e.Enabled })
@@ -289,7 +304,7 @@ func (w *world) checkOrder() {
 		}
 	}
 	for _, s := range w.seen() {
-		if s.status == 200 {
+		if s.status == 200 && s.replay == "" {
 			end(s.url, s.entity, s.sequence, s.end)
 		}
 	}
@@ -297,11 +312,17 @@ func (w *world) checkOrder() {
 		f := w.facts[id]
 		if f.Type == (delivery.Exhausted{}).EventType() || f.Type == (delivery.Dropped{}).EventType() {
 			var ref delivery.Ref
-			w.decode(f.Data, &ref)
+			if w.decode(f.Data, &ref); ref.ReplayID != "" {
+				continue
+			}
 			end(w.rig.endpoints[ref.WebhookID].URL, ref.EntityID, ref.Sequence, at)
 		}
 	}
+	w.checkReplayOrder()
 	for _, s := range w.seen() {
+		if s.replay != "" {
+			continue
+		}
 		for n := int64(1); n < s.sequence; n++ {
 			if at, ok := ended[pair{s.url, s.entity}][n]; !ok || at.After(s.at) {
 				w.t.Fatalf("%s: event %d of %s was sent at %s, before event %d ended (%s)", s.url, s.sequence, s.entity, s.at, n, at)
@@ -310,15 +331,58 @@ func (w *world) checkOrder() {
 	}
 }
 
+// checkReplayOrder: within a replay no event of an entity is sent after a later
+// one had arrived by it, but for those that were under way when it died.
+func (w *world) checkReplayOrder() {
+	arrived := make(map[string]int64)
+	sent := make(map[string]bool)
+	for _, s := range w.seen() {
+		if s.replay == "" {
+			continue
+		}
+		key := s.replay + s.url + s.entity
+		if !sent[key+s.id] && s.sequence < arrived[key] {
+			w.t.Fatalf("%s: replay %s sent event %d of %s for the first time after event %d", s.url, s.replay, s.sequence, s.entity, arrived[key])
+		}
+		sent[key+s.id] = true
+		if s.status == 200 {
+			arrived[key] = max(arrived[key], s.sequence)
+		}
+	}
+	replays, err := w.store.Replays(w.t.Context(), "org", "", 1000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, rp := range replays {
+		if rp.State != dispatch.ReplayFinished {
+			w.t.Errorf("replay %s of %s is %s: %s", rp.ID, rp.EndpointID, rp.State, rp.Detail)
+		}
+		ends, err := w.store.Ends(w.t.Context(), rp.ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n := int64(0)
+		for _, e := range ends {
+			n += e.Count
+		}
+		if rp.Kind == dispatch.OfScope && n != rp.Deliveries {
+			w.t.Errorf("replay %s offered %d deliveries, %d ended", rp.ID, rp.Deliveries, n)
+		}
+	}
+}
+
 // checkFacts: what a receiver took is a fact, and every delivery has one end.
 func (w *world) checkFacts() {
 	ends := make(map[string][]string)
 	for _, a := range factsOf[delivery.Attempted](w.rig) {
-		if a.Outcome == delivery.OutcomeDelivered && !slices.Contains(ends[a.DeliveryID], "delivered") {
+		if a.Outcome == delivery.OutcomeDelivered && a.ReplayID == "" && !slices.Contains(ends[a.DeliveryID], "delivered") {
 			ends[a.DeliveryID] = append(ends[a.DeliveryID], "delivered")
 		}
 	}
 	for _, x := range factsOf[delivery.Exhausted](w.rig) {
+		if x.ReplayID != "" {
+			continue
+		}
 		ends[x.DeliveryID] = append(ends[x.DeliveryID], "exhausted")
 	}
 	owed := 0

@@ -71,9 +71,7 @@ func (e *Engine) sweepRows(s *stream, rows []dispatch.Owed) {
 		if s.items[row.Key()] != nil {
 			continue
 		}
-		it := &item{Owed: row, owner: s.owner, stream: s, stored: true, storedKey: row.OrderKey}
-		s.items[row.Key()] = it
-		s.rows = max(0, s.rows-1)
+		it := s.adopt(row)
 		if !s.lane.open {
 			e.holdOrDrop(it)
 			continue

@@ -49,7 +49,7 @@ func (a *app) startAPI(ctx context.Context) error {
 		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
 		Settings: httpapi.Settings{
 			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics, Deliverer: a.deliverer,
-			Dialects: dialectCatalogue{}, Previewer: previewer{a.deliverer.service, a.reader},
+			Dialects: dialectCatalogue{}, Previewer: previewer{a.deliverer.service, a.reader}, Replays: a.replays,
 			Accountant: a.accountant, Profiles: profileOf,
 		},
 		Reads: a.reader, Feed: feed{events}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,

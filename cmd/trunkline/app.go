@@ -60,6 +60,7 @@ type app struct {
 	deliverer  deliverer
 	asker      *crm.Asker
 	accountant *webhooks.Accountant
+	replays    *webhooks.Replays
 
 	adminKey        string
 	adminKeyCreated bool

@@ -106,13 +106,6 @@ func (v verdicts) Verdict(ctx context.Context, org, agentID, eventID string) (ag
 	return views[0].Agent.Last, true, nil
 }
 
-// disabler turns endpoints off on the hub's own account.
-type disabler struct{ settings *settings.Service }
-
-func (d disabler) Disable(ctx context.Context, endpointID, reason string) error {
-	return d.settings.DisableByHub(ctx, endpointID, reason)
-}
-
 // findAdminKey takes the first org's admin key from the settings, or generates
 // it once and keeps it in the data directory.
 func (a *app) findAdminKey() (err error) {

@@ -10,6 +10,7 @@ import (
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -35,6 +36,16 @@ func (l sentLog) Unsuccessful(ctx context.Context, e delivery.Endpoint, since, u
 		list[i] = sentDelivery(d)
 	}
 	return list, next, err
+}
+
+// CountUnsuccessful counts it.
+func (l sentLog) CountUnsuccessful(ctx context.Context, e delivery.Endpoint, since, until time.Time) (int64, error) {
+	return l.store.CountUnsuccessful(ctx, e.Org, e.ID, since, until)
+}
+
+// Bodies returns what was last sent of deliveries.
+func (l sentLog) Bodies(ctx context.Context, org string, from, until time.Time, deliveryIDs []string) (map[string][]byte, error) {
+	return l.store.Bodies(ctx, org, from, until, deliveryIDs)
 }
 
 func sentDelivery(d projections.SentDelivery) webhooks.SentDelivery {
@@ -84,9 +95,9 @@ func (d deliverer) Resend(ctx context.Context, e delivery.Endpoint, deliveryID s
 	return err
 }
 
-// Recover owes the endpoint again what ended without success.
-func (d deliverer) Recover(ctx context.Context, e delivery.Endpoint, since, until time.Time) (int, error) {
-	return d.service.Recover(ctx, e, since, until)
+// Cancel gives up what is unfinished of a delivery.
+func (d deliverer) Cancel(ctx context.Context, org, deliveryID, reason string) (dispatch.Verdict, error) {
+	return d.service.Cancel(ctx, org, deliveryID, reason)
 }
 
 // Drop gives up what is held for an endpoint.

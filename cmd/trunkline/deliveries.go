@@ -2,156 +2,227 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
 )
 
-// deliveriesCommand looks after deliveries of a running hub over its API.
+// deliveriesCommand looks at single deliveries of a running hub, and sends them
+// again or gives them up, over its API.
 type deliveriesCommand struct {
+	List    deliveriesList    `cmd:"" help:"List the deliveries of a webhook, the newest event first."`
+	Show    deliveriesShow    `cmd:"" help:"Show a delivery and its attempts, with what was sent and answered."`
+	Resend  deliveriesResend  `cmd:"" help:"Send a delivery again now, finished or not, under the same webhook-id."`
+	Cancel  deliveriesCancel  `cmd:"" help:"Give up a pending or held delivery. Exit code 1 when it had ended before."`
+	Recover deliveriesRecover `cmd:"" help:"Send again what ended without success, but for what was given up on purpose."`
+
 	Reconcile deliveriesReconcile `cmd:"" help:"Account for every event of a day towards each webhook. Exit code 1 when anything is unaccounted for."`
 }
 
-type deliveriesReconcile struct {
-	Webhook string `help:"Id of one webhook; without it all of the org." placeholder:"ID"`
-	Day     string `help:"A day of UTC, by when events were recorded; without it today." placeholder:"YYYY-MM-DD"`
-	JSON    bool   `name:"json" help:"Print the API's answers, one a line."`
+// deliveryState is a delivery in the API's words.
+type deliveryState struct {
+	ID        string  `json:"id"`
+	WebhookID string  `json:"webhook_id"`
+	EventID   string  `json:"event_id"`
+	EventType string  `json:"event_type"`
+	Entity    string  `json:"entity"`
+	Status    string  `json:"status"`
+	Reason    *string `json:"reason"`
+	Attempts  []struct {
+		Number       int     `json:"number"`
+		StartedAt    string  `json:"started_at"`
+		DurationMS   float64 `json:"duration_ms"`
+		StatusCode   *int    `json:"status_code"`
+		RequestBody  string  `json:"request_body"`
+		ResponseBody string  `json:"response_body"`
+		Error        *string `json:"error"`
+	} `json:"attempts"`
+	NextAttemptAt *string `json:"next_attempt_at"`
 }
 
-// reconciled is an account in the API's words.
-type reconciled struct {
-	WebhookID  string           `json:"webhook_id"`
-	Day        string           `json:"day"`
-	Appended   int64            `json:"appended"`
-	Owed       int64            `json:"owed"`
-	Filtered   map[string]int64 `json:"filtered"`
-	Delivered  int64            `json:"delivered"`
-	Exhausted  int64            `json:"exhausted"`
-	Held       int64            `json:"held"`
-	Pending    int64            `json:"pending"`
-	Dropped    []reasonCount    `json:"dropped"`
-	Behind     int64            `json:"behind"`
-	Difference int64            `json:"difference"`
-	Data       []struct {
-		EventID   string `json:"event_id"`
-		EventType string `json:"event_type"`
-		Position  string `json:"position"`
-		Known     string `json:"known"`
-	} `json:"data"`
-	NextCursor *string `json:"next_cursor"`
-}
-
-type reasonCount struct {
-	Reason string `json:"reason"`
-	Count  int64  `json:"count"`
-}
-
-// errUnaccounted makes the exit code of a difference.
-var errUnaccounted = errors.New("some events are unaccounted for")
-
-// Run prints one line for each webhook, and what is unaccounted for.
-func (c deliveriesReconcile) Run(ctx context.Context, s streams) error {
-	if c.Day != "" {
-		if _, err := time.Parse(time.DateOnly, c.Day); err != nil {
-			return fmt.Errorf("%w: --day wants YYYY-MM-DD", errUsage)
-		}
+// deliveryPath is the path of a delivery, or of what can be done with it.
+func deliveryPath(id, action string) string {
+	path := "/v1/deliveries/" + url.PathEscape(id)
+	if action != "" {
+		path += "/" + action
 	}
+	return path
+}
+
+// orDash is a text for a table.
+func orDash(s *string) string {
+	if s == nil {
+		return "–"
+	}
+	return *s
+}
+
+type deliveriesList struct {
+	Webhook string `arg:"" help:"Id of the webhook."`
+	Status  string `enum:"pending,delivered,exhausted,held,dropped," default:"" help:"Only these: pending, delivered, exhausted, held or dropped."`
+	Since   string `placeholder:"TIME" help:"Only of events since a time, or since so long ago: 2h."`
+	Limit   int    `default:"50" help:"How many."`
+	JSON    bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run prints one line for each delivery.
+func (c deliveriesList) Run(ctx context.Context, s streams) error {
 	op, _, err := newOperator()
 	if err != nil {
 		return err
 	}
-	hooks, err := c.webhooks(ctx, op)
+	query := url.Values{"limit": {fmt.Sprint(c.Limit)}}
+	if c.Status != "" {
+		query.Set("status", c.Status)
+	}
+	if c.Since != "" {
+		at, err := timeOrAgo(c.Since, time.Now())
+		if err != nil {
+			return fmt.Errorf("%w: --since: %w", errUsage, err)
+		}
+		query.Set("since", at.UTC().Format(time.RFC3339Nano))
+	}
+	var answer struct {
+		Data []deliveryState `json:"data"`
+	}
+	raw, err := ask(ctx, op, http.MethodGet, "/v1/webhooks/"+url.PathEscape(c.Webhook)+"/deliveries?"+query.Encode(), nil, &answer)
 	if err != nil {
 		return err
 	}
-	op.http = &http.Client{} // a full day is planned anew: as long as it takes
-	var all []reconciled
-	for _, h := range hooks {
-		var r reconciled
-		raw, err := ask(ctx, op, http.MethodGet, "/v1/webhooks/"+url.PathEscape(h.ID)+"/reconciliation?limit=20"+c.dayParameter(), nil, &r)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			if err := printRaw(s.out, raw); err != nil {
-				return err
-			}
-		}
-		all = append(all, r)
+	if c.JSON {
+		return printRaw(s.out, raw)
 	}
-	if !c.JSON {
-		if err := printAccounts(s.out, hooks, all); err != nil {
-			return err
-		}
+	t := table(s.out)
+	fmt.Fprintln(t, "ID\tSTATUS\tTYPE\tENTITY\tATTEMPTS\tNEXT\tREASON")
+	for _, d := range answer.Data {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", d.ID, d.Status, d.EventType, d.Entity, len(d.Attempts), orDash(d.NextAttemptAt), orDash(d.Reason))
 	}
-	for _, r := range all {
-		if r.Difference != 0 {
-			return errUnaccounted
-		}
-	}
-	return nil
+	return t.Flush()
 }
 
-func (c deliveriesReconcile) dayParameter() string {
-	if c.Day == "" {
-		return ""
-	}
-	return "&day=" + url.QueryEscape(c.Day)
+type deliveriesShow struct {
+	ID   string `arg:"" help:"Id of the delivery, the webhook-id of its requests."`
+	JSON bool   `name:"json" help:"Print the API's answer."`
 }
 
-type namedWebhook struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
-}
-
-// webhooks are those that are asked for.
-func (c deliveriesReconcile) webhooks(ctx context.Context, op *operator) ([]namedWebhook, error) {
-	if c.Webhook != "" {
-		var one namedWebhook
-		err := op.call(ctx, http.MethodGet, "/v1/webhooks/"+url.PathEscape(c.Webhook), nil, &one)
-		return []namedWebhook{one}, err
-	}
-	var all []namedWebhook
-	for cursor := ""; ; {
-		var page struct {
-			Data []namedWebhook `json:"data"`
-			Next *string        `json:"next_cursor"`
-		}
-		if err := op.call(ctx, http.MethodGet, "/v1/webhooks?limit=200&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Data...)
-		if page.Next == nil {
-			return all, nil
-		}
-		cursor = *page.Next
-	}
-}
-
-func printAccounts(w io.Writer, hooks []namedWebhook, all []reconciled) error {
-	t := table(w)
-	fmt.Fprintln(t, "WEBHOOK\tNAME\tAPPENDED\tFILTERED\tOWED\tDELIVERED\tEXHAUSTED\tDROPPED\tHELD\tPENDING\tBEHIND\tDIFFERENCE")
-	for i, r := range all {
-		var dropped int64
-		for _, d := range r.Dropped {
-			dropped += d.Count
-		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.WebhookID, hooks[i].Name, r.Appended, r.Appended-r.Owed, r.Owed,
-			r.Delivered, r.Exhausted, dropped, r.Held, r.Pending, r.Behind, r.Difference)
-	}
-	if err := t.Flush(); err != nil {
+// Run prints a delivery.
+func (c deliveriesShow) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
 		return err
 	}
-	for _, r := range all {
-		for _, d := range r.Data {
-			fmt.Fprintf(w, "%s: %s %s at %s: %s\n", r.WebhookID, d.EventType, d.EventID, d.Position, d.Known)
+	var d deliveryState
+	raw, err := ask(ctx, op, http.MethodGet, deliveryPath(c.ID, ""), nil, &d)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printRaw(s.out, raw)
+	}
+	fmt.Fprintf(s.out, "%s of %s %s to webhook %s: %s\n", d.ID, d.EventType, d.Entity, d.WebhookID, d.Status)
+	if d.Reason != nil {
+		fmt.Fprintf(s.out, "because %s\n", *d.Reason)
+	}
+	if d.NextAttemptAt != nil {
+		fmt.Fprintf(s.out, "the next attempt is due at %s\n", *d.NextAttemptAt)
+	}
+	for _, a := range d.Attempts {
+		outcome := "no answer"
+		if a.StatusCode != nil {
+			outcome = fmt.Sprint(*a.StatusCode)
 		}
-		if r.NextCursor != nil {
-			fmt.Fprintf(w, "%s: … and more\n", r.WebhookID)
+		if a.Error != nil {
+			outcome += ", " + *a.Error
 		}
+		fmt.Fprintf(s.out, "\nattempt %d at %s, %.1f ms: %s\n", a.Number, a.StartedAt, a.DurationMS, outcome)
+		fmt.Fprintf(s.out, "  sent      %s\n  answered  %s\n", a.RequestBody, a.ResponseBody)
 	}
 	return nil
+}
+
+type deliveriesResend struct {
+	ID   string `arg:"" help:"Id of the delivery."`
+	JSON bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run sends a delivery again.
+func (c deliveriesResend) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	raw, err := ask(ctx, op, http.MethodPost, deliveryPath(c.ID, "resend"), nil, nil)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printRaw(s.out, raw)
+	}
+	_, err = fmt.Fprintf(s.out, "%s will be sent again now\n", c.ID)
+	return err
+}
+
+type deliveriesCancel struct {
+	ID     string `arg:"" help:"Id of the delivery."`
+	Reason string `placeholder:"TEXT" help:"Why; kept."`
+	JSON   bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run gives a delivery up.
+func (c deliveriesCancel) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	var d deliveryState
+	raw, err := ask(ctx, op, http.MethodPost, deliveryPath(c.ID, "cancel"), reasonBody(c.Reason), &d)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printRaw(s.out, raw)
+	}
+	if d.Status != "dropped" {
+		_, err = fmt.Fprintf(s.out, "%s is %s; the hub will drop it as soon as it can\n", d.ID, d.Status)
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s is dropped\n", d.ID)
+	return err
+}
+
+type deliveriesRecover struct {
+	Webhook string `arg:"" help:"Id of the webhook."`
+	Since   string `required:"" placeholder:"TIME" help:"Of events recorded since a time, or since so long ago: 24h."`
+	Until   string `placeholder:"TIME" help:"And before this one; until now if left out."`
+	JSON    bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run begins to send again what ended without success.
+func (c deliveriesRecover) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	scope, err := replayScope{From: c.Since, Until: c.Until}.body(false)
+	if err != nil {
+		return err
+	}
+	body := map[string]any{"since": scope["from"]}
+	if until, ok := scope["until"]; ok {
+		body["until"] = until
+	}
+	var answer struct {
+		Deliveries int64  `json:"deliveries"`
+		ReplayID   string `json:"replay_id"`
+	}
+	raw, err := ask(ctx, op, http.MethodPost, "/v1/webhooks/"+url.PathEscape(c.Webhook)+"/recover", body, &answer)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printRaw(s.out, raw)
+	}
+	_, err = fmt.Fprintf(s.out, "%d deliveries will be sent again; see: trunkline replay report %s\n", answer.Deliveries, answer.ReplayID)
+	return err
 }

@@ -29,7 +29,8 @@ type cli struct {
 	Dialect     dialectCommand     `cmd:"" help:"Look at webhook formats: render an event, verify a request."`
 	Listen      listenCommand      `cmd:"" help:"Forward webhooks of a running hub to a URL on this machine, for development."`
 	Trigger     triggerCommand     `cmd:"" help:"Send a made-up event to a URL or a webhook."`
-	Deliveries  deliveriesCommand  `cmd:"" help:"Account for the webhooks of a running hub."`
+	Replay      replayCommand      `cmd:"" help:"Plan, run, pause, resume, abort replays; see how they went."`
+	Deliveries  deliveriesCommand  `cmd:"" help:"See single deliveries, send them again, give them up; account for all of a day."`
 	Simulate    simulateCommand    `cmd:"" help:"Play a day of a call centre against a running hub and reconcile every store."`
 	Settings    settingsCommand    `cmd:"" help:"Print the table of settings."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
@@ -63,8 +64,9 @@ func main() {
 }
 
 // run is main without the process: tests call it. It returns the exit code: 0
-// done, 1 failed, 2 called wrongly or a wrong setting; from 10 on what the
-// command says (dialect verify).
+// done, 1 failed, 2 called wrongly or a wrong setting, 3 a replay came to its end
+// and some of its deliveries did not; from 10 on what the command says (dialect
+// verify).
 func run(ctx context.Context, args []string, s streams) int {
 	var c cli
 	exited := -1

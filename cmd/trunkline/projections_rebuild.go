@@ -4,14 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"sync/atomic"
 	"time"
-
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 )
 
 // rebuildState is a rebuild in the API's words.
@@ -58,8 +52,8 @@ func (c projectionsRebuild) Run(ctx context.Context, s streams) error {
 		_, err := fmt.Fprintf(s.out, "rebuilding %s as generation %d; see: trunkline projections status\n", begun.Projection, begun.Generation)
 		return err
 	}
-	show := c.progress(s.err, begun)
-	raw, last, err := c.await(ctx, op, begun, show.update)
+	show := showProgress(s.err, c.JSON, begun.progress())
+	raw, last, err := c.await(ctx, op, begun, func(r rebuildState) { show.update(r.progress()) })
 	if err == nil {
 		err = verdict(last, c.NoSwitch)
 	}
@@ -128,89 +122,10 @@ func verdict(r rebuildState, noSwitch bool) error {
 	return fmt.Errorf("the rebuild of %s ended as %s%s", r.Projection, r.Stage, detail)
 }
 
-// rebuildProgress shows how far a rebuild is.
-type rebuildProgress struct {
-	update func(rebuildState)
-	// end stops showing; good says whether it came to its end.
-	end func(good bool)
+// progress is how far a rebuild is.
+func (r rebuildState) progress() progressState {
+	return progressState{title: fmt.Sprintf("%s generation %d", r.Projection, r.Generation), stage: r.Stage, done: r.Done, total: r.Total, unit: "events", pace: pace(r)}
 }
-
-// progress is a bar on a terminal, lines elsewhere, nothing with --json.
-func (c projectionsRebuild) progress(w io.Writer, begun rebuildState) rebuildProgress {
-	switch {
-	case c.JSON:
-		return rebuildProgress{update: func(rebuildState) {}, end: func(bool) {}}
-	case isTerminal(w):
-		return barProgress(w, begun)
-	}
-	return lineProgress(w)
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// barProgress has the hub's own rate and time left: the bar's would measure how
-// often it is asked.
-func barProgress(w io.Writer, begun rebuildState) rebuildProgress {
-	var now atomic.Pointer[rebuildState] // the bar draws in a goroutine of its own
-	now.Store(&begun)
-	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(64), mpb.WithAutoRefresh())
-	bar := bars.AddBar(0, // a total that may grow: the log does meanwhile
-		mpb.PrependDecorators(
-			decor.Any(func(decor.Statistics) string { return begun.Projection + " " + now.Load().Stage + " " }),
-			decor.CountersNoUnit("%d / %d"),
-		),
-		mpb.AppendDecorators(
-			decor.Percentage(),
-			decor.Any(func(decor.Statistics) string { return "  " + pace(*now.Load()) }),
-		),
-	)
-	return rebuildProgress{
-		update: func(r rebuildState) {
-			now.Store(&r)
-			if r.Total > 0 {
-				bar.SetTotal(r.Total, false)
-				bar.SetCurrent(r.Done)
-			}
-		},
-		end: func(good bool) {
-			if good {
-				bar.SetTotal(-1, true)
-			} else {
-				bar.Abort(false)
-			}
-			bars.Wait()
-		},
-	}
-}
-
-// lineProgress prints a line when the stage changes and every few seconds.
-func lineProgress(w io.Writer) rebuildProgress {
-	var stage string
-	var at time.Time
-	return rebuildProgress{
-		update: func(r rebuildState) {
-			if r.Stage == stage && time.Since(at) < linesEvery {
-				return
-			}
-			stage, at = r.Stage, time.Now()
-			fmt.Fprintf(w, "%s generation %d: %s", r.Projection, r.Generation, r.Stage)
-			if r.Total > 0 {
-				fmt.Fprintf(w, " %d / %d events (%d %%), %s", r.Done, r.Total, 100*r.Done/r.Total, pace(r))
-			}
-			fmt.Fprintln(w)
-		},
-		end: func(bool) {},
-	}
-}
-
-const linesEvery = 5 * time.Second
 
 // pace is the rate and the time left, as far as they are known.
 func pace(r rebuildState) string {

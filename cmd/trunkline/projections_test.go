@@ -60,7 +60,7 @@ func operate(t *testing.T, answers map[string][]scripted, args ...string) (code 
 	t.Setenv("TRUNKLINE_HTTP_ADDR", strings.TrimPrefix(srv.URL, "http://"))
 	t.Setenv("TRUNKLINE_ADMIN_KEY", "operator-key")
 	var stdout, stderr strings.Builder
-	code = run(context.Background(), append([]string{"projections"}, args...), streams{&stdout, &stderr})
+	code = run(context.Background(), args, streams{&stdout, &stderr})
 	return code, stdout.String(), stderr.String(), hub.asked
 }
 
@@ -125,7 +125,7 @@ func TestProjectionsRebuildWait(t *testing.T) {
 			for k, v := range begun {
 				answers[k] = v
 			}
-			code, out, errs, asked := operate(t, answers, append([]string{"rebuild", "calls", "--wait", "--every=1ms"}, tt.args...)...)
+			code, out, errs, asked := operate(t, answers, append([]string{"projections", "rebuild", "calls", "--wait", "--every=1ms"}, tt.args...)...)
 			if code != tt.code || out != tt.out || !strings.Contains(errs, tt.err) {
 				t.Errorf("exit code %d, out %q, err %q; want %d, %q, %q", code, out, errs, tt.code, tt.out, tt.err)
 			}
@@ -173,7 +173,7 @@ func TestProjectionsCommands(t *testing.T) {
 		{args: "rebuild nothing", code: 1, err: "trunkline: the hub answered 404: nothing at POST /v1/projections/nothing/rebuild\n", last: `POST /v1/projections/nothing/rebuild {"switch":"auto"}`},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
-			code, out, errs, asked := operate(t, answers, strings.Fields(tt.args)...)
+			code, out, errs, asked := operate(t, answers, append([]string{"projections"}, strings.Fields(tt.args)...)...)
 			last := ""
 			if len(asked) > 0 {
 				last = asked[len(asked)-1]
@@ -194,9 +194,9 @@ func TestTheProgressBarEnds(t *testing.T) {
 	t.Parallel()
 	for _, good := range []bool{true, false} {
 		var out strings.Builder
-		p := barProgress(&out, rebuildState{Projection: "calls"})
-		p.update(rebuildState{Projection: "calls", Stage: "building", Done: 40, Total: 100, Rate: 50})
-		p.update(rebuildState{Projection: "calls", Stage: "comparing", Done: 100, Total: 120})
+		p := barProgress(&out, rebuildState{Projection: "calls"}.progress())
+		p.update(rebuildState{Projection: "calls", Stage: "building", Done: 40, Total: 100, Rate: 50}.progress())
+		p.update(rebuildState{Projection: "calls", Stage: "comparing", Done: 100, Total: 120}.progress())
 		p.end(good)
 		if !strings.Contains(out.String(), "calls") {
 			t.Errorf("nothing was drawn: %q", out.String())

@@ -12,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
 	"trunkline.dev/trunkline/adapters/dialects"
+	"trunkline.dev/trunkline/adapters/kafka"
 	"trunkline.dev/trunkline/adapters/postgres/deliveries"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	trunkwater "trunkline.dev/trunkline/adapters/watermill"
@@ -45,16 +46,23 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	for _, d := range dialects.All() {
 		formats = append(formats, d)
 	}
-	a.owed = deliveries.New(a.pool)
+	a.owed = deliveries.New(a.pool, a.keyring)
 	a.engine, err = webhooks.New(webhooks.Config{
-		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a.control}, Log: a.events,
-		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Attempter: sender, Dialects: formats,
+		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a}, Log: a.events,
+		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Past: pastLog{kafka.NewPast(a.broker, 0)}, AsOf: a.reader.AsOf,
+		Attempter: sender, Dialects: formats,
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
 	if err != nil {
 		return err
 	}
 	a.deliverer = deliverer{webhooks.NewService(a.engine, a.owed, sentLog{a.analytics}, pastEvents{a.reader})}
+	a.replays, err = webhooks.NewReplays(webhooks.ReplaysConfig{
+		Service: a.deliverer.service, Store: a.owed, Owner: hostOwner(), Catching: a.catching,
+	})
+	if err != nil {
+		return err
+	}
 	a.accountant, err = webhooks.NewAccountant(a.engine, webhooks.AccountantConfig{
 		Log: a.analytics, Repeated: a.reader, Planned: a.owed, Versions: a.settings, Ends: a.broker,
 	})
@@ -88,6 +96,10 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	a.onStop("webhook router", func(context.Context) error {
 		return errors.Join(router.Close(), <-done)
 	})
+	if err := a.replays.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("replays", a.replays.Stop)
 	return nil
 }
 

@@ -63,6 +63,8 @@ type Claimed struct {
 	// Next is the offset to go on from.
 	Next     int64
 	Backlogs []Backlog
+	// Cancels are those that are not decided.
+	Cancels []Cancel
 }
 
 // Backlog is what is unfinished for one endpoint in one partition.
@@ -94,8 +96,13 @@ type Part struct {
 	Insert []Owed
 	// Update are rows whose status, attempts, times, order key or error changed.
 	Update []Owed
-	// Delete are rows that are finished.
+	// Delete are rows that are finished, each with its last status and error.
 	Delete []Owed
+	// Started are the endpoints that the owner has taken over with this commit.
+	Started []Started
+	// Decided are the verdicts on cancels that this commit makes true, or that one
+	// before it did.
+	Decided []Decided
 }
 
 // Want asks for due rows.

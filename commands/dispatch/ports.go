@@ -14,7 +14,12 @@ import (
 // Of the rows of one order key of an endpoint in a partition, the one with the
 // least (offset, rank) is the head. Only heads are given out by Load, so the
 // others wait for it.
+//
+// Rows of a replay are counted when they end, in the commit that deletes them.
 type Store interface {
+	Starts
+	Cancels
+	Targets
 	// Claim makes the caller the owner of a partition: the epoch grows, and what
 	// the former owner still wants to write is refused. The first claim of a
 	// partition starts at offset 0.
@@ -60,8 +65,9 @@ type Unfinished interface {
 	// Waiting tells how much is unfinished for endpoints.
 	Waiting(ctx context.Context, endpointIDs ...string) (map[string]Waiting, error)
 	// Remove deletes rows of an endpoint that have a status. Only held rows, and
-	// those of endpoints that are gone, may be removed past the owner.
-	Remove(ctx context.Context, endpointID string, status delivery.Status, keys []string) error
+	// those of endpoints that are gone, may be removed past the owner. What belongs
+	// to a replay is counted as dropped, for the reason given.
+	Remove(ctx context.Context, endpointID string, status delivery.Status, keys []string, reason string) error
 }
 
 // Waiting is the backlog of an endpoint.

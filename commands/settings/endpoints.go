@@ -89,6 +89,7 @@ func (s *Service) newEndpoint(d *draft, in EndpointSettings) (delivery.Endpoint,
 		Org: d.caller.Org.ID, Enabled: true, Ordering: orderingEntity, SignStandard: true, IDs: idsHub, CreatedAt: d.at, UpdatedAt: d.at,
 	}
 	in.onto(&e)
+	e.CatchesUp = !e.StartFrom.IsZero() && e.StartFrom.Before(d.at)
 	err := s.checkEndpoint(d, &e, true)
 	if err != nil {
 		return e, err

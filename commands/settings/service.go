@@ -185,7 +185,7 @@ func (d *draft) repeated(createdAt time.Time) bool {
 // secret returns a new signing secret.
 func (d *draft) secret() (string, error) {
 	b, err := d.bytes(32)
-	return "whsec_" + base64.StdEncoding.EncodeToString(b), err
+	return secretPrefix + base64.StdEncoding.EncodeToString(b), err
 }
 
 // apiKey returns a new API key.

@@ -37,3 +37,6 @@ const (
 
 // EventType returns delivery.attempted.v1.
 func (Attempted) EventType() event.Type { return "delivery.attempted.v1" }
+
+// CutMark ends a body of an attempt that the log could not take whole.
+const CutMark = " … (cut: too large for the delivery log)"

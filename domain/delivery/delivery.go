@@ -73,6 +73,10 @@ type Endpoint struct {
 	Filter map[string]string `json:"filter,omitempty"`
 	// StartFrom is the time from which events are owed; zero is "from now on".
 	StartFrom time.Time `json:"start_from,omitzero"`
+	// CatchesUp says that the endpoint was made with a StartFrom in the past: what
+	// it was owed then is planned from the log, partition by partition, until each
+	// is handed over to the planner of what comes. It never changes.
+	CatchesUp bool `json:"catches_up,omitempty"`
 	// Secrets are the signing secrets, newest first; older ones only while a
 	// rotation overlaps.
 	Secrets   []Secret  `json:"-"`
@@ -103,17 +107,7 @@ func (e Endpoint) Sends() bool {
 // Wants reports whether the endpoint subscribed to one of its dialect's events.
 // "*" is every fact; what the hub says of its webhooks is asked for by name or
 // by "endpoint.*" and "delivery.*".
-func (e Endpoint) Wants(name string) bool {
-	for _, w := range e.Events {
-		if w == name || w == "*" && !event.On(event.Operations, event.Type(name)) {
-			return true
-		}
-		if n := len(w); n > 2 && w[n-2:] == ".*" && len(name) >= n-1 && name[:n-1] == w[:n-1] {
-			return true
-		}
-	}
-	return false
-}
+func (e Endpoint) Wants(name string) bool { return matches(e.Events, name) }
 
 // Delivery is one event owed to one endpoint, rendered.
 type Delivery struct {

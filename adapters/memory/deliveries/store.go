@@ -22,6 +22,8 @@ type Store struct {
 	health     map[string]delivery.Health
 	notices    []dispatch.Notice
 	crew       map[string]member
+	replays    map[string]*replay
+	cancels    map[string]*cancel
 	fail       error
 	inserted   int
 }
@@ -81,6 +83,8 @@ func (s *Store) partition(id dispatch.Partition) *partition {
 	if s.partitions == nil {
 		s.partitions = make(map[dispatch.Partition]*partition)
 		s.health = make(map[string]delivery.Health)
+		s.replays = make(map[string]*replay)
+		s.cancels = make(map[string]*cancel)
 	}
 	p := s.partitions[id]
 	if p == nil {
@@ -133,7 +137,10 @@ func (s *Store) Claim(_ context.Context, id dispatch.Partition) (dispatch.Claime
 	for _, r := range p.rows {
 		r.offered = false
 	}
-	return dispatch.Claimed{Epoch: p.epoch, Next: p.next, Backlogs: p.backlogs(id, func(*row) bool { return true })}, nil
+	return dispatch.Claimed{
+		Epoch: p.epoch, Next: p.next, Backlogs: p.backlogs(id, func(*row) bool { return true }),
+		Cancels: s.undecided(id, func(*cancel) bool { return true }),
+	}, nil
 }
 
 func (p *partition) backlogs(id dispatch.Partition, which func(*row) bool) []dispatch.Backlog {
@@ -220,8 +227,12 @@ func (s *Store) commit(part dispatch.Part) {
 		}
 	}
 	for _, o := range part.Delete {
-		delete(p.rows, o.Key())
+		if r := p.rows[o.Key()]; r != nil {
+			s.count(o, o.LastError)
+			delete(p.rows, o.Key())
+		}
 	}
+	s.mark(part)
 }
 
 // Load implements dispatch.Store.
@@ -297,13 +308,17 @@ func (s *Store) Offer(_ context.Context, owed []dispatch.Owed) error {
 	if s.fail != nil {
 		return s.fail
 	}
+	s.offer(owed)
+	return nil
+}
+
+func (s *Store) offer(owed []dispatch.Owed) {
 	for _, o := range owed {
 		p := s.partition(o.In())
 		if p.rows[o.Key()] == nil {
 			p.rows[o.Key()] = &row{Owed: o, offered: true}
 		}
 	}
-	return nil
 }
 
 // Offered implements dispatch.Store.
@@ -395,12 +410,15 @@ func (s *Store) Waiting(_ context.Context, endpointIDs ...string) (map[string]di
 }
 
 // Remove implements dispatch.Unfinished.
-func (s *Store) Remove(_ context.Context, endpointID string, status delivery.Status, keys []string) error {
+func (s *Store) Remove(_ context.Context, endpointID string, status delivery.Status, keys []string, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.partitions {
 		for _, k := range keys {
 			if r := p.rows[k]; r != nil && r.EndpointID == endpointID && r.Status == status {
+				o := r.Owed
+				o.Status = delivery.IsDropped
+				s.count(o, reason)
 				delete(p.rows, k)
 			}
 		}

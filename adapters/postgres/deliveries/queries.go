@@ -69,7 +69,8 @@ SET offered = false
 FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
 WHERE d.topic = p.topic
   AND d.partition = p.partition
-  AND d.offered`
+  AND d.offered
+RETURNING d.topic, d.partition, d.endpoint_id, d.order_key`
 
 const backlogSQL = `
 SELECT $1::text, $2::int, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
@@ -88,10 +89,10 @@ WITH told AS (
     WHERE d.topic = p.topic
       AND d.partition = p.partition
       AND d.offered
-    RETURNING d.topic, d.partition, d.endpoint_id, d.org_id, d.status, d.head, d.due_at
+    RETURNING d.topic, d.partition, d.endpoint_id, d.org_id, d.status, d.head, d.due_at, d.order_key
 )
 SELECT topic, partition, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
-       min(due_at) FILTER (WHERE head AND status = 'pending')
+       min(due_at) FILTER (WHERE head AND status = 'pending'), array_agg(DISTINCT order_key) FILTER (WHERE NOT head)
 FROM told
 GROUP BY topic, partition, endpoint_id
 ORDER BY topic, partition, endpoint_id`
@@ -295,30 +296,18 @@ const totalSQL = `
 SELECT count(*), count(*) FILTER (WHERE status = 'held'), min(created_at) FILTER (WHERE status = 'pending')
 FROM unfinished_deliveries`
 
+// removeSQL counts what belongs to replays, and tells which keys are free.
 const removeSQL = `
 WITH gone AS (
     DELETE FROM unfinished_deliveries
     WHERE endpoint_id = $1
       AND status = $2
       AND row_key = ANY($3::text[])
-    RETURNING row_key, topic, partition, endpoint_id, order_key
+    RETURNING topic, partition, endpoint_id, order_key, replay_id, delivery_id, 'dropped' AS status, $4::text AS reason
+), counted AS (` + countEnds + `
 )
-UPDATE unfinished_deliveries d
-SET head = true
-FROM (SELECT DISTINCT topic, partition, endpoint_id, order_key FROM gone) AS k
-CROSS JOIN LATERAL (
-    SELECT e.row_key
-    FROM unfinished_deliveries e
-    WHERE e.topic = k.topic
-      AND e.partition = k.partition
-      AND e.endpoint_id = k.endpoint_id
-      AND e.order_key = k.order_key
-      AND e.row_key NOT IN (SELECT row_key FROM gone)
-    ORDER BY e.log_offset, e.rank
-    LIMIT 1
-) AS f
-WHERE d.row_key = f.row_key
-  AND NOT d.head`
+SELECT DISTINCT topic, partition, endpoint_id, order_key
+FROM gone`
 
 const healthSQL = `
 SELECT endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, exhausted_at, told_at, last_status, last_error

@@ -107,6 +107,55 @@ func (a *keyArrays) add(o dispatch.Owed, key string) {
 	a.endpoints, a.keys = append(a.endpoints, o.EndpointID), append(a.keys, key)
 }
 
+// endArrays are rows that are deleted, with how they ended.
+type endArrays struct {
+	keys, statuses, reasons, ids []string
+	// counted: some belong to a replay.
+	counted bool
+}
+
+func (a *endArrays) add(o dispatch.Owed) {
+	a.keys = append(a.keys, o.Key())
+	a.statuses, a.reasons = append(a.statuses, string(o.Status)), append(a.reasons, o.LastError)
+	a.counted = a.counted || o.ReplayID != ""
+}
+
+func (a *endArrays) queue(b *pgx.Batch) {
+	switch {
+	case a.counted:
+		b.Queue(deleteCountedSQL, a.keys, a.statuses, a.reasons)
+	case len(a.keys) > 0:
+		b.Queue(deleteSQL, a.keys)
+	}
+}
+
+// markArrays are what a commit notes beside its rows.
+type markArrays struct {
+	replays, topics []string
+	ids             []int
+	next            []int64
+	keys, verdicts  []string
+}
+
+func (a *markArrays) add(p dispatch.Part) {
+	for _, st := range p.Started {
+		a.replays, a.topics = append(a.replays, dispatch.StartID(st.EndpointID)), append(a.topics, string(p.Topic))
+		a.ids, a.next = append(a.ids, p.ID), append(a.next, st.Next)
+	}
+	for _, d := range p.Decided {
+		a.keys, a.verdicts = append(a.keys, d.Key), append(a.verdicts, string(d.Verdict))
+	}
+}
+
+func (a *markArrays) queue(b *pgx.Batch) {
+	if len(a.replays) > 0 {
+		b.Queue(startedSQL, a.replays, a.topics, a.ids, a.next)
+	}
+	if len(a.keys) > 0 {
+		b.Queue(decidedSQL, a.keys, a.verdicts)
+	}
+}
+
 // scanRow reads rowColumns.
 func scanRow(r pgx.CollectableRow) (dispatch.Owed, error) { return scanRowAfter(r) }
 

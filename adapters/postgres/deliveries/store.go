@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"trunkline.dev/trunkline/commands/dispatch"
@@ -21,15 +23,19 @@ import (
 )
 
 // Store is a store in the database of a pool. It is safe for concurrent use.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct {
+	pool   *pgxpool.Pool
+	sealer Sealer
+}
 
 var (
 	_ dispatch.Store      = (*Store)(nil)
 	_ dispatch.Unfinished = (*Store)(nil)
 )
 
-// New returns a store over a migrated database.
-func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+// New returns a store over a migrated database. Without a sealer there are no
+// replays to receivers of their own.
+func New(pool *pgxpool.Pool, sealer Sealer) *Store { return &Store{pool: pool, sealer: sealer} }
 
 // Claim implements dispatch.Store. It waits for the disk, unlike Commit: an
 // epoch that a crash of Postgres took back would be given out twice.
@@ -39,14 +45,20 @@ func (s *Store) Claim(ctx context.Context, p dispatch.Partition) (dispatch.Claim
 		if err := tx.QueryRow(ctx, claimSQL, p.Topic, p.ID).Scan(&c.Epoch, &c.Next); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, tellSQL, []string{string(p.Topic)}, []int{p.ID}); err != nil {
+		if err := tell(ctx, tx, []string{string(p.Topic)}, []int{p.ID}); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, backlogSQL, p.Topic, p.ID)
 		if err != nil {
 			return err
 		}
-		c.Backlogs, err = pgx.CollectRows(rows, backlog)
+		if c.Backlogs, err = pgx.CollectRows(rows, backlog); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, tellCancelsSQL, p.Topic, p.ID); err != nil {
+			return err
+		}
+		c.Cancels, err = cancels(ctx, tx, undecidedSQL, p.Topic, p.ID)
 		return err
 	})
 	if err != nil {
@@ -155,12 +167,14 @@ func (a *partArrays) add(p dispatch.Part) {
 // write brings the rows of a batch to where they should be, in one round trip.
 func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 	batch := &pgx.Batch{}
-	var deletes []string
+	var deletes endArrays
 	var updates, inserts rowArrays
 	var freed keyArrays
+	var marks markArrays
 	for _, p := range parts {
+		marks.add(p)
 		for _, o := range p.Delete {
-			deletes = append(deletes, o.Key())
+			deletes.add(o)
 			freed.add(o, o.OrderKey)
 		}
 		for _, o := range p.Update {
@@ -180,9 +194,7 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 			first[key] = true
 		}
 	}
-	if len(deletes) > 0 {
-		batch.Queue(deleteSQL, deletes)
-	}
+	deletes.queue(batch)
 	if len(updates.keys) > 0 {
 		batch.Queue(updateSQL, updates.update()...)
 	}
@@ -192,6 +204,7 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 	if len(freed.endpoints) > 0 {
 		batch.Queue(promoteSQL, freed.topics, freed.ids, freed.endpoints, freed.keys)
 	}
+	marks.queue(batch)
 	if batch.Len() == 0 {
 		return nil
 	}
@@ -200,37 +213,90 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 
 // Offer implements dispatch.Store.
 func (s *Store) Offer(ctx context.Context, owed []dispatch.Owed) error {
-	var rows rowArrays
-	first := make(map[string]bool)
-	for _, o := range owed {
-		key := strings.Join([]string{string(o.Topic), fmt.Sprint(o.Partition), o.EndpointID, o.OrderKey}, "/")
-		if err := rows.add(o, !first[key]); err != nil {
-			return err
-		}
-		first[key] = true
-	}
-	if _, err := s.pool.Exec(ctx, offerSQL, rows.insert()...); err != nil {
+	if err := offer(ctx, s.pool, owed); err != nil {
 		return fmt.Errorf("offering deliveries: %w", err)
 	}
 	return nil
 }
 
+// executor is a pool or a transaction.
+type executor interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+func offer(ctx context.Context, to executor, owed []dispatch.Owed) error {
+	if len(owed) == 0 {
+		return nil
+	}
+	var rows rowArrays
+	first := make(map[string]bool)
+	for _, o := range owed {
+		key := strings.Join([]string{string(o.Topic), strconv.Itoa(o.Partition), o.EndpointID, o.OrderKey}, "/")
+		if err := rows.add(o, !first[key]); err != nil {
+			return err
+		}
+		first[key] = true
+	}
+	_, err := to.Exec(ctx, offerSQL, rows.insert()...)
+	return err
+}
+
 // Offered implements dispatch.Store.
 func (s *Store) Offered(ctx context.Context, ps []dispatch.Partition) ([]dispatch.Backlog, error) {
-	var topics []string
-	var ids []int
-	for _, p := range ps {
-		topics, ids = append(topics, string(p.Topic)), append(ids, p.ID)
-	}
-	rows, err := s.pool.Query(ctx, offeredSQL, topics, ids)
-	if err != nil {
-		return nil, fmt.Errorf("reading offered deliveries: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, backlog)
+	topics, ids := partitionArrays(ps)
+	var all []dispatch.Backlog
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, offeredSQL, topics, ids)
+		if err != nil {
+			return err
+		}
+		var told keyArrays
+		var b dispatch.Backlog
+		var due *utc
+		var keys []string
+		_, err = pgx.ForEachRow(rows, []any{&b.Topic, &b.ID, &b.EndpointID, &b.Org, &b.Rows, &b.Held, &due, &keys}, func() error {
+			b.NextDue = due.time()
+			all = append(all, b)
+			for _, k := range keys {
+				told.add(dispatch.Owed{Delivery: delivery.Delivery{Topic: b.Topic, Partition: b.ID, EndpointID: b.EndpointID}}, k)
+			}
+			return nil
+		})
+		if err != nil || len(told.keys) == 0 {
+			return err
+		}
+		return promote(ctx, tx, told)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading offered deliveries: %w", err)
 	}
 	return all, nil
+}
+
+// tell marks what was offered to partitions as told.
+func tell(ctx context.Context, tx pgx.Tx, topics []string, ids []int) error {
+	rows, err := tx.Query(ctx, tellSQL, topics, ids)
+	if err != nil {
+		return err
+	}
+	var told keyArrays
+	var o dispatch.Owed
+	_, err = pgx.ForEachRow(rows, []any{&o.Topic, &o.Partition, &o.EndpointID, &o.OrderKey}, func() error {
+		told.add(o, o.OrderKey)
+		return nil
+	})
+	if err != nil || len(told.keys) == 0 {
+		return err
+	}
+	return promote(ctx, tx, told)
+}
+
+// promote lets the first rows of keys go. Who offered a row may have seen one
+// before it that a commit was just deleting, and that commit did not see the new
+// row: so the owner looks once more when it is told.
+func promote(ctx context.Context, tx executor, k keyArrays) error {
+	_, err := tx.Exec(ctx, promoteSQL, k.topics, k.ids, k.endpoints, k.keys)
+	return err
 }
 
 func backlog(r pgx.CollectableRow) (b dispatch.Backlog, err error) {

@@ -22,14 +22,13 @@ type Store interface {
 	dispatch.Store
 	dispatch.Unfinished
 	dispatch.Crew
+	dispatch.ReplayBook
+	dispatch.ReplayWork
 }
 
 // Run tests a store; open returns an empty one.
 func Run(t *testing.T, open func(t *testing.T) Store) {
-	for _, c := range []struct {
-		name string
-		test func(*testing.T, *rig)
-	}{
+	cases := []testCase{
 		{"a first claim begins at zero and each claim is a new epoch", firstClaim},
 		{"rows and checkpoint are durable together", together},
 		{"a former owner is fenced and writes nothing", fenced},
@@ -46,7 +45,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"processes that own partitions know of one another", crew},
 		{"people see what is unfinished in their org", people},
 		{"removed rows let the next one pass", removal},
-	} {
+	}
+	for _, c := range append(cases, replayCases...) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.test(t, &rig{T: t, Store: open(t), now: event.Time(time.Now())})
@@ -394,7 +394,7 @@ func removal(_ *testing.T, r *rig) {
 		r.owed(calls(0), "x", 1, hold), r.owed(calls(0), "x", 2),
 	}})
 	for _, key := range []string{"d-0-2", "d-0-1"} {
-		if err := r.Remove(r.Context(), "ep", delivery.IsHeld, []string{key}); err != nil {
+		if err := r.Remove(r.Context(), "ep", delivery.IsHeld, []string{key}, "not wanted"); err != nil {
 			r.Fatal(err)
 		}
 	}

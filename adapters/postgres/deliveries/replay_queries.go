@@ -1,0 +1,303 @@
+package deliveries
+
+const replayColumns = `
+    replay_id, org_id, kind, state, detail, from_at, until_at, types, entity_id, list_id, endpoint_id, target, sealed,
+    rate_per_sec, same, created_by, created_at, changed_at, ended_at, cursor, read, events, deliveries, filtered,
+    scanned, total, first_at, last_at, epoch`
+
+const addReplaySQL = `
+INSERT INTO replays (
+    replay_id, org_id, kind, state, detail, from_at, until_at, types, entity_id, list_id, endpoint_id, target, sealed,
+    rate_per_sec, same, created_by, created_at, changed_at, cursor, read, events, deliveries, filtered, scanned, total,
+    first_at, last_at
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, $18, false, 0, 0, 0, 0, $19, '', '')
+ON CONFLICT DO NOTHING`
+
+const addPartsSQL = `
+INSERT INTO replay_parts (replay_id, topic, partition, state, begin_at, next, until_at)
+SELECT $1, topic, partition, state, next, next, until_at
+FROM unnest($2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[]) AS n (topic, partition, state, next, until_at)`
+
+// sameReplaySQL finds what was there already.
+const sameReplaySQL = `
+SELECT` + replayColumns + `
+FROM replays
+WHERE replay_id = $1
+   OR (same = $2 AND same <> '' AND ended_at IS NULL)
+ORDER BY replay_id = $1 DESC
+LIMIT 1`
+
+const replaySQL = `
+SELECT` + replayColumns + `
+FROM replays
+WHERE replay_id = $1
+  AND org_id = $2`
+
+const replaysSQL = `
+SELECT` + replayColumns + `
+FROM replays
+WHERE org_id = $1
+  AND ($2 = '' OR (created_at, replay_id) < (SELECT created_at, replay_id FROM replays WHERE replay_id = $2 AND org_id = $1))
+ORDER BY created_at DESC, replay_id DESC
+LIMIT $3`
+
+const decideReplaySQL = `
+UPDATE replays
+SET state = $3,
+    detail = $4,
+    changed_at = now(),
+    ended_at = CASE WHEN $3 IN ('aborted', 'finished') THEN now() END
+WHERE replay_id = $1
+  AND org_id = $2
+  AND kind = ANY($5::text[])
+  AND state = ANY($6::text[])`
+
+const endsSQL = `
+SELECT status, reason, n, example
+FROM replay_ends
+WHERE replay_id = $1
+ORDER BY n DESC, status, reason`
+
+// standingMost bounds what is counted: a replay waits long before.
+const standingSQL = `
+SELECT count(*), count(*) FILTER (WHERE attempts = 0 AND status = 'pending'), count(*) FILTER (WHERE status = 'held')
+FROM (
+    SELECT attempts, status
+    FROM unfinished_deliveries
+    WHERE replay_id = $1
+      AND replay_id <> ''
+    LIMIT $2
+) AS u`
+
+const standingOfStartSQL = `
+SELECT count(*), count(*) FILTER (WHERE attempts = 0 AND status = 'pending'), count(*) FILTER (WHERE status = 'held')
+FROM (
+    SELECT attempts, status
+    FROM unfinished_deliveries
+    WHERE endpoint_id = $1
+      AND replay_id = ''
+    LIMIT $2
+) AS u`
+
+const leaseSQL = `
+WITH free AS (
+    SELECT replay_id
+    FROM replays
+    WHERE state IN ('running', 'aborting')
+      AND (lease_owner = $1 OR lease_until < now())
+    ORDER BY lease_owner <> $1, created_at
+    LIMIT $3
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE replays r
+SET lease_owner = $1,
+    lease_until = now() + make_interval(secs => $2),
+    epoch = r.epoch + CASE WHEN r.lease_owner = $1 THEN 0 ELSE 1 END
+FROM free
+WHERE r.replay_id = free.replay_id
+RETURNING r.replay_id`
+
+const leasedSQL = `
+SELECT` + replayColumns + `
+FROM replays
+WHERE replay_id = ANY($1::text[])
+ORDER BY created_at`
+
+const releaseSQL = `
+UPDATE replays
+SET lease_until = '-infinity'
+WHERE lease_owner = $1
+  AND lease_until > now()`
+
+const partsSQL = `
+SELECT topic, partition, state, begin_at, next, until_at
+FROM replay_parts
+WHERE replay_id = $1
+ORDER BY topic, partition`
+
+const stepSQL = `
+UPDATE replays
+SET events = events + $3,
+    filtered = filtered + $4,
+    deliveries = deliveries + $5,
+    scanned = scanned + $6,
+    cursor = coalesce($7, cursor),
+    read = read OR $8,
+    first_at = CASE WHEN first_at = '' THEN $9 ELSE first_at END,
+    last_at = CASE WHEN $10 = '' THEN last_at ELSE $10 END,
+    state = CASE WHEN $11 = '' THEN state ELSE $11 END,
+    detail = CASE WHEN state = 'running' THEN coalesce($12, detail) ELSE detail END,
+    changed_at = CASE WHEN $11 = '' THEN changed_at ELSE now() END,
+    ended_at = CASE WHEN $11 IN ('aborted', 'finished') THEN now() END
+WHERE replay_id = $1
+  AND epoch = $2
+  AND state IN ('running', 'aborting')`
+
+const movePartsSQL = `
+UPDATE replay_parts p
+SET next = m.upto, state = m.state
+FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::text[]) AS m (topic, partition, since, upto, state)
+WHERE p.replay_id = $1
+  AND p.topic = m.topic
+  AND p.partition = m.partition
+  AND p.next = m.since
+  AND p.state IN ('reading', 'ready')`
+
+const cancelReplaySQL = `
+INSERT INTO delivery_cancels (row_key, org_id, endpoint_id, topic, partition, reason, asked_at)
+SELECT row_key, org_id, endpoint_id, topic, partition, $2, now()
+FROM unfinished_deliveries
+WHERE replay_id = $1
+  AND replay_id <> ''
+ON CONFLICT (row_key) DO NOTHING`
+
+const targetsSQL = `
+SELECT` + replayColumns + `
+FROM replays
+WHERE replay_id = ANY($1::text[])
+  AND target IS NOT NULL
+  AND ended_at IS NULL`
+
+// countEnds counts what a delete takes away of replays. Reasons beyond the
+// hundredth are counted together: some receivers write the time into theirs.
+const countEnds = `
+INSERT INTO replay_ends AS e (replay_id, status, reason, n, example)
+SELECT replay_id, status, reason, count(*), min(delivery_id)
+FROM (
+    SELECT r.replay_id, gone.status, gone.delivery_id,
+           CASE
+               WHEN gone.reason = '' OR (SELECT count(*) FROM replay_ends k WHERE k.replay_id = r.replay_id) < 100 THEN left(gone.reason, 300)
+               ELSE 'another reason'
+           END AS reason
+    FROM gone
+    JOIN replays r ON r.replay_id = gone.replay_id
+) AS ended
+GROUP BY replay_id, status, reason
+ON CONFLICT (replay_id, status, reason) DO UPDATE
+SET n = e.n + EXCLUDED.n`
+
+const deleteCountedSQL = `
+WITH gone AS (
+    DELETE FROM unfinished_deliveries d
+    USING unnest($1::text[], $2::text[], $3::text[]) AS n (row_key, status, reason)
+    WHERE d.row_key = n.row_key
+    RETURNING d.replay_id, d.delivery_id, n.status, n.reason
+)` + countEnds
+
+const countDroppedSQL = `
+WITH gone AS (
+    SELECT $1::text AS replay_id, delivery_id, 'dropped' AS status, reason
+    FROM unnest($2::text[], $3::text[]) AS n (delivery_id, reason)
+)` + countEnds
+
+// startsSQL has one row at least for the owner, none for a former one.
+const startsSQL = `
+SELECT coalesce(r.endpoint_id, ''), c.topic, c.partition, coalesce(p.state, ''), coalesce(p.next, 0)
+FROM delivery_checkpoints c
+LEFT JOIN replay_parts p
+  ON p.topic = c.topic
+ AND p.partition = c.partition
+ AND p.replay_id = ANY($1::text[])
+LEFT JOIN replays r ON r.replay_id = p.replay_id
+WHERE c.topic = $2
+  AND c.partition = $3
+  AND c.epoch = $4`
+
+const takeableSQL = `
+SELECT r.endpoint_id, p.topic, p.partition, p.state, p.next
+FROM unnest($1::text[], $2::int[]) AS w (topic, partition)
+JOIN replay_parts p
+  ON p.topic = w.topic
+ AND p.partition = w.partition
+ AND p.state IN ('ready', 'taken')
+JOIN replays r ON r.replay_id = p.replay_id
+ORDER BY r.endpoint_id, p.topic, p.partition`
+
+const takeSQL = `
+UPDATE replay_parts p
+SET state = 'taken'
+FROM delivery_checkpoints c
+WHERE p.replay_id = $1
+  AND p.topic = $2
+  AND p.partition = $3
+  AND p.state IN ('ready', 'taken')
+  AND c.topic = p.topic
+  AND c.partition = p.partition
+  AND c.epoch = $4
+RETURNING p.next`
+
+const startedSQL = `
+UPDATE replay_parts p
+SET state = 'done', next = s.next
+FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[]) AS s (replay_id, topic, partition, next)
+WHERE p.replay_id = s.replay_id
+  AND p.topic = s.topic
+  AND p.partition = s.partition
+  AND p.state = 'taken'`
+
+const askCancelSQL = `
+INSERT INTO delivery_cancels AS c (row_key, org_id, endpoint_id, topic, partition, reason, asked_at)
+SELECT row_key, org_id, endpoint_id, topic, partition, $3, now()
+FROM unfinished_deliveries
+WHERE org_id = $1
+  AND (row_key = $2 OR (delivery_id = $2 AND replay_id <> ''))
+ON CONFLICT (row_key) DO UPDATE
+SET reason = EXCLUDED.reason, asked_at = EXCLUDED.asked_at, told = false, verdict = '', decided_at = NULL
+WHERE c.verdict <> ''
+RETURNING row_key`
+
+const verdictsSQL = `
+SELECT row_key, verdict
+FROM delivery_cancels
+WHERE row_key = ANY($1::text[])`
+
+const cancelColumns = `
+SELECT c.row_key, c.org_id, c.endpoint_id, c.topic, c.partition, c.reason, u.row_key IS NOT NULL,` + bareColumnsOrNone + `
+`
+
+// bareColumnsOrNone are bareColumns of a row that may not be there.
+const bareColumnsOrNone = `
+    coalesce(u.delivery_id, ''), coalesce(u.replay_id, ''), coalesce(u.org_id, ''), coalesce(u.endpoint_id, ''),
+    coalesce(u.topic, ''), coalesce(u.partition, 0), coalesce(u.log_offset, 0), coalesce(u.rank, 0),
+    coalesce(u.order_key, ''), coalesce(u.status, ''), u.due_at, coalesce(u.attempts, 0), u.first_attempt_at,
+    coalesce(u.last_error, ''), coalesce(u.event_id, ''), coalesce(u.event_type, ''), u.event_at,
+    coalesce(u.entity_id, ''), coalesce(u.correlation_id, ''), coalesce(u.dialect, ''), coalesce(u.name, ''),
+    coalesce(u.sequence, 0), coalesce(u.previous_sequence, 0), NULL::json, NULL::bytea, u.created_at`
+
+const undecidedSQL = cancelColumns + `
+FROM delivery_cancels c
+LEFT JOIN unfinished_deliveries u ON u.row_key = c.row_key
+WHERE c.topic = $1
+  AND c.partition = $2
+  AND c.verdict = ''`
+
+const toldCancelsSQL = `
+WITH told AS (
+    UPDATE delivery_cancels c
+    SET told = true
+    FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
+    WHERE c.topic = p.topic
+      AND c.partition = p.partition
+      AND NOT c.told
+    RETURNING c.*
+)` + cancelColumns + `
+FROM told c
+LEFT JOIN unfinished_deliveries u ON u.row_key = c.row_key`
+
+const tellCancelsSQL = `
+UPDATE delivery_cancels
+SET told = true
+WHERE topic = $1
+  AND partition = $2
+  AND NOT told`
+
+const decidedSQL = `
+UPDATE delivery_cancels c
+SET verdict = d.verdict, decided_at = now(), told = true
+FROM unnest($1::text[], $2::text[]) AS d (row_key, verdict)
+WHERE c.row_key = d.row_key`
+
+const forgetCancelsSQL = `
+DELETE FROM delivery_cancels
+WHERE decided_at < $1`

@@ -1,0 +1,398 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+const (
+	// unfinishedMost bounds what a replay has in the store: what fails waits there
+	// for its retries, and beyond this the rest of the replay waits for it.
+	unfinishedMost = 5000
+	// stepMost bounds the events of one step.
+	stepMost = 250
+	// nearEnd is how many records of a partition may be left when its owner takes
+	// an endpoint over.
+	nearEnd = 500
+	// waitForRoom is how long a replay waits that may offer nothing; waitForEnd one
+	// that has offered everything.
+	waitForRoom = 100 * time.Millisecond
+	waitForEnd  = 500 * time.Millisecond
+)
+
+// replayJob moves one replay on, while this process has its lease.
+type replayJob struct {
+	replays *Replays
+	id      string
+	epoch   int64
+	cancel  context.CancelFunc
+	// replay is what this job alone changes; told is the replay as it was last
+	// read by another goroutine, whose state and detail may be newer.
+	replay dispatch.Replay
+	told   atomic.Pointer[dispatch.Replay]
+	pace   delivery.Pace
+	reader *pastReader
+	// planner plans for an endpoint that catches up; it remembers sequences.
+	planner *planner
+	detail  string
+}
+
+func newReplayJob(r *Replays, l dispatch.Leased) *replayJob {
+	j := &replayJob{replays: r, id: l.ID, epoch: l.Epoch, replay: l.Replay, pace: delivery.Pace{PerSec: l.RatePerSec}, detail: l.Detail}
+	j.planner = newPlanner(r.engine.cfg, r.engine.dialects)
+	j.tell(l.Replay)
+	return j
+}
+
+func (j *replayJob) tell(r dispatch.Replay) { j.told.Store(&r) }
+
+// errEnded says that there is nothing more to do.
+var errEnded = errors.New("the replay has ended")
+
+func (j *replayJob) run(ctx context.Context) {
+	for pause := 50 * time.Millisecond; ctx.Err() == nil; {
+		wait, err := j.step(ctx)
+		switch {
+		case errors.Is(err, errEnded):
+			return
+		case err != nil:
+			// What was read and not written is read again.
+			j.reader = nil
+			if ctx.Err() == nil {
+				j.replays.engine.cfg.Logger.WarnContext(ctx, "replay waits", slog.String("replay", j.id), slog.Any("err", err))
+			}
+			wait = pause
+			pause = min(2*pause, 2*time.Second)
+		default:
+			pause = 50 * time.Millisecond
+		}
+		if wait > 0 && !sleep(ctx, wait) {
+			return
+		}
+	}
+}
+
+// step does what can be done now and tells how long there is nothing to do.
+func (j *replayJob) step(ctx context.Context) (time.Duration, error) {
+	r := j.replay
+	told := j.told.Load()
+	r.State, r.Detail, r.Target = told.State, told.Detail, told.Target
+	standing, err := j.replays.store.Standing(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case r.State == dispatch.ReplayAborting:
+		return j.abort(ctx, r, standing)
+	case r.State != dispatch.ReplayRunning:
+		return 0, errEnded
+	case r.Kind == dispatch.OfStart:
+		return j.catchUp(ctx, r, standing)
+	case r.Read && standing.Total == 0:
+		return 0, j.end(ctx, dispatch.ReplayFinished, "")
+	case r.Read:
+		return waitForEnd, j.say(ctx, waitsFor(standing))
+	}
+	room := j.room(standing)
+	if room <= 0 {
+		return waitForRoom, j.say(ctx, waitsFor(standing))
+	}
+	if r.Kind == dispatch.OfFailures {
+		return 0, j.recover(ctx, r, room)
+	}
+	return 0, j.again(ctx, r, room)
+}
+
+// room is how many deliveries may be offered. A little room is left until there
+// is more, so that steps are few.
+func (j *replayJob) room(s dispatch.Standing) int {
+	window := j.pace.Window()
+	room := min(window-s.Fresh-s.Held, unfinishedMost-s.Total, stepMost)
+	if room < min(window/4, stepMost) {
+		return 0
+	}
+	return room
+}
+
+// waitsFor says in words what holds a replay up, "" when it only goes at its
+// pace.
+func waitsFor(s dispatch.Standing) string {
+	switch waiting := s.Total - s.Fresh - s.Held; {
+	case s.Held > 0:
+		return fmt.Sprintf("%d deliveries are held, because their webhook is disabled", s.Held)
+	case s.Fresh == 0 && waiting > 0:
+		return fmt.Sprintf("%d deliveries failed and wait for their next attempt", waiting)
+	}
+	return ""
+}
+
+// say notes what the replay waits for, when that has changed.
+func (j *replayJob) say(ctx context.Context, detail string) error {
+	if detail == j.detail {
+		return nil
+	}
+	return j.commit(ctx, dispatch.Step{Detail: &detail})
+}
+
+// commit makes a step durable. A replay that was decided on or that has another
+// owner ends the job.
+func (j *replayJob) commit(ctx context.Context, s dispatch.Step) error {
+	s.ReplayID, s.Epoch = j.id, j.epoch
+	done, err := j.replays.store.Step(ctx, s)
+	if err != nil {
+		return err
+	}
+	if !done {
+		return errEnded
+	}
+	if s.Detail != nil {
+		j.detail = *s.Detail
+	}
+	if len(s.Owed) > 0 {
+		j.replays.engine.nudge()
+	}
+	j.replay.Read = j.replay.Read || s.Read
+	if s.Cursor != nil {
+		j.replay.Cursor = *s.Cursor
+	}
+	return nil
+}
+
+// end brings the replay to its end.
+func (j *replayJob) end(ctx context.Context, state dispatch.ReplayState, detail string) error {
+	if err := j.commit(ctx, dispatch.Step{State: state, Detail: &detail}); err != nil {
+		return err
+	}
+	j.replays.engine.cfg.Logger.InfoContext(ctx, "replay ended", slog.String("replay", j.id), slog.String("state", string(state)))
+	return errEnded
+}
+
+// abort gives up what is unfinished, by way of those who have it.
+func (j *replayJob) abort(ctx context.Context, r dispatch.Replay, standing dispatch.Standing) (time.Duration, error) {
+	if standing.Total == 0 {
+		return 0, j.end(ctx, dispatch.ReplayAborted, r.Detail)
+	}
+	if err := j.replays.store.CancelReplay(ctx, j.id, delivery.ReplayAborted); err != nil {
+		return 0, err
+	}
+	j.replays.engine.nudge()
+	return waitForRoom, nil
+}
+
+// read prepares the reader.
+func (j *replayJob) read(ctx context.Context) error {
+	if j.reader != nil {
+		return nil
+	}
+	parts, err := j.replays.store.Parts(ctx, j.id)
+	if err != nil {
+		return err
+	}
+	j.reader = newPastReader(j.replays.engine.cfg.Past, parts)
+	return nil
+}
+
+// again offers what the next events of a scope make.
+func (j *replayJob) again(ctx context.Context, r dispatch.Replay, room int) error {
+	endpoints, err := j.replays.engine.receivers(r)
+	if errors.Is(err, errNoReceiver) {
+		return j.orphan(ctx, r)
+	}
+	if err != nil {
+		return err
+	}
+	if err := j.read(ctx); err != nil {
+		return err
+	}
+	events, err := j.reader.take(ctx, room, r.Covers)
+	if err != nil {
+		return err
+	}
+	plan, err := j.replays.engine.planner.again(ctx, r, endpoints, events)
+	if err != nil {
+		return err
+	}
+	s := j.offer(plan, func(l *pastLane) dispatch.PartState {
+		if l.at() >= l.end {
+			return dispatch.PartDone
+		}
+		return dispatch.PartReading
+	})
+	s.Read = j.reader.exhausted()
+	if err := j.commit(ctx, s); err != nil {
+		return err
+	}
+	j.reader.moved(s.Moves)
+	return nil
+}
+
+// offer makes the step of a plan, each delivery due at its time.
+func (j *replayJob) offer(plan [][]dispatch.Owed, state func(*pastLane) dispatch.PartState) dispatch.Step {
+	now := j.replays.now()
+	none := ""
+	s := dispatch.Step{Events: int64(len(plan)), Moves: j.reader.moves(state), Detail: &none}
+	for _, owed := range plan {
+		if len(owed) == 0 {
+			s.Filtered++
+		}
+		for _, o := range owed {
+			if o.Status == delivery.IsDropped {
+				s.Dropped = append(s.Dropped, o)
+				continue
+			}
+			o.NextAttemptAt = event.Time(j.pace.Due(now))
+			s.Owed = append(s.Owed, o)
+		}
+	}
+	return s
+}
+
+// orphan ends a replay whose endpoint is gone. This process may not know yet of
+// one that was just made.
+func (j *replayJob) orphan(ctx context.Context, r dispatch.Replay) error {
+	if j.replays.now().Sub(r.CreatedAt) < time.Minute {
+		return errNoReceiver
+	}
+	return j.end(ctx, dispatch.ReplayAborted, errNoReceiver.Error())
+}
+
+// recover offers the next of what ended without success.
+func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) error {
+	service := j.replays.cfg.Service
+	endpoints, err := j.replays.engine.receivers(r)
+	if errors.Is(err, errNoReceiver) {
+		return j.orphan(ctx, r)
+	}
+	if err != nil {
+		return err
+	}
+	page, next, err := service.sent.Unsuccessful(ctx, endpoints[0], r.From, r.Until, r.Cursor, room)
+	if err != nil {
+		return fmt.Errorf("reading what ended without success: %w", err)
+	}
+	none := ""
+	s := dispatch.Step{Events: int64(len(page)), Scanned: int64(len(page)), Cursor: &next, Read: next == "", Detail: &none}
+	for _, d := range page {
+		o, err := service.again(ctx, r.Org, d)
+		if errors.Is(err, ErrUnknown) {
+			s.Filtered++
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		service.fresh(&o, r.ID)
+		s.Owed = append(s.Owed, ofReplay(r, endpoints[0], o))
+	}
+	return j.commit(ctx, s)
+}
+
+// catchUp offers what an endpoint was owed before it was made, and hands each
+// partition over when little of it is left.
+func (j *replayJob) catchUp(ctx context.Context, r dispatch.Replay, standing dispatch.Standing) (time.Duration, error) {
+	endpoints, err := j.replays.engine.receivers(r)
+	if errors.Is(err, errNoReceiver) {
+		return waitForEnd, j.orphan(ctx, r)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := j.read(ctx); err != nil {
+		return 0, err
+	}
+	if len(j.reader.lanes) == 0 {
+		return j.handedOver(ctx)
+	}
+	room := j.room(standing)
+	if room <= 0 {
+		return waitForRoom, j.say(ctx, waitsFor(standing))
+	}
+	if err := j.extend(ctx); err != nil {
+		return 0, err
+	}
+	events, err := j.reader.take(ctx, room, r.Covers)
+	if err != nil {
+		return 0, err
+	}
+	plan, err := j.planner.fromStart(ctx, endpoints[0], events)
+	if err != nil {
+		return 0, err
+	}
+	s := j.offer(plan, func(l *pastLane) dispatch.PartState {
+		if l.State == dispatch.PartReady || l.end-l.at() <= nearEnd {
+			return dispatch.PartReady
+		}
+		return dispatch.PartReading
+	})
+	// These are ordinary deliveries: that they will not be made is a fact.
+	if err := j.replays.cfg.Service.recordDrops(ctx, s.Dropped); err != nil {
+		return 0, err
+	}
+	err = j.commit(ctx, s)
+	if errors.Is(err, errEnded) {
+		// A part was taken over, or the replay was: the parts tell.
+		j.reader = nil
+		return 0, j.stillMine(ctx)
+	}
+	if err != nil {
+		return 0, err
+	}
+	j.reader.moved(s.Moves)
+	if len(events) == 0 {
+		j.reader = nil // what was taken over meanwhile shows
+		return waitForRoom, nil
+	}
+	return 0, nil
+}
+
+// extend moves the ends of open parts to where the log ends now.
+func (j *replayJob) extend(ctx context.Context) error {
+	if !j.reader.exhausted() {
+		return nil
+	}
+	var topics []event.Topic
+	seen := make(map[event.Topic]bool)
+	for _, l := range j.reader.lanes {
+		if !seen[l.Topic] {
+			seen[l.Topic] = true
+			topics = append(topics, l.Topic)
+		}
+	}
+	ends, err := j.replays.engine.cfg.Ends.Ends(ctx, topics...)
+	if err != nil {
+		return fmt.Errorf("asking where the log ends: %w", err)
+	}
+	for _, l := range j.reader.lanes {
+		l.end = max(l.end, ends[l.Topic][l.ID])
+	}
+	return nil
+}
+
+// handedOver waits until the owners of all partitions have taken over.
+func (j *replayJob) handedOver(ctx context.Context) (time.Duration, error) {
+	parts, err := j.replays.store.Parts(ctx, j.id)
+	if err != nil {
+		return 0, err
+	}
+	j.reader = nil
+	for _, p := range parts {
+		if p.State != dispatch.PartDone {
+			return waitForRoom, nil
+		}
+	}
+	return 0, j.end(ctx, dispatch.ReplayFinished, "")
+}
+
+// stillMine is errEnded when the replay is another's, or has ended.
+func (j *replayJob) stillMine(ctx context.Context) error {
+	none := j.detail
+	return j.commit(ctx, dispatch.Step{Detail: &none})
+}

@@ -1,0 +1,50 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+)
+
+// Cancel asks that an unfinished delivery be dropped. The owner of its partition
+// decides: it may be under way, or finished by now.
+type Cancel struct {
+	Partition
+	// Key is that of the row, EndpointID whose it is.
+	Key, EndpointID, Org string
+	Reason               string
+	// Row is the row without its body; nil when there is none any more.
+	Row *Owed
+}
+
+// Verdict is what became of a request to cancel.
+type Verdict string
+
+// The verdicts. Undecided until the partition has an owner that has decided and
+// made it durable.
+const (
+	Undecided Verdict = ""
+	// Cancelled: it was dropped.
+	Cancelled Verdict = "cancelled"
+	// TooLate: it had ended before, or ended while it was under way.
+	TooLate Verdict = "too_late"
+)
+
+// Decided is a verdict on a cancel, in the commit that makes it true.
+type Decided struct {
+	Key     string
+	Verdict Verdict
+}
+
+// Cancels are the requests to cancel.
+type Cancels interface {
+	// AskCancel asks for the cancelling of all rows of a delivery, those of replays
+	// too, and returns their keys; none when nothing is unfinished.
+	AskCancel(ctx context.Context, org, deliveryID, reason string) (keys []string, err error)
+	// Verdicts returns what was decided about keys.
+	Verdicts(ctx context.Context, keys []string) (map[string]Verdict, error)
+	// Cancels returns, once for each request, what was asked in partitions. Claim
+	// returns what is undecided.
+	Cancels(ctx context.Context, ps []Partition) ([]Cancel, error)
+	// ForgetCancels deletes requests that were decided before a time.
+	ForgetCancels(ctx context.Context, before time.Time) error
+}

@@ -1,0 +1,521 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// replayCases are the tests of replays, starts and cancels.
+var replayCases = []testCase{
+	{"a replay is stored once, by its id and by what it does", addsOnce},
+	{"replays are listed newest first and by org", listsReplays},
+	{"one owner at a time moves a replay on", leases},
+	{"a step is whole, and only for the owner where it stands", steps},
+	{"a decision is taken in the states it is for", decides},
+	{"the deliveries of a replay are counted as they end", countsEnds},
+	{"what an offered row waited for may go in the same moment", offersAfterDeletes},
+	{"a receiver of a replay's own is there until its end", targets},
+	{"a cancel is told once and decided in a commit", cancels},
+	{"an undecided cancel is told to the next owner", cancelsSurvive},
+	{"all that is unfinished of a replay can be cancelled", cancelsReplay},
+	{"the part of a start is taken by the partition's owner", startsAreTaken},
+}
+
+type testCase struct {
+	name string
+	test func(*testing.T, *rig)
+}
+
+func (r *rig) replay(id string, change ...func(*dispatch.Replay)) dispatch.Replay {
+	rp := dispatch.Replay{
+		ID: id, Org: "org", Kind: dispatch.OfScope, State: dispatch.ReplayRunning, EndpointID: "ep", RatePerSec: 12.5,
+		Scope:     delivery.Scope{From: r.now.Add(-time.Hour), Until: r.now, Types: []string{"call.*"}, Entity: "x", ListID: "l"},
+		CreatedBy: "key/1", CreatedAt: r.now, ChangedAt: r.now, Total: 20,
+	}
+	for _, f := range change {
+		f(&rp)
+	}
+	return rp
+}
+
+func (r *rig) add(rp dispatch.Replay, parts ...dispatch.ReplayPart) dispatch.Replay {
+	r.Helper()
+	stored, added, err := r.AddReplay(r.Context(), rp, parts)
+	if err != nil || !added {
+		r.Fatalf("added %v, %v", added, err)
+	}
+	return stored
+}
+
+func part(id int, next, end int64) dispatch.ReplayPart {
+	return dispatch.ReplayPart{Partition: calls(id), State: dispatch.PartReading, Next: next, End: end}
+}
+
+func (r *rig) lease(owner string) map[string]dispatch.Leased {
+	r.Helper()
+	leased, err := r.Lease(r.Context(), owner, time.Minute, 10)
+	if err != nil {
+		r.Fatal(err)
+	}
+	byID := make(map[string]dispatch.Leased)
+	for _, l := range leased {
+		byID[l.ID] = l
+	}
+	return byID
+}
+
+func (r *rig) step(want bool, s dispatch.Step) {
+	r.Helper()
+	done, err := r.Step(r.Context(), s)
+	if err != nil || done != want {
+		r.Fatalf("done %v, want %v, error %v", done, want, err)
+	}
+}
+
+func (r *rig) read(id string) dispatch.Replay {
+	r.Helper()
+	rp, ok, err := r.Replay(r.Context(), "org", id)
+	if err != nil || !ok {
+		r.Fatalf("replay %s: found %v, %v", id, ok, err)
+	}
+	return rp
+}
+
+func addsOnce(_ *testing.T, r *rig) {
+	want := r.replay("a")
+	r.same("stored", want, r.add(want, part(0, 3, 9), part(1, 0, 4)))
+	parts, err := r.Parts(r.Context(), "a")
+	if err != nil {
+		r.Fatal(err)
+	}
+	first, second := part(0, 3, 9), part(1, 0, 4)
+	first.Begin = 3
+	r.same("parts", []dispatch.ReplayPart{first, second}, parts)
+	stored, added, err := r.AddReplay(r.Context(), r.replay("a", func(rp *dispatch.Replay) { rp.EndpointID = "other" }), nil)
+	if err != nil || added {
+		r.Fatalf("added %v, %v", added, err)
+	}
+	r.same("the same id", want, stored)
+	same := func(rp *dispatch.Replay) { rp.Same = "what it does" }
+	r.add(r.replay("b", same))
+	stored, added, err = r.AddReplay(r.Context(), r.replay("c", same), nil)
+	if err != nil || added || stored.ID != "b" {
+		r.Fatalf("the same again: %s, added %v, %v", stored.ID, added, err)
+	}
+	if _, done, err := r.Decide(r.Context(), dispatch.Decision{
+		Org: "org", ID: "b", Kinds: []dispatch.ReplayKind{dispatch.OfScope}, From: []dispatch.ReplayState{dispatch.ReplayRunning}, To: dispatch.ReplayAborted,
+	}); err != nil || !done {
+		r.Fatalf("done %v, %v", done, err)
+	}
+	r.add(r.replay("c", same))
+	if _, ok, err := r.Replay(r.Context(), "stranger", "a"); ok || err != nil {
+		r.Errorf("another org: found %v, %v", ok, err)
+	}
+}
+
+func listsReplays(_ *testing.T, r *rig) {
+	for i := range 4 {
+		r.add(r.replay(fmt.Sprintf("r%d", i), func(rp *dispatch.Replay) {
+			rp.CreatedAt = r.now.Add(time.Duration(i) * time.Second)
+			if i == 2 {
+				rp.Org = "stranger"
+			}
+		}))
+	}
+	for _, c := range []struct {
+		before string
+		limit  int
+		want   []string
+	}{{"", 10, []string{"r3", "r1", "r0"}}, {"", 2, []string{"r3", "r1"}}, {"r1", 2, []string{"r0"}}, {"r0", 2, nil}} {
+		list, err := r.Replays(r.Context(), "org", c.before, c.limit)
+		if err != nil {
+			r.Fatal(err)
+		}
+		var got []string
+		for _, rp := range list {
+			got = append(got, rp.ID)
+		}
+		r.same("before "+c.before, c.want, got)
+	}
+}
+
+func leases(_ *testing.T, r *rig) {
+	r.add(r.replay("a"))
+	r.add(r.replay("paused", func(rp *dispatch.Replay) { rp.State = dispatch.ReplayPaused }))
+	first := r.lease("one")
+	if len(first) != 1 || first["a"].Epoch == 0 {
+		r.Fatalf("leased %+v", first)
+	}
+	if other := r.lease("two"); len(other) != 0 {
+		r.Errorf("a second owner got %+v", other)
+	}
+	r.same("renewed", first, r.lease("one"))
+	if err := r.Release(r.Context(), "one"); err != nil {
+		r.Fatal(err)
+	}
+	if other := r.lease("two"); other["a"].Epoch <= first["a"].Epoch {
+		r.Errorf("the next owner got %+v after %+v", other, first)
+	}
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: first["a"].Epoch, Events: 1})
+}
+
+func steps(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	r.add(r.replay("a"), part(0, 3, 9), part(1, 0, 4))
+	epoch := r.lease("one")["a"].Epoch
+	again := func(entity string, offset int64) dispatch.Owed {
+		return r.owed(calls(0), entity, offset, func(o *dispatch.Owed) {
+			o.ReplayID = "a"
+			o.OrderKey = o.EntityKey()
+		})
+	}
+	waits, none := "waits", ""
+	s := dispatch.Step{
+		ReplayID: "a", Epoch: epoch, Owed: []dispatch.Owed{again("x", 3), again("y", 4)}, Events: 3, Filtered: 1, Detail: &waits,
+		Moves: []dispatch.Move{{Partition: calls(0), From: 3, To: 6, State: dispatch.PartReading}, {Partition: calls(1), From: 0, To: 4, State: dispatch.PartDone}},
+	}
+	wrong := s
+	wrong.Moves = []dispatch.Move{s.Moves[0], {Partition: calls(1), From: 1, To: 4, State: dispatch.PartDone}}
+	r.step(false, wrong)
+	r.step(true, s)
+	r.step(false, s)
+	want := r.replay("a")
+	want.Events, want.Deliveries, want.Filtered, want.Scanned, want.Detail = 3, 2, 1, 7, waits
+	want.First, want.Last = event.Position{Topic: event.Calls, Offset: 3}, event.Position{Topic: event.Calls, Offset: 4}
+	r.same("after a step", want, r.read("a"))
+	r.same("offered", []int64{3, 4}, offsets(r.load(c, calls(0), 10).Rows))
+	standing, err := r.Standing(r.Context(), want)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("standing", dispatch.Standing{Total: 2, Fresh: 2}, standing)
+	// A part that is done does not move.
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Moves: []dispatch.Move{{Partition: calls(1), From: 4, To: 5, State: dispatch.PartReading}}})
+	cursor := "somewhere"
+	dropped := again("z", 5)
+	dropped.Status, dropped.LastError = delivery.IsDropped, "unspeakable"
+	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &cursor, Read: true, Scanned: 2, Detail: &none, Dropped: []dispatch.Owed{dropped}})
+	want.Cursor, want.Read, want.Scanned, want.Detail, want.Deliveries = cursor, true, 9, "", 3
+	ends, err := r.Ends(r.Context(), "a")
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("ends", []dispatch.ReplayEnd{{Status: delivery.IsDropped, Reason: "unspeakable", Count: 1, Example: dropped.ID}}, ends)
+	r.same("after the last", want, r.read("a"))
+	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, State: dispatch.ReplayFinished})
+	got := r.read("a")
+	if got.State != dispatch.ReplayFinished || got.EndedAt.IsZero() {
+		r.Errorf("at its end: %+v", got)
+	}
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Events: 1})
+	if left := r.lease("one"); len(left) != 0 {
+		r.Errorf("an ended replay is leased: %+v", left)
+	}
+}
+
+func decides(_ *testing.T, r *rig) {
+	r.add(r.replay("a"))
+	d := dispatch.Decision{
+		Org: "org", ID: "a", Kinds: []dispatch.ReplayKind{dispatch.OfScope}, From: []dispatch.ReplayState{dispatch.ReplayRunning}, To: dispatch.ReplayPaused, Detail: "for lunch",
+	}
+	epoch := r.lease("one")["a"].Epoch
+	got, done, err := r.Decide(r.Context(), d)
+	if err != nil || !done || got.State != dispatch.ReplayPaused || got.Detail != "for lunch" || !got.EndedAt.IsZero() {
+		r.Fatalf("%+v, done %v, %v", got, done, err)
+	}
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Events: 1})
+	if got, done, err = r.Decide(r.Context(), d); err != nil || done || got.State != dispatch.ReplayPaused {
+		r.Errorf("in another state: %+v, done %v, %v", got, done, err)
+	}
+	d.From, d.To, d.Detail = []dispatch.ReplayState{dispatch.ReplayPaused}, dispatch.ReplayAborting, "enough"
+	if _, done, err = r.Decide(r.Context(), d); err != nil || !done {
+		r.Fatalf("done %v, %v", done, err)
+	}
+	waits := "waits"
+	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, Detail: &waits})
+	if got := r.read("a"); got.Detail != "enough" {
+		r.Errorf("why it was aborted became %q", got.Detail)
+	}
+	d.From, d.Kinds = []dispatch.ReplayState{dispatch.ReplayAborting}, []dispatch.ReplayKind{dispatch.OfStart}
+	if _, done, err = r.Decide(r.Context(), d); err != nil || done {
+		r.Errorf("of another kind: done %v, %v", done, err)
+	}
+	d.ID = "unknown"
+	if got, done, err = r.Decide(r.Context(), d); err != nil || done || got.ID != "" {
+		r.Errorf("an unknown one: %+v, done %v, %v", got, done, err)
+	}
+}
+
+func countsEnds(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	r.add(r.replay("a"))
+	var rows []dispatch.Owed
+	for i, end := range []delivery.Status{delivery.Delivered, delivery.Delivered, delivery.IsExhausted, delivery.IsDropped, delivery.IsHeld} {
+		rows = append(rows, r.owed(calls(0), fmt.Sprint(i), int64(i), func(o *dispatch.Owed) {
+			o.ReplayID, o.Status = "a", end
+			if end == delivery.IsExhausted {
+				o.LastError = "answered 500"
+			}
+			if end == delivery.IsDropped {
+				o.LastError = "not wanted"
+			}
+		}))
+	}
+	pending := slices.Clone(rows)
+	for i := range pending[:4] {
+		pending[i].Status = delivery.Pending
+	}
+	if err := r.Offer(r.Context(), pending); err != nil {
+		r.Fatal(err)
+	}
+	live := r.owed(calls(0), "live", 9)
+	p := dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{live}}
+	r.commit(p)
+	p.Insert, p.Delete = nil, append(slices.Clone(rows[:4]), live)
+	r.commit(p)
+	r.commit(p) // what is gone is not counted again
+	if err := r.Remove(r.Context(), "ep", delivery.IsHeld, []string{rows[4].Key()}, "given up"); err != nil {
+		r.Fatal(err)
+	}
+	ends, err := r.Ends(r.Context(), "a")
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("ends", []dispatch.ReplayEnd{
+		{Status: delivery.Delivered, Count: 2, Example: rows[0].ID},
+		{Status: delivery.IsDropped, Reason: "given up", Count: 1, Example: rows[4].ID},
+		{Status: delivery.IsDropped, Reason: "not wanted", Count: 1, Example: rows[3].ID},
+		{Status: delivery.IsExhausted, Reason: "answered 500", Count: 1, Example: rows[2].ID},
+	}, ends)
+}
+
+// offersAfterDeletes: an offered row that came behind one that is gone by the
+// time its owner is told must not wait for it.
+func offersAfterDeletes(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	x1, x2 := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2)
+	p := dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{x1}}
+	r.commit(p)
+	if err := r.Offer(r.Context(), []dispatch.Owed{x2}); err != nil {
+		r.Fatal(err)
+	}
+	p.Insert, p.Delete = nil, []dispatch.Owed{x1}
+	r.commit(p)
+	if _, err := r.Offered(r.Context(), []dispatch.Partition{calls(0)}); err != nil {
+		r.Fatal(err)
+	}
+	r.same("heads", []int64{2}, offsets(r.load(c, calls(0), 10).Rows))
+}
+
+func targets(_ *testing.T, r *rig) {
+	target := delivery.Endpoint{
+		ID: "a", Org: "org", URL: "https://elsewhere.example", Dialect: "plain", Events: []string{"*"}, Enabled: true, Ordering: "entity",
+		CreatedAt: r.now, UpdatedAt: r.now, Secrets: []delivery.Secret{{Value: "whsec_x"}},
+	}
+	r.add(r.replay("a", func(rp *dispatch.Replay) { rp.Target = &target }))
+	r.add(r.replay("b"))
+	read := func() map[string]delivery.Endpoint {
+		got, err := r.Targets(r.Context(), "a", "b", "unknown")
+		if err != nil {
+			r.Fatal(err)
+		}
+		return got
+	}
+	r.same("targets", map[string]delivery.Endpoint{"a": target}, read())
+	d := dispatch.Decision{
+		Org: "org", ID: "a", Kinds: []dispatch.ReplayKind{dispatch.OfScope}, From: []dispatch.ReplayState{dispatch.ReplayRunning}, To: dispatch.ReplayPaused, Detail: "for lunch",
+	}
+	if _, _, err := r.Decide(r.Context(), d); err != nil {
+		r.Fatal(err)
+	}
+	if got := read()["a"]; got.Enabled || got.DisabledReason != "the replay is paused: for lunch" || got.Secrets[0].Value != "whsec_x" {
+		r.Errorf("while it is paused: %+v", got)
+	}
+	d.From, d.To = []dispatch.ReplayState{dispatch.ReplayPaused}, dispatch.ReplayAborted
+	if _, _, err := r.Decide(r.Context(), d); err != nil {
+		r.Fatal(err)
+	}
+	r.same("after its end", map[string]delivery.Endpoint{}, read())
+}
+
+func (r *rig) cancel(want ...string) {
+	r.Helper()
+	keys, err := r.AskCancel(r.Context(), "org", "d-0-1", "not wanted")
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("keys", want, keys)
+}
+
+func cancels(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	x := r.owed(calls(0), "x", 1)
+	again := x
+	again.ReplayID = "resend-1"
+	again.OrderKey = again.Key()
+	p := dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{x}}
+	r.commit(p)
+	if err := r.Offer(r.Context(), []dispatch.Owed{again}); err != nil {
+		r.Fatal(err)
+	}
+	if keys, err := r.AskCancel(r.Context(), "stranger", x.ID, "not yours"); err != nil || len(keys) > 0 {
+		r.Fatalf("another org: %v, %v", keys, err)
+	}
+	r.cancel(x.Key(), again.Key())
+	r.cancel(x.Key(), again.Key())
+	bare, bareAgain := x, again
+	bare.Body, bare.Headers, bareAgain.Body, bareAgain.Headers = nil, nil, nil, nil
+	want := []dispatch.Cancel{
+		{Partition: calls(0), Key: x.Key(), EndpointID: "ep", Org: "org", Reason: "not wanted", Row: &bare},
+		{Partition: calls(0), Key: again.Key(), EndpointID: "ep", Org: "org", Reason: "not wanted", Row: &bareAgain},
+	}
+	for _, want := range [][]dispatch.Cancel{want, nil} {
+		got, err := r.Cancels(r.Context(), []dispatch.Partition{calls(0), calls(1)})
+		if err != nil {
+			r.Fatal(err)
+		}
+		slices.SortFunc(got, func(a, b dispatch.Cancel) int { return len(a.Key) - len(b.Key) })
+		r.same("told", want, got)
+	}
+	r.verdict(x.Key(), dispatch.Undecided)
+	p.Insert, p.Delete = nil, []dispatch.Owed{x}
+	p.Decided = []dispatch.Decided{{Key: x.Key(), Verdict: dispatch.Cancelled}}
+	r.commit(p)
+	r.verdict(x.Key(), dispatch.Cancelled)
+	r.cancel(again.Key())
+	if err := r.ForgetCancels(r.Context(), time.Now().Add(time.Hour)); err != nil {
+		r.Fatal(err)
+	}
+	got, err := r.Verdicts(r.Context(), []string{x.Key(), again.Key()})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("what is left", map[string]dispatch.Verdict{again.Key(): dispatch.Undecided}, got)
+}
+
+func (r *rig) verdict(key string, want dispatch.Verdict) {
+	r.Helper()
+	got, err := r.Verdicts(r.Context(), []string{key})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("verdict", map[string]dispatch.Verdict{key: want}, got)
+}
+
+func cancelsSurvive(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	x := r.owed(calls(0), "x", 1)
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{x}})
+	r.cancel(x.Key())
+	if _, err := r.Cancels(r.Context(), []dispatch.Partition{calls(0)}); err != nil {
+		r.Fatal(err)
+	}
+	next := r.claim(calls(0))
+	if len(next.Cancels) != 1 || next.Cancels[0].Key != x.Key() || next.Cancels[0].Row == nil {
+		r.Errorf("the next owner is told of %+v", next.Cancels)
+	}
+	// The row is gone, the verdict is not given yet.
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: next.Epoch, Delete: []dispatch.Owed{x}})
+	next = r.claim(calls(0))
+	if len(next.Cancels) != 1 || next.Cancels[0].Row != nil {
+		r.Errorf("once the row is gone the owner is told of %+v", next.Cancels)
+	}
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: next.Epoch, Decided: []dispatch.Decided{{Key: x.Key(), Verdict: dispatch.TooLate}}})
+	if next = r.claim(calls(0)); len(next.Cancels) != 0 {
+		r.Errorf("decided, and yet told of %+v", next.Cancels)
+	}
+}
+
+func cancelsReplay(_ *testing.T, r *rig) {
+	r.claim(calls(0))
+	r.add(r.replay("a"))
+	one := r.owed(calls(0), "x", 1, func(o *dispatch.Owed) { o.ReplayID = "a" })
+	other := r.owed(calls(0), "x", 1)
+	if err := r.Offer(r.Context(), []dispatch.Owed{one, other}); err != nil {
+		r.Fatal(err)
+	}
+	for range 2 {
+		if err := r.CancelReplay(r.Context(), "a", "the replay was aborted"); err != nil {
+			r.Fatal(err)
+		}
+	}
+	got, err := r.Cancels(r.Context(), []dispatch.Partition{calls(0)})
+	if err != nil {
+		r.Fatal(err)
+	}
+	if len(got) != 1 || got[0].Key != one.Key() || got[0].Reason != "the replay was aborted" {
+		r.Errorf("told of %+v", got)
+	}
+}
+
+func startsAreTaken(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	other := r.claim(calls(1))
+	r.add(r.replay(dispatch.StartID("ep"), func(rp *dispatch.Replay) { rp.Kind = dispatch.OfStart }), part(0, 0, dispatch.Open), part(1, 0, dispatch.Open))
+	epoch := r.lease("one")[dispatch.StartID("ep")].Epoch
+	move := func(id int, from, to int64, state dispatch.PartState) dispatch.Step {
+		return dispatch.Step{ReplayID: dispatch.StartID("ep"), Epoch: epoch, Moves: []dispatch.Move{{Partition: calls(id), From: from, To: to, State: state}}}
+	}
+	if _, ok, err := r.Take(r.Context(), calls(0), c.Epoch, "ep"); ok || err != nil {
+		r.Fatalf("taken before it is ready: %v, %v", ok, err)
+	}
+	r.step(true, move(0, 0, 5, dispatch.PartReady))
+	r.step(true, move(0, 5, 7, dispatch.PartReady))
+	takeable, err := r.Takeable(r.Context(), []dispatch.Partition{calls(0), calls(1)})
+	if err != nil {
+		r.Fatal(err)
+	}
+	ready := dispatch.Start{Partition: calls(0), EndpointID: "ep", State: dispatch.PartReady, Next: 7}
+	r.same("takeable", []dispatch.Start{ready}, takeable)
+	if _, ok, err := r.Take(r.Context(), calls(0), c.Epoch-1, "ep"); ok || err != nil {
+		r.Fatalf("taken by a former owner: %v, %v", ok, err)
+	}
+	for range 2 { // again, if the owner died over it
+		next, ok, err := r.Take(r.Context(), calls(0), c.Epoch, "ep")
+		if err != nil || !ok || next != 7 {
+			r.Fatalf("next %d, ok %v, %v", next, ok, err)
+		}
+	}
+	r.step(false, move(0, 7, 8, dispatch.PartReady))
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, To: 9, Started: []dispatch.Started{{EndpointID: "ep", Next: 9}, {EndpointID: "unknown", Next: 1}}})
+	// What was not taken cannot be done.
+	r.commit(dispatch.Part{Partition: calls(1), Epoch: other.Epoch, Started: []dispatch.Started{{EndpointID: "ep", Next: 3}}})
+	for id, want := range []dispatch.Start{
+		{Partition: calls(0), EndpointID: "ep", State: dispatch.PartDone, Next: 9},
+		{Partition: calls(1), EndpointID: "ep", State: dispatch.PartReading, Next: 0},
+	} {
+		epoch := []int64{c.Epoch, other.Epoch}[id]
+		got, owned, err := r.Starts(r.Context(), calls(id), epoch, []string{"ep", "unknown"})
+		if err != nil || !owned {
+			r.Fatalf("owned %v, %v", owned, err)
+		}
+		r.same("start", map[string]dispatch.Start{"ep": want}, got)
+		if got, owned, err = r.Starts(r.Context(), calls(id), epoch-1, []string{"ep"}); err != nil || owned || len(got) > 0 {
+			r.Errorf("a former owner is told %v, owned %v, %v", got, owned, err)
+		}
+	}
+	if got, owned, err := r.Starts(r.Context(), calls(0), c.Epoch, []string{"unknown"}); err != nil || !owned || len(got) > 0 {
+		r.Errorf("of an unknown endpoint: %v, owned %v, %v", got, owned, err)
+	}
+	if takeable, err = r.Takeable(r.Context(), []dispatch.Partition{calls(0), calls(1)}); err != nil || len(takeable) > 0 {
+		r.Errorf("takeable %+v, %v", takeable, err)
+	}
+	if _, ok, err := r.Take(r.Context(), calls(0), c.Epoch, "ep"); ok || err != nil {
+		r.Errorf("taken twice: %v, %v", ok, err)
+	}
+	row := r.owed(calls(0), "x", 1)
+	if err := r.Offer(r.Context(), []dispatch.Owed{row}); err != nil {
+		r.Fatal(err)
+	}
+	standing, err := r.Standing(r.Context(), r.read(dispatch.StartID("ep")))
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("standing", dispatch.Standing{Total: 1, Fresh: 1}, standing)
+}

@@ -1,0 +1,48 @@
+package delivery
+
+import "time"
+
+// Pace spreads requests over time: at most PerSec a second. Those of one slot
+// are due at once, so that whoever sends them looks once for many.
+type Pace struct {
+	// PerSec is the rate; 0 is no bound.
+	PerSec float64
+	// next is the exact time of the next one.
+	next time.Time
+}
+
+// paceSlot is how much of the time requests share their due time for.
+const paceSlot = 100 * time.Millisecond
+
+// Due returns when the next request is due. Time that went by unused is lost:
+// a pace that was held up goes on at its rate and catches nothing up.
+func (p *Pace) Due(now time.Time) time.Time {
+	if p.PerSec <= 0 {
+		return now
+	}
+	if p.next.Before(now) {
+		p.next = now
+	}
+	due := p.next
+	p.next = due.Add(time.Duration(float64(time.Second) / p.PerSec))
+	if slot := due.Truncate(paceSlot); slot.After(now) {
+		return slot
+	}
+	return due
+}
+
+// The bounds of a window.
+const (
+	windowLeast = 2
+	windowMost  = 1000
+)
+
+// Window is how many requests of a pace may be handed over before they are
+// made: two seconds' worth. It is also what a receiver that stood still for a
+// while may get at once.
+func (p *Pace) Window() int {
+	if p.PerSec <= 0 {
+		return windowMost
+	}
+	return int(min(max(2*p.PerSec, windowLeast), windowMost))
+}
