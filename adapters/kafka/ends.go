@@ -29,7 +29,7 @@ func (c *Client) Ends(ctx context.Context, topics ...event.Topic) (map[event.Top
 }
 
 // offsets returns where partitions were at a time in Unix milliseconds, −1 for
-// one that nothing was sent to since; or their ends.
+// one that nothing was appended to since; or their ends.
 func (c *Client) offsets(ctx context.Context, at int64, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
 	patience, cancel := context.WithTimeout(ctx, endsPatience)
 	defer cancel()

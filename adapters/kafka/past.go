@@ -26,8 +26,8 @@ func NewPast(client *Client, bytes int) *Past {
 }
 
 // At returns, for each partition of topics, the offset of the first record that
-// was sent at a time or later, by the clocks of those who sent; the end of the
-// partition when there is none.
+// was appended at a time or later, by the broker's clock; the end of the partition
+// when there is none.
 func (p *Past) At(ctx context.Context, at time.Time, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
 	offsets, err := p.client.offsets(ctx, max(0, at.UnixMilli()), topics)
 	if err != nil {
@@ -43,7 +43,7 @@ func (p *Past) At(ctx context.Context, at time.Time, topics ...event.Topic) (map
 	return offsets, nil
 }
 
-// orEnd puts the ends where nothing was sent since.
+// orEnd puts the ends where nothing was appended since.
 func (p *Past) orEnd(ctx context.Context, offsets map[event.Topic]map[int]int64, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
 	ends, err := p.client.Ends(ctx, topics...)
 	if err != nil {
@@ -74,6 +74,11 @@ func (p *Past) Read(ctx context.Context, topic event.Topic, partition int, from,
 		events = events[:len(events)-1]
 	}
 	return events, min(got.Next, to), nil
+}
+
+// PartitionOf returns which of so many partitions has the events of an entity.
+func (p *Past) PartitionOf(org, entityID string, partitions int) int {
+	return newPartitioner(partitions).of([]byte(event.Key(org, entityID)))
 }
 
 // piece fetches once, and again while a broker gives nothing of what it has.

@@ -32,6 +32,9 @@ func TestPastIsReadFromATimeToAnOffset(t *testing.T) {
 		t.Fatal(err)
 	}
 	partition := first[0].Partition
+	if got := past.PartitionOf("org", "one", partitions); got != partition {
+		t.Errorf("the entity is in partition %d, by its key in %d", partition, got)
+	}
 	// The broker's times are whole milliseconds: the second half is in a later one.
 	<-time.After(2 * time.Millisecond)
 	middle := time.Now()

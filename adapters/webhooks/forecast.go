@@ -44,7 +44,7 @@ func (r *Replays) Forecast(ctx context.Context, rp dispatch.Replay) (dispatch.Fo
 	if err != nil {
 		return f, err
 	}
-	parts, err := partsOf(ctx, e.cfg.Past, e.cfg.Ends, rp.From, rp.Until, rp.Topics()...)
+	parts, err := e.partsOfScope(ctx, rp)
 	if err != nil {
 		return f, fmt.Errorf("looking for what would be replayed: %w", err)
 	}

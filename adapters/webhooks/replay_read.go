@@ -2,12 +2,14 @@ package webhooks
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 const (
@@ -142,17 +144,17 @@ func (r *pastReader) moved(moves []dispatch.Move) {
 	r.lanes = kept
 }
 
-// The log keeps the time at which a record was sent, a little after its event
-// was recorded: by the clock of another machine it may look earlier, and after
-// an outage it may be much later.
+// The log keeps the time at which a record was appended, a little after its event
+// was recorded: by the broker's clock it may look earlier, and after an outage it
+// may be much later.
 const (
-	clockSkew = time.Minute
-	sentLate  = time.Hour
+	clockSkew    = time.Minute
+	appendedLate = time.Hour
 )
 
 // partsOf are the partitions that can hold events that were recorded in a time,
 // as of now. Without an end they stay open.
-func partsOf(ctx context.Context, past Past, ends Ends, from, until time.Time, topics ...event.Topic) ([]dispatch.ReplayPart, error) {
+func partsOf(ctx context.Context, past Past, ends projections.Ends, from, until time.Time, topics ...event.Topic) ([]dispatch.ReplayPart, error) {
 	begin, err := past.At(ctx, from.Add(-clockSkew), topics...)
 	if err != nil {
 		return nil, err
@@ -163,7 +165,7 @@ func partsOf(ctx context.Context, past Past, ends Ends, from, until time.Time, t
 	}
 	last := now
 	if !until.IsZero() {
-		if last, err = past.At(ctx, until.Add(sentLate), topics...); err != nil {
+		if last, err = past.At(ctx, until.Add(appendedLate), topics...); err != nil {
 			return nil, err
 		}
 	}
@@ -188,7 +190,17 @@ func partsOf(ctx context.Context, past Past, ends Ends, from, until time.Time, t
 	return parts, nil
 }
 
-// Ends tells how far the log reaches; see projections.Ends.
-type Ends interface {
-	Ends(ctx context.Context, topics ...event.Topic) (map[event.Topic]map[int]int64, error)
+// partsOfScope are those that a replay of a scope has to read.
+func (e *Engine) partsOfScope(ctx context.Context, r dispatch.Replay) ([]dispatch.ReplayPart, error) {
+	parts, err := partsOf(ctx, e.cfg.Past, e.cfg.Ends, r.From, r.Until, r.Topics()...)
+	if err != nil || r.Entity == "" {
+		return parts, err
+	}
+	count := make(map[event.Topic]int)
+	for _, p := range parts {
+		count[p.Topic]++
+	}
+	return slices.DeleteFunc(parts, func(p dispatch.ReplayPart) bool {
+		return p.ID != e.cfg.Past.PartitionOf(r.Org, r.Entity, count[p.Topic])
+	}), nil
 }

@@ -194,7 +194,7 @@ func (r *Replays) Begin(ctx context.Context, rp dispatch.Replay) (dispatch.Repla
 		target.ID, target.Org, target.RatePerSec = rp.ID, rp.Org, rp.RatePerSec
 		rp.Target, rp.EndpointID = &target, rp.ID
 	}
-	parts, err := partsOf(ctx, r.engine.cfg.Past, r.engine.cfg.Ends, rp.From, rp.Until, rp.Topics()...)
+	parts, err := r.engine.partsOfScope(ctx, rp)
 	if err != nil {
 		return rp, fmt.Errorf("looking for what to replay: %w", err)
 	}

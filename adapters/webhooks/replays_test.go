@@ -483,7 +483,7 @@ func TestReplayToADisabledWebhookIsHeld(t *testing.T) {
 		h := r.start(nil)
 		defer h.stop()
 		since := time.Now()
-		r.happen(entities(50)...)
+		r.happen(entities(200)...)
 		pass(10 * time.Second)
 		r.change("a", func(e *delivery.Endpoint) { e.Enabled = false })
 		rp := h.begin(since, func(rp *dispatch.Replay) { rp.RatePerSec = 10 })
@@ -496,10 +496,14 @@ func TestReplayToADisabledWebhookIsHeld(t *testing.T) {
 		if err := h.service().Drop(t.Context(), ep, "not wanted"); err != nil {
 			t.Fatal(err)
 		}
+		pass(time.Minute) // the replay hands the next ones over: they are held, not dropped
+		if rep = h.report(rp.ID); rep.Counts[delivery.IsDropped] >= 100 || rep.Standing.Held == 0 {
+			t.Errorf("after the drop: %+v", rep)
+		}
 		r.change("a", func(e *delivery.Endpoint) { e.Enabled = true })
 		pass(time.Minute)
 		rep = h.report(rp.ID)
-		if rep.State != dispatch.ReplayFinished || rep.Counts[delivery.IsDropped] < int64(held) || rep.Counts[delivery.IsDropped]+rep.Counts[delivery.Delivered] != 50 {
+		if rep.State != dispatch.ReplayFinished || rep.Counts[delivery.IsDropped] < int64(held) || rep.Counts[delivery.IsDropped]+rep.Counts[delivery.Delivered] != 200 {
 			t.Errorf("after it was enabled: %+v", rep)
 		}
 		if rows := r.store.Rows(); len(rows) != 0 {

@@ -149,11 +149,7 @@ func (r *rig) happenTo(org string, entities ...string) {
 	}
 }
 
-func (r *rig) partitionOf(entity string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(entity))
-	return int(h.Sum32() % uint32(r.partitions))
-}
+func (r *rig) partitionOf(entity string) int { return partitionOf(entity, r.partitions) }
 
 // in makes up n entities of a partition.
 func (r *rig) in(partition, n int) []string {
@@ -164,6 +160,12 @@ func (r *rig) in(partition, n int) []string {
 		}
 	}
 	return all
+}
+
+func partitionOf(entity string, partitions int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(entity))
+	return int(h.Sum32() % uint32(partitions))
 }
 
 // link is one engine's connection to the world; a dead one does nothing more.
@@ -290,6 +292,11 @@ func (l *link) At(_ context.Context, at time.Time, topics ...event.Topic) (map[e
 		}
 	}
 	return offsets, nil
+}
+
+// PartitionOf implements Past.
+func (l *link) PartitionOf(_, entity string, partitions int) int {
+	return partitionOf(entity, partitions)
 }
 
 // pieceOfLog is how many records one read of the past gives.

@@ -312,10 +312,12 @@ func dialectHeaders(sent []delivery.Header, d Dialect, ep delivery.Endpoint) []d
 }
 
 // Drop gives up what is held for an endpoint at this moment, each delivery with
-// a reason. Dropping again is harmless.
+// a reason. Dropping again is harmless. A replay that goes on would hand over the
+// next ones in the place of those that are dropped: they are of another moment.
 func (s *Service) Drop(ctx context.Context, ep delivery.Endpoint, reason string) error {
+	before := event.Time(s.engine.cfg.Clock().Add(dropSkew))
 	for {
-		rows, err := s.store.List(ctx, dispatch.ListQuery{Org: ep.Org, EndpointID: ep.ID, Status: delivery.IsHeld, Limit: pageRows})
+		rows, err := s.store.List(ctx, dispatch.ListQuery{Org: ep.Org, EndpointID: ep.ID, Status: delivery.IsHeld, Before: before, Limit: pageRows})
 		if err != nil {
 			return fmt.Errorf("dropping held deliveries: %w", err)
 		}
@@ -327,6 +329,9 @@ func (s *Service) Drop(ctx context.Context, ep delivery.Endpoint, reason string)
 		}
 	}
 }
+
+// dropSkew is by how much the clocks of processes may differ.
+const dropSkew = 5 * time.Second
 
 func (s *Service) drop(ctx context.Context, ep delivery.Endpoint, rows []dispatch.Owed, reason string) error {
 	keys := make([]string, len(rows))

@@ -27,6 +27,8 @@ type Past interface {
 	// Read returns records of a partition from an offset on, none at or behind to,
 	// and the offset to go on from, which moves unless to is reached.
 	Read(ctx context.Context, p dispatch.Partition, from, to int64) (events []event.Recorded, next int64, err error)
+	// PartitionOf returns which of so many partitions has the events of an entity.
+	PartitionOf(org, entityID string, partitions int) int
 }
 
 // lookForStarts tells the planners what they may take over.
@@ -58,11 +60,11 @@ func (e *Engine) planOwned(o *owner, states *projections.Follower, batch []event
 		return nil, err
 	}
 	return e.planner.plan(o.ctx, states, batch, tick, func(ep delivery.Endpoint, r event.Recorded) bool {
-		if !since(ep, r) {
-			return false
+		if !ep.CatchesUp || !since(ep, r) {
+			return since(ep, r)
 		}
 		st := o.starts[ep.ID]
-		return !ep.CatchesUp || st.State == dispatch.PartDone && r.Position.Offset >= st.Next
+		return st.State == dispatch.PartDone && r.Position.Offset >= st.Next
 	})
 }
 
@@ -77,9 +79,13 @@ func (e *Engine) knowStarts(o *owner, batch []event.Recorded) error {
 			continue
 		}
 		orgs[r.Org] = struct{}{}
-		for _, ep := range e.cfg.Directory.Endpoints(r.Org) {
-			if _, known := o.starts[ep.ID]; ep.CatchesUp && !known {
-				ids = append(ids, ep.ID)
+		list := e.cfg.Directory.Endpoints(r.Org)
+		for i := range list {
+			if !list[i].CatchesUp {
+				continue
+			}
+			if _, known := o.starts[list[i].ID]; !known {
+				ids = append(ids, list[i].ID)
 			}
 		}
 	}

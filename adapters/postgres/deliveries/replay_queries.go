@@ -59,7 +59,7 @@ FROM replay_ends
 WHERE replay_id = $1
 ORDER BY n DESC, status, reason`
 
-// standingMost bounds what is counted: a replay waits long before.
+// standingSQL counts up to a bound: a replay waits long before.
 const standingSQL = `
 SELECT count(*), count(*) FILTER (WHERE attempts = 0 AND status = 'pending'), count(*) FILTER (WHERE status = 'held')
 FROM (
@@ -81,28 +81,20 @@ FROM (
 ) AS u`
 
 const leaseSQL = `
-WITH free AS (
-    SELECT replay_id
-    FROM replays
-    WHERE state IN ('running', 'aborting')
-      AND (lease_owner = $1 OR lease_until < now())
-    ORDER BY lease_owner <> $1, created_at
+UPDATE replays
+SET lease_owner = $1,
+    lease_until = now() + make_interval(secs => $2),
+    epoch = epoch + CASE WHEN lease_owner = $1 THEN 0 ELSE 1 END
+WHERE replay_id IN (
+    SELECT f.replay_id
+    FROM replays f
+    WHERE f.state IN ('running', 'aborting')
+      AND (f.lease_owner = $1 OR f.lease_until < now())
+    ORDER BY f.lease_owner <> $1, f.created_at
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 )
-UPDATE replays r
-SET lease_owner = $1,
-    lease_until = now() + make_interval(secs => $2),
-    epoch = r.epoch + CASE WHEN r.lease_owner = $1 THEN 0 ELSE 1 END
-FROM free
-WHERE r.replay_id = free.replay_id
-RETURNING r.replay_id`
-
-const leasedSQL = `
-SELECT` + replayColumns + `
-FROM replays
-WHERE replay_id = ANY($1::text[])
-ORDER BY created_at`
+RETURNING` + replayColumns
 
 const releaseSQL = `
 UPDATE replays

@@ -258,22 +258,11 @@ func (s *Store) Targets(ctx context.Context, ids ...string) (map[string]delivery
 
 // Lease implements dispatch.ReplayWork. The database's clock decides.
 func (s *Store) Lease(ctx context.Context, owner string, d time.Duration, most int) ([]dispatch.Leased, error) {
-	var leased []dispatch.Leased
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, leaseSQL, owner, d.Seconds(), most)
-		if err != nil {
-			return err
-		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		if rows, err = tx.Query(ctx, leasedSQL, ids); err != nil {
-			return err
-		}
-		leased, err = pgx.CollectRows(rows, s.scanReplay)
-		return err
-	})
+	rows, err := s.pool.Query(ctx, leaseSQL, owner, d.Seconds(), most)
+	if err != nil {
+		return nil, fmt.Errorf("leasing replays: %w", err)
+	}
+	leased, err := pgx.CollectRows(rows, s.scanReplay)
 	if err != nil {
 		return nil, fmt.Errorf("leasing replays: %w", err)
 	}
