@@ -23,8 +23,6 @@ func (h *heads) push(it *item) {
 	h.live = append(h.live, it)
 }
 
-func (h *heads) len() int { return len(h.live) + len(h.again) }
-
 // drop takes out the items that are chosen.
 func (h *heads) drop(chosen func(*item) bool) {
 	h.live = slices.DeleteFunc(h.live, chosen)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -191,8 +192,10 @@ func TestReplayGoesAtItsRateAndLiveGoesFirst(t *testing.T) {
 		}
 		for _, s := range r.seen() {
 			if strings.HasPrefix(s.entity, "live-") && s.replay == "" {
-				var i int
-				fmt.Sscanf(s.entity, "live-%d", &i)
+				i, err := strconv.Atoi(strings.TrimPrefix(s.entity, "live-"))
+				if err != nil {
+					t.Fatal(err)
+				}
 				if late := s.at.Sub(began.Add(time.Duration(i) * 100 * time.Millisecond)); late > 25*time.Millisecond {
 					t.Errorf("%s waited %s beside a replay", s.entity, late)
 				}
