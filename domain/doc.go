@@ -30,6 +30,8 @@
 //   - dialect: one system's webhook format: payload, headers, signature.
 //   - delivery: one event owed to one endpoint. attempt: one HTTP request of
 //     it. lane: an endpoint's share of the delivery engine.
+//   - replay: a job that owes past events to receivers again. start: the job by
+//     which a new endpoint gets what it is owed of the past.
 //   - held: kept for a paused endpoint. exhausted: all attempts used up.
 //   - operation: something that the hub says of its own webhooks. standing: how
 //     an endpoint does, folded from that.
