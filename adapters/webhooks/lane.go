@@ -35,6 +35,9 @@ type lane struct {
 
 	// open says whether deliveries are sent; gone that the endpoint is deleted.
 	open, gone bool
+	// unknownSince is when something was found in the store for an endpoint that
+	// the directory has never told of here: it may be late.
+	unknownSince time.Time
 	// disabledAt is when we disabled it; the directory may not know yet.
 	disabledAt time.Time
 	// seenDisabled: the directory has known since.
@@ -92,7 +95,7 @@ func (e *Engine) goneLane(endpointID, org string) *lane {
 	if l := e.lanes[endpointID]; l != nil {
 		return l
 	}
-	l := &lane{endpoint: delivery.Endpoint{ID: endpointID, Org: org}, streams: make(map[*stream]struct{}), gone: true}
+	l := &lane{endpoint: delivery.Endpoint{ID: endpointID, Org: org}, streams: make(map[*stream]struct{}), gone: true, unknownSince: e.cfg.Clock()}
 	e.lanes[endpointID] = l
 	return l
 }
@@ -113,6 +116,7 @@ func (e *Engine) refresh(l *lane, ep delivery.Endpoint, exists bool) {
 			return
 		}
 		l.gone, l.dialect, l.profile, l.limit = false, d, d.Profile(), e.maxLimit(l)
+		l.unknownSince = time.Time{}
 	}
 	if !ep.UpdatedAt.Equal(l.endpoint.UpdatedAt) || ep.Sends() != l.endpoint.Sends() || len(ep.Secrets) != len(l.endpoint.Secrets) {
 		l.endpoint = ep

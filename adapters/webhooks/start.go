@@ -132,7 +132,9 @@ func (e *Engine) takeStarts(o *owner) bool {
 // takeStart plans for an endpoint what its replay has left of the log up to
 // where this owner plans, and notes that it plans for it from there on.
 func (e *Engine) takeStart(o *owner, id string) error {
-	if st := o.starts[id]; st.State == dispatch.PartDone {
+	ep, known := e.cfg.Directory.Endpoint(id)
+	if st := o.starts[id]; !known || st.State == dispatch.PartDone {
+		// One that this process does not know yet, or no longer, is looked at again.
 		return nil
 	}
 	from, ok, err := e.cfg.Store.Take(o.ctx, o.part, o.epoch, id)
@@ -143,9 +145,8 @@ func (e *Engine) takeStart(o *owner, id string) error {
 	e.mu.Lock()
 	to := o.planned
 	e.mu.Unlock()
-	ep, known := e.cfg.Directory.Endpoint(id)
 	var owed []dispatch.Owed
-	for at := from; at < to && known; {
+	for at := from; at < to; {
 		events, next, err := e.cfg.Past.Read(o.ctx, o.part, at, to)
 		if err != nil {
 			return fmt.Errorf("reading what is left for %s: %w", id, err)
@@ -162,7 +163,7 @@ func (e *Engine) takeStart(o *owner, id string) error {
 	}
 	st := dispatch.Start{Partition: o.part, EndpointID: id, State: dispatch.PartDone, Next: max(from, to)}
 	o.starts[id] = st
-	e.admitStart(o, to, st, owed)
+	e.admitStart(o, ep.Org, to, st, owed)
 	return nil
 }
 
@@ -170,13 +171,13 @@ func (e *Engine) takeStart(o *owner, id string) error {
 // keys may be in the store, so all goes by way of the store for now. The entry
 // has the place of the last planned event: the checkpoint gets to it when that
 // is finished, or a row, and with it the endpoint is taken over.
-func (e *Engine) admitStart(o *owner, planned int64, st dispatch.Start, owed []dispatch.Owed) {
+func (e *Engine) admitStart(o *owner, org string, planned int64, st dispatch.Start, owed []dispatch.Owed) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if o.stopping {
 		return
 	}
-	s := e.streamOf(o, e.laneByID(st.EndpointID, e.orgOf(st.EndpointID)))
+	s := e.streamOf(o, e.laneByID(st.EndpointID, org))
 	s.toStore()
 	s.takeovers++
 	s.due(e.cfg.Clock())
@@ -187,9 +188,4 @@ func (e *Engine) admitStart(o *owner, planned int64, st dispatch.Start, owed []d
 	}
 	o.entries = append(o.entries, n)
 	e.entriesChanged(o)
-}
-
-func (e *Engine) orgOf(endpointID string) string {
-	ep, _ := e.endpoint(endpointID)
-	return ep.Org
 }

@@ -236,3 +236,51 @@ func TestCatchingUpAccountsForWhatCannotBeRendered(t *testing.T) {
 		}
 	})
 }
+
+// forgetful is a directory that does not know of one endpoint until a time.
+type forgetful struct {
+	dispatch.Directory
+	id    string
+	until time.Time
+}
+
+func (f forgetful) Endpoints(org string) []delivery.Endpoint {
+	return slices.DeleteFunc(f.Directory.Endpoints(org), func(e delivery.Endpoint) bool { return e.ID == f.id && time.Now().Before(f.until) })
+}
+
+func (f forgetful) Endpoint(id string) (delivery.Endpoint, bool) {
+	if id == f.id && time.Now().Before(f.until) {
+		return delivery.Endpoint{}, false
+	}
+	return f.Directory.Endpoint(id)
+}
+
+// An owner that hears of a new webhook later than the process that catches it
+// up takes over when it knows it, and no event falls in between.
+func TestAnOwnerThatDoesNotKnowTheWebhookYetDoesNotTakeOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		b := r.start(nil, 1)
+		defer b.stop()
+		from := time.Now()
+		r.happen(entities(40)...)
+		pass(time.Second)
+		r.late("late", from)
+		pass(2 * time.Second) // its start is b's job
+		a := r.start(func(c *Config) {
+			// What this process does not know yet is not gone: it holds nothing of it.
+			c.Directory = forgetful{c.Directory, "late", time.Now().Add(10 * time.Second)}
+		}, 0)
+		defer a.stop()
+		for range 20 {
+			r.happen(entities(40)...)
+			pass(time.Second)
+		}
+		pass(time.Minute)
+		r.checkArrived("late", fromTheFirst)
+		if rep := a.report(dispatch.StartID("late")); rep.State != dispatch.ReplayFinished {
+			t.Errorf("the start is %+v", rep)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
@@ -28,8 +29,16 @@ func (e *Engine) sweepAll(ctx context.Context) bool {
 	return true
 }
 
+// unknownPatience is how long the directory may take to tell of an endpoint. What
+// is owed to one that it never tells of is dropped: the endpoint was deleted.
+const unknownPatience = 30 * time.Second
+
 func (e *Engine) sweep(ctx context.Context, s *stream) error {
 	e.mu.Lock()
+	if since := s.lane.unknownSince; s.lane.gone && !since.IsZero() && e.cfg.Clock().Sub(since) < unknownPatience {
+		e.mu.Unlock()
+		return nil
+	}
 	s.sweep = false
 	wrong := []delivery.Status{delivery.Pending}
 	switch {

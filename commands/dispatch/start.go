@@ -26,8 +26,8 @@ type Starts interface {
 	// yet is missing. owned is false, and nothing is returned, for a former owner:
 	// what the next one has taken over is not its.
 	Starts(ctx context.Context, p Partition, epoch int64, endpointIDs []string) (starts map[string]Start, owned bool, err error)
-	// Takeable returns what is ready or taken in partitions: their owners may take
-	// it, again if they died over it.
+	// Takeable returns what is ready or taken in partitions of starts that go on:
+	// their owners may take it, again if they died over it.
 	Takeable(ctx context.Context, ps []Partition) ([]Start, error)
 	// Take ends the replay's part in a partition and returns where it stands. Only
 	// the owner with the epoch may; ok is false for another, and when there is

@@ -149,7 +149,7 @@ func (s *Store) Takeable(_ context.Context, ps []dispatch.Partition) ([]dispatch
 	for _, r := range s.replays {
 		for i := range r.parts {
 			p := &r.parts[i]
-			if slices.Contains(ps, p.Partition) && (p.State == dispatch.PartReady || p.State == dispatch.PartTaken) {
+			if r.State == dispatch.ReplayRunning && slices.Contains(ps, p.Partition) && (p.State == dispatch.PartReady || p.State == dispatch.PartTaken) {
 				all = append(all, startOf(r, p))
 			}
 		}

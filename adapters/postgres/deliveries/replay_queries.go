@@ -203,7 +203,9 @@ JOIN replay_parts p
   ON p.topic = w.topic
  AND p.partition = w.partition
  AND p.state IN ('ready', 'taken')
-JOIN replays r ON r.replay_id = p.replay_id
+JOIN replays r
+  ON r.replay_id = p.replay_id
+ AND r.state = 'running'
 ORDER BY r.endpoint_id, p.topic, p.partition`
 
 const takeSQL = `

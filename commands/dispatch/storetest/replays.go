@@ -473,6 +473,14 @@ func startsAreTaken(_ *testing.T, r *rig) {
 	}
 	ready := dispatch.Start{Partition: calls(0), EndpointID: "ep", State: dispatch.PartReady, Next: 7}
 	r.same("takeable", []dispatch.Start{ready}, takeable)
+	r.add(r.replay(dispatch.StartID("gone"), func(rp *dispatch.Replay) { rp.Kind, rp.EndpointID = dispatch.OfStart, "gone" }), part(0, 0, dispatch.Open))
+	gone := move(0, 0, 5, dispatch.PartReady)
+	gone.ReplayID, gone.Epoch, gone.State = dispatch.StartID("gone"), r.lease("one")[dispatch.StartID("gone")].Epoch, dispatch.ReplayAborted
+	r.step(true, gone)
+	if takeable, err = r.Takeable(r.Context(), []dispatch.Partition{calls(0)}); err != nil {
+		r.Fatal(err)
+	}
+	r.same("takeable beside one that has ended", []dispatch.Start{ready}, takeable)
 	if _, ok, err := r.Take(r.Context(), calls(0), c.Epoch-1, "ep"); ok || err != nil {
 		r.Fatalf("taken by a former owner: %v, %v", ok, err)
 	}
