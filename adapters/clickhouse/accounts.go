@@ -86,9 +86,10 @@ WHERE org_id = ? AND webhook_id = ?
 }
 
 // LoggedBetween counts the deliveries to a webhook, of events recorded in
-// [since, until), that the delivery log knows.
+// [since, until), that the delivery log knows. What only a replay sent was not
+// owed.
 func (s *Store) LoggedBetween(ctx context.Context, org, webhookID string, since, until time.Time) (int64, error) {
-	const where = " WHERE org_id = ? AND webhook_id = ? AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < fromUnixTimestamp64Micro(?)"
+	const where = " WHERE org_id = ? AND webhook_id = ? AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < fromUnixTimestamp64Micro(?) AND replay_id = ''"
 	const sql = "SELECT uniqExact(delivery_id) FROM (" +
 		"SELECT delivery_id FROM delivery_attempts" + where + " UNION ALL SELECT delivery_id FROM delivery_outcomes" + where + ")"
 	args := []any{org, webhookID, projections.StoredTime(since).UnixMicro(), projections.StoredTime(until).UnixMicro()}

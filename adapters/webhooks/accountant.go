@@ -39,6 +39,8 @@ type Repeated interface {
 type Planned interface {
 	// Planned returns the offset up to which each partition is planned.
 	Planned(ctx context.Context) (map[dispatch.Partition]int64, error)
+	// Parts returns how far a replay has come in each partition.
+	Parts(ctx context.Context, replayID string) ([]dispatch.ReplayPart, error)
 	// Rows returns the statuses of those deliveries that are not finished.
 	Rows(ctx context.Context, deliveryIDs []string) (map[string]delivery.Status, error)
 }
@@ -100,7 +102,7 @@ func (a *Accountant) Reconcile(ctx context.Context, ep delivery.Endpoint, since,
 		versions = []delivery.Endpoint{ep}
 	}
 	b := &books{
-		Accountant: a, org: ep.Org, id: ep.ID, versions: versions, since: since, until: until,
+		Accountant: a, org: ep.Org, id: ep.ID, catchesUp: ep.CatchesUp, versions: versions, since: since, until: until,
 		after: after, limit: limit, patience: a.cfg.Patience,
 	}
 	if err := b.run(ctx); err != nil {

@@ -132,6 +132,9 @@ func (a *archive) tell(all map[string]projections.DeliveryOutcome, e event.Event
 		a.t.Fatal(err)
 	}
 	say := func(ref delivery.Ref, s delivery.Status, why string) {
+		if ref.ReplayID != "" && s != delivery.Delivered {
+			return // what became of the delivery itself counts
+		}
 		o := all[ref.DeliveryID]
 		if o.Status != delivery.Delivered {
 			o.Status, o.Reason = s, why
@@ -145,6 +148,9 @@ func (a *archive) tell(all map[string]projections.DeliveryOutcome, e event.Event
 			s = delivery.Delivered
 		}
 		say(f.Ref, s, "")
+		if f.ReplayID != "" {
+			return
+		}
 		o := all[f.DeliveryID]
 		o.Attempts, o.LastAttemptAt = o.Attempts+1, f.StartedAt
 		all[f.DeliveryID] = o
@@ -197,6 +203,10 @@ func (a *archive) Planned(context.Context) (map[dispatch.Partition]int64, error)
 		all[at] = a.store.Next(at)
 	}
 	return all, nil
+}
+
+func (a *archive) Parts(ctx context.Context, replayID string) ([]dispatch.ReplayPart, error) {
+	return a.store.Parts(ctx, replayID)
 }
 
 func (a *archive) Rows(_ context.Context, ids []string) (map[string]delivery.Status, error) {

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
@@ -14,7 +15,9 @@ import (
 // books are the work on one account.
 type books struct {
 	*Accountant
-	org, id      string
+	org, id string
+	// catchesUp: a replay plans for the endpoint up to where the owners take over.
+	catchesUp    bool
 	versions     []delivery.Endpoint
 	since, until time.Time
 	after        projections.EventMark
@@ -212,7 +215,7 @@ type found struct {
 // look finds deliveries. What is planned is read before what is unfinished, and
 // that before the delivery log: a delivery that leaves the one is in the next.
 func (b *books) look(ctx context.Context, pairs []owedPair) (map[string]found, error) {
-	planned, err := b.cfg.Planned.Planned(ctx)
+	planned, err := b.planned(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is planned: %w", err)
 	}
@@ -243,6 +246,30 @@ func (b *books) look(ctx context.Context, pairs []owedPair) (map[string]found, e
 		}
 	}
 	return all, nil
+}
+
+// planned is up to where each partition is planned for the endpoint.
+func (b *books) planned(ctx context.Context) (map[dispatch.Partition]int64, error) {
+	planned, err := b.cfg.Planned.Planned(ctx)
+	if err != nil || !b.catchesUp {
+		return planned, err
+	}
+	parts, err := b.cfg.Planned.Parts(ctx, dispatch.StartID(b.id))
+	if err != nil {
+		return nil, err
+	}
+	come := make(map[dispatch.Partition]int64)
+	for p, next := range planned {
+		i := slices.IndexFunc(parts, func(part dispatch.ReplayPart) bool { return part.Partition == p })
+		switch {
+		case i < 0: // it has not begun
+		case parts[i].State == dispatch.PartDone:
+			come[p] = next
+		default:
+			come[p] = min(next, parts[i].Next)
+		}
+	}
+	return come, nil
 }
 
 // stand says where a delivery stands. unplanned says that its event is not

@@ -98,7 +98,9 @@ SQL SECURITY INVOKER
 AS
 WITH
     -- What the newest fact says comes next; in a tuple, because argMax skips NULL.
-    tupleElement(argMax(tuple(f.next_at), f.position), 1) AS latest_next
+    -- A replay that delivers, delivers; otherwise what became of the delivery itself
+    -- counts, and of a replay only where there is nothing else.
+    tupleElement(argMax(tuple(f.next_at), (f.of_itself, f.position)), 1) AS latest_next
 SELECT org_id, webhook_id, event_at, delivery_id,
        any(f.event_id) AS event_id,
        any(f.event_type) AS event_type,
@@ -106,9 +108,9 @@ SELECT org_id, webhook_id, event_at, delivery_id,
        multiIf(
            max(f.delivered) = 1, 'delivered',
            isNotNull(latest_next), 'pending',
-           max(f.decided_at) > 0, argMax(f.decided, f.decided_at),
+           max(f.decided_at) > 0, argMax(f.decided, (f.decided_of_itself, f.decided_at)),
            'pending') AS status,
-       if(status IN ('exhausted', 'held', 'dropped'), argMax(f.decided_why, f.decided_at), '') AS reason,
+       if(status IN ('exhausted', 'held', 'dropped'), argMax(f.decided_why, (f.decided_of_itself, f.decided_at)), '') AS reason,
        sum(f.attempted) AS attempts,
        max(f.begun_at) AS last_attempt_at,
        argMax(f.status_code, f.attempted * (f.position + 1)) AS last_status_code,
@@ -116,7 +118,7 @@ SELECT org_id, webhook_id, event_at, delivery_id,
 FROM
 (
     SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id,
-           `offset` AS position,
+           `offset` AS position, replay_id = '' AS of_itself, 0 AS decided_of_itself,
            1 AS attempted,
            outcome = 'delivered' AS delivered,
            '' AS decided, '' AS decided_why, 0 AS decided_at,
@@ -124,7 +126,7 @@ FROM
     FROM delivery_attempts_${g}
     UNION ALL
     SELECT org_id, webhook_id, event_at, delivery_id, event_id, event_type, entity_id,
-           `offset` AS position,
+           `offset` AS position, replay_id = '' AS of_itself, replay_id = '' AS decided_of_itself,
            0 AS attempted,
            0 AS delivered,
            status AS decided, reason AS decided_why, `offset` + 1 AS decided_at,
