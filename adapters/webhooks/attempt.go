@@ -21,13 +21,15 @@ type job struct {
 	dialect  Dialect
 	timeout  time.Duration
 	number   int
+	// turn is the lane's when the attempt began (see ownSecret).
+	turn int
 }
 
 // work makes attempts for one lane until there is nothing to do for it. It
 // holds a socket while it runs.
 func (e *Engine) work(j job) {
 	for {
-		req := e.request(j.item.Delivery, j.endpoint, j.dialect, j.timeout)
+		req := e.request(j.item.Delivery, j.endpoint, j.dialect, j.timeout, j.turn)
 		res := e.cfg.Attempter.Attempt(j.ctx, req)
 		made := attempted(j, req, res)
 
@@ -50,7 +52,7 @@ func (e *Engine) work(j job) {
 
 // request makes the request of a delivery as it has to be now: signatures and
 // the timestamp are of this moment, the body is what it was.
-func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration) Request {
+func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration, turn int) Request {
 	now := e.cfg.Clock()
 	h := make([]delivery.Header, 0, 16)
 	h = append(h,
@@ -66,16 +68,11 @@ func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dial
 	if d.ReplayID != "" {
 		h = append(h, delivery.Header{Name: "trunkline-replay", Value: d.ReplayID})
 	}
-	h = append(h, d.Headers...)
-	if secrets := current(ep.Secrets, now); len(secrets) > 0 {
-		if ep.SignStandard {
-			h = append(h,
-				delivery.Header{Name: "webhook-timestamp", Value: strconv.FormatInt(now.Unix(), 10)},
-				delivery.Header{Name: "webhook-signature", Value: e.cfg.StandardSign(secrets, d.ID, now, d.Body)},
-			)
-		}
-		h = append(h, dialect.Sign(secrets[0].Value, d.Body)...)
+	if ep.Handshake {
+		h = append(h, delivery.Header{Name: HeaderRequestOrigin, Value: ep.Consent.Origin})
 	}
+	h = append(h, d.Headers...)
+	h = append(h, e.sign(d, ep, dialect, turn, now)...)
 	return Request{URL: ep.URL, Headers: withOwn(h, ep.Headers), Body: d.Body, Timeout: timeout}
 }
 
@@ -171,6 +168,7 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 		return
 	}
 	it.LastError = res.Error
+	l.learnSecret(j, res.StatusCode, now)
 	wait, more := l.profile.Wait(it.Attempts, spread(it.ID, it.Attempts))
 	e.failed(l, res, !more, now)
 	if !more {

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,7 +21,9 @@ import (
 
 // Request is one attempt, ready to be sent.
 type Request struct {
-	URL string
+	// Method is POST unless set.
+	Method string
+	URL    string
 	// Headers are sent as they are, their names in this case.
 	Headers []delivery.Header
 	Body    []byte
@@ -143,7 +146,7 @@ func (s *Sender) Attempt(ctx context.Context, r Request) Result {
 }
 
 func (s *Sender) do(ctx context.Context, r Request, res *Result) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodPost), r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return err
 	}

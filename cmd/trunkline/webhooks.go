@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -16,7 +17,6 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	trunkwater "trunkline.dev/trunkline/adapters/watermill"
 	"trunkline.dev/trunkline/adapters/webhooks"
-	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -143,21 +143,23 @@ func (p earlier) Earlier(ctx context.Context, e event.Recorded) ([]event.Recorde
 }
 
 // standardSign makes the value of webhook-signature: a signature for each
-// secret that is still valid, separated by spaces.
-func standardSign(secrets []delivery.Secret, id string, at time.Time, body []byte) string {
-	var valid []string
-	for _, s := range secrets {
-		if !expired(s, at) {
-			valid = append(valid, s.Value)
-		}
+// secret and each key pair, separated by spaces.
+func standardSign(by webhooks.Signers, id string, at time.Time, body []byte) string {
+	secrets := make([]string, len(by.Secrets))
+	for i, s := range by.Secrets {
+		secrets[i] = s.Value
 	}
-	headers, err := dialects.SignStandard(id, at, body, valid...)
+	headers, err := dialects.SignStandard(id, at, body, secrets...)
+	if err != nil {
+		return ""
+	}
+	public, err := dialects.SignEd25519(id, at, body, by.Keys...)
 	if err != nil {
 		return ""
 	}
 	for _, h := range headers {
 		if h.Name == dialects.HeaderWebhookSignature {
-			return h.Value
+			return strings.Join(append([]string{h.Value}, public...), " ")
 		}
 	}
 	return ""

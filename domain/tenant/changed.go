@@ -13,6 +13,8 @@ const (
 	Disabled      Action = "disabled"
 	SecretRotated Action = "secret_rotated"
 	SecretRead    Action = "secret_read"
+	// SigningKeyRotated: an endpoint has a new key pair.
+	SigningKeyRotated Action = "signing_key_rotated"
 )
 
 // Change is what every event of the admin topic says first.

@@ -26,6 +26,9 @@ type (
 	endpointSecrets struct {
 		Secrets []delivery.Secret `json:"secrets"`
 		Headers map[string]string `json:"headers,omitempty"`
+		// SigningKeys are the private keys by the id of their pair.
+		SigningKeys  map[string]string `json:"signing_keys,omitempty"`
+		ConsentToken string            `json:"consent_token,omitempty"`
 	}
 )
 
@@ -154,7 +157,10 @@ func (k *Keyring) endpointFromRow(row pgx.CollectableRow) (delivery.Endpoint, er
 	if err := k.openJSON(sealed, about("endpoint", org, id), &s); err != nil {
 		return e, err
 	}
-	e.Secrets, e.Headers = s.Secrets, s.Headers
+	e.Secrets, e.Headers, e.Consent.Token = s.Secrets, s.Headers, s.ConsentToken
+	for i, key := range e.SigningKeys {
+		e.SigningKeys[i].Private = s.SigningKeys[key.ID]
+	}
 	return e, nil
 }
 
@@ -163,6 +169,13 @@ func (k *Keyring) endpointToRow(e delivery.Endpoint) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding endpoint %s: %w: %w", e.ID, errContent, err)
 	}
-	sealed, err := k.sealJSON(endpointSecrets{Secrets: e.Secrets, Headers: e.Headers}, about("endpoint", e.Org, e.ID))
+	secrets := endpointSecrets{Secrets: e.Secrets, Headers: e.Headers, ConsentToken: e.Consent.Token}
+	for _, key := range e.SigningKeys {
+		if secrets.SigningKeys == nil {
+			secrets.SigningKeys = make(map[string]string, len(e.SigningKeys))
+		}
+		secrets.SigningKeys[key.ID] = key.Private
+	}
+	sealed, err := k.sealJSON(secrets, about("endpoint", e.Org, e.ID))
 	return []any{e.ID, e.Org, e.Dialect, e.ListID, e.Enabled, settings, sealed, e.CreatedAt, e.UpdatedAt}, err
 }
