@@ -21,7 +21,7 @@ const (
 	HeaderRequestRate     = "WebHook-Request-Rate"
 	HeaderRequestCallback = "WebHook-Request-Callback"
 	HeaderAllowedOrigin   = "WebHook-Allowed-Origin"
-	HeaderAllowedRate     = "WebHook-Allowed-Rate"
+	HeaderAllowedRate     = delivery.HeaderAllowedRate
 )
 
 // handshakeTimeout is the deadline of a validation request: somebody waits for
@@ -81,23 +81,9 @@ func consent(res Result, origin string, wanted int64) (ratePerMin int64, err err
 		// was asked for was not refused.
 		return wanted, nil
 	case 1:
-		return AllowedRate(rates[0])
+		return delivery.AllowedRate(rates[0])
 	}
 	return 0, fmt.Errorf("%s came %d times; expected one number", HeaderAllowedRate, len(rates))
-}
-
-// AllowedRate reads a granted rate: requests a minute, or * for no bound, which
-// is 0.
-func AllowedRate(text string) (int64, error) {
-	text = strings.TrimSpace(text)
-	if text == "*" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 1 || text[0] == '+' {
-		return 0, fmt.Errorf("%s is %.100q; expected a whole number of requests a minute, or *", HeaderAllowedRate, text)
-	}
-	return n, nil
 }
 
 // values are those of a header, its lines apart.

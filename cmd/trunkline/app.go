@@ -48,6 +48,7 @@ type app struct {
 	settings   *control.Store
 	control    *settings.Service
 	guard      *webhooks.Guard
+	sender     *webhooks.Sender
 	keyring    *control.Keyring
 	models     *readmodel.Store
 	reader     *readmodel.Reader
@@ -219,8 +220,13 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	}
 	a.onStop("settings", a.settings.Stop)
 	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
+	if a.sender, err = webhooks.NewSender(webhooks.SenderConfig{Guard: a.guard}); err != nil {
+		return err
+	}
+	a.onStop("webhook connections", func(context.Context) error { a.sender.Close(); return nil })
 	a.control, err = settings.New(settings.Config{
 		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Phones: phone.Numbers{}, Backlog: backlog{a},
+		Receivers: a.newReceivers(), Origin: webhooks.Origin(a.cfg.PublicURL),
 	})
 	if err != nil {
 		return err

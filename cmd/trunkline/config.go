@@ -51,6 +51,9 @@ type Config struct {
 
 	LogLevel  string `env:"TRUNKLINE_LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
 	LogFormat string `env:"TRUNKLINE_LOG_FORMAT" envDefault:"text" desc:"text or json."`
+
+	// publicURLSet: PublicURL was given and is not our own guess.
+	publicURLSet bool
 }
 
 // loadConfig reads the environment. Its error is one line for each mistake and
@@ -90,7 +93,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("TRUNKLINE_DATA_DIR: %w", err)
 	}
 	c.DataDir = dir
-	if c.PublicURL == "" {
+	if c.publicURLSet = c.PublicURL != ""; !c.publicURLSet {
 		c.PublicURL = "http://" + c.HTTPAddr
 	}
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")

@@ -36,19 +36,15 @@ const routerDrain = 2*webhooks.DefaultDrain + time.Second
 // startWebhooks runs the delivery engine behind a Watermill router: the
 // subscriber hands it the log from its own checkpoints.
 func (a *app) startWebhooks(ctx context.Context) error {
-	sender, err := webhooks.NewSender(webhooks.SenderConfig{Guard: a.guard})
-	if err != nil {
-		return err
-	}
-	a.onStop("webhook connections", func(context.Context) error { sender.Close(); return nil })
 	var formats []webhooks.Dialect
 	for _, d := range dialects.All() {
 		formats = append(formats, d)
 	}
 	a.owed = deliveries.New(a.pool)
+	var err error
 	a.engine, err = webhooks.New(webhooks.Config{
 		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a.control}, Log: a.events,
-		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Attempter: sender, Dialects: formats,
+		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Attempter: a.sender, Dialects: formats,
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
 	if err != nil {

@@ -1,9 +1,14 @@
 package delivery
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
+
+// HeaderAllowedRate is where a receiver says how much it takes.
+const HeaderAllowedRate = "WebHook-Allowed-Rate"
 
 // Consent is what a receiver said when it was asked whether it wants webhooks
 // from this hub (CloudEvents HTTP webhook 1.0.2, section 4). It is about one
@@ -63,4 +68,18 @@ func (e Endpoint) Rate() float64 {
 // SameOrigin compares two DNS names as DNS does.
 func SameOrigin(a, b string) bool {
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
+}
+
+// AllowedRate reads a granted rate: requests a minute, or * for no bound, which
+// is 0.
+func AllowedRate(text string) (int64, error) {
+	text = strings.TrimSpace(text)
+	if text == "*" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 || text[0] == '+' {
+		return 0, fmt.Errorf("%s is %.100q; expected a whole number of requests a minute, or *", HeaderAllowedRate, text)
+	}
+	return n, nil
 }
