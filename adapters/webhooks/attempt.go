@@ -162,15 +162,28 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	if it.FirstAttemptAt.IsZero() {
 		it.FirstAttemptAt = event.Time(res.StartedAt)
 	}
+	disable, abort := wishes(res)
 	if res.Delivered() {
 		e.succeeded(it, l, res, now)
 		e.attemptFact(it, made)
+		if disable {
+			e.disable(l, reasonDisable, now)
+		}
 		return
 	}
 	it.LastError = res.Error
 	l.learnSecret(j, res.StatusCode, now)
 	wait, more := l.profile.Wait(it.Attempts, spread(it.ID, it.Attempts))
 	e.failed(l, res, !more, now)
+	if disable {
+		e.disable(l, reasonDisable, now)
+	}
+	if abort {
+		e.attemptFact(it, made)
+		e.aside(it)
+		e.drop(it, reasonAbort)
+		return
+	}
 	if !more {
 		e.attemptFact(it, made)
 		it.phase, it.Status = done, delivery.IsExhausted
@@ -280,31 +293,6 @@ func (e *Engine) judge(l *lane, now time.Time) {
 	}
 	if reason, yes := l.profile.Disable(l.endpoint, l.health, now); yes {
 		e.disable(l, reason, now)
-	}
-}
-
-// The pauses of a lane whose receiver is overloaded.
-const (
-	firstPause   = time.Second
-	longestPause = time.Minute
-)
-
-// slow halves what may be in flight. At one, or when the receiver says how long
-// (429, Retry-After), it also pauses the lane, for at most longestPause: a
-// delivery of its own waits for as long as it was told, the others try.
-func (e *Engine) slow(l *lane, res Result, now time.Time) {
-	atOne := l.limit == 1
-	l.limit = max(1, l.limit/2)
-	var pause time.Duration
-	switch {
-	case res.StatusCode == 429 && !res.RetryAfter.IsZero():
-		pause = res.RetryAfter.Sub(now)
-	case res.StatusCode == 429 || atOne:
-		pause = firstPause << min(l.overloads, 6)
-		l.overloads++
-	}
-	if until := now.Add(min(pause, longestPause)); until.After(l.pausedUntil) {
-		l.pausedUntil = until
 	}
 }
 
