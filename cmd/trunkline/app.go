@@ -209,7 +209,7 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	if err := a.findAdminKey(); err != nil {
 		return err
 	}
-	if a.keyring, err = control.JoinKeyring(ctx, a.pool, a.cfg.file("secrets.key"), a.adminKey); err != nil {
+	if err := a.openKeyring(ctx); err != nil {
 		return err
 	}
 	if a.settings, err = control.New(control.Config{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log}); err != nil {
@@ -234,7 +234,7 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	if _, err := a.control.Bootstrap(ctx, a.adminKey); err != nil {
 		return err
 	}
-	if err := a.keyring.Share(ctx, a.pool, a.adminKey); err != nil {
+	if err := a.untilKMS(ctx, a.keyring.Share); err != nil {
 		return err
 	}
 	forwarder, err := control.NewForwarder(control.ForwarderConfig{Pool: a.pool, Events: a.events, Wake: a.settings.Directory().Changed(), Log: a.log})
