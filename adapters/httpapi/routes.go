@@ -123,6 +123,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/api-keys", admin, s.listKeys, 0},
 		{"DELETE", "/v1/api-keys/{id}", admin, s.deleteKey, 0},
 		{"GET", "/v1/zapier-key", admin, s.zapierKey, 0},
+		{"GET", "/v1/keyring", admin, s.keyring, 0},
+		{"POST", "/v1/keyring/rotate", admin, s.rotateKeyring, 0},
 
 		// Zapier's REST hooks.
 		{"POST", "/hooks/zapier", tenant.ScopeZapier, s.subscribeZapier, zapierKey},

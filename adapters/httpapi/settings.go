@@ -35,6 +35,8 @@ type Settings struct {
 	Accountant Accountant
 	// Profiles tells how a dialect sends; nil: summaries foretell nothing.
 	Profiles func(dialect string) delivery.Profile
+	// Keyring is what secrets at rest are sealed with; nil: it is not served.
+	Keyring Keyring
 }
 
 // Owed tells what is unfinished, and how endpoints do.

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,6 +95,24 @@ next:
 	return h
 }
 
+// NotKept stands in the log for the value of a customer's own header, which may
+// be a credential.
+const NotKept = "(own header, its value is not kept)"
+
+// withoutOwn are the headers of a request as the log may have them.
+func withoutOwn(h []delivery.Header, own map[string]string) []delivery.Header {
+	if len(own) == 0 {
+		return h
+	}
+	kept := slices.Clone(h)
+	for i, sent := range kept {
+		if value, ok := own[sent.Name]; ok && value == sent.Value {
+			kept[i].Value = NotKept
+		}
+	}
+	return kept
+}
+
 // current leaves out the secrets whose overlap is over.
 func current(secrets []delivery.Secret, now time.Time) []delivery.Secret {
 	for i, s := range secrets {
@@ -126,7 +145,7 @@ func attempted(j job, req Request, res Result) delivery.Attempted {
 		Outcome:         outcome,
 		Error:           res.Error,
 		URL:             req.URL,
-		RequestHeaders:  req.Headers,
+		RequestHeaders:  withoutOwn(req.Headers, j.endpoint.Headers),
 		RequestBody:     string(req.Body),
 		ResponseHeaders: res.Headers,
 		ResponseBody:    strings.ToValidUTF8(string(res.Body), "\uFFFD"),

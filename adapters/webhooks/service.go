@@ -290,7 +290,7 @@ func dialectHeaders(sent []delivery.Header, d Dialect, ep delivery.Endpoint) []d
 		case slices.ContainsFunc(made, func(m delivery.Header) bool { return strings.EqualFold(m.Name, h.Name) }):
 			continue
 		}
-		if _, own := ep.Headers[h.Name]; own {
+		if _, own := ep.Headers[h.Name]; own || h.Value == NotKept {
 			continue
 		}
 		kept = append(kept, h)

@@ -189,3 +189,34 @@ func TestKeyPairsSignBesideSecrets(t *testing.T) {
 		}
 	})
 }
+
+func TestTheLogHoldsNoValueOfAnOwnHeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a", func(e *delivery.Endpoint) {
+			e.Headers = map[string]string{"Authorization": "Bearer t0ken", "X-Plain-Event": "not ours to set"}
+		})
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("call")
+		pass(time.Second)
+		if sent := r.seen()[0].headerText; !strings.Contains(sent, "Authorization: Bearer t0ken\n") {
+			t.Errorf("sent\n%s", sent)
+		}
+		kept := fmt.Sprint(factsOf[delivery.Attempted](r))
+		if strings.Contains(kept, "t0ken") || !strings.Contains(kept, "{Authorization "+NotKept+"}") || !strings.Contains(kept, "{X-Plain-Event note}") {
+			t.Errorf("kept %s", kept)
+		}
+		// A header that the endpoint does not have any more is not sent again.
+		r.change("a", func(e *delivery.Endpoint) { e.Headers = nil })
+		pass(2 * time.Second)
+		if err := h.service().Resend(t.Context(), "org", r.seen()[0].id); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		if got := r.seen(); len(got) != 2 || strings.Contains(got[1].headerText, "Authorization") || !strings.Contains(got[1].headerText, "X-Plain-Event: note\n") {
+			t.Errorf("sent again %+v", got)
+		}
+	})
+}

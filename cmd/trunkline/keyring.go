@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/kms"
 	"trunkline.dev/trunkline/adapters/postgres/control"
 )
@@ -37,4 +38,29 @@ func (a *app) openKeyring(ctx context.Context) error {
 func (a *app) untilKMS(ctx context.Context, try func(context.Context) error) error {
 	wontMend := func(err error) bool { return !errors.Is(err, control.ErrKMS) || errors.Is(err, kms.ErrRefused) }
 	return a.untilUp(ctx, "the key management service", wontMend, try)
+}
+
+// keyringOf is the store's keyring as the API sees it.
+type keyringOf struct{ store *control.Store }
+
+var _ httpapi.Keyring = keyringOf{}
+
+// State returns the keyring as it is now.
+func (k keyringOf) State(ctx context.Context) (httpapi.KeyringState, error) {
+	s, err := k.store.KeyringState(ctx)
+	return keyringState(s), err
+}
+
+// Rotate gives it a new primary key.
+func (k keyringOf) Rotate(ctx context.Context, actor string) (httpapi.KeyringState, error) {
+	s, err := k.store.RotateKeyring(ctx, actor)
+	return keyringState(s), err
+}
+
+func keyringState(s control.KeyringState) httpapi.KeyringState {
+	out := httpapi.KeyringState{SealedBy: s.SealedBy, RotatedAt: s.RotatedAt, RetiresAt: s.RetiresAt}
+	for _, k := range s.Keys {
+		out.Keys = append(out.Keys, k.ID)
+	}
+	return out
 }
