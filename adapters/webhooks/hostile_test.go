@@ -20,8 +20,8 @@ func respond(answer string) func(net.Conn) {
 	}
 }
 
-// forever repeats a piece of an answer as fast as it is taken.
-func forever(begin, piece string) func(net.Conn) {
+// repeating sends a piece of an answer again and again.
+func repeating(begin, piece string, pause time.Duration) func(net.Conn) {
 	return func(c net.Conn) {
 		readRequest(c)
 		_, _ = io.WriteString(c, begin)
@@ -29,23 +29,17 @@ func forever(begin, piece string) func(net.Conn) {
 			if _, err := io.WriteString(c, piece); err != nil {
 				return
 			}
+			<-time.After(pause)
 		}
 	}
 }
 
-// dripping sends a piece of an answer again and again, with pauses that keep
-// every idle timeout away.
+// forever repeats a piece as fast as it is taken.
+func forever(begin, piece string) func(net.Conn) { return repeating(begin, piece, 0) }
+
+// dripping repeats a piece with pauses that keep every idle timeout away.
 func dripping(begin, piece string) func(net.Conn) {
-	return func(c net.Conn) {
-		readRequest(c)
-		_, _ = io.WriteString(c, begin)
-		for {
-			if _, err := io.WriteString(c, piece); err != nil {
-				return
-			}
-			<-time.After(20 * time.Millisecond)
-		}
-	}
+	return repeating(begin, piece, 20*time.Millisecond)
 }
 
 // anEnd closes the connection after an answer.
