@@ -80,8 +80,8 @@ func (k *Keyring) replaceFile(of *keys) error {
 	if had, err := k.readFile(); err != nil || had != nil && !had.descends(of) {
 		aside := k.cfg.Path + ".unknown"
 		if had != nil {
-			print := had.fingerprint()
-			aside = k.cfg.Path + "." + hex.EncodeToString(print[:4])
+			mark := had.fingerprint()
+			aside = k.cfg.Path + "." + hex.EncodeToString(mark[:4])
 		}
 		if err := os.Rename(k.cfg.Path, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -170,7 +170,7 @@ func (k *Keyring) shared(ctx context.Context, tx pgx.Tx, atHand *keys) (*keys, e
 		}
 		k.retires.Store(retires)
 		if atHand != nil {
-			if print := atHand.fingerprint(); bytes.Equal(fingerprint, print[:]) {
+			if mark := atHand.fingerprint(); bytes.Equal(fingerprint, mark[:]) {
 				return atHand, nil
 			}
 		}
