@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -131,6 +133,31 @@ func TestNothingIsEnabledWithoutConsent(t *testing.T) {
 		stands(t, o.made(200, "PATCH", at, `{"handshake":true}`), "enabled false, waiting, rate <nil>, reason the receiver has not consented: answered 405, detail answered 405")
 		r.last(t, 10)
 	})
+}
+
+// TestConsentIsToldAsASwitch: those who follow webhooks about webhooks hear of
+// it as of any other reason to be off or on.
+func TestConsentIsToldAsASwitch(t *testing.T) {
+	t.Parallel()
+	r := &told{}
+	o := asking(t, r)
+	at := "/v1/webhooks/" + o.made(201, "POST", "/v1/webhooks", handshake)["id"].(string)
+	o.made(200, "POST", at+"/handshake", "")
+	r.refusal = errors.New("answered 405")
+	o.made(200, "PATCH", at, `{"url":"https://crm.example.com/new"}`)
+	var got []string
+	for _, f := range o.store.Facts() {
+		switch p := f.Payload.(type) {
+		case delivery.EndpointDisabled:
+			got = append(got, "off: "+p.Reason)
+		case delivery.EndpointEnabled:
+			got = append(got, "on: "+p.Backlog)
+		}
+	}
+	want := []string{"on: deliver", "off: the receiver is asked for its consent", "on: deliver", "off: the receiver is asked for its consent"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
 
 func TestADisabledWebhookAsksButStaysDisabled(t *testing.T) {

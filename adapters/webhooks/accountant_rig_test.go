@@ -35,7 +35,7 @@ func (r *rig) accountant(a *archive) *Accountant {
 	e, err := New(Config{
 		Store: r.store, Directory: &link{rig: r}, Disabler: &link{rig: r}, Log: &link{rig: r}, Views: &link{rig: r}, Progress: &link{rig: r},
 		Ends: a, Attempter: &link{rig: r}, Dialects: []Dialect{plain{plainProfile()}},
-		StandardSign: func([]delivery.Secret, string, time.Time, []byte) string { return "" },
+		StandardSign: func(Signers, string, time.Time, []byte) string { return "" },
 		Decode:       decodeNothing,
 	})
 	if err != nil {

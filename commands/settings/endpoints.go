@@ -195,7 +195,7 @@ func (s *Service) ChangeEndpoint(ctx context.Context, c commands.Caller, id stri
 		}
 		reason := ""
 		if asks {
-			reason = "the receiver is asked for its consent"
+			reason = asked
 		}
 		e.UpdatedAt = d.at
 		d.putEndpoint(e, action, reason)

@@ -18,6 +18,9 @@ const callbackLife = 7 * 24 * time.Hour
 // notAsked is the reason of a webhook whose receiver has not answered yet.
 const notAsked = "the receiver was not asked for its consent yet"
 
+// asked is why a webhook is off while its receiver is being asked.
+const asked = "the receiver is asked for its consent"
+
 // ask opens the question whether a receiver consents. Until it is answered the
 // webhook is disabled; enable says what becomes of it then.
 func (s *Service) ask(d *draft, e *delivery.Endpoint, enable bool) error {
@@ -70,13 +73,14 @@ func (s *Service) answer(ctx context.Context, c commands.Caller, e delivery.Endp
 
 // grant notes that a receiver consents, and enables the webhook if it was to be.
 func (d *draft) grant(e delivery.Endpoint, ratePerMin int64) delivery.Endpoint {
-	action := tenant.Updated
+	action, reason := tenant.Updated, "the receiver consented"
 	if e.Consent.Enable {
+		reason = backlogOfEnable // what enabling says: what was held is delivered
 		action, e.Enabled, e.DisabledReason, e.EnabledAt = tenant.Enabled, true, "", d.at
 	}
 	e.Consent.State, e.Consent.GrantedAt, e.Consent.RatePerMin = delivery.ConsentGranted, d.at, ratePerMin
 	e.Consent.Detail, e.Consent.Enable, e.UpdatedAt = "", false, d.at
-	d.putEndpoint(e, action, "the receiver consented")
+	d.putEndpoint(e, action, reason)
 	return e
 }
 
@@ -89,12 +93,15 @@ func (s *Service) AskConsent(ctx context.Context, c commands.Caller, id string) 
 		if !e.Handshake {
 			return &Conflict{Reason: "this webhook needs no consent; PATCH it with handshake: true first"}
 		}
-		enable := e.Enabled || e.Consent.Enable
-		if err := s.ask(d, &e, enable); err != nil {
+		action := tenant.Updated
+		if e.Enabled {
+			action = tenant.Disabled
+		}
+		if err := s.ask(d, &e, e.Enabled || e.Consent.Enable); err != nil {
 			return err
 		}
 		e.UpdatedAt = d.at
-		d.putEndpoint(e, tenant.Updated, "the receiver is asked for its consent")
+		d.putEndpoint(e, action, asked)
 		return nil
 	})
 	if err != nil {
