@@ -59,7 +59,8 @@ func SignStandard(id string, at time.Time, body []byte, secrets ...string) ([]de
 }
 
 // VerifyStandard checks the Standard Webhooks headers of a received request
-// against our clock's now. Its error is safe to show.
+// against our clock's now. A secret may be a public key (whpk_), which verifies
+// "v1a" signatures. Its error is safe to show.
 func VerifyStandard(h http.Header, body []byte, now time.Time, secrets ...string) error {
 	id, stamp, sigs := h.Get(HeaderWebhookID), h.Get(HeaderWebhookTimestamp), h.Get(HeaderWebhookSignature)
 	if id == "" || stamp == "" || sigs == "" {
@@ -77,6 +78,16 @@ func VerifyStandard(h http.Header, body []byte, now time.Time, secrets ...string
 		return errors.New("webhook-timestamp is more than five minutes ahead of our clock")
 	}
 	for _, s := range secrets {
+		if strings.HasPrefix(s, delivery.PublicKeyPrefix) {
+			public, err := delivery.PublicKey(s)
+			if err != nil {
+				return err
+			}
+			if verifiedBy(public, id, stamp, body, sigs) {
+				return nil
+			}
+			continue
+		}
 		key, err := standardKey(s)
 		if err != nil {
 			return err

@@ -65,6 +65,9 @@ func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, p Principal
 	if s.cfg.Settings.Deliverer == nil {
 		return notServed("webhooks")
 	}
+	if !e.Consented() {
+		return problem(http.StatusConflict, "no-consent", "nothing is sent before the receiver has consented; POST /v1/webhooks/%s/handshake asks it", e.ID)
+	}
 	if in.Event != "" {
 		if s.cfg.Settings.Dialects != nil && !s.cfg.Settings.Dialects.Subscribable(e.Dialect, in.Event) {
 			known, _ := s.cfg.Settings.Dialects.Events(e.Dialect)

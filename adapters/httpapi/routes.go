@@ -123,6 +123,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/api-keys", admin, s.listKeys, 0},
 		{"DELETE", "/v1/api-keys/{id}", admin, s.deleteKey, 0},
 		{"GET", "/v1/zapier-key", admin, s.zapierKey, 0},
+		{"GET", "/v1/keyring", admin, s.keyring, 0},
+		{"POST", "/v1/keyring/rotate", admin, s.rotateKeyring, 0},
 
 		// Zapier's REST hooks.
 		{"POST", "/hooks/zapier", tenant.ScopeZapier, s.subscribeZapier, zapierKey},
@@ -138,6 +140,11 @@ func (s *Server) routes() []route {
 		{"DELETE", "/v1/webhooks/{id}", admin, s.deleteWebhook, 0},
 		{"GET", "/v1/webhooks/{id}/secret", admin, s.webhookSecret, 0},
 		{"POST", "/v1/webhooks/{id}/rotate-secret", admin, s.rotateWebhookSecret, 0},
+		{"POST", "/v1/webhooks/{id}/rotate-signing-key", admin, s.rotateWebhookKey, 0},
+		{"GET", "/v1/webhooks/{id}/jwks.json", "", s.webhookKeys, public},
+		{"POST", "/v1/webhooks/{id}/handshake", admin, s.askConsent, 0},
+		{"GET", "/v1/webhooks/{id}/consent", "", s.takeConsent, public},
+		{"POST", "/v1/webhooks/{id}/consent", "", s.takeConsent, public},
 		{"POST", "/v1/webhooks/{id}/enable", admin, s.enableWebhook, 0},
 		{"POST", "/v1/webhooks/{id}/disable", admin, s.disableWebhook, 0},
 		{"POST", "/v1/webhooks/{id}/test", admin, s.testWebhook, 0},

@@ -37,6 +37,8 @@ type Settings struct {
 	Profiles func(dialect string) delivery.Profile
 	// Replays sends many once more; nil: nothing can be replayed or recovered.
 	Replays Replays
+	// Keyring is what secrets at rest are sealed with; nil: it is not served.
+	Keyring Keyring
 }
 
 // Owed tells what is unfinished, and how endpoints do.

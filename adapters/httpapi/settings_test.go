@@ -29,6 +29,8 @@ type office struct {
 	store   *memory.Settings
 	service *settings.Service
 	held    *heldBack
+	// told answers validation requests; nil: this process cannot ask.
+	told *told
 }
 
 // holders finds keys in the store, as the directory does.
@@ -96,13 +98,23 @@ func (h *heldBack) Drop(_ context.Context, e delivery.Endpoint, reason string) e
 
 func newOffice(t testing.TB, change func(*office, *httpapi.Config)) *office {
 	t.Helper()
-	o := &office{store: memory.NewSettings(), held: &heldBack{}}
+	return newOfficeThatAsks(t, nil, change)
+}
+
+// newOfficeThatAsks is an office that asks receivers for their consent.
+func newOfficeThatAsks(t testing.TB, receivers *told, change func(*office, *httpapi.Config)) *office {
+	t.Helper()
+	o := &office{store: memory.NewSettings(), held: &heldBack{}, told: receivers}
 	o.api = newAPI(t, func(a *api, cfg *httpapi.Config) {
 		o.api = a
+		made := settings.Config{
+			Store: o.store, View: o.store, Dialects: formats{}, Guard: fence{}, Phones: phone.Numbers{}, Backlog: o.held, Clock: a.clock, Origin: "hub.example.com",
+		}
+		if receivers != nil {
+			made.Receivers = receivers
+		}
 		var err error
-		o.service, err = settings.New(settings.Config{
-			Store: o.store, View: o.store, Dialects: formats{}, Guard: fence{}, Phones: phone.Numbers{}, Backlog: o.held, Clock: a.clock,
-		})
+		o.service, err = settings.New(made)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,10 +30,11 @@ type webhookAnswer struct {
 	Headers      map[string]string `json:"headers"`
 	StartFrom    *time.Time        `json:"start_from"`
 	SignStandard bool              `json:"sign_standard"`
-	IDs          string            `json:"ids"`
-	CreatedAt    time.Time         `json:"created_at"`
-	UpdatedAt    time.Time         `json:"updated_at"`
-	Health       *healthAnswer     `json:"health"`
+	signingAnswer
+	IDs       string        `json:"ids"`
+	CreatedAt time.Time     `json:"created_at"`
+	UpdatedAt time.Time     `json:"updated_at"`
+	Health    *healthAnswer `json:"health"`
 	// Secret is shown when it is made, and by GET …/secret.
 	Secret string `json:"secret,omitempty"`
 }
@@ -55,14 +56,14 @@ type healthAnswer struct {
 	DisabledReason   *string  `json:"disabled_reason"`
 }
 
-func answerOfWebhook(e delivery.Endpoint, p Principal) webhookAnswer {
+func (s *Server) answerOfWebhook(e delivery.Endpoint, p Principal) webhookAnswer {
 	if !p.Key.May(tenant.ScopeAdmin) {
 		e = e.Public() // the values of its headers may be credentials
 	}
 	a := webhookAnswer{
 		ID: e.ID, Name: e.Name, URL: e.URL, Dialect: e.Dialect, Events: e.Events, Provider: known(e.Provider), RESTHook: e.RESTHook,
 		ListID: known(e.ListID), Number: known(e.Number), Filter: entries(e.Filter), Enabled: e.Enabled, Ordering: e.Ordering, Headers: entries(e.Headers),
-		StartFrom: knownTime(e.StartFrom), SignStandard: e.SignStandard, IDs: e.IDs, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
+		StartFrom: knownTime(e.StartFrom), SignStandard: e.SignStandard, signingAnswer: s.signing(e), IDs: e.IDs, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}
 	if e.MaxInFlight > 0 {
 		a.MaxInFlight = &e.MaxInFlight
@@ -79,7 +80,7 @@ func (s *Server) answersOfWebhooks(ctx context.Context, p Principal, endpoints .
 	answers := make([]webhookAnswer, len(endpoints))
 	ids := make([]string, len(endpoints))
 	for i, e := range endpoints {
-		answers[i], ids[i] = answerOfWebhook(e, p), e.ID
+		answers[i], ids[i] = s.answerOfWebhook(e, p), e.ID
 	}
 	if s.cfg.Settings.Owed == nil || len(ids) == 0 {
 		return answers

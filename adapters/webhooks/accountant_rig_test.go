@@ -35,7 +35,7 @@ func (r *rig) accountant(a *archive) *Accountant {
 	e, err := New(Config{
 		Store: r.store, Directory: &link{rig: r}, Disabler: &link{rig: r}, Log: &link{rig: r}, Views: &link{rig: r}, Progress: &link{rig: r},
 		Ends: a, Attempter: &link{rig: r}, Dialects: []Dialect{plain{plainProfile()}},
-		StandardSign: func([]delivery.Secret, string, time.Time, []byte) string { return "" },
+		StandardSign: func(Signers, string, time.Time, []byte) string { return "" },
 		Decode:       decodeNothing,
 	})
 	if err != nil {
@@ -143,11 +143,12 @@ func (a *archive) tell(all map[string]projections.DeliveryOutcome, e event.Event
 	}
 	switch f := p.(type) {
 	case delivery.Attempted:
-		s := delivery.Pending
-		if f.Outcome == delivery.OutcomeDelivered {
-			s = delivery.Delivered
+		switch known := all[f.DeliveryID].Status; {
+		case f.Outcome == delivery.OutcomeDelivered:
+			say(f.Ref, delivery.Delivered, "")
+		case f.NextAttemptAt != nil || known == "":
+			say(f.Ref, delivery.Pending, "")
 		}
-		say(f.Ref, s, "")
 		if f.ReplayID != "" {
 			return
 		}

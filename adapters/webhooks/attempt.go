@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +22,15 @@ type job struct {
 	dialect  Dialect
 	timeout  time.Duration
 	number   int
+	// turn is the lane's when the attempt began (see ownSecret).
+	turn int
 }
 
 // work makes attempts for one lane until there is nothing to do for it. It
 // holds a socket while it runs.
 func (e *Engine) work(j job) {
 	for {
-		req := e.request(j.item.Delivery, j.endpoint, j.dialect, j.timeout)
+		req := e.request(j.item.Delivery, j.endpoint, j.dialect, j.timeout, j.turn)
 		res := e.cfg.Attempter.Attempt(j.ctx, req)
 		made := attempted(j, req, res)
 
@@ -50,7 +53,7 @@ func (e *Engine) work(j job) {
 
 // request makes the request of a delivery as it has to be now: signatures and
 // the timestamp are of this moment, the body is what it was.
-func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration) Request {
+func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration, turn int) Request {
 	now := e.cfg.Clock()
 	h := make([]delivery.Header, 0, 16)
 	h = append(h,
@@ -66,16 +69,11 @@ func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dial
 	if d.ReplayID != "" {
 		h = append(h, delivery.Header{Name: "trunkline-replay", Value: d.ReplayID})
 	}
-	h = append(h, d.Headers...)
-	if secrets := current(ep.Secrets, now); len(secrets) > 0 {
-		if ep.SignStandard {
-			h = append(h,
-				delivery.Header{Name: "webhook-timestamp", Value: strconv.FormatInt(now.Unix(), 10)},
-				delivery.Header{Name: "webhook-signature", Value: e.cfg.StandardSign(secrets, d.ID, now, d.Body)},
-			)
-		}
-		h = append(h, dialect.Sign(secrets[0].Value, d.Body)...)
+	if ep.Handshake {
+		h = append(h, delivery.Header{Name: HeaderRequestOrigin, Value: ep.Consent.Origin})
 	}
+	h = append(h, d.Headers...)
+	h = append(h, e.sign(d, ep, dialect, turn, now)...)
 	return Request{URL: ep.URL, Headers: withOwn(h, ep.Headers), Body: d.Body, Timeout: timeout}
 }
 
@@ -95,6 +93,24 @@ next:
 		h = append(h, delivery.Header{Name: name, Value: value})
 	}
 	return h
+}
+
+// NotKept stands in the log for the value of a customer's own header, which may
+// be a credential.
+const NotKept = "(own header, its value is not kept)"
+
+// withoutOwn are the headers of a request as the log may have them.
+func withoutOwn(h []delivery.Header, own map[string]string) []delivery.Header {
+	if len(own) == 0 {
+		return h
+	}
+	kept := slices.Clone(h)
+	for i, sent := range kept {
+		if value, ok := own[sent.Name]; ok && value == sent.Value {
+			kept[i].Value = NotKept
+		}
+	}
+	return kept
 }
 
 // current leaves out the secrets whose overlap is over.
@@ -129,7 +145,7 @@ func attempted(j job, req Request, res Result) delivery.Attempted {
 		Outcome:         outcome,
 		Error:           res.Error,
 		URL:             req.URL,
-		RequestHeaders:  req.Headers,
+		RequestHeaders:  withoutOwn(req.Headers, j.endpoint.Headers),
 		RequestBody:     string(req.Body),
 		ResponseHeaders: res.Headers,
 		ResponseBody:    strings.ToValidUTF8(string(res.Body), "\uFFFD"),
@@ -168,14 +184,28 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	if it.FirstAttemptAt.IsZero() {
 		it.FirstAttemptAt = event.Time(res.StartedAt)
 	}
+	disable, abort := wishes(res)
 	if res.Delivered() {
 		e.succeeded(it, l, res, now)
 		e.attemptFact(it, made)
+		if disable {
+			e.disable(l, reasonDisable, now)
+		}
 		return
 	}
 	it.LastError = res.Error
+	l.learnSecret(j, res.StatusCode, now)
 	wait, more := l.profile.Wait(it.Attempts, spread(it.ID, it.Attempts))
 	e.failed(l, res, !more, now)
+	if disable {
+		e.disable(l, reasonDisable, now)
+	}
+	if abort {
+		e.attemptFact(it, made)
+		e.aside(it)
+		e.drop(it, reasonAbort)
+		return
+	}
 	if !more {
 		e.attemptFact(it, made)
 		it.phase, it.Status = done, delivery.IsExhausted
@@ -291,31 +321,6 @@ func (e *Engine) judge(l *lane, now time.Time) {
 	}
 	if reason, yes := l.profile.Disable(l.endpoint, l.health, now); yes {
 		e.disable(l, reason, now)
-	}
-}
-
-// The pauses of a lane whose receiver is overloaded.
-const (
-	firstPause   = time.Second
-	longestPause = time.Minute
-)
-
-// slow halves what may be in flight. At one, or when the receiver says how long
-// (429, Retry-After), it also pauses the lane, for at most longestPause: a
-// delivery of its own waits for as long as it was told, the others try.
-func (e *Engine) slow(l *lane, res Result, now time.Time) {
-	atOne := l.limit == 1
-	l.limit = max(1, l.limit/2)
-	var pause time.Duration
-	switch {
-	case res.StatusCode == 429 && !res.RetryAfter.IsZero():
-		pause = res.RetryAfter.Sub(now)
-	case res.StatusCode == 429 || atOne:
-		pause = firstPause << min(l.overloads, 6)
-		l.overloads++
-	}
-	if until := now.Add(min(pause, longestPause)); until.After(l.pausedUntil) {
-		l.pausedUntil = until
 	}
 }
 

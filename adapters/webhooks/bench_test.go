@@ -109,7 +109,7 @@ func BenchmarkEngine(b *testing.B) {
 	e, err := New(Config{
 		Store: store, Directory: w, Disabler: w, Log: w, Views: w, Progress: w, Ends: w, Attempter: sender,
 		Dialects: []Dialect{plain{plainProfile()}},
-		StandardSign: func([]delivery.Secret, string, time.Time, []byte) string {
+		StandardSign: func(Signers, string, time.Time, []byte) string {
 			return "v1,xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 		},
 		Decode: w.decode, Busy: MachineBusy(),

@@ -102,8 +102,8 @@ type Config struct {
 	Attempter Attempter
 	Dialects  []Dialect
 	// StandardSign makes the value of webhook-signature: one signature for each
-	// secret, separated by spaces.
-	StandardSign func(secrets []delivery.Secret, id string, at time.Time, body []byte) string
+	// secret and each key pair, separated by spaces.
+	StandardSign func(by Signers, id string, at time.Time, body []byte) string
 	// Decode reads a record out of a message of the subscriber.
 	Decode func(*message.Message) (Incoming, error)
 	// Busy says whether this machine is at its end, at little cost; nil leaves

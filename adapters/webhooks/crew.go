@@ -55,7 +55,7 @@ func (c crew) rate(perSec float64) float64 {
 
 // quiet is how long an endpoint must still be left alone.
 func (e *Engine) quiet(l *lane, now time.Time) time.Duration {
-	if l.endpoint.MaxInFlight <= 0 && l.endpoint.RatePerSec <= 0 {
+	if l.endpoint.MaxInFlight <= 0 && l.endpoint.Rate() <= 0 {
 		return 0
 	}
 	return e.crew.quietUntil.Sub(now)
@@ -149,7 +149,7 @@ func (e *Engine) take(ctx context.Context, next crew) {
 	now := e.cfg.Clock()
 	for _, l := range e.lanes {
 		l.limit = min(l.limit, e.maxLimit(l))
-		l.bucket.set(e.crew.rate(l.endpoint.RatePerSec), now)
+		l.bucket.set(e.crew.rate(l.endpoint.Rate()), now)
 		e.pump(l)
 	}
 }

@@ -128,7 +128,7 @@ func (r *Replays) forecast(ctx context.Context, f *dispatch.Forecast, rp dispatc
 
 func (r *Replays) sample(o dispatch.Owed, ep delivery.Endpoint) dispatch.ForecastRequest {
 	d := r.engine.dialects[ep.Dialect]
-	q := r.engine.request(o.Delivery, ep, d, d.Profile().Timeout)
+	q := r.engine.request(o.Delivery, ep, d, d.Profile().Timeout, 0)
 	return dispatch.ForecastRequest{
 		DeliveryID: o.ID, WebhookID: o.EndpointID, EventID: o.EventID, EventType: o.EventType, Entity: o.EntityID,
 		URL: q.URL, Headers: q.Headers, Body: q.Body,

@@ -9,8 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"code.dny.dev/ssrf"
+	"golang.org/x/net/idna"
 )
 
 // ErrForbidden says that a request would have gone where none may go.
@@ -99,6 +101,14 @@ func (g *Guard) CheckURL(raw string) error {
 }
 
 func (g *Guard) checkHost(host string) error {
+	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		// What net/http makes of it: ①②⑦ are digits there, and 。 is a dot.
+		ascii, err := idna.Lookup.ToASCII(host)
+		if err != nil {
+			return errors.New("the host is not a valid name")
+		}
+		host = ascii
+	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if a, err := netip.ParseAddr(host); err == nil {
 		if g.CheckAddr(a) != nil {

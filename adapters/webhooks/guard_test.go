@@ -82,6 +82,11 @@ func TestCheckURL(t *testing.T) {
 		{url: "https://localhost/", want: "localhost is not a public address"},
 		{url: "https://a.LOCALHOST./", want: "a.localhost is not a public address"},
 		{url: "https://exa mple.com/", want: "not a URL"},
+		{url: "https://bücher.example/"},
+		{url: "https://①②⑦.⓪.⓪.①/", want: "127.0.0.1 is not a public address"},
+		{url: "https://127。0。0。1/", want: "127.0.0.1 is not a public address"},
+		{url: "https://ⓛocalhost/", want: "localhost is not a public address"},
+		{url: "https://a\u202eb.example/", want: "the host is not a valid name"},
 	} {
 		got := ""
 		if err := NewGuard(nil, c.allowHTTP).CheckURL(c.url); err != nil {

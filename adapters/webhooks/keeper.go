@@ -263,7 +263,7 @@ func (e *Engine) room(l *lane) int {
 
 // mayLoad reports whether a stream has something to load at a time.
 func (e *Engine) mayLoad(s *stream, at time.Time) bool {
-	return !s.nextDue.IsZero() && !s.nextDue.After(at) && s.lane.open && !s.owner.stopping && !e.draining && e.room(s.lane) > 0
+	return !s.nextDue.IsZero() && !s.nextDue.After(at) && s.lane.open && !s.lane.rests(e.cfg.Clock()) && !s.owner.stopping && !e.draining && e.room(s.lane) > 0
 }
 
 // loadAll brings what is due into memory, as far as there is room.

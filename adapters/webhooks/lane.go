@@ -43,6 +43,8 @@ type lane struct {
 	// seenDisabled: the directory has known since.
 	seenDisabled bool
 	reason       string
+	// turn counts how often the receiver refused a signature (see ownSecret).
+	turn int
 
 	health delivery.Health
 	// change is what happened to the health since the last commit.
@@ -85,7 +87,7 @@ func (e *Engine) laneOf(ep delivery.Endpoint) *lane {
 	l := &lane{endpoint: ep, dialect: d, profile: d.Profile(), streams: make(map[*stream]struct{}), open: ep.Sends(), reason: ep.DisabledReason}
 	_, l.own = e.targets[ep.ID]
 	l.limit = e.maxLimit(l)
-	l.bucket.set(e.crew.rate(ep.RatePerSec), e.cfg.Clock())
+	l.bucket.set(e.crew.rate(ep.Rate()), e.cfg.Clock())
 	e.lanes[ep.ID] = l
 	return l
 }
@@ -118,10 +120,11 @@ func (e *Engine) refresh(l *lane, ep delivery.Endpoint, exists bool) {
 		l.gone, l.dialect, l.profile, l.limit = false, d, d.Profile(), e.maxLimit(l)
 		l.unknownSince = time.Time{}
 	}
+	l.forgetTurn(ep)
 	if !ep.UpdatedAt.Equal(l.endpoint.UpdatedAt) || ep.Sends() != l.endpoint.Sends() || len(ep.Secrets) != len(l.endpoint.Secrets) {
 		l.endpoint = ep
 		l.limit = e.maxLimit(l)
-		l.bucket.set(e.crew.rate(ep.RatePerSec), e.cfg.Clock())
+		l.bucket.set(e.crew.rate(ep.Rate()), e.cfg.Clock())
 	}
 	l.endpoint.Secrets = ep.Secrets
 	open := ep.Sends()
@@ -362,7 +365,7 @@ func (e *Engine) begin(l *lane) job {
 	it.phase = sending
 	it.owner.inFlight++
 	e.inFlight++
-	return job{item: it, lane: l, endpoint: l.endpoint, dialect: l.dialect, timeout: l.profile.Timeout, number: it.Attempts + 1, ctx: it.owner.sendCtx}
+	return job{item: it, lane: l, endpoint: l.endpoint, dialect: l.dialect, timeout: l.profile.Timeout, number: it.Attempts + 1, turn: l.turn, ctx: it.owner.sendCtx}
 }
 
 func (e *Engine) spawn(j job) { e.workers.Go(func() { e.work(j) }) }

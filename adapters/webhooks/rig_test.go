@@ -565,10 +565,13 @@ func (r *rig) start(configure func(*Config), partitions ...int) *hub {
 	cfg := Config{
 		Store: deadStore{r.store, l}, Directory: l, Disabler: l, Log: l, Views: l, Progress: l, Ends: l, Earlier: l, Past: l, Attempter: l,
 		Dialects: []Dialect{plain{plainProfile()}}, Version: "test",
-		StandardSign: func(s []delivery.Secret, id string, _ time.Time, _ []byte) string {
+		StandardSign: func(by Signers, id string, _ time.Time, _ []byte) string {
 			var all []string
-			for _, v := range s {
+			for _, v := range by.Secrets {
 				all = append(all, "v1,"+v.Value+id)
+			}
+			for _, k := range by.Keys {
+				all = append(all, "v1a,"+k.ID+id)
 			}
 			return strings.Join(all, " ")
 		},

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,7 +21,9 @@ import (
 
 // Request is one attempt, ready to be sent.
 type Request struct {
-	URL string
+	// Method is POST unless set.
+	Method string
+	URL    string
 	// Headers are sent as they are, their names in this case.
 	Headers []delivery.Header
 	Body    []byte
@@ -143,7 +146,7 @@ func (s *Sender) Attempt(ctx context.Context, r Request) Result {
 }
 
 func (s *Sender) do(ctx context.Context, r Request, res *Result) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodPost), r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return err
 	}
@@ -164,6 +167,10 @@ func (s *Sender) do(ctx context.Context, r Request, res *Result) error {
 	res.StatusCode = resp.StatusCode
 	res.Headers = flatten(resp.Header)
 	res.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), s.clock())
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// What follows is the bare connection, which no deadline ends.
+		return nil
+	}
 	res.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxResponseBody))
 	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
@@ -203,7 +210,7 @@ func words(ctx context.Context, err error, timeout time.Duration) string {
 		return "the host name cannot be resolved"
 	case errors.As(err, &cert):
 		return "the certificate is not valid: " + cert.Err.Error()
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the receiver does not speak TLS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"

@@ -121,7 +121,7 @@ func (s *Service) Test(ctx context.Context, ep delivery.Endpoint) (TestResult, e
 	id := event.DeriveID("test", ep.ID, uuid.NewString())
 	req := e.request(delivery.Delivery{
 		ID: id, EventType: event.Type(m.Name), Sequence: 1, Headers: m.Headers, Body: m.Body,
-	}, ep, d, d.Profile().Timeout)
+	}, ep, d, d.Profile().Timeout, e.turnOf(ep.ID))
 	res := e.cfg.Attempter.Attempt(ctx, req)
 	return TestResult{
 		DeliveryID: id, StatusCode: res.StatusCode, DurationMS: float64(res.Duration.Microseconds()) / 1000,
@@ -303,7 +303,7 @@ func dialectHeaders(sent []delivery.Header, d Dialect, ep delivery.Endpoint) []d
 		case slices.ContainsFunc(made, func(m delivery.Header) bool { return strings.EqualFold(m.Name, h.Name) }):
 			continue
 		}
-		if _, own := ep.Headers[h.Name]; own {
+		if _, own := ep.Headers[h.Name]; own || h.Value == NotKept {
 			continue
 		}
 		kept = append(kept, h)

@@ -51,6 +51,7 @@ func (a *app) startAPI(ctx context.Context) error {
 			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics, Deliverer: a.deliverer,
 			Dialects: dialectCatalogue{}, Previewer: previewer{a.deliverer.service, a.reader}, Replays: a.replays,
 			Accountant: a.accountant, Profiles: profileOf,
+			Keyring: keyringOf{a.settings},
 		},
 		Reads: a.reader, Feed: feed{events}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
 		Parking:   projections.NewParking(a.models, projections.Models(), time.Now),

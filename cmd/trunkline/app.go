@@ -48,6 +48,7 @@ type app struct {
 	settings   *control.Store
 	control    *settings.Service
 	guard      *webhooks.Guard
+	sender     *webhooks.Sender
 	keyring    *control.Keyring
 	models     *readmodel.Store
 	reader     *readmodel.Reader
@@ -209,7 +210,7 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	if err := a.findAdminKey(); err != nil {
 		return err
 	}
-	if a.keyring, err = control.JoinKeyring(ctx, a.pool, a.cfg.file("secrets.key"), a.adminKey); err != nil {
+	if err := a.openKeyring(ctx); err != nil {
 		return err
 	}
 	if a.settings, err = control.New(control.Config{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log}); err != nil {
@@ -220,8 +221,13 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	}
 	a.onStop("settings", a.settings.Stop)
 	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
+	if a.sender, err = webhooks.NewSender(webhooks.SenderConfig{Guard: a.guard}); err != nil {
+		return err
+	}
+	a.onStop("webhook connections", func(context.Context) error { a.sender.Close(); return nil })
 	a.control, err = settings.New(settings.Config{
 		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Phones: phone.Numbers{}, Backlog: backlog{a},
+		Receivers: a.newReceivers(), Origin: webhooks.Origin(a.cfg.PublicURL),
 	})
 	if err != nil {
 		return err
@@ -229,7 +235,7 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	if _, err := a.control.Bootstrap(ctx, a.adminKey); err != nil {
 		return err
 	}
-	if err := a.keyring.Share(ctx, a.pool, a.adminKey); err != nil {
+	if err := a.untilKMS(ctx, a.keyring.Share); err != nil {
 		return err
 	}
 	forwarder, err := control.NewForwarder(control.ForwarderConfig{Pool: a.pool, Events: a.events, Wake: a.settings.Directory().Changed(), Log: a.log})

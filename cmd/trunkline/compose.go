@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"trunkline.dev/trunkline/adapters/dialects"
 	"trunkline.dev/trunkline/adapters/httpapi"
@@ -14,7 +13,6 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/agent"
-	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/tenant"
 )
@@ -157,9 +155,4 @@ Send the first lead:
   curl -s http://%s/v1/leads -H "Authorization: Bearer %s" \
     -H 'Content-Type: application/json' -d '{"phone":"(415) 555-0100","name":"Sally Sample"}'
 `, a.cfg.HTTPAddr, key)
-}
-
-// expired reports whether a secret's overlap has ended.
-func expired(s delivery.Secret, now time.Time) bool {
-	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"trunkline.dev/trunkline/adapters/kms"
 )
 
 // Config is every setting of the hub. The tags are the documentation: README,
@@ -47,10 +49,15 @@ type Config struct {
 	LeadsPerMinute     int            `env:"TRUNKLINE_LEADS_PER_MINUTE" envDefault:"60" desc:"Requests a minute that one list key may make to POST /api/public/leads."`
 	HistoryHotWindow   time.Duration  `env:"TRUNKLINE_HISTORY_HOT_WINDOW" envDefault:"2160h" desc:"How long the history of an entity stays in Postgres; older history is read from ClickHouse."`
 
+	SecretsKMS []string `env:"TRUNKLINE_SECRETS_KMS" desc:"URI of the key that seals the secrets' keyring: aws-kms://<key ARN>, gcp-kms://<resource name>, hcvault://[host:port]/<mount>/keys/<name>. Of several the first seals and the others open, to move from one to another; file is none. Unset: <data dir>/secrets.key as it is."`
+
 	ProfileAddr string `env:"TRUNKLINE_PROFILE_ADDR" desc:"Where Go's profiles (/debug/pprof/) are served. Unset: nowhere."`
 
 	LogLevel  string `env:"TRUNKLINE_LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
 	LogFormat string `env:"TRUNKLINE_LOG_FORMAT" envDefault:"text" desc:"text or json."`
+
+	// publicURLSet: PublicURL was given and is not our own guess.
+	publicURLSet bool
 }
 
 // loadConfig reads the environment. Its error is one line for each mistake and
@@ -90,7 +97,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("TRUNKLINE_DATA_DIR: %w", err)
 	}
 	c.DataDir = dir
-	if c.PublicURL == "" {
+	if c.publicURLSet = c.PublicURL != ""; !c.publicURLSet {
 		c.PublicURL = "http://" + c.HTTPAddr
 	}
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
@@ -154,6 +161,11 @@ func (c Config) validate() error {
 	}
 	if u, err := url.Parse(c.BlobURL); c.BlobURL != "" && (err != nil || !slices.Contains(blobSchemes, u.Scheme) || u.Host+u.Path == "") {
 		bad("TRUNKLINE_BLOB_URL", "expected a URL that begins with %s://", strings.Join(blobSchemes, ":// or "))
+	}
+	for _, uri := range c.SecretsKMS {
+		if err := kms.Check(uri); err != nil && uri != noKMS {
+			bad("TRUNKLINE_SECRETS_KMS", "%v or %s", err, noKMS)
+		}
 	}
 	for _, r := range c.Roles {
 		if !slices.Contains(roles, r) {

@@ -12,6 +12,7 @@ import (
 // but the contract. Each part has an organisation of its own.
 func TestTheContract(t *testing.T) {
 	h := newHub(t, map[string]string{"TRUNKLINE_SETTLE_DISPOSITION": "1s", "TRUNKLINE_SETTLE_TRANSCRIPT": "1s"})
+	h.env["TRUNKLINE_PUBLIC_URL"] = h.base()
 	h.start()
 	t.Run("in parallel", func(t *testing.T) { // returns when all of its parts have ended, before the hub is stopped
 		for _, part := range []struct {
@@ -48,6 +49,9 @@ func TestTheContract(t *testing.T) {
 			{"settings", settingsChanges},
 			{"webhook settings", webhookSettings},
 			{"secrets", webhookSecrets},
+			{"key pairs", signingKeys},
+			{"rotations", rotations},
+			{"handshakes", handshakes},
 			{"deliveries", deliveriesSeen},
 			{"disable and enable", disableAndEnable},
 			{"resend and recover", resendAndRecover},

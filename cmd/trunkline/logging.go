@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log"
 	"log/slog"
 )
 
@@ -23,4 +24,12 @@ func newLogger(w io.Writer, c Config) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// adoptStandardLog gives what libraries print by package log to the debug
+// level: net/http prints the first bytes of answers that nobody asked for, and
+// they are a receiver's, who may have sent ours back.
+func adoptStandardLog(l *slog.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(l.Handler(), slog.LevelDebug).Writer())
 }

@@ -33,7 +33,9 @@ func (c serveCommand) Run(ctx context.Context, s streams) error {
 		}
 	}
 	began := time.Now()
-	app, err := newApp(ctx, cfg, newLogger(s.err, cfg))
+	log := newLogger(s.err, cfg)
+	adoptStandardLog(log)
+	app, err := newApp(ctx, cfg, log)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ func allSettings() []setting {
 	out := make([]setting, 0, t.NumField())
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Tag.Get("env") == "" {
+			continue // no setting
+		}
 		out = append(out, setting{
 			Name:        f.Tag.Get("env"),
 			Default:     f.Tag.Get("envDefault"),

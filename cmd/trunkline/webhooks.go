@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -17,7 +18,6 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	trunkwater "trunkline.dev/trunkline/adapters/watermill"
 	"trunkline.dev/trunkline/adapters/webhooks"
-	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -37,20 +37,16 @@ const routerDrain = 2*webhooks.DefaultDrain + time.Second
 // startWebhooks runs the delivery engine behind a Watermill router: the
 // subscriber hands it the log from its own checkpoints.
 func (a *app) startWebhooks(ctx context.Context) error {
-	sender, err := webhooks.NewSender(webhooks.SenderConfig{Guard: a.guard})
-	if err != nil {
-		return err
-	}
-	a.onStop("webhook connections", func(context.Context) error { sender.Close(); return nil })
 	var formats []webhooks.Dialect
 	for _, d := range dialects.All() {
 		formats = append(formats, d)
 	}
 	a.owed = deliveries.New(a.pool, a.keyring)
+	var err error
 	a.engine, err = webhooks.New(webhooks.Config{
 		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a}, Log: a.events,
 		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Past: pastLog{kafka.NewPast(a.broker, 0)}, AsOf: a.reader.AsOf,
-		Attempter: sender, Dialects: formats,
+		Attempter: a.sender, Dialects: formats,
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
 	if err != nil {
@@ -155,21 +151,23 @@ func (p earlier) Earlier(ctx context.Context, e event.Recorded) ([]event.Recorde
 }
 
 // standardSign makes the value of webhook-signature: a signature for each
-// secret that is still valid, separated by spaces.
-func standardSign(secrets []delivery.Secret, id string, at time.Time, body []byte) string {
-	var valid []string
-	for _, s := range secrets {
-		if !expired(s, at) {
-			valid = append(valid, s.Value)
-		}
+// secret and each key pair, separated by spaces.
+func standardSign(by webhooks.Signers, id string, at time.Time, body []byte) string {
+	secrets := make([]string, len(by.Secrets))
+	for i, s := range by.Secrets {
+		secrets[i] = s.Value
 	}
-	headers, err := dialects.SignStandard(id, at, body, valid...)
+	headers, err := dialects.SignStandard(id, at, body, secrets...)
+	if err != nil {
+		return ""
+	}
+	public, err := dialects.SignEd25519(id, at, body, by.Keys...)
 	if err != nil {
 		return ""
 	}
 	for _, h := range headers {
 		if h.Name == dialects.HeaderWebhookSignature {
-			return h.Value
+			return strings.Join(append([]string{h.Value}, public...), " ")
 		}
 	}
 	return ""

@@ -227,3 +227,7 @@ type Targets interface {
 	// an ended one's is no longer there.
 	Targets(ctx context.Context, ids ...string) (map[string]delivery.Endpoint, error)
 }
+
+// SealedAs names what the secrets of a replay's own receiver belong to: sealed
+// as that, they open only there.
+func SealedAs(org, replayID string) string { return "replay/" + org + "/" + replayID }

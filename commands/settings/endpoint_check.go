@@ -44,6 +44,12 @@ func (s *Service) checkEndpoint(d *draft, e *delivery.Endpoint, newURL bool) err
 	}
 	oneOf(&f, "/ordering", e.Ordering, orderingEntity, orderingNone)
 	oneOf(&f, "/ids", e.IDs, idsHub, idsSource)
+	if e.SignEd25519 && !e.SignStandard {
+		f.add("/sign_ed25519", "its signatures stand in webhook-signature; sign_standard must be true")
+	}
+	if e.Handshake && s.cfg.Receivers == nil {
+		f.add("/handshake", "this process cannot ask receivers for their consent")
+	}
 	if e.MaxInFlight < 0 || e.MaxInFlight > maxInFlight {
 		f.add("/max_in_flight", "expected 1 to %d, or 0 for the default", maxInFlight)
 	}

@@ -3,9 +3,6 @@ package settings
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/delivery"
@@ -43,15 +40,27 @@ func (s *Service) Enable(ctx context.Context, c commands.Caller, id string, in E
 		oneOf(&f, "/backlog", in.Backlog, backlogOfEnable, backlogDiscarded)
 		return e, f.err()
 	}
+	asks := false
 	err = s.change(ctx, c, func(d *draft) error {
 		if e, err = d.endpoint(id); err != nil || e.Enabled {
 			return err
 		}
-		e.Enabled, e.DisabledReason, e.UpdatedAt, e.EnabledAt = true, "", d.at, d.at
+		e.UpdatedAt = d.at
+		if asks = e.Handshake; asks {
+			if err := s.ask(d, &e, true); err != nil {
+				return err
+			}
+			d.putEndpoint(e, tenant.Updated, "to be enabled once the receiver consents")
+			return nil
+		}
+		e.Enabled, e.DisabledReason, e.EnabledAt = true, "", d.at
 		d.putEndpoint(e, tenant.Enabled, in.Backlog)
 		return nil
 	})
-	return e, err
+	if err != nil {
+		return e, err
+	}
+	return s.answer(ctx, c, e, asks)
 }
 
 // Disable disables a webhook: what it is owed from now on is held.
@@ -62,10 +71,10 @@ func (s *Service) Disable(ctx context.Context, c commands.Caller, id string, in 
 		if err := f.err(); err != nil {
 			return err
 		}
-		if e, err = d.endpoint(id); err != nil || !e.Enabled {
+		if e, err = d.endpoint(id); err != nil || !e.Enabled && !e.Consent.Enable {
 			return err
 		}
-		e.Enabled, e.DisabledReason, e.UpdatedAt = false, in.Reason, d.at
+		e.Enabled, e.Consent.Enable, e.DisabledReason, e.UpdatedAt = false, false, in.Reason, d.at
 		d.putEndpoint(e, tenant.Disabled, in.Reason)
 		return nil
 	})
@@ -94,119 +103,4 @@ func (s *Service) DisableByHub(ctx context.Context, id, reason string) error {
 		d.putEndpoint(e, tenant.Disabled, reason)
 		return nil
 	})
-}
-
-// Secret shows the current secret of a webhook. That somebody saw it is a fact.
-func (s *Service) Secret(ctx context.Context, c commands.Caller, id string) (secret string, err error) {
-	err = s.change(ctx, c, func(d *draft) error {
-		e, err := d.endpoint(id)
-		if err != nil {
-			return err
-		}
-		secret = Current(e)
-		d.fact(e.Org, e.ID, delivery.EndpointChanged{Change: d.said(tenant.SecretRead, e.ID, "")})
-		return nil
-	})
-	return secret, err
-}
-
-// Current is the newest secret of an endpoint, "" if it has none.
-func Current(e delivery.Endpoint) string {
-	if len(e.Secrets) == 0 {
-		return ""
-	}
-	return e.Secrets[0].Value
-}
-
-// RotateSecret gives a webhook a new secret; the former one signs too until the
-// overlap ends. The secret of a Symbo webhook is the account's: all of the
-// org's Symbo webhooks get the new one.
-func (s *Service) RotateSecret(ctx context.Context, c commands.Caller, id string, in Rotation) (e delivery.Endpoint, err error) {
-	err = s.change(ctx, c, func(d *draft) error {
-		if e, err = d.endpoint(id); err != nil {
-			return err
-		}
-		if e.Dialect == dialnote {
-			return fixedSecret()
-		}
-		var f faults
-		overlap := f.overlap(in.OverlapSec)
-		if err := f.err(); err != nil {
-			return err
-		}
-		secret, err := d.secret()
-		if err != nil {
-			return err
-		}
-		all := []delivery.Endpoint{e}
-		if isSymbo(e) {
-			all = d.symboEndpoints()
-			if err := d.setSymboSecret(secret); err != nil {
-				return err
-			}
-		}
-		for _, o := range all {
-			o.Secrets, o.UpdatedAt = rotate(o.Secrets, secret, d.at, d.at.Add(overlap)), d.at
-			d.putEndpoint(o, tenant.SecretRotated, "")
-			if o.ID == id {
-				e = o
-			}
-		}
-		return nil
-	})
-	return e, err
-}
-
-// rotate puts a new secret first and keeps those that are still valid: the
-// former one until an end, older ones until theirs.
-func rotate(old []delivery.Secret, secret string, now, end time.Time) []delivery.Secret {
-	secrets := []delivery.Secret{{Value: secret}}
-	for i, o := range old {
-		if i == 0 {
-			o.ExpiresAt = end
-		}
-		if o.ExpiresAt.After(now) {
-			secrets = append(secrets, o)
-		}
-	}
-	return secrets
-}
-
-// secretsFor returns the secrets of a new endpoint.
-func (d *draft) secretsFor(e delivery.Endpoint) ([]delivery.Secret, error) {
-	if isSymbo(e) {
-		if others := d.symboEndpoints(); len(others) > 0 {
-			return slices.Clone(others[0].Secrets), nil
-		}
-		if org, ok := d.now.Org(e.Org); ok && org.SymboSecret != "" {
-			return []delivery.Secret{{Value: org.SymboSecret}}, nil
-		}
-	}
-	secret, err := d.secret()
-	if err == nil && isSymbo(e) {
-		err = d.setSymboSecret(secret)
-	}
-	return []delivery.Secret{{Value: secret}}, err
-}
-
-func (d *draft) symboEndpoints() []delivery.Endpoint {
-	all := slices.Clone(d.now.Endpoints(d.caller.Org.ID))
-	return slices.DeleteFunc(all, func(e delivery.Endpoint) bool { return !isSymbo(e) })
-}
-
-// isSymbo reports whether an endpoint signs with the account's secret: whichever
-// version it speaks, Symbo's webhooks are set up at the account level.
-func isSymbo(e delivery.Endpoint) bool {
-	system, _, _ := strings.Cut(e.Dialect, "/")
-	return system == symbo
-}
-
-func (d *draft) setSymboSecret(secret string) error {
-	org, ok := d.now.Org(d.caller.Org.ID)
-	if !ok {
-		return missing("org", d.caller.Org.ID)
-	}
-	org.SymboSecret = secret
-	d.out.Orgs = append(d.out.Orgs, org)
-	return nil
 }

@@ -44,6 +44,8 @@ type EndpointSettings struct {
 	Headers      event.Opt[map[string]string] `json:"headers"`
 	StartFrom    event.Opt[time.Time]         `json:"start_from"`
 	SignStandard event.Opt[bool]              `json:"sign_standard"`
+	SignEd25519  event.Opt[bool]              `json:"sign_ed25519"`
+	Handshake    event.Opt[bool]              `json:"handshake"`
 	IDs          event.Opt[string]            `json:"ids"`
 }
 
@@ -70,18 +72,23 @@ func (in EndpointSettings) onto(e *delivery.Endpoint) {
 	set(&e.Headers, in.Headers, nil)
 	set(&e.StartFrom, in.StartFrom, time.Time{})
 	set(&e.SignStandard, in.SignStandard, true)
+	set(&e.SignEd25519, in.SignEd25519, false)
+	set(&e.Handshake, in.Handshake, false)
 	set(&e.IDs, in.IDs, idsHub)
 	e.StartFrom = event.Time(e.StartFrom)
 }
 
 // CreateEndpoint makes a webhook with a secret of its own, or the org's for
-// Symbo.
+// Symbo. One with a handshake is disabled until its receiver has consented.
 func (s *Service) CreateEndpoint(ctx context.Context, c commands.Caller, in EndpointSettings) (e delivery.Endpoint, err error) {
 	err = s.change(ctx, c, func(d *draft) error {
 		e, err = s.newEndpoint(d, in)
 		return err
 	})
-	return e, err
+	if err != nil {
+		return e, err
+	}
+	return s.answer(ctx, c, e, true)
 }
 
 func (s *Service) newEndpoint(d *draft, in EndpointSettings) (delivery.Endpoint, error) {
@@ -107,6 +114,14 @@ func (s *Service) newEndpoint(d *draft, in EndpointSettings) (delivery.Endpoint,
 	}
 	if e.Secrets, err = d.secretsFor(e); err != nil {
 		return e, err
+	}
+	if err := d.signingKeyFor(&e); err != nil {
+		return e, err
+	}
+	if e.Handshake {
+		if err := s.ask(d, &e, e.Enabled); err != nil {
+			return e, err
+		}
 	}
 	d.putEndpoint(e, tenant.Created, "")
 	return e, nil
@@ -135,11 +150,16 @@ func (s *Service) PutNumberEndpoint(ctx context.Context, c commands.Caller, in E
 		e, err = s.newEndpoint(d, in)
 		return err
 	})
+	if err != nil {
+		return e, true, err
+	}
+	e, err = s.answer(ctx, c, e, true)
 	return e, true, err
 }
 
 // ChangeEndpoint changes a webhook. Enabling it this way delivers its backlog.
 func (s *Service) ChangeEndpoint(ctx context.Context, c commands.Caller, id string, in EndpointPatch) (e delivery.Endpoint, err error) {
+	asks := false
 	err = s.change(ctx, c, func(d *draft) error {
 		if e, err = d.endpoint(id); err != nil {
 			return err
@@ -161,6 +181,12 @@ func (s *Service) ChangeEndpoint(ctx context.Context, c commands.Caller, id stri
 		if err := s.checkEndpoint(d, &e, e.URL != before.URL); err != nil {
 			return err
 		}
+		if err := d.signingKeyFor(&e); err != nil {
+			return err
+		}
+		if asks, err = s.reconsent(d, before, &e, in.Enabled.Set); err != nil {
+			return err
+		}
 		action := tenant.Updated
 		switch {
 		case e.Enabled && !before.Enabled:
@@ -168,12 +194,19 @@ func (s *Service) ChangeEndpoint(ctx context.Context, c commands.Caller, id stri
 		case !e.Enabled && before.Enabled:
 			action = tenant.Disabled
 		}
+		reason := ""
+		if asks {
+			reason = asked
+		}
 		e.UpdatedAt = d.at
-		d.putEndpoint(e, action, "")
+		d.putEndpoint(e, action, reason)
 		d.syncEndpointList(e)
 		return nil
 	})
-	return e, err
+	if err != nil {
+		return e, err
+	}
+	return s.answer(ctx, c, e, asks)
 }
 
 // secretByPatch refuses a secret in a PATCH, in words.

@@ -60,7 +60,7 @@ func (s *Service) CreateList(ctx context.Context, c commands.Caller, in NewList)
 			return err
 		}
 		d.putList(list, tenant.Created)
-		if err := d.syncListEndpoint(list); err != nil {
+		if _, err := s.syncListEndpoint(d, list); err != nil {
 			return err
 		}
 		_, key, err = d.newKey(listKey(list))
@@ -75,7 +75,9 @@ func listKey(l tenant.List) tenant.Key {
 
 // ChangeList changes a list and its endpoint.
 func (s *Service) ChangeList(ctx context.Context, c commands.Caller, id string, in ListPatch) (list tenant.List, err error) {
+	var waiting delivery.Endpoint
 	err = s.change(ctx, c, func(d *draft) error {
+		waiting = delivery.Endpoint{}
 		var ok bool
 		if list, ok = d.now.List(c.Org.ID, id); !ok {
 			return missing(Lists, id)
@@ -89,8 +91,13 @@ func (s *Service) ChangeList(ctx context.Context, c commands.Caller, id string, 
 			return err
 		}
 		d.putList(list, tenant.Updated)
-		return d.syncListEndpoint(list)
+		waiting, err = s.syncListEndpoint(d, list)
+		return err
 	})
+	if err != nil {
+		return list, err
+	}
+	_, err = s.answer(ctx, c, waiting, true)
 	return list, err
 }
 
@@ -171,32 +178,42 @@ func (s *Service) checkList(l tenant.List, newURL bool) error {
 // listEndpointID is the id of the endpoint that a list's webhook_url makes.
 func listEndpointID(listID string) string { return event.DeriveID("setting", "list endpoint", listID) }
 
-// syncListEndpoint makes the endpoint of a list what its webhook_url says.
-func (d *draft) syncListEndpoint(l tenant.List) error {
+// syncListEndpoint makes the endpoint of a list what its webhook_url says. It
+// returns the endpoint when its receiver has to be asked for consent.
+func (s *Service) syncListEndpoint(d *draft, l tenant.List) (waiting delivery.Endpoint, err error) {
 	e, ok := d.now.Endpoint(l.Org, listEndpointID(l.ID))
 	switch {
 	case l.WebhookURL == "" && ok:
 		d.deleteEndpoint(e, "the list has no webhook_url any more")
-		return nil
+		return waiting, nil
 	case l.WebhookURL == "":
-		return nil
+		return waiting, nil
 	case ok && e.URL == l.WebhookURL && e.Name == l.Name:
-		return nil
+		return waiting, nil
 	case ok:
+		before := e
 		e.URL, e.Name, e.UpdatedAt = l.WebhookURL, l.Name, d.at
-		d.putEndpoint(e, tenant.Updated, "the list's webhook_url or name changed")
-		return nil
+		action := tenant.Updated
+		asks, err := s.reconsent(d, before, &e, false)
+		if asks {
+			waiting = e
+			if before.Enabled {
+				action = tenant.Disabled
+			}
+		}
+		d.putEndpoint(e, action, "the list's webhook_url or name changed")
+		return waiting, err
 	}
 	secret, err := d.secret()
 	if err != nil {
-		return err
+		return waiting, err
 	}
 	d.putEndpoint(delivery.Endpoint{
 		ID: listEndpointID(l.ID), Org: l.Org, Name: l.Name, URL: l.WebhookURL, Dialect: "dylr", Events: []string{"call.completed"},
 		ListID: l.ID, Enabled: true, Ordering: orderingEntity, SignStandard: true, IDs: idsHub,
 		Secrets: []delivery.Secret{{Value: secret}}, CreatedAt: d.at, UpdatedAt: d.at,
 	}, tenant.Created, "the list's webhook_url")
-	return nil
+	return waiting, nil
 }
 
 // set applies a field of a patch; null gives the default.

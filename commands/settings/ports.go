@@ -94,6 +94,14 @@ type Guard interface {
 	CheckURL(url string) error
 }
 
+// Receivers asks receivers whether they want webhooks from this hub.
+type Receivers interface {
+	// Ask makes one validation request (CloudEvents HTTP webhook 1.0.2, 4.1) and
+	// returns the rate that was granted, in requests a minute, 0 for no bound. An
+	// error is no consent and says why, in words that are safe to show.
+	Ask(ctx context.Context, e delivery.Endpoint) (ratePerMin int64, err error)
+}
+
 // Backlog is what is held for an endpoint.
 type Backlog interface {
 	// Drop gives up what is held for an endpoint at this moment, each delivery

@@ -27,6 +27,10 @@ type Config struct {
 	// Backlog drops what is held when an endpoint is enabled without it; nil
 	// where nothing is ever held.
 	Backlog Backlog
+	// Receivers asks for consent; nil where no webhook may demand it.
+	Receivers Receivers
+	// Origin is the DNS name that webhooks are sent on behalf of.
+	Origin string
 	// Clock tells when; default time.Now.
 	Clock commands.Clock
 	// Random makes ids, keys and secrets; default crypto/rand.
@@ -45,6 +49,7 @@ func (c Config) Validate() error {
 	need(c.View != nil, "View")
 	need(c.Dialects != nil, "Dialects")
 	need(c.Guard != nil, "Guard")
+	need(c.Receivers == nil || c.Origin != "", "Origin")
 	return errors.Join(errs...)
 }
 

@@ -186,6 +186,18 @@ func (s *Snapshot) AllEndpoints() []delivery.Endpoint {
 	return of(s.endpoints, func(delivery.Endpoint) bool { return true }, func(e delivery.Endpoint) (time.Time, string) { return e.CreatedAt, e.ID })
 }
 
+// Everything is what NewSnapshot makes this snapshot of.
+func (s *Snapshot) Everything() Changes {
+	return Changes{
+		Orgs: values(s.orgs), Lists: values(s.lists), Keys: values(s.keys),
+		Connections: values(s.connections), Endpoints: values(s.endpoints),
+	}
+}
+
+func values[T any](have map[string]T) []T {
+	return slices.Collect(maps.Values(have))
+}
+
 // deleted are the ids of a kind that a change deletes.
 func (c Changes) deleted(kind Kind) []string {
 	var ids []string

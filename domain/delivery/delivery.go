@@ -67,6 +67,16 @@ type Endpoint struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// SignStandard says whether the Standard Webhooks headers are sent too.
 	SignStandard bool `json:"sign_standard"`
+	// SignEd25519 says whether webhook-signature also has signatures by the
+	// endpoint's own key pair ("v1a"), which a receiver verifies without a secret.
+	SignEd25519 bool `json:"sign_ed25519,omitempty"`
+	// SigningKeys are the endpoint's key pairs, newest first; older ones only
+	// while a rotation overlaps.
+	SigningKeys []SigningKey `json:"signing_keys,omitempty"`
+	// Handshake says that nothing is sent before the receiver has consented;
+	// Consent is how far that has come.
+	Handshake bool    `json:"handshake,omitempty"`
+	Consent   Consent `json:"consent,omitzero"`
 	// IDs is "hub" (default) or "source": whose call and lead ids bodies carry.
 	IDs string `json:"ids"`
 	// Filter holds top-level equality conditions on the event's data.

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"slices"
+
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/tenant"
 )
@@ -18,10 +20,15 @@ type EndpointChanged struct {
 // EventType returns endpoint.changed.v1.
 func (EndpointChanged) EventType() event.Type { return "endpoint.changed.v1" }
 
-// Public is the endpoint without what may be a credential: no secrets, and its
-// own headers by name only.
+// Public is the endpoint without what may be a credential: no secrets, no
+// private keys, no callback token, and its own headers by name only.
 func (e Endpoint) Public() Endpoint {
 	e.Secrets = nil
+	e.Consent.Token = ""
+	e.SigningKeys = slices.Clone(e.SigningKeys)
+	for i := range e.SigningKeys {
+		e.SigningKeys[i].Private = ""
+	}
 	if len(e.Headers) > 0 {
 		names := make(map[string]string, len(e.Headers))
 		for name := range e.Headers {

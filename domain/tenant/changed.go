@@ -13,6 +13,12 @@ const (
 	Disabled      Action = "disabled"
 	SecretRotated Action = "secret_rotated"
 	SecretRead    Action = "secret_read"
+	// SigningKeyRotated: an endpoint has a new key pair.
+	SigningKeyRotated Action = "signing_key_rotated"
+	// KeyringRotated and KeyringRetired, of the first org: what seals all secrets
+	// at rest has a new key, and the former ones are gone.
+	KeyringRotated Action = "keyring_rotated"
+	KeyringRetired Action = "keyring_retired"
 )
 
 // Change is what every event of the admin topic says first.

@@ -191,7 +191,7 @@ func TestSecretsAreNotReadableInTheDatabase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range []string{"org secret", "whsec_s", "tl_z", "whsec_c", "whsec_new", "whsec_old", "Bearer x"} {
+		for _, secret := range []string{"org secret", "whsec_s", "tl_z", "whsec_c", "whsec_new", "whsec_old", "Bearer x", "whsk_", "consent-token"} {
 			for _, form := range []string{secret, hexOf(secret)} {
 				if strings.Contains(text, form) {
 					t.Errorf("%s holds %q in the clear", table, secret)

@@ -105,6 +105,7 @@ func (s *Store) listen(ctx context.Context, up func()) error {
 			}
 		}
 		up()
+		s.retire(ctx)
 		if err := s.notified(ctx, conn.Conn()); err != nil {
 			return err
 		}

@@ -128,7 +128,13 @@ func (i *Idempotency) first(ctx context.Context, org, key string, fingerprint [3
 	}
 	body, err := i.cfg.Keyring.open(sealed, about("answer", org, key))
 	if err != nil {
-		return nil, err
+		// Another hub may have sealed it by a key that this one has not heard of.
+		if err := i.cfg.Keyring.Refresh(ctx); err != nil {
+			return nil, unavailable("reading the keyring", err)
+		}
+		if body, err = i.cfg.Keyring.open(sealed, about("answer", org, key)); err != nil {
+			return nil, err
+		}
 	}
 	a := commands.StoredResponse{Status: *status, Body: body}
 	if err := json.Unmarshal(header, &a.Header); err != nil {

@@ -22,12 +22,12 @@ func TestHubsWithOneAdminKeyGetOneKeyring(t *testing.T) {
 	for i := range dirs {
 		dirs[i] = filepath.Join(t.TempDir(), "secrets.key")
 		wg.Go(func() {
-			k, err := control.JoinKeyring(t.Context(), pool, dirs[i], "the admin key")
+			k, err := control.JoinKeyring(t.Context(), control.KeyringConfig{Pool: pool, Path: dirs[i], AdminKey: "the admin key"})
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			if err := k.Share(t.Context(), pool, "the admin key"); err != nil {
+			if err := k.Share(t.Context()); err != nil {
 				t.Error(err)
 			}
 			text, err := os.ReadFile(dirs[i])
@@ -46,7 +46,7 @@ func TestHubsWithOneAdminKeyGetOneKeyring(t *testing.T) {
 
 	t.Run("a hub with another admin key has none", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "secrets.key")
-		if _, err := control.JoinKeyring(t.Context(), pool, path, "a guess"); !errors.Is(err, control.ErrNoKeyring) {
+		if _, err := control.JoinKeyring(t.Context(), control.KeyringConfig{Pool: pool, Path: path, AdminKey: "a guess"}); !errors.Is(err, control.ErrNoKeyring) {
 			t.Errorf("got %v, want ErrNoKeyring", err)
 		}
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
@@ -54,14 +54,14 @@ func TestHubsWithOneAdminKeyGetOneKeyring(t *testing.T) {
 		}
 	})
 	t.Run("a hub with the file brings its admin key", func(t *testing.T) {
-		k, err := control.JoinKeyring(t.Context(), pool, dirs[0], "a new admin key")
+		k, err := control.JoinKeyring(t.Context(), control.KeyringConfig{Pool: pool, Path: dirs[0], AdminKey: "a new admin key"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := k.Share(t.Context(), pool, "a new admin key"); err != nil {
+		if err := k.Share(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		joined, err := control.JoinKeyring(t.Context(), pool, filepath.Join(t.TempDir(), "secrets.key"), "a new admin key")
+		joined, err := control.JoinKeyring(t.Context(), control.KeyringConfig{Pool: pool, Path: filepath.Join(t.TempDir(), "secrets.key"), AdminKey: "a new admin key"})
 		if err != nil {
 			t.Fatal(err)
 		}

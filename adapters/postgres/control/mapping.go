@@ -26,12 +26,15 @@ type (
 	endpointSecrets struct {
 		Secrets []delivery.Secret `json:"secrets"`
 		Headers map[string]string `json:"headers,omitempty"`
+		// SigningKeys are the private keys by the id of their pair.
+		SigningKeys  map[string]string `json:"signing_keys,omitempty"`
+		ConsentToken string            `json:"consent_token,omitempty"`
 	}
 )
 
 func about(kind, org, id string) string { return kind + "/" + org + "/" + id }
 
-func (k *Keyring) sealJSON(v any, about string) ([]byte, error) {
+func (k *keys) sealJSON(v any, about string) ([]byte, error) {
 	text, err := event.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("sealing %s: %w: %w", about, errContent, err)
@@ -39,7 +42,7 @@ func (k *Keyring) sealJSON(v any, about string) ([]byte, error) {
 	return k.seal(text, about)
 }
 
-func (k *Keyring) openJSON(sealed []byte, about string, v any) error {
+func (k *keys) openJSON(sealed []byte, about string, v any) error {
 	text, err := k.open(sealed, about)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func (k *Keyring) openJSON(sealed []byte, about string, v any) error {
 	return nil
 }
 
-func (k *Keyring) orgFromRow(row pgx.CollectableRow) (tenant.Org, error) {
+func (k *keys) orgFromRow(row pgx.CollectableRow) (tenant.Org, error) {
 	var o tenant.Org
 	var sealed []byte
 	if err := row.Scan(&o.ID, &o.Name, &o.First, &sealed, &o.CreatedAt); err != nil {
@@ -65,7 +68,7 @@ func (k *Keyring) orgFromRow(row pgx.CollectableRow) (tenant.Org, error) {
 	return o, nil
 }
 
-func (k *Keyring) orgToRow(o tenant.Org) ([]any, error) {
+func (k *keys) orgToRow(o tenant.Org) ([]any, error) {
 	sealed, err := k.sealJSON(orgSecrets{Secret: o.Secret, SymboSecret: o.SymboSecret, ZapierKey: o.ZapierKey}, about("org", o.ID, o.ID))
 	return []any{o.ID, o.Name, o.First, sealed, o.CreatedAt}, err
 }
@@ -120,7 +123,7 @@ func keyToRow(k tenant.Key) []any {
 	return []any{k.ID, k.Org, list, k.Name, scopes, k.Hash[:], k.Prefix, k.CreatedAt, expires}
 }
 
-func (k *Keyring) connectionFromRow(row pgx.CollectableRow) (tenant.Connection, error) {
+func (k *keys) connectionFromRow(row pgx.CollectableRow) (tenant.Connection, error) {
 	var c tenant.Connection
 	var sealed []byte
 	if err := row.Scan(&c.ID, &c.Org, &c.Name, &c.Dialect, &c.ListID, &sealed, &c.CreatedAt); err != nil {
@@ -134,12 +137,12 @@ func (k *Keyring) connectionFromRow(row pgx.CollectableRow) (tenant.Connection, 
 	return c, nil
 }
 
-func (k *Keyring) connectionToRow(c tenant.Connection) ([]any, error) {
+func (k *keys) connectionToRow(c tenant.Connection) ([]any, error) {
 	sealed, err := k.sealJSON(connectionSecrets{Secret: c.Secret, Lookup: c.Lookup}, about("connection", c.Org, c.ID))
 	return []any{c.ID, c.Org, c.Name, c.Dialect, c.ListID, sealed, c.CreatedAt}, err
 }
 
-func (k *Keyring) endpointFromRow(row pgx.CollectableRow) (delivery.Endpoint, error) {
+func (k *keys) endpointFromRow(row pgx.CollectableRow) (delivery.Endpoint, error) {
 	var id, org string
 	var settings, sealed []byte
 	var e delivery.Endpoint
@@ -154,15 +157,25 @@ func (k *Keyring) endpointFromRow(row pgx.CollectableRow) (delivery.Endpoint, er
 	if err := k.openJSON(sealed, about("endpoint", org, id), &s); err != nil {
 		return e, err
 	}
-	e.Secrets, e.Headers = s.Secrets, s.Headers
+	e.Secrets, e.Headers, e.Consent.Token = s.Secrets, s.Headers, s.ConsentToken
+	for i, key := range e.SigningKeys {
+		e.SigningKeys[i].Private = s.SigningKeys[key.ID]
+	}
 	return e, nil
 }
 
-func (k *Keyring) endpointToRow(e delivery.Endpoint) ([]any, error) {
+func (k *keys) endpointToRow(e delivery.Endpoint) ([]any, error) {
 	settings, err := event.Marshal(e.Public())
 	if err != nil {
 		return nil, fmt.Errorf("encoding endpoint %s: %w: %w", e.ID, errContent, err)
 	}
-	sealed, err := k.sealJSON(endpointSecrets{Secrets: e.Secrets, Headers: e.Headers}, about("endpoint", e.Org, e.ID))
+	secrets := endpointSecrets{Secrets: e.Secrets, Headers: e.Headers, ConsentToken: e.Consent.Token}
+	for _, key := range e.SigningKeys {
+		if secrets.SigningKeys == nil {
+			secrets.SigningKeys = make(map[string]string, len(e.SigningKeys))
+		}
+		secrets.SigningKeys[key.ID] = key.Private
+	}
+	sealed, err := k.sealJSON(secrets, about("endpoint", e.Org, e.ID))
 	return []any{e.ID, e.Org, e.Dialect, e.ListID, e.Enabled, settings, sealed, e.CreatedAt, e.UpdatedAt}, err
 }

@@ -36,21 +36,49 @@ FROM control_revision
 FOR UPDATE`
 
 	selectKeyring = `
-SELECT sealed
+SELECT fingerprint, sealed, retires_at
 FROM keyrings
 WHERE shared_by = $1`
 
 	anySealed = `
-SELECT EXISTS (SELECT FROM keyrings) OR EXISTS (SELECT FROM orgs)`
+SELECT EXISTS (SELECT FROM keyrings) OR EXISTS (SELECT FROM orgs), (
+    SELECT sealed_by
+    FROM keyrings
+    ORDER BY sealed_by DESC, shared_by
+    LIMIT 1)`
+
+	anyOrg = `
+SELECT org_id, sealed
+FROM orgs
+LIMIT 1`
+
+	keyringState = `
+SELECT sealed_by, rotated_at, retires_at
+FROM keyrings
+WHERE shared_by = $1`
 
 	keyringShared = `
 SELECT EXISTS (SELECT FROM keyrings WHERE shared_by = $1 AND fingerprint = $2)`
 
 	upsertKeyring = `
-INSERT INTO keyrings (shared_by, fingerprint, sealed)
-VALUES ($1, $2, $3)
+INSERT INTO keyrings (shared_by, fingerprint, sealed, sealed_by)
+VALUES ($1, $2, $3, $4)
 ON CONFLICT (shared_by) DO UPDATE
 SET fingerprint = EXCLUDED.fingerprint, sealed = EXCLUDED.sealed`
+
+	deleteOtherKeyrings = `
+DELETE FROM keyrings
+WHERE shared_by <> $1`
+
+	noteRotation = `
+UPDATE keyrings
+SET rotated_at = $2, retires_at = $3
+WHERE shared_by = $1`
+
+	noteRetirement = `
+UPDATE keyrings
+SET retires_at = NULL
+WHERE shared_by = $1`
 
 	notify = `
 SELECT pg_notify('trunkline_settings', $1)`
@@ -185,3 +213,15 @@ WHERE ctid = ANY (ARRAY(
     WHERE expires_at <= $1
     LIMIT $2))`
 )
+
+const sealedReplays = `
+SELECT replay_id, org_id, sealed
+FROM replays
+WHERE sealed IS NOT NULL
+ORDER BY replay_id
+FOR UPDATE`
+
+const sealReplay = `
+UPDATE replays
+SET sealed = $2
+WHERE replay_id = $1`

@@ -82,6 +82,21 @@ func (s *Store) Directory() *Directory { return s.dir }
 // of all hubs happen one after another, so a decision that saw the newest
 // snapshot is still right when it commits.
 func (s *Store) Change(ctx context.Context, decide func(*settings.Snapshot) (settings.Changes, error)) error {
+	return s.revise(ctx, func(tx pgx.Tx, revision int64, before *settings.Snapshot) (settings.Changes, error) {
+		changes, err := decide(before)
+		if err != nil {
+			return changes, decided{err}
+		}
+		return changes, s.write(ctx, tx, revision, changes, s.cfg.Keyring.state.Load())
+	})
+}
+
+// decided is an error of a decision, which its caller gets as it is.
+type decided struct{ error }
+
+// revise makes one revision of the settings: what a step writes, with the
+// newest snapshot before it.
+func (s *Store) revise(ctx context.Context, step func(pgx.Tx, int64, *settings.Snapshot) (settings.Changes, error)) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 
@@ -101,11 +116,11 @@ func (s *Store) Change(ctx context.Context, decide func(*settings.Snapshot) (set
 			return err
 		}
 	}
-	changes, err := decide(before)
-	if err != nil {
-		return err
+	changes, err := step(tx, revision, before)
+	if d, ok := errors.AsType[decided](err); ok {
+		return d.error
 	}
-	if err := s.write(ctx, tx, revision, changes); err != nil {
+	if err != nil {
 		return unavailable("writing settings", err)
 	}
 	if err := tx.Commit(ctx); err != nil {
@@ -116,9 +131,10 @@ func (s *Store) Change(ctx context.Context, decide func(*settings.Snapshot) (set
 	return nil
 }
 
-func (s *Store) write(ctx context.Context, tx pgx.Tx, revision int64, c settings.Changes) error {
+// write queues rows and facts of a revision, sealed by a keyring.
+func (s *Store) write(ctx context.Context, tx pgx.Tx, revision int64, c settings.Changes, by *keys) error {
 	b := &pgx.Batch{}
-	if err := s.queuePuts(b, c); err != nil {
+	if err := queuePuts(b, c, by); err != nil {
 		return err
 	}
 	for _, e := range c.Endpoints {
@@ -162,9 +178,9 @@ func deletion(k settings.Kind) string {
 	return ""
 }
 
-func (s *Store) queuePuts(b *pgx.Batch, c settings.Changes) error {
+func queuePuts(b *pgx.Batch, c settings.Changes, k *keys) error {
 	for _, o := range c.Orgs {
-		row, err := s.cfg.Keyring.orgToRow(o)
+		row, err := k.orgToRow(o)
 		if err != nil {
 			return err
 		}
@@ -173,18 +189,18 @@ func (s *Store) queuePuts(b *pgx.Batch, c settings.Changes) error {
 	for _, l := range c.Lists {
 		b.Queue(upsertList, listToRow(l)...)
 	}
-	for _, k := range c.Keys {
-		b.Queue(upsertKey, keyToRow(k)...)
+	for _, a := range c.Keys {
+		b.Queue(upsertKey, keyToRow(a)...)
 	}
 	for _, n := range c.Connections {
-		row, err := s.cfg.Keyring.connectionToRow(n)
+		row, err := k.connectionToRow(n)
 		if err != nil {
 			return err
 		}
 		b.Queue(upsertConnection, row...)
 	}
 	for _, e := range c.Endpoints {
-		row, err := s.cfg.Keyring.endpointToRow(e)
+		row, err := k.endpointToRow(e)
 		if err != nil {
 			return err
 		}
@@ -195,8 +211,11 @@ func (s *Store) queuePuts(b *pgx.Batch, c settings.Changes) error {
 
 // load reads everything in a transaction that sees one state of the database.
 func (s *Store) load(ctx context.Context, tx pgx.Tx, revision int64) (*settings.Snapshot, error) {
+	if err := s.cfg.Keyring.follow(ctx, tx); err != nil {
+		return nil, unavailable("loading the keyring", err)
+	}
 	var c settings.Changes
-	k := s.cfg.Keyring
+	k := s.cfg.Keyring.state.Load()
 	err := errors.Join(
 		read(ctx, tx, selectOrgs, k.orgFromRow, &c.Orgs),
 		read(ctx, tx, selectLists, listFromRow, &c.Lists),

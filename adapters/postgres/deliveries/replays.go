@@ -217,11 +217,9 @@ func (s *Store) sealTarget(r dispatch.Replay) (target, sealed []byte, err error)
 	if s.sealer == nil {
 		return nil, nil, errors.New("there is no keyring to seal its secret with")
 	}
-	sealed, err = s.sealer.Seal(secrets, aboutTarget(r))
+	sealed, err = s.sealer.Seal(secrets, dispatch.SealedAs(r.Org, r.ID))
 	return target, sealed, err
 }
-
-func aboutTarget(r dispatch.Replay) string { return "replay/" + r.Org + "/" + r.ID }
 
 // openTarget is the endpoint of a target as of now.
 func (s *Store) openTarget(r dispatch.Replay, target, sealed []byte) (*delivery.Endpoint, error) {
@@ -232,7 +230,7 @@ func (s *Store) openTarget(r dispatch.Replay, target, sealed []byte) (*delivery.
 	if s.sealer == nil {
 		return nil, fmt.Errorf("reading the receiver of replay %s: there is no keyring", r.ID)
 	}
-	secrets, err := s.sealer.Open(sealed, aboutTarget(r))
+	secrets, err := s.sealer.Open(sealed, dispatch.SealedAs(r.Org, r.ID))
 	if err == nil {
 		err = json.Unmarshal(secrets, &e.Secrets)
 	}

@@ -19,6 +19,8 @@ import (
 // Everything is one setting of each kind, with every field set.
 func Everything() settings.Changes {
 	at := time.Date(2026, 11, 22, 9, 0, 0, 123000, time.UTC)
+	key, former := delivery.NewSigningKey([32]byte{1}, at), delivery.NewSigningKey([32]byte{2}, at)
+	former.ExpiresAt = at.Add(time.Hour)
 	return settings.Changes{
 		Orgs:  []tenant.Org{{ID: "org", Name: "Acme", First: true, Secret: []byte("org secret"), SymboSecret: "whsec_s", ZapierKey: "tl_z", CreatedAt: at}},
 		Lists: []tenant.List{{ID: "list", Org: "org", Name: "Q2 Florida", DefaultRegion: "US", WebhookURL: "https://example.com/", CreatedAt: at, UpdatedAt: at}},
@@ -32,6 +34,10 @@ func Everything() settings.Changes {
 			Provider: "zapier", ListID: "list", Number: "+14143756757", Enabled: false, DisabledReason: "3 failed attempts", Ordering: "entity", MaxInFlight: 3,
 			RatePerSec: 2.5, Headers: map[string]string{"Authorization": "Bearer x"}, SignStandard: true, IDs: "source",
 			Filter: map[string]string{"campaign": "Q1"}, StartFrom: at,
+			SignEd25519: true, SigningKeys: []delivery.SigningKey{key, former}, Handshake: true, Consent: delivery.Consent{
+				State: delivery.ConsentGranted, URL: "https://example.com/hook", Origin: "hub.example.com", RatePerMin: 120, AskedAt: at,
+				GrantedAt: at, Detail: "granted", Enable: true, Token: "consent-token",
+			},
 			Secrets:   []delivery.Secret{{Value: "whsec_new"}, {Value: "whsec_old", ExpiresAt: at.Add(time.Hour)}},
 			CreatedAt: at, UpdatedAt: at,
 		}},
