@@ -21,11 +21,15 @@ func open(t *testing.T, bucketURL string) *blob.Store {
 	return s
 }
 
-func fileURL(dir string) string { return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String() }
+func fileURL(dir string) string {
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+}
 
 func TestFolder(t *testing.T) {
 	t.Parallel()
-	blobtest.Run(t, func(t *testing.T) recordings.Blobs { return open(t, fileURL(filepath.Join(t.TempDir(), "not yet", "there"))) })
+	blobtest.Run(t, func(t *testing.T) recordings.Blobs {
+		return open(t, fileURL(filepath.Join(t.TempDir(), "not yet", "there")))
+	})
 }
 
 func files(t *testing.T, dir string) (names []string) {

@@ -65,6 +65,9 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/leads", write, s.leads, 0},
 		{"POST", "/v1/calls", write, s.startCall, 0},
 		{"PATCH", "/v1/calls/{id}", write, s.updateCall, 0},
+		// Half a gigabyte takes as long as it takes; its handler has a deadline for
+		// each part.
+		{"PUT", "/v1/calls/{id}/recording", write, s.uploadRecording, streams | anyBody},
 		{"POST", "/v1/agents/{id}/state", write, s.agentState, newID},
 		{"POST", "/v1/alerts", write, s.triggerAlert, 0},
 		{"POST", "/v1/alerts/{id}/acknowledge", write, s.acknowledgeAlert, 0},
@@ -91,6 +94,15 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/messages/{id}", read, s.readMessage, 0},
 		{"GET", "/v1/contacts", read, s.listContacts, 0},
 		{"GET", "/v1/contacts/{id}", read, s.readContact, 0},
+		{"GET", "/v1/recordings", read, s.listRecordings, 0},
+		{"GET", "/v1/recordings/{id}", read, s.readRecording, 0},
+		{"GET", "/v1/recordings/{id}/audio", read, s.recordingAudio, streams},
+		{"POST", "/v1/recordings/{id}/fetch", admin, s.fetchRecording, 0},
+		// Verifying reads every byte.
+		{"POST", "/v1/recordings/{id}/verify", admin, s.verifyRecording, streams},
+		{"POST", "/v1/recordings/{id}/hold", admin, s.holdRecording, 0},
+		{"DELETE", "/v1/recordings/{id}/hold", admin, s.releaseRecording, 0},
+		{"GET", "/recordings/{id}", "", s.followLink, public | streams},
 		{"GET", "/v1/events", read, s.readEvents, 0},
 		{"GET", "/v1/events/stream", read, s.streamEvents, streams},
 		{"GET", "/v1/events/{id}", read, s.readEvent, 0},

@@ -116,7 +116,9 @@ func TestARedirectIsFollowedWhereItMayLead(t *testing.T) {
 		w.Header().Set("Content-Type", "binary/octet-stream")
 		_, _ = w.Write(mp3)
 	})
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, store+"/x", http.StatusTemporaryRedirect) })
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, store+"/x", http.StatusTemporaryRedirect)
+	})
 	var got taken
 	if err := source(t, nil).Fetch(t.Context(), recordings.Offer{URL: url}, got.open); err != nil {
 		t.Fatal(err)
@@ -192,7 +194,9 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 			})
 		}, reason: "sent less than"},
 		"sends less than it announced": {
-			url:    func(t *testing.T) string { return raw(t, head+"Content-Length: 5000\r\n\r\n"+strings.Repeat("x", 900), true) },
+			url: func(t *testing.T) string {
+				return raw(t, head+"Content-Length: 5000\r\n\r\n"+strings.Repeat("x", 900), true)
+			},
 			reason: "ended before the length",
 		},
 		"breaks off between chunks": {
@@ -201,13 +205,13 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 			},
 			reason: "ended before the length",
 		},
-		"says nothing":   {url: answer(200, "audio/mpeg", ""), reason: "empty body"},
-		"has it not yet": {url: answer(404, "text/plain", "no", "Retry-After", "7"), reason: "404 Not Found", after: 7 * time.Second},
-		"expired":        {url: answer(403, "application/xml", "<Error/>"), reason: "403 Forbidden"},
-		"gone":           {url: answer(410, "text/plain", ""), reason: "410 Gone", final: true},
-		"busy for days":  {url: answer(503, "text/plain", "", "Retry-After", "Fri, 31 Dec 2199 23:59:59 GMT"), reason: "503", after: time.Hour},
-		"no content":     {url: answer(204, "audio/mpeg", ""), reason: "204 No Content"},
-		"a log-in page":  {url: answer(200, "text/html; charset=utf-8", "<html>Log in</html>"), reason: `no audio but "text/html`},
+		"says nothing":                        {url: answer(200, "audio/mpeg", ""), reason: "empty body"},
+		"has it not yet":                      {url: answer(404, "text/plain", "no", "Retry-After", "7"), reason: "404 Not Found", after: 7 * time.Second},
+		"expired":                             {url: answer(403, "application/xml", "<Error/>"), reason: "403 Forbidden"},
+		"gone":                                {url: answer(410, "text/plain", ""), reason: "410 Gone", final: true},
+		"busy for days":                       {url: answer(503, "text/plain", "", "Retry-After", "Fri, 31 Dec 2199 23:59:59 GMT"), reason: "503", after: time.Hour},
+		"no content":                          {url: answer(204, "audio/mpeg", ""), reason: "204 No Content"},
+		"a log-in page":                       {url: answer(200, "text/html; charset=utf-8", "<html>Log in</html>"), reason: `no audio but "text/html`},
 		"a log-in page that says it is audio": {url: answer(200, "audio/mpeg", "<!DOCTYPE html><html>"), reason: "no audio"},
 		"an error in JSON":                    {url: answer(200, "application/json", `{"error":"expired"}`), reason: "application/json"},
 		"packed":                              {url: answer(200, "audio/mpeg", "x", "Content-Encoding", "gzip"), reason: `the encoding "gzip"`},

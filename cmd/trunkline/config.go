@@ -44,6 +44,7 @@ type Config struct {
 	WebhooksAllowHTTP  bool           `env:"TRUNKLINE_WEBHOOKS_ALLOW_HTTP" envDefault:"false" desc:"Lets webhooks go to http:// URLs."`
 	SettleDisposition  time.Duration  `env:"TRUNKLINE_SETTLE_DISPOSITION" envDefault:"120s" desc:"How long after its end a call's disposition is waited for before call.settled is appended."`
 	SettleTranscript   time.Duration  `env:"TRUNKLINE_SETTLE_TRANSCRIPT" envDefault:"60s" desc:"How long after its end a call's transcript or summary is waited for."`
+	SettleRecording    time.Duration  `env:"TRUNKLINE_SETTLE_RECORDING" envDefault:"20s" desc:"How long our copy of a recording is waited for before receivers are told of the recording all the same."`
 	LeadsPerMinute     int            `env:"TRUNKLINE_LEADS_PER_MINUTE" envDefault:"60" desc:"Requests a minute that one list key may make to POST /api/public/leads."`
 	HistoryHotWindow   time.Duration  `env:"TRUNKLINE_HISTORY_HOT_WINDOW" envDefault:"2160h" desc:"How long the history of an entity stays in Postgres; older history is read from ClickHouse."`
 
@@ -175,6 +176,9 @@ func (c Config) validate() error {
 	if c.SettleTranscript <= 0 {
 		bad("TRUNKLINE_SETTLE_TRANSCRIPT", "expected more than 0s, got %s", c.SettleTranscript)
 	}
+	if c.SettleRecording <= 0 {
+		bad("TRUNKLINE_SETTLE_RECORDING", "expected more than 0s, got %s", c.SettleRecording)
+	}
 	if c.LeadsPerMinute < 1 {
 		bad("TRUNKLINE_LEADS_PER_MINUTE", "expected 1 or more, got %d", c.LeadsPerMinute)
 	}
@@ -194,6 +198,14 @@ func (c Config) embeddedKafka() bool      { return len(c.KafkaBrokers) == 0 }
 func (c Config) embeddedPostgres() bool   { return c.PostgresURL == "" }
 func (c Config) embeddedClickHouse() bool { return c.ClickHouseURL == "" }
 func (c Config) has(role string) bool     { return slices.Contains(c.Roles, role) }
+
+// blobURL is where recordings are kept.
+func (c Config) blobURL() string {
+	if c.BlobURL != "" {
+		return c.BlobURL
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(c.file("blobs"))}).String()
+}
 
 // file is a path in the data directory.
 func (c Config) file(name string) string { return filepath.Join(c.DataDir, name) }

@@ -48,7 +48,8 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	a.owed = deliveries.New(a.pool)
 	a.engine, err = webhooks.New(webhooks.Config{
 		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a.control}, Log: a.events,
-		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Attempter: sender, Dialects: formats,
+		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Dialects: formats,
+		Recording: a.recordingLink, Attempter: reviving{sender, a.recordings, a.cfg.PublicURL, a.log},
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
 	if err != nil {

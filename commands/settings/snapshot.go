@@ -107,6 +107,11 @@ func (s *Snapshot) Lists(org string) []tenant.List {
 	return of(s.lists, func(l tenant.List) bool { return l.Org == org }, func(l tenant.List) (time.Time, string) { return l.CreatedAt, l.ID })
 }
 
+// AllLists returns the lists of all orgs, oldest first.
+func (s *Snapshot) AllLists() []tenant.List {
+	return of(s.lists, func(tenant.List) bool { return true }, func(l tenant.List) (time.Time, string) { return l.CreatedAt, l.ID })
+}
+
 // Key returns a key of an org.
 func (s *Snapshot) Key(org, id string) (tenant.Key, bool) {
 	k, ok := s.keys[id]

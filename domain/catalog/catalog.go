@@ -24,6 +24,9 @@ type Entry struct {
 	Type event.Type
 	// Payload is a zero value, for schemas and documentation.
 	Payload event.Payload
+	// Own says that only the hub says it: a conclusion of its own, which nobody can
+	// report and no other hub's counts.
+	Own bool
 	// decode reads data into a fresh payload.
 	decode func([]byte) (event.Payload, error)
 }
@@ -41,16 +44,16 @@ func All() []Entry {
 		of[call.Dispositioned](),
 		of[call.NoteAdded](),
 		of[call.RecordingReady](),
-		of[call.RecordingStored](),
-		of[call.RecordingDelayed](),
-		of[call.RecordingFetchFailed](),
-		of[call.RecordingDeleted](),
-		of[call.RecordingHeld](),
-		of[call.RecordingReleased](),
+		own[call.RecordingStored](),
+		own[call.RecordingDelayed](),
+		own[call.RecordingFetchFailed](),
+		own[call.RecordingDeleted](),
+		own[call.RecordingHeld](),
+		own[call.RecordingReleased](),
 		of[call.TranscriptReady](),
 		of[call.SummaryAdded](),
 		of[call.Transferred](),
-		of[call.Settled](),
+		own[call.Settled](),
 		of[call.Corrected](),
 		of[agent.LogIn](),
 		of[agent.LogOut](),
@@ -158,6 +161,12 @@ func Apply(s event.Entity, e event.Event) error {
 		return err
 	}
 	return s.Apply(e.Envelope, p)
+}
+
+func own[P event.Payload]() Entry {
+	e := of[P]()
+	e.Own = true
+	return e
 }
 
 func of[P event.Payload]() Entry {

@@ -4,6 +4,7 @@
 package recording
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -76,3 +77,42 @@ func (l Link) mac(key []byte) string {
 	_, _ = m.Write([]byte(l.RecordingID + "\n" + l.exp()))
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
+
+// LinksIn finds the links that a text carries: those below the hub's public URL.
+func LinksIn(text []byte, publicURL string) []Link {
+	var found []Link
+	begin := []byte(publicURL + LinkPath)
+	for {
+		at := bytes.Index(text, begin)
+		if at < 0 {
+			return found
+		}
+		text = text[at+len(begin):]
+		if l, ok := linkAt(text); ok {
+			found = append(found, l)
+		}
+	}
+}
+
+// linkAt reads the link that a text begins with, without its path.
+func linkAt(text []byte) (Link, bool) {
+	id, rest, ok := bytes.Cut(text[:min(len(text), maxLink)], []byte("?exp="))
+	if !ok {
+		return Link{}, false
+	}
+	exp, rest, ok := bytes.Cut(rest, []byte("&sig="))
+	n := 0
+	for n < len(rest) && (rest[n] == '-' || rest[n] == '_' || rest[n] >= '0' && rest[n] <= '9' || rest[n]|0x20 >= 'a' && rest[n]|0x20 <= 'z') {
+		n++
+	}
+	if !ok || n != macLength {
+		return Link{}, false
+	}
+	return ReadLink(string(id), string(exp), string(rest[:n]))
+}
+
+const (
+	// macLength is a signature's; maxLink bounds a link without its beginning.
+	macLength = 43
+	maxLink   = 128
+)

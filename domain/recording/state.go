@@ -57,9 +57,13 @@ type Work struct {
 	Delayed  bool
 	DelayDue time.Time
 	// NearEnd is when the alert is raised that the source's link ends; zero when it
-	// will not be. Alerted says that an alert was raised.
-	NearEnd time.Time
-	Alerted bool
+	// will not be. NearAlerted and FailAlerted say which alerts were raised and not
+	// resolved.
+	NearEnd                  time.Time
+	NearAlerted, FailAlerted bool
+	// ListID is the call's list, "" for none, once it was looked up (ListKnown).
+	ListID    string
+	ListKnown bool
 }
 
 // Deadline is when the source's link ends.
@@ -175,12 +179,13 @@ func (r Recording) Stored(f call.RecordingStored) Recording {
 		r.Format = f.Format
 	}
 	r.Attempts, r.LastError = f.Attempts, ""
+	r.NearAlerted, r.FailAlerted = false, false
 	return r.idle()
 }
 
 // Failed is the recording once its fetch was given up.
 func (r Recording) Failed(f call.RecordingFetchFailed) Recording {
-	r.State, r.Attempts, r.LastError = call.CopyFailed, f.Attempts, f.Error
+	r.State, r.Attempts, r.LastError, r.FailAlerted = call.CopyFailed, f.Attempts, f.Error, true
 	return r.idle()
 }
 

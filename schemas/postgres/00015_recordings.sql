@@ -35,7 +35,8 @@ CREATE TABLE recordings (
     delayed        BOOLEAN NOT NULL,
     delay_due      TIMESTAMPTZ,
     near_end       TIMESTAMPTZ,
-    alerted        BOOLEAN NOT NULL,
+    near_alerted   BOOLEAN NOT NULL,
+    fail_alerted   BOOLEAN NOT NULL,
     -- Who fetches it now; after leased_until it is taken for dead.
     leased_by      TEXT NOT NULL DEFAULT '',
     leased_until   TIMESTAMPTZ,
@@ -58,7 +59,7 @@ WHERE delay_due IS NOT NULL OR near_end IS NOT NULL;
 -- those whose list nobody has looked up.
 CREATE INDEX recordings_retention ON recordings (list_id, stored_at)
 WHERE state = 'stored' AND NOT held AND list_id <> '';
-CREATE INDEX recordings_unlisted ON recordings (stored_at)
+CREATE INDEX recordings_unlisted ON recordings (org_id, stored_at)
 WHERE state = 'stored' AND list_id IS NULL;
 
 -- Blobs that were begun. A row goes when the log says that its blob is a

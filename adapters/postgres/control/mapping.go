@@ -72,13 +72,13 @@ func (k *Keyring) orgToRow(o tenant.Org) ([]any, error) {
 
 func listFromRow(row pgx.CollectableRow) (tenant.List, error) {
 	var l tenant.List
-	err := row.Scan(&l.ID, &l.Org, &l.Name, &l.DefaultRegion, &l.WebhookURL, &l.CreatedAt, &l.UpdatedAt)
+	err := row.Scan(&l.ID, &l.Org, &l.Name, &l.DefaultRegion, &l.WebhookURL, &l.RecordingRetentionDays, &l.CreatedAt, &l.UpdatedAt)
 	l.CreatedAt, l.UpdatedAt = l.CreatedAt.UTC(), l.UpdatedAt.UTC()
 	return l, err
 }
 
 func listToRow(l tenant.List) []any {
-	return []any{l.ID, l.Org, l.Name, l.DefaultRegion, l.WebhookURL, l.CreatedAt, l.UpdatedAt}
+	return []any{l.ID, l.Org, l.Name, l.DefaultRegion, l.WebhookURL, l.RecordingRetentionDays, l.CreatedAt, l.UpdatedAt}
 }
 
 func keyFromRow(row pgx.CollectableRow) (tenant.Key, error) {

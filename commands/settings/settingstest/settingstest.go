@@ -21,7 +21,7 @@ func Everything() settings.Changes {
 	at := time.Date(2026, 11, 22, 9, 0, 0, 123000, time.UTC)
 	return settings.Changes{
 		Orgs:  []tenant.Org{{ID: "org", Name: "Acme", First: true, Secret: []byte("org secret"), SymboSecret: "whsec_s", ZapierKey: "tl_z", CreatedAt: at}},
-		Lists: []tenant.List{{ID: "list", Org: "org", Name: "Q2 Florida", DefaultRegion: "US", WebhookURL: "https://example.com/", CreatedAt: at, UpdatedAt: at}},
+		Lists: []tenant.List{{ID: "list", Org: "org", Name: "Q2 Florida", DefaultRegion: "US", WebhookURL: "https://example.com/", RecordingRetentionDays: 90, CreatedAt: at, UpdatedAt: at}},
 		Keys: []tenant.Key{
 			{ID: "key", Org: "org", Name: "admin", Scopes: []tenant.Scope{tenant.ScopeAdmin}, Hash: [32]byte{1}, Prefix: "tl_live_ab", CreatedAt: at},
 			{ID: "list-key", Org: "org", Name: "leads", ListID: "list", Scopes: []tenant.Scope{tenant.ScopeLeads}, Hash: [32]byte{2}, Prefix: "tl_live_cd", CreatedAt: at, ExpiresAt: at.Add(time.Hour)},
