@@ -15,6 +15,7 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/domain/message"
+	"trunkline.dev/trunkline/domain/rule"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -79,6 +80,7 @@ func All() []Entry {
 		of[tenant.KeyChanged](),
 		of[tenant.ConnectionChanged](),
 		of[delivery.EndpointChanged](),
+		of[rule.Changed](),
 	}
 }
 
