@@ -134,6 +134,11 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/api-keys", admin, s.createKey, 0},
 		{"GET", "/v1/api-keys", admin, s.listKeys, 0},
 		{"DELETE", "/v1/api-keys/{id}", admin, s.deleteKey, 0},
+		{"POST", "/v1/alert-rules", admin, s.createRule, 0},
+		{"GET", "/v1/alert-rules", read, s.listRules, 0},
+		{"GET", "/v1/alert-rules/{id}", read, s.getRule, 0},
+		{"PATCH", "/v1/alert-rules/{id}", admin, s.changeRule, 0},
+		{"DELETE", "/v1/alert-rules/{id}", admin, s.deleteRule, 0},
 		{"GET", "/v1/zapier-key", admin, s.zapierKey, 0},
 
 		// Zapier's REST hooks.

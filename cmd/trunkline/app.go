@@ -108,6 +108,7 @@ func (a *app) start(ctx context.Context) error {
 		{"settings", a.startSettings},
 		{"read models", a.startProjections},
 		{"timers", a.startTimers},
+		{"alert rules", a.startRules},
 		{"recorder", a.makeRecorder},
 		{"recordings", a.startRecordings},
 		{"webhooks", a.startWebhooks},

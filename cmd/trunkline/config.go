@@ -46,6 +46,7 @@ type Config struct {
 	SettleTranscript   time.Duration  `env:"TRUNKLINE_SETTLE_TRANSCRIPT" envDefault:"60s" desc:"How long after its end a call's transcript or summary is waited for."`
 	SettleRecording    time.Duration  `env:"TRUNKLINE_SETTLE_RECORDING" envDefault:"20s" desc:"How long our copy of a recording is waited for before receivers are told of the recording all the same."`
 	LeadsPerMinute     int            `env:"TRUNKLINE_LEADS_PER_MINUTE" envDefault:"60" desc:"Requests a minute that one list key may make to POST /api/public/leads."`
+	AlertEvery         time.Duration  `env:"TRUNKLINE_ALERT_EVERY" envDefault:"10s" desc:"The time between two looks at alert rules."`
 	HistoryHotWindow   time.Duration  `env:"TRUNKLINE_HISTORY_HOT_WINDOW" envDefault:"2160h" desc:"How long the history of an entity stays in Postgres; older history is read from ClickHouse."`
 
 	ProfileAddr string `env:"TRUNKLINE_PROFILE_ADDR" desc:"Where Go's profiles (/debug/pprof/) are served. Unset: nowhere."`
@@ -181,6 +182,9 @@ func (c Config) validate() error {
 	}
 	if c.LeadsPerMinute < 1 {
 		bad("TRUNKLINE_LEADS_PER_MINUTE", "expected 1 or more, got %d", c.LeadsPerMinute)
+	}
+	if c.AlertEvery < time.Second || c.AlertEvery > time.Minute || c.AlertEvery%time.Second != 0 {
+		bad("TRUNKLINE_ALERT_EVERY", "expected whole seconds from 1s to 1m, got %s", c.AlertEvery)
 	}
 	if c.HistoryHotWindow < 31*24*time.Hour {
 		bad("TRUNKLINE_HISTORY_HOT_WINDOW", "expected 744h (31 days) or more, because history is kept by the month, got %s", c.HistoryHotWindow)

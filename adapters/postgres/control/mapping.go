@@ -9,6 +9,7 @@ import (
 
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/rule"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -165,4 +166,26 @@ func (k *Keyring) endpointToRow(e delivery.Endpoint) ([]any, error) {
 	}
 	sealed, err := k.sealJSON(endpointSecrets{Secrets: e.Secrets, Headers: e.Headers}, about("endpoint", e.Org, e.ID))
 	return []any{e.ID, e.Org, e.Dialect, e.ListID, e.Enabled, settings, sealed, e.CreatedAt, e.UpdatedAt}, err
+}
+
+func ruleFromRow(row pgx.CollectableRow) (rule.Rule, error) {
+	var id, org string
+	var settings []byte
+	var r rule.Rule
+	if err := row.Scan(&id, &org, &settings); err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(settings, &r); err != nil {
+		return r, fmt.Errorf("reading alert rule %s: %w: %w", id, errContent, err)
+	}
+	r.ID, r.Org = id, org
+	return r, nil
+}
+
+func ruleToRow(r rule.Rule) ([]any, error) {
+	settings, err := event.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encoding alert rule %s: %w: %w", r.ID, errContent, err)
+	}
+	return []any{r.ID, r.Org, settings, r.CreatedAt, r.UpdatedAt}, nil
 }

@@ -143,6 +143,20 @@ ORDER BY revision`
 DELETE FROM endpoints
 WHERE endpoint_id = $1`
 
+	selectRules = `
+SELECT rule_id, org_id, settings
+FROM alert_rules`
+
+	upsertRule = `
+INSERT INTO alert_rules (rule_id, org_id, settings, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (rule_id) DO UPDATE
+SET settings = EXCLUDED.settings, updated_at = EXCLUDED.updated_at`
+
+	deleteRule = `
+DELETE FROM alert_rules
+WHERE rule_id = $1`
+
 	insertOutbox = `
 INSERT INTO admin_outbox (revision, number, event)
 VALUES ($1, $2, $3)`

@@ -61,10 +61,15 @@ func (t *Tenure) New(events []event.Recorded) []event.Recorded {
 // the disk: if Postgres crashes, rows and checkpoint go back together.
 func (t *Tenure) Commit(ctx context.Context, events []event.Recorded, load func(*pgx.Batch), write func(context.Context, pgx.Tx) error) error {
 	last := events[len(events)-1]
-	next := last.Position.Offset + 1
+	return t.MoveTo(ctx, last.Position.Offset+1, last.RecordedAt, load, write)
+}
+
+// MoveTo is Commit for who folds in memory and makes it durable now and then: it
+// moves the checkpoint to an offset, which may be where it is.
+func (t *Tenure) MoveTo(ctx context.Context, next int64, recordedAt time.Time, load func(*pgx.Batch), write func(context.Context, pgx.Tx) error) error {
 	var recorded *time.Time
-	if !last.RecordedAt.IsZero() {
-		recorded = &last.RecordedAt
+	if !recordedAt.IsZero() {
+		recorded = &recordedAt
 	}
 	err := pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
 		moved := int64(0)
