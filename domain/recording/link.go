@@ -101,14 +101,20 @@ func linkAt(text []byte) (Link, bool) {
 		return Link{}, false
 	}
 	exp, rest, ok := bytes.Cut(rest, []byte("&sig="))
-	n := 0
-	for n < len(rest) && (rest[n] == '-' || rest[n] == '_' || rest[n] >= '0' && rest[n] <= '9' || rest[n]|0x20 >= 'a' && rest[n]|0x20 <= 'z') {
-		n++
-	}
-	if !ok || n != macLength {
+	n := word(rest)
+	if !ok || n != macLength || word(id) != len(id) {
 		return Link{}, false
 	}
 	return ReadLink(string(id), string(exp), string(rest[:n]))
+}
+
+// word is how long a text goes on in the characters of ids and signatures.
+func word(text []byte) int {
+	n := 0
+	for n < len(text) && (text[n] == '-' || text[n] == '_' || text[n] >= '0' && text[n] <= '9' || text[n]|0x20 >= 'a' && text[n]|0x20 <= 'z') {
+		n++
+	}
+	return n
 }
 
 const (

@@ -35,10 +35,15 @@ func (r Rule) Value(s Series) (float64, bool) {
 
 func (r Rule) level(s Sample) (float64, bool) {
 	switch r.Metric {
-	case DropRate:
-		return round(100 * s.Sum / float64(s.N)), s.N > 0
-	case WaitTime:
-		return round(s.Sum / float64(s.N)), s.N > 0
+	case DropRate, WaitTime:
+		if s.N == 0 {
+			return 0, false
+		}
+		average := s.Sum / float64(s.N)
+		if r.Metric == DropRate {
+			average *= 100
+		}
+		return round(average), true
 	case PauseTime:
 		return round(s.Max), true
 	default:
