@@ -83,11 +83,7 @@ func (s *Service) decide(ctx context.Context, rules []rule.Rule, ends map[event.
 		if err != nil || !ok {
 			return err
 		}
-		now := s.cfg.Clock()
-		from := rule.TickOf(now.Add(-s.cfg.CatchUp), s.cfg.Step)
-		if decided != nil && decided.After(from) {
-			from = decided.UTC()
-		}
+		from := s.undecided(decided, until, rules)
 		states, err := s.states(ctx, tx)
 		if err != nil {
 			return err
@@ -106,6 +102,23 @@ func (s *Service) decide(ctx context.Context, rules []rule.Rule, ends map[event.
 		return fmt.Errorf("deciding alert rules: %w", err)
 	}
 	return nil
+}
+
+// undecided is the tick after which deciding goes on: what was decided stays, what
+// is too old is not told any more, and before there were rules there is nothing.
+func (s *Service) undecided(decided *time.Time, until time.Time, rules []rule.Rule) time.Time {
+	from := rule.TickOf(s.cfg.Clock().Add(-s.cfg.CatchUp), s.cfg.Step)
+	first := until // without rules there are only alerts to end
+	if at := eldest(rules); !at.IsZero() {
+		first = rule.TickOf(at, s.cfg.Step)
+	}
+	if first = first.Add(-s.cfg.Step); first.After(from) {
+		from = first
+	}
+	if decided != nil && decided.After(from) {
+		from = decided.UTC()
+	}
+	return from
 }
 
 // closedUntil is the last tick that all partitions have closed; false while one
