@@ -30,6 +30,7 @@ type cli struct {
 	Listen      listenCommand      `cmd:"" help:"Forward webhooks of a running hub to a URL on this machine, for development."`
 	Trigger     triggerCommand     `cmd:"" help:"Send a made-up event to a URL or a webhook."`
 	Deliveries  deliveriesCommand  `cmd:"" help:"Account for the webhooks of a running hub."`
+	Recordings  recordingsCommand  `cmd:"" help:"List, fetch, verify, hold recordings of a running hub."`
 	Simulate    simulateCommand    `cmd:"" help:"Play a day of a call centre against a running hub and reconcile every store."`
 	Settings    settingsCommand    `cmd:"" help:"Print the table of settings."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
