@@ -51,8 +51,14 @@ func (h *scriptedHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(script[0].body))
 }
 
-// operate runs a command against a hub that answers as scripted.
+// operate runs a command about projections against a hub that answers as scripted.
 func operate(t *testing.T, answers map[string][]scripted, args ...string) (code int, out, errs string, asked []string) {
+	t.Helper()
+	return command(t, answers, append([]string{"projections"}, args...)...)
+}
+
+// command runs a command against a hub that answers as scripted.
+func command(t *testing.T, answers map[string][]scripted, args ...string) (code int, out, errs string, asked []string) {
 	t.Helper()
 	hub := &scriptedHub{answers: answers}
 	srv := httptest.NewServer(hub)
@@ -60,7 +66,7 @@ func operate(t *testing.T, answers map[string][]scripted, args ...string) (code 
 	t.Setenv("TRUNKLINE_HTTP_ADDR", strings.TrimPrefix(srv.URL, "http://"))
 	t.Setenv("TRUNKLINE_ADMIN_KEY", "operator-key")
 	var stdout, stderr strings.Builder
-	code = run(context.Background(), append([]string{"projections"}, args...), streams{&stdout, &stderr})
+	code = run(context.Background(), args, streams{&stdout, &stderr})
 	return code, stdout.String(), stderr.String(), hub.asked
 }
 

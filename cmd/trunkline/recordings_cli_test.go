@@ -20,7 +20,7 @@ func TestRecordingsOfAHubAreListedAndShown(t *testing.T) {
 		"GET /v1/recordings?cursor=n&limit=200&state=stored": {{200, `{"data":[` + pendingRecording + `],"next_cursor":null}`}},
 		"GET /v1/recordings/r1":                              {{200, oneRecording}},
 	}
-	code, out, errs, _ := operate(t, pages, "recordings", "list", "--state", "stored")
+	code, out, errs, _ := command(t, pages, "recordings", "list", "--state", "stored")
 	want := `RECORDING  CALL  STATE    BYTES  ANNOUNCED             ATTEMPTS  NEXT                  HELD  ERROR
 r1         c1    stored   3      2026-03-07T15:30:00Z  2         –                     held  
 r2         c2    pending  –      2026-03-07T15:31:00Z  1         2026-03-07T15:31:02Z        404
@@ -28,7 +28,7 @@ r2         c2    pending  –      2026-03-07T15:31:00Z  1         2026-03-07T15
 	if diff := cmp.Diff(want, out); code != 0 || diff != "" {
 		t.Errorf("list: %d %s (-want +got):\n%s", code, errs, diff)
 	}
-	code, out, errs, _ = operate(t, pages, "recordings", "show", "r1")
+	code, out, errs, _ = command(t, pages, "recordings", "show", "r1")
 	want = `recording           r1
 call                c1
 state               stored
@@ -48,10 +48,10 @@ link                http://hub/recordings/r1?exp=1&sig=x
 	if diff := cmp.Diff(want, out); code != 0 || diff != "" {
 		t.Errorf("show: %d %s (-want +got):\n%s", code, errs, diff)
 	}
-	if code, _, _, _ := operate(t, pages, "recordings", "list", "--state", "lost"); code != 2 {
+	if code, _, _, _ := command(t, pages, "recordings", "list", "--state", "lost"); code != 2 {
 		t.Errorf("an unknown state: exit code %d", code)
 	}
-	if code, _, errs, _ := operate(t, pages, "recordings", "show", "nobody"); code != 1 || !strings.Contains(errs, "404") {
+	if code, _, errs, _ := command(t, pages, "recordings", "show", "nobody"); code != 1 || !strings.Contains(errs, "404") {
 		t.Errorf("an unknown recording: %d %s", code, errs)
 	}
 }
@@ -66,7 +66,7 @@ func TestRecordingsOfAHubAreHeldAndFetched(t *testing.T) {
 		{[]string{"fetch", "r1"}, `POST /v1/recordings/r1/fetch`},
 	} {
 		method, path, _ := strings.Cut(strings.Split(c.asked, " {")[0], " ")
-		code, out, errs, asked := operate(t, map[string][]scripted{method + " " + path: {{200, oneRecording}}}, append([]string{"recordings"}, c.args...)...)
+		code, out, errs, asked := command(t, map[string][]scripted{method + " " + path: {{200, oneRecording}}}, append([]string{"recordings"}, c.args...)...)
 		if code != 0 || !strings.Contains(out, "state               stored") {
 			t.Errorf("%v: %d %s %s", c.args, code, out, errs)
 		}
@@ -84,15 +84,15 @@ func TestDamagedRecordingsAreNamed(t *testing.T) {
 			"POST /v1/recordings/r9/verify":             {{200, `{"id":"r9","intact":false,"sha256":"bb","bytes":4,"reason":"there are 4 bytes, 3 were stored"}`}},
 		}
 	}
-	code, out, _, _ := operate(t, answers(), "recordings", "verify")
+	code, out, _, _ := command(t, answers(), "recordings", "verify")
 	want := "r9  DAMAGED  there are 4 bytes, 3 were stored\n2 recordings, 7 bytes: 1 intact, 1 damaged\n"
 	if diff := cmp.Diff(want, out); code != 1 || diff != "" {
 		t.Errorf("all: exit code %d (-want +got):\n%s", code, diff)
 	}
-	if code, out, _, _ := operate(t, answers(), "recordings", "verify", "r1"); code != 0 || out != "1 recordings, 3 bytes: 1 intact, 0 damaged\n" {
+	if code, out, _, _ := command(t, answers(), "recordings", "verify", "r1"); code != 0 || out != "1 recordings, 3 bytes: 1 intact, 0 damaged\n" {
 		t.Errorf("one: %d %s", code, out)
 	}
-	if code, out, _, _ := operate(t, answers(), "recordings", "verify", "--json", "r9"); code != 1 || !strings.Contains(out, `"intact":false`) {
+	if code, out, _, _ := command(t, answers(), "recordings", "verify", "--json", "r9"); code != 1 || !strings.Contains(out, `"intact":false`) {
 		t.Errorf("as JSON: %d %s", code, out)
 	}
 }
