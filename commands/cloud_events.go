@@ -112,7 +112,7 @@ func reportable(t event.Type) (zero event.Payload, known bool) {
 		return nil, false
 	}
 	topic, err := event.TopicOf(t)
-	if err != nil || !slices.Contains(event.FactTopics(), topic) || t == (call.Settled{}).EventType() {
+	if err != nil || e.Own || !slices.Contains(event.FactTopics(), topic) {
 		return nil, true
 	}
 	return e.Payload, true

@@ -114,6 +114,15 @@ func (r *Recorder) mustKnow(ctx context.Context, c Caller, topic event.Topic, id
 	return nil
 }
 
+// MustKnowCall is nil for a call of the caller's org that was seen, ErrNotFound
+// for one that never was, ErrUnavailable when nobody can tell.
+func (r *Recorder) MustKnowCall(ctx context.Context, c Caller, id string) error {
+	if !idPattern.MatchString(id) {
+		return notAnID(id)
+	}
+	return r.mustKnow(ctx, c, event.Calls, id)
+}
+
 // statusShare is the part of KnownTimeout that a question may take which only
 // chooses between 200 and 201.
 const statusShare = 20

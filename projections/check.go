@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,12 @@ const (
 	firstYear = 2000
 	lastYear  = 2100
 )
+
+// Sound reports whether a record is an event that the stores can hold. A reactor
+// goes past what is not; the read models park it.
+func Sound(e event.Recorded) bool {
+	return fault(e) == "" && !bytes.Contains(e.Data, []byte(`\u0000`))
+}
 
 // fault says in words why an event cannot be folded whatever its payload is,
 // "" if it can.

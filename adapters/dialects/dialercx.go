@@ -113,13 +113,17 @@ func dialercxCall(v delivery.View, e delivery.Endpoint) (string, object) {
 			{"direction", known(c.Direction)},
 			{"campaign", known(c.Campaign)},
 		}
-	case call.RecordingReady:
+	case call.RecordingStored, call.RecordingDelayed:
+		r, ok := available(v)
+		if !ok {
+			return "", nil
+		}
 		url, expires := recording(v)
 		return dialercxRecordingReady, object{
 			{"call_id", callID(v, e)},
 			{"recording_url", url},
-			{"duration", c.Recording.DurationSec},
-			{"format", known(c.Recording.Format)},
+			{"duration", r.DurationSec},
+			{"format", known(r.Format)},
 			{"expires_at", expires},
 		}
 	case call.Ended, call.Dispositioned, call.Settled:

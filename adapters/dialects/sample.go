@@ -128,7 +128,8 @@ func dialercxSample(name string, e delivery.Endpoint, now time.Time) (delivery.V
 	case dialercxCallEnded:
 		return callView("call.dispositioned.v1", call.Dispositioned{})
 	case dialercxRecordingReady:
-		return callView("call.recording_ready.v1", call.RecordingReady{})
+		length := 142.0
+		return callView("call.recording_stored.v1", call.RecordingStored{Format: "mp3", DurationSec: &length})
 	case dialercxAgentLogin:
 		return agentView("agent.logged_in.v1", agent.LogIn{}, agent.LoggedIn, "")
 	case dialercxAgentLogout:

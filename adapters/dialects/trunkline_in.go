@@ -63,8 +63,8 @@ func (Trunkline) Decode(c tenant.Connection, _ http.Header, body []byte) ([]comm
 	if err != nil {
 		return nil, mistyped(err)
 	}
-	if _, own := p.(call.Settled); own {
-		return nil, nil // each hub has its own timers
+	if e, _ := catalog.Lookup(t); e.Own {
+		return nil, nil // each hub has its own timers and its own copies
 	}
 	fact := commands.Fact{ExternalID: subject, OccurredAt: at, Pointer: "/data", EventKey: event.DeriveID("cloudevent", source, id)}
 	if topic, err := event.TopicOf(t); err == nil && topic == event.Agents {

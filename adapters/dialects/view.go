@@ -51,6 +51,24 @@ func recording(v delivery.View) (url any, expires any) {
 	return known(v.Call.Recording.URL), v.Call.Recording.ExpiresAt
 }
 
+// available returns the recording that an event makes available: once the hub
+// holds it, or when its copy is late and receivers are told without it. A
+// recording is available once. Where it is had says recording.
+func available(v delivery.View) (call.Recording, bool) {
+	var r call.Recording
+	switch p := v.Payload.(type) {
+	case call.RecordingStored:
+		r = call.Recording{ID: p.SourceID, Format: p.Format, DurationSec: p.DurationSec}
+		return r, !p.Delayed
+	case call.RecordingDelayed:
+		if v.Call != nil && v.Call.Recording != nil && v.Call.Recording.ID == p.SourceID {
+			r = *v.Call.Recording
+		}
+		return r, true
+	}
+	return r, false
+}
+
 // notes joins the notes of a call, a line each, oldest first.
 func notes(c *call.Call) any {
 	if len(c.Notes) == 0 {

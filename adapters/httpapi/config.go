@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -40,6 +41,8 @@ type Config struct {
 	// Settings serves orgs, lists, keys, connections and webhooks; what is nil in
 	// it answers 404.
 	Settings Settings
+	// Recordings keeps the calls' audio; nil answers 404 there.
+	Recordings *recordings.Service
 	// Readiness answers /readyz; nil is always ready.
 	Readiness Readiness
 	// Metrics answers /metrics; nil answers 404.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
@@ -43,9 +44,13 @@ func (s *Server) awaitPosition(r *http.Request) error {
 	defer cancel()
 	err = s.await(ctx, ps)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return problem(http.StatusGatewayTimeout, "not-there-yet", "the read model did not reach the position within %s", s.cfg.PositionWait).with("Retry-After", "1")
+		return notThereYet(s.cfg.PositionWait)
 	}
 	return err
+}
+
+func notThereYet(waited time.Duration) error {
+	return problem(http.StatusGatewayTimeout, "not-there-yet", "the read model did not reach the position within %s", waited).with("Retry-After", "1")
 }
 
 // await waits until the Postgres read models have the effect of the positions.

@@ -67,6 +67,7 @@ type callBody struct {
 	DispositionAt *time.Time                 `json:"disposition_at"`
 	Notes         []noteBody                 `json:"notes"`
 	Recording     *recordingBody             `json:"recording"`
+	Copy          *copyBody                  `json:"recording_copy"`
 	Transcript    *string                    `json:"transcript"`
 	Segments      []call.Segment             `json:"transcript_segments"`
 	TranscriptAt  *time.Time                 `json:"transcript_at"`
@@ -97,6 +98,33 @@ type recordingBody struct {
 	ExpiresAt   *time.Time `json:"expires_at"`
 }
 
+// copyBody is what we keep of the recording; GET /v1/recordings/{id} tells more.
+type copyBody struct {
+	ID          string         `json:"id"`
+	State       call.CopyState `json:"state"`
+	SHA256      *string        `json:"sha256"`
+	Bytes       *int64         `json:"bytes"`
+	ContentType *string        `json:"content_type"`
+	StoredAt    *time.Time     `json:"stored_at"`
+	DeletedAt   *time.Time     `json:"deleted_at"`
+	Error       *string        `json:"error"`
+	Held        bool           `json:"held"`
+}
+
+func copyBodyOf(k *call.Copy) *copyBody {
+	if k == nil {
+		return nil
+	}
+	b := &copyBody{
+		ID: k.ID, State: k.State, SHA256: known(k.SHA256), ContentType: known(k.ContentType), StoredAt: k.StoredAt, DeletedAt: k.DeletedAt,
+		Error: known(k.Error), Held: k.Held,
+	}
+	if k.SHA256 != "" {
+		b.Bytes = &k.Bytes
+	}
+	return b
+}
+
 func callOf(i Item[call.Call]) callBody {
 	c := i.State
 	b := callBody{
@@ -108,7 +136,7 @@ func callOf(i Item[call.Call]) callBody {
 		DispositionAt: c.DispositionAt, Notes: make([]noteBody, 0, len(c.Notes)), Transcript: known(c.Transcript),
 		Segments: all(c.Segments), TranscriptAt: c.TranscriptAt, Summary: known(c.Summary), OneSentence: known(c.OneSentence),
 		Tags: all(c.Tags), Transfer: c.Transfer, Metrics: c.Metrics, Custom: entries(c.Custom), SourceData: entries(c.SourceData),
-		Settled: all(c.Settled), Version: i.Version, UpdatedAt: c.UpdatedAt,
+		Copy: copyBodyOf(c.Copy), Settled: all(c.Settled), Version: i.Version, UpdatedAt: c.UpdatedAt,
 	}
 	for _, n := range c.Notes {
 		b.Notes = append(b.Notes, noteBody{ID: n.ID, Body: n.Body, Author: personOf(n.Author), At: n.At})

@@ -81,6 +81,7 @@ const callC1 = `{
 	"disposition":"sale","disposition_at":"2026-05-14T11:59:04Z",
 	"notes":[{"id":"e-org-1-c1-3","body":"<b>hi</b> & bye","author":{"id":"a1","name":null,"email":null},"at":"2026-05-14T11:59:03Z"}],
 	"recording":{"id":"r1","url":"https://r.example/1.mp3","format":"mp3","duration_sec":29.5,"expires_at":null},
+	"recording_copy":{"id":"962289b7-8119-8f2e-af38-cd21a42b87e5","state":"pending","sha256":null,"bytes":null,"content_type":null,"stored_at":null,"deleted_at":null,"error":null,"held":false},
 	"transcript":"Hi.","transcript_segments":[{"speaker":"agent","text":"Hi.","start_seconds":0.5}],"transcript_at":"2026-05-14T11:59:06Z",
 	"summary":"Bought.","one_sentence_summary":null,"tags":["vip"],
 	"transfer":{"from":{"number":"+15550100000"},"original_call_id":"c0"},"metrics":{"total_talk_time_millis":28000},
@@ -128,7 +129,7 @@ func TestUnknownFieldsOfACallAreNull(t *testing.T) {
 		"list_id":null,"campaign":null,"status":null,"started_at":null,"start_inferred":false,"answered_at":null,"ended_at":null,
 		"duration_sec":null,"disposition":null,"disposition_at":null,
 		"notes":[{"id":"e-org-1-c1-1","body":"hi","author":null,"at":"2026-05-14T11:59:01Z"}],
-		"recording":null,"transcript":null,"transcript_segments":[],"transcript_at":null,"summary":null,"one_sentence_summary":null,
+		"recording":null,"recording_copy":null,"transcript":null,"transcript_segments":[],"transcript_at":null,"summary":null,"one_sentence_summary":null,
 		"tags":[],"transfer":null,"metrics":null,"custom":{},"source_data":{},"settled":[],"version":1,"updated_at":"2026-05-14T12:00:01Z"}`)
 }
 

@@ -12,19 +12,25 @@ import (
 )
 
 type callListAnswer struct {
-	ID            string    `json:"id"`
-	Name          string    `json:"name"`
-	DefaultRegion string    `json:"default_region"`
-	WebhookURL    *string   `json:"webhook_url"`
-	CreatedAt     time.Time `json:"created_at"`
-	UpdatedAt     time.Time `json:"updated_at"`
+	ID            string  `json:"id"`
+	Name          string  `json:"name"`
+	DefaultRegion string  `json:"default_region"`
+	WebhookURL    *string `json:"webhook_url"`
+	// RecordingRetentionDays is null where recordings are kept for ever.
+	RecordingRetentionDays *int      `json:"recording_retention_days"`
+	CreatedAt              time.Time `json:"created_at"`
+	UpdatedAt              time.Time `json:"updated_at"`
 	// APIKey is the list's key, shown when it is made and never again.
 	APIKey string `json:"api_key,omitempty"`
 }
 
 func answerOfList(l tenant.List, key string) callListAnswer {
+	var days *int
+	if l.RecordingRetentionDays > 0 {
+		days = &l.RecordingRetentionDays
+	}
 	return callListAnswer{
-		ID: l.ID, Name: l.Name, DefaultRegion: l.DefaultRegion, WebhookURL: known(l.WebhookURL),
+		ID: l.ID, Name: l.Name, DefaultRegion: l.DefaultRegion, WebhookURL: known(l.WebhookURL), RecordingRetentionDays: days,
 		CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, APIKey: key,
 	}
 }

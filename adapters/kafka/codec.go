@@ -44,7 +44,7 @@ func (r record) kafka(now time.Time) kafka.Record {
 // decode reads a record; what is no event of ours gets a Fault.
 func decode(m kafka.Message) event.Recorded {
 	at := event.Position{Topic: event.Topic(m.Topic), Partition: m.Partition, Offset: m.Offset}
-	return event.FromRecord(at, m.Key, m.Value, func(name string) string {
+	r := event.FromRecord(at, m.Key, m.Value, func(name string) string {
 		for i := range m.Headers {
 			if m.Headers[i].Key == name {
 				return string(m.Headers[i].Value)
@@ -52,6 +52,10 @@ func decode(m kafka.Message) event.Recorded {
 		}
 		return ""
 	})
+	if !m.Time.IsZero() {
+		r.AppendedAt = event.Time(m.Time)
+	}
+	return r
 }
 
 // partitioner deals keys out as the Java client does, so that a foreign

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
@@ -127,7 +128,7 @@ func TestFeedPages(t *testing.T) {
 					expected[p] = e
 				}
 			}
-			if d := gocmp.Diff(expected, got); d != "" {
+			if d := gocmp.Diff(expected, got, cmpopts.IgnoreFields(event.Recorded{}, "AppendedAt")); d != "" {
 				t.Error(d)
 			}
 		})

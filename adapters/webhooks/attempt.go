@@ -227,7 +227,8 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 		e.holdOrDrop(it)
 		return
 	}
-	made.NextAttemptAt = &it.NextAttemptAt
+	next := it.NextAttemptAt // the item's own may change before the fact is encoded
+	made.NextAttemptAt = &next
 	e.attemptFact(it, made)
 	e.retryLater(it)
 }

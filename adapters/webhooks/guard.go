@@ -140,6 +140,9 @@ func numeric(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
+// Forbidden reports whether the error of a request is the guard's refusal.
+func (*Guard) Forbidden(err error) bool { return forbidden(err) }
+
 // forbidden finds the guard's refusal in the error of a request.
 func forbidden(err error) bool {
 	var op *net.OpError

@@ -19,19 +19,6 @@ import (
 // readiness and metrics only.
 func (a *app) startAPI(ctx context.Context) error {
 	dir := directory{a.settings.Directory()}
-	intake := commands.RecorderConfig{
-		Log: a.events, Phones: phone.Numbers{}, Regions: dir.region,
-		Known: readmodel.NewKnown(a.reader, a.broker, a.progress, readmodel.KnownPatience),
-	}
-	tapped, err := a.startLookups(intake, dir)
-	if err != nil {
-		return err
-	}
-	intake.Log = tapped
-	recorder, err := commands.NewRecorder(intake)
-	if err != nil {
-		return err
-	}
 	idempotency, err := control.NewIdempotency(control.IdempotencyConfig{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log})
 	if err != nil {
 		return err
@@ -45,7 +32,7 @@ func (a *app) startAPI(ctx context.Context) error {
 		return err
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Recorder: recorder, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound, Lookup: contactLookup{a.reader},
+		Recorder: a.recorder, Recordings: a.recordings, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound, Lookup: contactLookup{a.reader},
 		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
 		Settings: httpapi.Settings{
 			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics, Deliverer: a.deliverer,
@@ -63,6 +50,23 @@ func (a *app) startAPI(ctx context.Context) error {
 	a.onStop("API streams", api.Stop)
 	a.door.admit(api.Handler())
 	return nil
+}
+
+// makeRecorder makes the one road into the log for facts, with the look-ups that
+// listen on it.
+func (a *app) makeRecorder(context.Context) error {
+	dir := directory{a.settings.Directory()}
+	intake := commands.RecorderConfig{
+		Log: a.events, Phones: phone.Numbers{}, Regions: dir.region,
+		Known: readmodel.NewKnown(a.reader, a.broker, a.progress, readmodel.KnownPatience),
+	}
+	tapped, err := a.startLookups(intake, dir)
+	if err != nil {
+		return err
+	}
+	intake.Log = tapped
+	a.recorder, err = commands.NewRecorder(intake)
+	return err
 }
 
 // readiness says, part by part, whether this process can do its work.

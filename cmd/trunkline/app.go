@@ -22,6 +22,8 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/adapters/postgres/timers"
 	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -56,6 +58,8 @@ type app struct {
 	projector  *projections.Projector
 	rebuilder  *projections.Rebuilder
 	generation []projections.Generations
+	recorder   *commands.Recorder
+	recordings *recordings.Service
 	owed       *deliveries.Store
 	engine     *webhooks.Engine
 	deliverer  deliverer
@@ -106,6 +110,9 @@ func (a *app) start(ctx context.Context) error {
 		{"settings", a.startSettings},
 		{"read models", a.startProjections},
 		{"timers", a.startTimers},
+		{"alert rules", a.startRules},
+		{"recorder", a.makeRecorder},
+		{"recordings", a.startRecordings},
 		{"webhooks", a.startWebhooks},
 		{"API", a.startAPI},
 	} {

@@ -46,7 +46,9 @@ type Config struct {
 	WebhooksAllowHTTP  bool           `env:"TRUNKLINE_WEBHOOKS_ALLOW_HTTP" envDefault:"false" desc:"Lets webhooks go to http:// URLs."`
 	SettleDisposition  time.Duration  `env:"TRUNKLINE_SETTLE_DISPOSITION" envDefault:"120s" desc:"How long after its end a call's disposition is waited for before call.settled is appended."`
 	SettleTranscript   time.Duration  `env:"TRUNKLINE_SETTLE_TRANSCRIPT" envDefault:"60s" desc:"How long after its end a call's transcript or summary is waited for."`
+	SettleRecording    time.Duration  `env:"TRUNKLINE_SETTLE_RECORDING" envDefault:"20s" desc:"How long our copy of a recording is waited for before receivers are told of the recording all the same."`
 	LeadsPerMinute     int            `env:"TRUNKLINE_LEADS_PER_MINUTE" envDefault:"60" desc:"Requests a minute that one list key may make to POST /api/public/leads."`
+	AlertEvery         time.Duration  `env:"TRUNKLINE_ALERT_EVERY" envDefault:"10s" desc:"The time between two looks at alert rules."`
 	HistoryHotWindow   time.Duration  `env:"TRUNKLINE_HISTORY_HOT_WINDOW" envDefault:"2160h" desc:"How long the history of an entity stays in Postgres; older history is read from ClickHouse."`
 
 	SecretsKMS []string `env:"TRUNKLINE_SECRETS_KMS" desc:"URI of the key that seals the secrets' keyring: aws-kms://<key ARN>, gcp-kms://<resource name>, hcvault://[host:port]/<mount>/keys/<name>. Of several the first seals and the others open, to move from one to another; file is none. Unset: <data dir>/secrets.key as it is."`
@@ -187,8 +189,14 @@ func (c Config) validate() error {
 	if c.SettleTranscript <= 0 {
 		bad("TRUNKLINE_SETTLE_TRANSCRIPT", "expected more than 0s, got %s", c.SettleTranscript)
 	}
+	if c.SettleRecording <= 0 {
+		bad("TRUNKLINE_SETTLE_RECORDING", "expected more than 0s, got %s", c.SettleRecording)
+	}
 	if c.LeadsPerMinute < 1 {
 		bad("TRUNKLINE_LEADS_PER_MINUTE", "expected 1 or more, got %d", c.LeadsPerMinute)
+	}
+	if c.AlertEvery < time.Second || c.AlertEvery > time.Minute || c.AlertEvery%time.Second != 0 {
+		bad("TRUNKLINE_ALERT_EVERY", "expected whole seconds from 1s to 1m, got %s", c.AlertEvery)
 	}
 	if c.HistoryHotWindow < 31*24*time.Hour {
 		bad("TRUNKLINE_HISTORY_HOT_WINDOW", "expected 744h (31 days) or more, because history is kept by the month, got %s", c.HistoryHotWindow)
@@ -206,6 +214,14 @@ func (c Config) embeddedKafka() bool      { return len(c.KafkaBrokers) == 0 }
 func (c Config) embeddedPostgres() bool   { return c.PostgresURL == "" }
 func (c Config) embeddedClickHouse() bool { return c.ClickHouseURL == "" }
 func (c Config) has(role string) bool     { return slices.Contains(c.Roles, role) }
+
+// blobURL is where recordings are kept.
+func (c Config) blobURL() string {
+	if c.BlobURL != "" {
+		return c.BlobURL
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(c.file("blobs"))}).String()
+}
 
 // file is a path in the data directory.
 func (c Config) file(name string) string { return filepath.Join(c.DataDir, name) }

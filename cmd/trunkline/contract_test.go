@@ -11,7 +11,7 @@ import (
 // TestTheContract talks to one hub as its clients do: by HTTP, knowing nothing
 // but the contract. Each part has an organisation of its own.
 func TestTheContract(t *testing.T) {
-	h := newHub(t, map[string]string{"TRUNKLINE_SETTLE_DISPOSITION": "1s", "TRUNKLINE_SETTLE_TRANSCRIPT": "1s"})
+	h := newHub(t, map[string]string{"TRUNKLINE_SETTLE_DISPOSITION": "1s", "TRUNKLINE_SETTLE_TRANSCRIPT": "1s", "TRUNKLINE_SETTLE_RECORDING": "1s", "TRUNKLINE_ALERT_EVERY": "1s"})
 	h.env["TRUNKLINE_PUBLIC_URL"] = h.base()
 	h.start()
 	t.Run("in parallel", func(t *testing.T) { // returns when all of its parts have ended, before the hub is stopped
@@ -42,6 +42,10 @@ func TestTheContract(t *testing.T) {
 			{"agents", agentStates},
 			{"alerts, messages, contacts", otherFacts},
 			{"CloudEvents", cloudEventsIn},
+			{"recordings", recordingsKept},
+			{"recordings that are uploaded", recordingsUploaded},
+			{"recordings that cannot be had", recordingsLost},
+			{"alert rules", alertRules},
 			{"the feed", eventFeed},
 			{"idempotency", idempotentPosts},
 			{"lists page", pages},

@@ -50,14 +50,6 @@ func deliveryPath(id, action string) string {
 	return path
 }
 
-// orDash is a text for a table.
-func orDash(s *string) string {
-	if s == nil {
-		return "–"
-	}
-	return *s
-}
-
 type deliveriesList struct {
 	Webhook string `arg:"" help:"Id of the webhook."`
 	Status  string `enum:"pending,delivered,exhausted,held,dropped," default:"" help:"Only these: pending, delivered, exhausted, held or dropped."`

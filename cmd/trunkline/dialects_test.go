@@ -106,15 +106,16 @@ func dylrWebhook(t *testing.T, h *hub) {
 		"recording": object{"url": "https://recordings.example.com/a.mp3?x=1&y=2"},
 	}).want(http.StatusOK)
 	disposed := admin.patch("/v1/calls/"+id, object{"disposition": "Interested"}).want(http.StatusOK)
+	explicit := customer.wait("/explicit", 1)[0]
 	want := fmt.Sprintf(`{"event":"call.completed","timestamp":%q,`+
 		`"call":{"id":%q,"disposition":"Interested","duration_sec":142,"from_number":"+14143756757","to_number":"+15551234567",`+
-		`"started_at":%q,"ended_at":%q,"notes":"One","recording_url":"https://recordings.example.com/a.mp3?x=1&y=2",`+
+		`"started_at":%q,"ended_at":%q,"notes":"One","recording_url":%q,`+
 		`"transcript":"Rep: Hello, this is Jane.<br>","summary":"A talk."},`+
 		`"lead":{"id":%q,"name":"John Smith","phone":"+15551234567","company":"Acme Corp","title":"VP Sales","email":"john@acme.com","city":"Miami","state":"FL",`+
 		`"custom_fields":{"Industry":"SaaS & <more>","Revenue":"$5M"}},`+
 		`"agent":{"name":"Jane Agent","email":"jane@company.com"},"list":"Q2 Florida Realtors"}`,
-		occurred(t, admin, disposed, id, "call.dispositioned.v1"), id, moment(0), moment(142*time.Second), lead.text("leads", 0, "id"))
-	explicit := customer.wait("/explicit", 1)[0]
+		occurred(t, admin, disposed, id, "call.dispositioned.v1"), id, moment(0), moment(142*time.Second), ourLink(t, h, explicit.body, "call", "recording_url"),
+		lead.text("leads", 0, "id"))
 	if diff := cmp.Diff(inOrder(t, want), inOrder(t, explicit.body)); diff != "" {
 		t.Errorf("the webhook of the call (-want +got):\n%s", diff)
 	}

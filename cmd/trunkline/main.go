@@ -32,6 +32,7 @@ type cli struct {
 	Replay      replayCommand      `cmd:"" help:"Plan, run, pause, resume, abort replays; see how they went."`
 	Deliveries  deliveriesCommand  `cmd:"" help:"See single deliveries, send them again, give them up; account for all of a day."`
 	Secrets     secretsCommand     `cmd:"" help:"See and rotate what seals the secrets at rest of a running hub."`
+	Recordings  recordingsCommand  `cmd:"" help:"List, fetch, verify, hold recordings of a running hub."`
 	Simulate    simulateCommand    `cmd:"" help:"Play a day of a call centre against a running hub and reconcile every store."`
 	Settings    settingsCommand    `cmd:"" help:"Print the table of settings."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

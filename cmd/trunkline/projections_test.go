@@ -51,8 +51,14 @@ func (h *scriptedHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(script[0].body))
 }
 
-// operate runs a command against a hub that answers as scripted.
+// operate runs a command about projections against a hub that answers as scripted.
 func operate(t *testing.T, answers map[string][]scripted, args ...string) (code int, out, errs string, asked []string) {
+	t.Helper()
+	return command(t, answers, append([]string{"projections"}, args...)...)
+}
+
+// command runs a command against a hub that answers as scripted.
+func command(t *testing.T, answers map[string][]scripted, args ...string) (code int, out, errs string, asked []string) {
 	t.Helper()
 	hub := &scriptedHub{answers: answers}
 	srv := httptest.NewServer(hub)

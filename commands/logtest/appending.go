@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
@@ -31,7 +32,7 @@ func readBack(ctx context.Context, t *testing.T, s *suite) {
 	for i, e := range events {
 		want[positions[i]] = event.Recorded{Event: e, Position: positions[i]}
 	}
-	if d := cmp.Diff(want, s.read(ctx, t, event.Calls, event.Leads)); d != "" {
+	if d := cmp.Diff(want, s.read(ctx, t, event.Calls, event.Leads), cmpopts.IgnoreFields(event.Recorded{}, "AppendedAt")); d != "" {
 		t.Error(d)
 	}
 }

@@ -21,6 +21,8 @@ type NewList struct {
 	DefaultRegion string `json:"default_region"`
 	// WebhookURL gets the list's calls in the dialect dylr.
 	WebhookURL string `json:"webhook_url"`
+	// RecordingRetentionDays is how long recordings are kept; 0 is for ever.
+	RecordingRetentionDays int `json:"recording_retention_days"`
 }
 
 // ListPatch is the body of PATCH /v1/lists/{id}; absent keeps, null clears.
@@ -28,6 +30,8 @@ type ListPatch struct {
 	Name          event.Opt[string] `json:"name"`
 	DefaultRegion event.Opt[string] `json:"default_region"`
 	WebhookURL    event.Opt[string] `json:"webhook_url"`
+
+	RecordingRetentionDays event.Opt[int] `json:"recording_retention_days"`
 }
 
 // Rotation is the body of a rotation.
@@ -54,7 +58,7 @@ func (s *Service) CreateList(ctx context.Context, c commands.Caller, in NewList)
 		}
 		list = tenant.List{
 			ID: id, Org: c.Org.ID, Name: in.Name, DefaultRegion: strings.ToUpper(in.DefaultRegion), WebhookURL: in.WebhookURL,
-			CreatedAt: d.at, UpdatedAt: d.at,
+			RecordingRetentionDays: in.RecordingRetentionDays, CreatedAt: d.at, UpdatedAt: d.at,
 		}
 		if err := s.checkList(list, list.WebhookURL != ""); err != nil {
 			return err
@@ -86,6 +90,7 @@ func (s *Service) ChangeList(ctx context.Context, c commands.Caller, id string, 
 		set(&list.Name, in.Name, "")
 		set(&list.DefaultRegion, in.DefaultRegion, defaultRegion)
 		set(&list.WebhookURL, in.WebhookURL, "")
+		set(&list.RecordingRetentionDays, in.RecordingRetentionDays, 0)
 		list.DefaultRegion, list.UpdatedAt = strings.ToUpper(list.DefaultRegion), d.at
 		if err := s.checkList(list, list.WebhookURL != "" && list.WebhookURL != before); err != nil {
 			return err
@@ -172,8 +177,14 @@ func (s *Service) checkList(l tenant.List, newURL bool) error {
 	if newURL {
 		f.url("/webhook_url", l.WebhookURL, s.cfg.Guard)
 	}
+	if d := l.RecordingRetentionDays; d < 0 || d > maxRetentionDays {
+		f.add("/recording_retention_days", "expected a number from 0 (for ever) to %d", maxRetentionDays)
+	}
 	return f.err()
 }
+
+// maxRetentionDays is a century: what is meant to be longer is for ever.
+const maxRetentionDays = 36525
 
 // listEndpointID is the id of the endpoint that a list's webhook_url makes.
 func listEndpointID(listID string) string { return event.DeriveID("setting", "list endpoint", listID) }

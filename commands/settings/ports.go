@@ -6,6 +6,7 @@ import (
 
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/rule"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -28,6 +29,7 @@ type Changes struct {
 	Keys        []tenant.Key
 	Connections []tenant.Connection
 	Endpoints   []delivery.Endpoint
+	Rules       []rule.Rule
 	Deleted     []Ref
 	// Facts are appended to the admin topic in this order.
 	Facts []Fact
@@ -59,6 +61,7 @@ const (
 	Keys        Kind = "key"
 	Connections Kind = "connection"
 	Endpoints   Kind = "endpoint"
+	Rules       Kind = "rule"
 )
 
 // View is what a process knows of the settings, from memory.

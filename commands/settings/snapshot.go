@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/rule"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -22,6 +23,7 @@ type Snapshot struct {
 	keys        map[string]tenant.Key
 	connections map[string]tenant.Connection
 	endpoints   map[string]delivery.Endpoint
+	rules       map[string]rule.Rule
 
 	keyByHash   map[[32]byte]string
 	endpointsOf map[string][]delivery.Endpoint
@@ -32,7 +34,7 @@ type Snapshot struct {
 func NewSnapshot(revision int64, c Changes) *Snapshot {
 	s := &Snapshot{
 		orgs: map[string]tenant.Org{}, lists: map[string]tenant.List{}, keys: map[string]tenant.Key{},
-		connections: map[string]tenant.Connection{}, endpoints: map[string]delivery.Endpoint{},
+		connections: map[string]tenant.Connection{}, endpoints: map[string]delivery.Endpoint{}, rules: map[string]rule.Rule{},
 	}
 	s = s.Apply(c)
 	s.Revision = revision
@@ -48,6 +50,7 @@ func (s *Snapshot) Apply(c Changes) *Snapshot {
 	next.keys = put(s.keys, c.Keys, c.deleted(Keys), func(k tenant.Key) string { return k.ID })
 	next.connections = put(s.connections, c.Connections, c.deleted(Connections), func(c tenant.Connection) string { return c.ID })
 	next.endpoints = put(s.endpoints, c.Endpoints, c.deleted(Endpoints), func(e delivery.Endpoint) string { return e.ID })
+	next.rules = put(s.rules, c.Rules, c.deleted(Rules), func(r rule.Rule) string { return r.ID })
 	next.index()
 	return &next
 }
@@ -105,6 +108,11 @@ func (s *Snapshot) List(org, id string) (tenant.List, bool) {
 // Lists returns the lists of an org, oldest first.
 func (s *Snapshot) Lists(org string) []tenant.List {
 	return of(s.lists, func(l tenant.List) bool { return l.Org == org }, func(l tenant.List) (time.Time, string) { return l.CreatedAt, l.ID })
+}
+
+// AllLists returns the lists of all orgs, oldest first.
+func (s *Snapshot) AllLists() []tenant.List {
+	return of(s.lists, func(tenant.List) bool { return true }, func(l tenant.List) (time.Time, string) { return l.CreatedAt, l.ID })
 }
 
 // Key returns a key of an org.
@@ -196,6 +204,22 @@ func (s *Snapshot) Everything() Changes {
 
 func values[T any](have map[string]T) []T {
 	return slices.Collect(maps.Values(have))
+}
+
+// Rule returns an alert rule of an org.
+func (s *Snapshot) Rule(org, id string) (rule.Rule, bool) {
+	r, ok := s.rules[id]
+	return r, ok && r.Org == org
+}
+
+// Rules returns the alert rules of an org, oldest first.
+func (s *Snapshot) Rules(org string) []rule.Rule {
+	return of(s.rules, func(r rule.Rule) bool { return r.Org == org }, func(r rule.Rule) (time.Time, string) { return r.CreatedAt, r.ID })
+}
+
+// AllRules returns the alert rules of all orgs, oldest first.
+func (s *Snapshot) AllRules() []rule.Rule {
+	return of(s.rules, func(rule.Rule) bool { return true }, func(r rule.Rule) (time.Time, string) { return r.CreatedAt, r.ID })
 }
 
 // deleted are the ids of a kind that a change deletes.

@@ -19,10 +19,12 @@ const (
 type Alert struct {
 	ID             string     `json:"id"`
 	Rule           string     `json:"rule"`
+	RuleID         string     `json:"rule_id,omitempty"`
 	Metric         string     `json:"metric"`
 	Condition      string     `json:"condition"`
 	Threshold      float64    `json:"threshold"`
 	Value          float64    `json:"value"`
+	WindowSec      int64      `json:"window_sec,omitempty"`
 	Severity       string     `json:"severity"`
 	Campaign       string     `json:"campaign,omitempty"`
 	Status         string     `json:"status"`

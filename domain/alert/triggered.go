@@ -8,11 +8,14 @@ import (
 
 // Triggered says that a threshold was crossed.
 type Triggered struct {
-	Rule      string  `json:"rule"`
+	Rule string `json:"rule"`
+	// RuleID is the hub's own rule that was crossed; empty for what others report.
+	RuleID    string  `json:"rule_id,omitempty"`
 	Metric    string  `json:"metric"`
 	Condition string  `json:"condition"`
 	Threshold float64 `json:"threshold"`
 	Value     float64 `json:"value"`
+	WindowSec int64   `json:"window_sec,omitempty"`
 	Severity  string  `json:"severity"`
 	Campaign  string  `json:"campaign,omitempty"`
 	Note      string  `json:"note,omitempty" pii:"content"`
@@ -24,7 +27,7 @@ type Triggered struct {
 func (Triggered) EventType() event.Type { return "alert.triggered.v1" }
 
 func (f Triggered) fold(a *Alert, e event.Envelope) {
-	a.Rule, a.Metric, a.Condition = f.Rule, f.Metric, f.Condition
+	a.Rule, a.RuleID, a.Metric, a.Condition, a.WindowSec = f.Rule, f.RuleID, f.Metric, f.Condition, f.WindowSec
 	a.Threshold, a.Value, a.Severity, a.Campaign = f.Threshold, f.Value, f.Severity, f.Campaign
 	a.TriggeredAt = e.OccurredAt
 	if a.Status == "" {

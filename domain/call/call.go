@@ -51,10 +51,12 @@ type Call struct {
 	Disposition      string     `json:"disposition,omitempty"`
 	DispositionAt    *time.Time `json:"disposition_at,omitempty"`
 	Notes            []Note     `json:"notes"`
-	Recording        *Recording `json:"recording"`
-	Transcript       string     `json:"transcript,omitempty"`
-	Segments         []Segment  `json:"transcript_segments,omitempty"`
-	TranscriptAt     *time.Time `json:"transcript_at,omitempty"`
+	// Recording is the newest one that was announced; Copy is ours of it.
+	Recording    *Recording `json:"recording"`
+	Copy         *Copy      `json:"recording_copy,omitempty"`
+	Transcript   string     `json:"transcript,omitempty"`
+	Segments     []Segment  `json:"transcript_segments,omitempty"`
+	TranscriptAt *time.Time `json:"transcript_at,omitempty"`
 	// SummaryFollows says that a summary will be the next thing to hear of.
 	SummaryFollows bool      `json:"summary_follows,omitempty"`
 	Summary        string    `json:"summary,omitempty"`

@@ -4,7 +4,8 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// RecordingReady says that the call's audio can be had.
+// RecordingReady says that the call's audio can be had from its source. The hub
+// then fetches it; call.recording_stored.v1 says that it has it.
 type RecordingReady struct {
 	Recording Recording `json:"recording"`
 }
@@ -17,5 +18,5 @@ func (f RecordingReady) fold(c *Call, e event.Envelope) {
 	if r.ID == "" {
 		r.ID = e.ID
 	}
-	c.Recording = &r
+	c.announce(r, e.Org)
 }

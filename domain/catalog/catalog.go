@@ -15,6 +15,7 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/domain/message"
+	"trunkline.dev/trunkline/domain/rule"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -24,6 +25,9 @@ type Entry struct {
 	Type event.Type
 	// Payload is a zero value, for schemas and documentation.
 	Payload event.Payload
+	// Own says that only the hub says it: a conclusion of its own, which nobody can
+	// report and no other hub's counts.
+	Own bool
 	// decode reads data into a fresh payload.
 	decode func([]byte) (event.Payload, error)
 }
@@ -41,10 +45,16 @@ func All() []Entry {
 		of[call.Dispositioned](),
 		of[call.NoteAdded](),
 		of[call.RecordingReady](),
+		own[call.RecordingStored](),
+		own[call.RecordingDelayed](),
+		own[call.RecordingFetchFailed](),
+		own[call.RecordingDeleted](),
+		own[call.RecordingHeld](),
+		own[call.RecordingReleased](),
 		of[call.TranscriptReady](),
 		of[call.SummaryAdded](),
 		of[call.Transferred](),
-		of[call.Settled](),
+		own[call.Settled](),
 		of[call.Corrected](),
 		of[agent.LogIn](),
 		of[agent.LogOut](),
@@ -70,6 +80,7 @@ func All() []Entry {
 		of[tenant.KeyChanged](),
 		of[tenant.ConnectionChanged](),
 		of[delivery.EndpointChanged](),
+		of[rule.Changed](),
 	}
 }
 
@@ -152,6 +163,12 @@ func Apply(s event.Entity, e event.Event) error {
 		return err
 	}
 	return s.Apply(e.Envelope, p)
+}
+
+func own[P event.Payload]() Entry {
+	e := of[P]()
+	e.Own = true
+	return e
 }
 
 func of[P event.Payload]() Entry {

@@ -71,6 +71,9 @@ type Recorded struct {
 	Event
 	// Position is where it stands in the log.
 	Position Position `json:"position"`
+	// AppendedAt is when the log took it, by the broker's clock; zero where that is
+	// not known. It is for those who must cut the log at a moment.
+	AppendedAt time.Time `json:"-"`
 	// Fault is set instead of a trustworthy envelope when the record could not
 	// be decoded (a foreign producer's mistake). Consumers park it.
 	Fault error `json:"-"`

@@ -28,10 +28,13 @@ type List struct {
 	Org  string `json:"org_id"`
 	Name string `json:"name"`
 	// DefaultRegion reads national phone numbers; ISO 3166 alpha-2, default US.
-	DefaultRegion string    `json:"default_region"`
-	WebhookURL    string    `json:"webhook_url,omitempty"`
-	CreatedAt     time.Time `json:"created_at"`
-	UpdatedAt     time.Time `json:"updated_at"`
+	DefaultRegion string `json:"default_region"`
+	WebhookURL    string `json:"webhook_url,omitempty"`
+	// RecordingRetentionDays is how long our copies of its calls' recordings are
+	// kept; 0 is for ever.
+	RecordingRetentionDays int       `json:"recording_retention_days,omitempty"`
+	CreatedAt              time.Time `json:"created_at"`
+	UpdatedAt              time.Time `json:"updated_at"`
 }
 
 // Scope is what a key may do.

@@ -3,6 +3,7 @@ package dialecttest
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,11 @@ func Day() []commands.Fact {
 	add("call-1", call.NoteAdded{Note: "Second note"})
 	add("call-1", call.Ended{EndedAt: at, DurationSec: seconds(180)})
 	add("call-1", call.RecordingReady{Recording: call.Recording{URL: "https://recordings.example/1.mp3?a=1&b=2", Format: "mp3", DurationSec: &length}})
+	hash := strings.Repeat("0f", 32)
+	add("call-1", call.RecordingHeld{RecordingID: "recording-1", SourceID: "r1", Reason: "case <17>"})
+	add("call-1", call.RecordingReleased{RecordingID: "recording-1", SourceID: "r1"})
+	add("call-1", call.RecordingStored{RecordingID: "recording-1", SourceID: "r1", Key: "k/1", SHA256: hash, Bytes: 2876340, ContentType: "audio/mpeg", Format: "mp3", DurationSec: &length, Attempts: 1, StoredAt: at})
+	add("call-1", call.RecordingDeleted{RecordingID: "recording-1", SourceID: "r1", Reason: call.DeletedByRetention, RetentionDays: 90, SHA256: hash, Bytes: 2876340, DeletedAt: at})
 	add("call-1", call.TranscriptReady{Segments: []call.Segment{{Speaker: "agent", Text: "Hello."}, {Speaker: "customer", Text: "Hello\u0001."}}})
 	add("call-1", call.SummaryAdded{Summary: "They talked."})
 	add("call-1", call.Dispositioned{Disposition: "SALE", Agent: jane})
@@ -77,6 +83,11 @@ func Day() []commands.Fact {
 	add("call-3", call.Settled{WaitedFor: call.ForTranscript, AfterSec: 60})
 	add("call-3", call.Settled{WaitedFor: call.ForDisposition, AfterSec: 120})
 	add("call-3", call.Dispositioned{Disposition: "late"})
+	add("call-3", call.RecordingReady{Recording: call.Recording{ID: "r3", URL: "https://recordings.example/3.wav"}})
+	add("call-3", call.RecordingDelayed{RecordingID: "recording-3", SourceID: "r3", AfterSec: 20})
+	add("call-3", call.RecordingStored{RecordingID: "recording-3", SourceID: "r3", Key: "k/3", SHA256: hash, Bytes: 3, ContentType: "audio/wav", StoredAt: at, Delayed: true})
+	add("call-3", call.RecordingReady{Recording: call.Recording{ID: "r4", URL: "https://recordings.example/4.wav"}})
+	add("call-3", call.RecordingFetchFailed{RecordingID: "recording-4", SourceID: "r4", Attempts: 31, Error: "the source answered 404 Not Found"})
 	add("call-3", call.Transferred{Transfer: call.Transfer{To: &call.Party{Number: "+14143756799"}}})
 	add("call-3", call.Corrected{Tags: []string{"vip", "<b>"}})
 	add("call-3", call.Corrected{Tags: []string{"vip"}})

@@ -120,8 +120,15 @@ func roundTrip(t *testing.T, d dialects.Dialect, in dialects.Inbound, o Options)
 		var got []delivery.Message
 		var calls []commands.Fact
 		for _, f := range decode(t, d, in, m) {
-			if v, ok := second.Record(t, f); ok {
+			v, ok := second.Record(t, f)
+			if ok {
 				got = append(got, onward(v)...)
+			}
+			if _, announced := f.Payload.(call.RecordingReady); announced && ok { // what the second hub says next
+				f.Payload = call.RecordingDelayed{RecordingID: v.Call.Copy.ID, SourceID: v.Call.Recording.ID}
+				if v, ok := second.Record(t, f); ok {
+					got = append(got, onward(v)...)
+				}
 			}
 			if _, ended := f.Payload.(call.Ended); ended {
 				calls = append(calls, f)

@@ -9,6 +9,7 @@ import (
 
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/rule"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -75,13 +76,13 @@ func (k *keys) orgToRow(o tenant.Org) ([]any, error) {
 
 func listFromRow(row pgx.CollectableRow) (tenant.List, error) {
 	var l tenant.List
-	err := row.Scan(&l.ID, &l.Org, &l.Name, &l.DefaultRegion, &l.WebhookURL, &l.CreatedAt, &l.UpdatedAt)
+	err := row.Scan(&l.ID, &l.Org, &l.Name, &l.DefaultRegion, &l.WebhookURL, &l.RecordingRetentionDays, &l.CreatedAt, &l.UpdatedAt)
 	l.CreatedAt, l.UpdatedAt = l.CreatedAt.UTC(), l.UpdatedAt.UTC()
 	return l, err
 }
 
 func listToRow(l tenant.List) []any {
-	return []any{l.ID, l.Org, l.Name, l.DefaultRegion, l.WebhookURL, l.CreatedAt, l.UpdatedAt}
+	return []any{l.ID, l.Org, l.Name, l.DefaultRegion, l.WebhookURL, l.RecordingRetentionDays, l.CreatedAt, l.UpdatedAt}
 }
 
 func keyFromRow(row pgx.CollectableRow) (tenant.Key, error) {
@@ -178,4 +179,26 @@ func (k *keys) endpointToRow(e delivery.Endpoint) ([]any, error) {
 	}
 	sealed, err := k.sealJSON(secrets, about("endpoint", e.Org, e.ID))
 	return []any{e.ID, e.Org, e.Dialect, e.ListID, e.Enabled, settings, sealed, e.CreatedAt, e.UpdatedAt}, err
+}
+
+func ruleFromRow(row pgx.CollectableRow) (rule.Rule, error) {
+	var id, org string
+	var settings []byte
+	var r rule.Rule
+	if err := row.Scan(&id, &org, &settings); err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(settings, &r); err != nil {
+		return r, fmt.Errorf("reading alert rule %s: %w: %w", id, errContent, err)
+	}
+	r.ID, r.Org = id, org
+	return r, nil
+}
+
+func ruleToRow(r rule.Rule) ([]any, error) {
+	settings, err := event.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encoding alert rule %s: %w: %w", r.ID, errContent, err)
+	}
+	return []any{r.ID, r.Org, settings, r.CreatedAt, r.UpdatedAt}, nil
 }

@@ -97,15 +97,15 @@ ON CONFLICT (org_id) DO UPDATE
 SET name = EXCLUDED.name, sealed = EXCLUDED.sealed`
 
 	selectLists = `
-SELECT list_id, org_id, name, default_region, webhook_url, created_at, updated_at
+SELECT list_id, org_id, name, default_region, webhook_url, recording_retention_days, created_at, updated_at
 FROM lists`
 
 	upsertList = `
-INSERT INTO lists (list_id, org_id, name, default_region, webhook_url, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO lists (list_id, org_id, name, default_region, webhook_url, recording_retention_days, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (list_id) DO UPDATE
-SET name = EXCLUDED.name, default_region = EXCLUDED.default_region,
-    webhook_url = EXCLUDED.webhook_url, updated_at = EXCLUDED.updated_at`
+SET name = EXCLUDED.name, default_region = EXCLUDED.default_region, webhook_url = EXCLUDED.webhook_url,
+    recording_retention_days = EXCLUDED.recording_retention_days, updated_at = EXCLUDED.updated_at`
 
 	deleteList = `
 DELETE FROM lists
@@ -170,6 +170,20 @@ ORDER BY revision`
 	deleteEndpoint = `
 DELETE FROM endpoints
 WHERE endpoint_id = $1`
+
+	selectRules = `
+SELECT rule_id, org_id, settings
+FROM alert_rules`
+
+	upsertRule = `
+INSERT INTO alert_rules (rule_id, org_id, settings, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (rule_id) DO UPDATE
+SET settings = EXCLUDED.settings, updated_at = EXCLUDED.updated_at`
+
+	deleteRule = `
+DELETE FROM alert_rules
+WHERE rule_id = $1`
 
 	insertOutbox = `
 INSERT INTO admin_outbox (revision, number, event)

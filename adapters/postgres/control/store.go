@@ -174,6 +174,8 @@ func deletion(k settings.Kind) string {
 		return deleteConnection
 	case settings.Endpoints:
 		return deleteEndpoint
+	case settings.Rules:
+		return deleteRule
 	}
 	return ""
 }
@@ -206,6 +208,13 @@ func queuePuts(b *pgx.Batch, c settings.Changes, k *keys) error {
 		}
 		b.Queue(upsertEndpoint, row...)
 	}
+	for _, r := range c.Rules {
+		row, err := ruleToRow(r)
+		if err != nil {
+			return err
+		}
+		b.Queue(upsertRule, row...)
+	}
 	return nil
 }
 
@@ -222,6 +231,7 @@ func (s *Store) load(ctx context.Context, tx pgx.Tx, revision int64) (*settings.
 		read(ctx, tx, selectKeys, keyFromRow, &c.Keys),
 		read(ctx, tx, selectConnections, k.connectionFromRow, &c.Connections),
 		read(ctx, tx, selectEndpoints, k.endpointFromRow, &c.Endpoints),
+		read(ctx, tx, selectRules, ruleFromRow, &c.Rules),
 	)
 	if err != nil {
 		return nil, unavailable("loading settings", err)

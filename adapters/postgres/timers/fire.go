@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/domain/event"
-	"trunkline.dev/trunkline/projections"
 )
 
 const (
@@ -17,14 +17,6 @@ const (
 	// appendPatience bounds how long rows are locked while the log is away.
 	appendPatience = 10 * time.Second
 )
-
-// mark says that a partition of the log ended before end at the time at. When
-// the checkpoint has reached it, what would have cancelled a timer that was due
-// by then has done so.
-type mark struct {
-	at  time.Time
-	end int64
-}
 
 // Fire settles up to a batch of the calls that have waits due, and returns how
 // many facts it appended. Zero may also mean that timers are due whose
@@ -40,10 +32,11 @@ func (s *Service) Fire(ctx context.Context) (int, error) {
 	if next.IsZero() || next.After(now) {
 		return 0, nil
 	}
-	partitions, until, err := s.caughtUp(ctx, now)
-	if err != nil || len(partitions) == 0 {
+	horizon, err := s.horizon.Look(ctx, now)
+	if err != nil || len(horizon) == 0 {
 		return 0, err
 	}
+	partitions, until := reactor.Columns(horizon)
 	fired := 0
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, dueSQL, partitions, until, batchSize)
@@ -53,10 +46,6 @@ func (s *Service) Fire(ctx context.Context) (int, error) {
 		due, err := pgx.CollectRows(rows, scan)
 		if err != nil || len(due) == 0 {
 			return err
-		}
-		horizon := make(map[int]time.Time, len(partitions))
-		for i, p := range partitions {
-			horizon[p] = until[i]
 		}
 		fired, err = s.settle(ctx, tx, due, horizon, now)
 		return err
@@ -96,53 +85,4 @@ func (s *Service) next(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("reading the next timer: %w", err)
 	}
 	return fromDB(at), nil
-}
-
-// caughtUp returns, for each partition, up to which due time its timers may be
-// settled. The end of the log is remembered until the checkpoint has reached
-// it: a busy partition always ends a little behind its checkpoint's next look.
-func (s *Service) caughtUp(ctx context.Context, now time.Time) (partitions []int, until []time.Time, err error) {
-	ends, err := s.cfg.Ends.Ends(ctx, event.Calls)
-	if err != nil {
-		return nil, nil, fmt.Errorf("asking where the log ends: %w", err)
-	}
-	have, err := s.checkpoints(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	for p, end := range ends[event.Calls] {
-		m, marked := s.marks[p]
-		reached := marked && have[p] >= m.end
-		var by time.Time
-		if reached {
-			by = m.at
-		}
-		if have[p] >= end {
-			by = now
-		}
-		if !marked || reached {
-			s.marks[p] = mark{at: now, end: end}
-		}
-		if !by.IsZero() {
-			partitions, until = append(partitions, p), append(until, by)
-		}
-	}
-	return partitions, until, nil
-}
-
-func (s *Service) checkpoints(ctx context.Context) (map[int]int64, error) {
-	rows, err := s.cfg.Pool.Query(ctx, checkpointsSQL, projections.Timers, event.Calls)
-	if err != nil {
-		return nil, fmt.Errorf("reading the timers' checkpoints: %w", err)
-	}
-	have := make(map[int]int64)
-	var partition int
-	var next int64
-	if _, err := pgx.ForEachRow(rows, []any{&partition, &next}, func() error {
-		have[partition] = next
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("reading the timers' checkpoints: %w", err)
-	}
-	return have, nil
 }

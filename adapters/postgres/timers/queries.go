@@ -1,20 +1,6 @@
 package timers
 
 const (
-	claimSQL = `
-INSERT INTO checkpoints AS c (projection, generation, topic, partition, next, epoch, revision, owner)
-VALUES ($1, 1, $2, $3, 0, 1, 0, $4)
-ON CONFLICT (projection, generation, topic, partition)
-DO UPDATE SET epoch = c.epoch + 1, owner = EXCLUDED.owner
-RETURNING next, epoch`
-
-	// The compare-and-set comes first, so that a former owner learns its fate
-	// before it has read or written anything.
-	advanceSQL = `
-UPDATE checkpoints
-SET next = $6, recorded_at = coalesce($7, recorded_at)
-WHERE projection = $1 AND generation = 1 AND topic = $2 AND partition = $3 AND next = $4 AND epoch = $5`
-
 	// The lock keeps a row as it was read until the batch is written: the due loop
 	// changes rows too.
 	loadSQL = `
@@ -52,11 +38,6 @@ WHERE (org_id, call_id) IN (
 SELECT min(next_due)
 FROM call_timers
 WHERE next_due IS NOT NULL`
-
-	checkpointsSQL = `
-SELECT partition, next
-FROM checkpoints
-WHERE projection = $1 AND generation = 1 AND topic = $2`
 
 	// A row that another hub is settling is left to it.
 	dueSQL = `

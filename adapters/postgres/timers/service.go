@@ -19,7 +19,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -72,8 +74,8 @@ type Service struct {
 	// looks, so that what is armed meanwhile wakes it.
 	planned atomic.Int64
 
-	firing sync.Mutex
-	marks  map[int]mark
+	firing  sync.Mutex
+	horizon *reactor.Horizon
 
 	running sync.Mutex
 	stop    context.CancelFunc
@@ -95,7 +97,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, waits: projections.Waits{Disposition: cfg.Disposition, Transcript: cfg.Transcript},
-		wake: make(chan struct{}, 1), marks: make(map[int]mark),
+		wake: make(chan struct{}, 1), horizon: reactor.NewHorizon(cfg.Pool, cfg.Ends, projections.Timers, event.Calls),
 	}
 	s.planned.Store(never)
 	return s, nil

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -22,99 +22,64 @@ const (
 	sweepMargin = 24 * time.Hour
 )
 
-// Claim implements projections.Applier. It waits for the disk, unlike Apply: an
-// epoch that a crash of Postgres took back would be given out twice.
+// Claim implements projections.Applier.
 func (s *Service) Claim(ctx context.Context, topic event.Topic, partition int) (projections.Session, error) {
-	c := &session{service: s, topic: topic, partition: partition}
-	err := s.cfg.Pool.QueryRow(ctx, claimSQL, projections.Timers, topic, partition, s.cfg.Owner).Scan(&c.next, &c.epoch)
+	t, err := reactor.Claim(ctx, s.cfg.Pool, projections.Timers, s.cfg.Owner, topic, partition)
 	if err != nil {
-		return nil, fmt.Errorf("claiming the timers of %s/%d: %w", topic, partition, err)
+		return nil, err
 	}
 	// The former owner's timers are in the table and nobody told our loop.
 	s.signal()
-	return c, nil
+	return &session{Tenure: t, service: s}, nil
 }
 
 // session is the ownership of one partition. It is used by one goroutine.
 type session struct {
-	service     *Service
-	topic       event.Topic
-	partition   int
-	next, epoch int64
+	*reactor.Tenure
+	service *Service
 }
 
-// Next implements projections.Session.
-func (c *session) Next() int64 { return c.next }
-
-// Close implements projections.Session; a session holds nothing.
-func (c *session) Close() {}
-
-// Apply implements projections.Session. It does not wait for the disk: if
-// Postgres crashes, rows and checkpoint go back together.
+// Apply implements projections.Session.
 func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
-	for len(events) > 0 && events[0].Position.Offset < c.next {
-		events = events[1:]
-	}
-	if len(events) == 0 {
+	if events = c.New(events); len(events) == 0 {
 		return nil
 	}
-	last := events[len(events)-1]
 	var first time.Time
-	err := pgx.BeginFunc(ctx, c.service.cfg.Pool, func(tx pgx.Tx) error {
-		known, err := c.advance(ctx, tx, last, projections.TimerKeys(events))
-		if err != nil {
-			return err
-		}
+	known := make(map[projections.Key]projections.CallTimer)
+	err := c.Commit(ctx, events, func(b *pgx.Batch) { load(b, projections.TimerKeys(events), known) }, func(ctx context.Context, tx pgx.Tx) error {
 		changed := c.service.waits.Fold(known, events)
 		rows := make([]row, 0, len(changed))
 		for k, t := range changed {
-			rows = append(rows, row{Key: k, CallTimer: t, partition: c.partition})
+			rows = append(rows, row{Key: k, CallTimer: t, partition: c.Partition()})
 			if next := t.Next(); first.IsZero() || (!next.IsZero() && next.Before(first)) {
 				first = next
 			}
 		}
-		return c.write(ctx, tx, rows, last)
+		return c.write(ctx, tx, rows, events[len(events)-1])
 	})
 	if err != nil {
 		return fmt.Errorf("setting timers: %w", err)
 	}
-	c.next = last.Position.Offset + 1
 	c.service.armed(first)
 	return nil
 }
 
-// advance moves the checkpoint behind the last event and reads what is
-// remembered of the calls.
-func (c *session) advance(ctx context.Context, tx pgx.Tx, last event.Recorded, keys []projections.Key) (map[projections.Key]projections.CallTimer, error) {
+// load queues the reading of what is remembered of the calls.
+func load(b *pgx.Batch, keys []projections.Key, known map[projections.Key]projections.CallTimer) {
+	if len(keys) == 0 {
+		return
+	}
 	orgs, ids := make([]string, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
 		orgs[i], ids[i] = k.Org, k.ID
 	}
-	moved := int64(0)
-	known := make(map[projections.Key]projections.CallTimer, len(keys))
-	var batch pgx.Batch
-	batch.Queue("SET LOCAL synchronous_commit = off")
-	batch.Queue(advanceSQL, projections.Timers, c.topic, c.partition, c.next, c.epoch, last.Position.Offset+1, toDB(last.RecordedAt)).
-		Exec(func(tag pgconn.CommandTag) error {
-			moved = tag.RowsAffected()
-			return nil
-		})
-	if len(keys) > 0 {
-		batch.Queue(loadSQL, orgs, ids).Query(func(rows pgx.Rows) error {
-			all, err := pgx.CollectRows(rows, scan)
-			for _, r := range all {
-				known[r.Key] = r.CallTimer
-			}
-			return err
-		})
-	}
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return nil, err
-	}
-	if moved != 1 {
-		return nil, projections.ErrFenced
-	}
-	return known, nil
+	b.Queue(loadSQL, orgs, ids).Query(func(rows pgx.Rows) error {
+		all, err := pgx.CollectRows(rows, scan)
+		for _, r := range all {
+			known[r.Key] = r.CallTimer
+		}
+		return err
+	})
 }
 
 func (c *session) write(ctx context.Context, tx pgx.Tx, rows []row, last event.Recorded) error {
@@ -122,13 +87,13 @@ func (c *session) write(ctx context.Context, tx pgx.Tx, rows []row, last event.R
 	if len(rows) > 0 {
 		batch.Queue(saveSQL, columns(rows)...)
 	}
-	if c.next/sweepEvery != (last.Position.Offset+1)/sweepEvery {
+	if c.Next()/sweepEvery != (last.Position.Offset+1)/sweepEvery {
 		// A foreign producer's time from the future must not sweep it all.
 		now := c.service.cfg.Clock()
 		if last.RecordedAt.Before(now) {
 			now = last.RecordedAt
 		}
-		batch.Queue(sweepSQL, c.partition, now.Add(-projections.RepeatSpan-sweepMargin), sweepRows)
+		batch.Queue(sweepSQL, c.Partition(), now.Add(-projections.RepeatSpan-sweepMargin), sweepRows)
 	}
 	if batch.Len() == 0 {
 		return nil

@@ -13,6 +13,7 @@ import (
 
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/rule"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -23,7 +24,7 @@ func Everything() settings.Changes {
 	former.ExpiresAt = at.Add(time.Hour)
 	return settings.Changes{
 		Orgs:  []tenant.Org{{ID: "org", Name: "Acme", First: true, Secret: []byte("org secret"), SymboSecret: "whsec_s", ZapierKey: "tl_z", CreatedAt: at}},
-		Lists: []tenant.List{{ID: "list", Org: "org", Name: "Q2 Florida", DefaultRegion: "US", WebhookURL: "https://example.com/", CreatedAt: at, UpdatedAt: at}},
+		Lists: []tenant.List{{ID: "list", Org: "org", Name: "Q2 Florida", DefaultRegion: "US", WebhookURL: "https://example.com/", RecordingRetentionDays: 90, CreatedAt: at, UpdatedAt: at}},
 		Keys: []tenant.Key{
 			{ID: "key", Org: "org", Name: "admin", Scopes: []tenant.Scope{tenant.ScopeAdmin}, Hash: [32]byte{1}, Prefix: "tl_live_ab", CreatedAt: at},
 			{ID: "list-key", Org: "org", Name: "leads", ListID: "list", Scopes: []tenant.Scope{tenant.ScopeLeads}, Hash: [32]byte{2}, Prefix: "tl_live_cd", CreatedAt: at, ExpiresAt: at.Add(time.Hour)},
@@ -41,6 +42,10 @@ func Everything() settings.Changes {
 			Secrets:   []delivery.Secret{{Value: "whsec_new"}, {Value: "whsec_old", ExpiresAt: at.Add(time.Hour)}},
 			CreatedAt: at, UpdatedAt: at,
 		}},
+		Rules: []rule.Rule{{
+			ID: "rule", Org: "org", Name: "Queue too long", Metric: rule.QueueDepth, Condition: rule.Above, Threshold: 20.5, WindowSec: 300,
+			Campaign: "Q1", Severity: "high", Enabled: true, CreatedAt: at, UpdatedAt: at,
+		}},
 		Facts: []settings.Fact{{Org: "org", Subject: "org", Actor: "hub", Source: "hub", Payload: tenant.OrgChanged{
 			Change: tenant.Change{Action: tenant.Created, ID: "org", Actor: "hub"},
 		}}},
@@ -54,6 +59,7 @@ func All(s *settings.Snapshot) settings.Changes {
 		c.Lists = append(c.Lists, s.Lists(o.ID)...)
 		c.Keys = append(c.Keys, s.Keys(o.ID)...)
 		c.Connections = append(c.Connections, s.Connections(o.ID)...)
+		c.Rules = append(c.Rules, s.Rules(o.ID)...)
 	}
 	return c
 }
@@ -99,6 +105,7 @@ func Run(t *testing.T, open func(*testing.T) settings.Store) {
 		want.Connections[0].Secret = "whsec_d"
 		want.Endpoints[0].Headers = nil
 		want.Endpoints[0].Enabled = true
+		want.Rules[0].Threshold = 30
 		apply(t, store, want)
 		if diff := cmp.Diff(want, All(Read(t, store))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -114,6 +121,7 @@ func Run(t *testing.T, open func(*testing.T) settings.Store) {
 			{Kind: settings.Lists, ID: "list"},
 			{Kind: settings.Connections, ID: "conn"},
 			{Kind: settings.Endpoints, ID: "endpoint"},
+			{Kind: settings.Rules, ID: "rule"},
 		}})
 		want := settings.Changes{Orgs: whole.Orgs, Keys: whole.Keys[:1]}
 		if diff := cmp.Diff(want, All(Read(t, store))); diff != "" {

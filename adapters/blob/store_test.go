@@ -1,0 +1,96 @@
+package blob_test
+
+import (
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"testing"
+
+	"trunkline.dev/trunkline/adapters/blob"
+	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/commands/recordings/blobtest"
+)
+
+func open(t *testing.T, bucketURL string) *blob.Store {
+	t.Helper()
+	s, err := blob.Open(t.Context(), bucketURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func fileURL(dir string) string {
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+}
+
+func TestFolder(t *testing.T) {
+	t.Parallel()
+	blobtest.Run(t, func(t *testing.T) recordings.Blobs {
+		return open(t, fileURL(filepath.Join(t.TempDir(), "not yet", "there")))
+	})
+}
+
+func files(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, filepath.Base(path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// A hub that is killed leaves a temporary file; deleting the key removes it.
+func TestDeletingRemovesWhatACrashLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	killed := open(t, fileURL(dir))
+	w, err := killed.Create(t.Context(), "org/rec/1", "audio/mpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("half")); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, dir); len(left) != 1 {
+		t.Fatalf("the folder holds %q, want the temporary file", left)
+	}
+	if err := open(t, fileURL(dir)).Delete(t.Context(), "org/rec/1"); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, dir); len(left) != 0 {
+		t.Errorf("the folder still holds %q", left)
+	}
+	w.Abort()
+}
+
+func TestAPrefixIsAPartOfTheFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w, err := open(t, fileURL(dir)+"?prefix=calls/").Create(t.Context(), "k", "audio/mpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, filepath.Join(dir, "calls")); len(left) != 1 || left[0] != "k" {
+		t.Errorf("the folder holds %q, want the blob and nothing else", left)
+	}
+}
+
+func TestAWrongURLIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"%", "ftp://x", "s3://b?no_such_parameter=1", "file:///proc/1/nothing/there"} {
+		if s, err := blob.Open(t.Context(), bad); err == nil {
+			_ = s.Close()
+			t.Errorf("%s was opened", bad)
+		}
+	}
+}

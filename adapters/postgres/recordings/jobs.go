@@ -1,0 +1,212 @@
+package recordings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
+	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/recording"
+)
+
+// look is up to when the partitions were looked at, as columns of a statement.
+func (s *Store) look(ctx context.Context, now time.Time) ([]int, []time.Time, error) {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	until, err := s.horizon.Look(ctx, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	partitions, times := reactor.Columns(until)
+	return partitions, times, nil
+}
+
+// Lease implements recordings.Jobs.
+func (s *Store) Lease(ctx context.Context, now, until time.Time, busy []string) (recording.Recording, bool, error) {
+	var some bool
+	if err := s.cfg.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM recordings WHERE due <= $1)`, now).Scan(&some); err != nil || !some {
+		return recording.Recording{}, false, err
+	}
+	partitions, times, err := s.look(ctx, now)
+	if err != nil || len(partitions) == 0 {
+		return recording.Recording{}, false, err
+	}
+	if busy == nil {
+		busy = []string{}
+	}
+	rows, err := s.cfg.Pool.Query(ctx, leaseSQL, s.cfg.Owner, until, now, partitions, times, busy)
+	if err != nil {
+		return recording.Recording{}, false, fmt.Errorf("leasing a recording: %w", err)
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return recording.Recording{}, false, nil
+	}
+	if err != nil {
+		return recording.Recording{}, false, fmt.Errorf("leasing a recording: %w", err)
+	}
+	return r.Recording, true, nil
+}
+
+// Extend implements recordings.Jobs.
+func (s *Store) Extend(ctx context.Context, ids []string, until time.Time) ([]string, error) {
+	return s.texts(ctx, "extending leases", extendSQL, s.cfg.Owner, ids, until)
+}
+
+// Yield implements recordings.Jobs.
+func (s *Store) Yield(ctx context.Context, id string, at time.Time) error {
+	_, err := s.cfg.Pool.Exec(ctx, yieldSQL, s.cfg.Owner, id, at)
+	s.wake()
+	return doing("ending the lease of a recording", err)
+}
+
+// Notices implements recordings.Jobs.
+func (s *Store) Notices(ctx context.Context, now time.Time, limit int) ([]string, error) {
+	var some bool
+	err := s.cfg.Pool.QueryRow(ctx, `
+SELECT EXISTS (
+  SELECT FROM recordings
+  WHERE (delay_due IS NOT NULL OR near_end IS NOT NULL) AND LEAST(delay_due, near_end) <= $1)`, now).Scan(&some)
+	if err != nil || !some {
+		return nil, doing("looking for what is to be said of recordings", err)
+	}
+	partitions, times, err := s.look(ctx, now)
+	if err != nil || len(partitions) == 0 {
+		return nil, err
+	}
+	return s.texts(ctx, "looking for what is to be said of recordings", noticesSQL, partitions, times, limit)
+}
+
+// Next implements recordings.Jobs.
+func (s *Store) Next(ctx context.Context, now time.Time) (time.Time, error) {
+	var at *time.Time
+	err := s.cfg.Pool.QueryRow(ctx, nextSQL, now, s.cfg.Owner).Scan(&at)
+	return fromDB(at), doing("reading when a recording is due", err)
+}
+
+// Settle implements recordings.Jobs. The facts are appended while the row is
+// locked, so of two hubs that settle the same recording the second sees what the
+// first one did.
+func (s *Store) Settle(ctx context.Context, id string, decide func(recordings.Locked) (recordings.Decision, error)) error {
+	var refused error
+	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, loadSQL, []string{id})
+		if err != nil {
+			return err
+		}
+		r, err := pgx.CollectExactlyOneRow(rows, scan)
+		if errors.Is(err, pgx.ErrNoRows) {
+			refused = fmt.Errorf("%s: %w", id, recordings.ErrUnknown)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		d, err := decide(r.locked(s.cfg.Owner))
+		if err != nil {
+			refused = err
+			return nil
+		}
+		if !d.Unchanged {
+			if err := s.append(ctx, d.Facts); err != nil {
+				return err
+			}
+			if err := save(ctx, tx, map[string]recording.Recording{id: d.After}); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, unleaseSQL, s.cfg.Owner, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("settling recording %s: %w", id, err)
+	}
+	s.wake()
+	return refused
+}
+
+// append makes facts durable, one after the other.
+func (s *Store) append(ctx context.Context, facts []event.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, appendPatience)
+	defer cancel()
+	for _, e := range facts {
+		if _, err := s.cfg.Log.Append(ctx, e); err != nil {
+			return fmt.Errorf("appending %s: %w", e.Type, err)
+		}
+	}
+	return nil
+}
+
+// Begin implements recordings.Jobs. It waits for the disk.
+func (s *Store) Begin(ctx context.Context, key, recordingID string, now time.Time) error {
+	_, err := s.cfg.Pool.Exec(ctx, beginSQL, key, recordingID, now)
+	return doing("noting an upload", err)
+}
+
+// End implements recordings.Jobs.
+func (s *Store) End(ctx context.Context, key string) error {
+	_, err := s.cfg.Pool.Exec(ctx, endUploadsSQL, []string{key})
+	return doing("forgetting an upload", err)
+}
+
+// Orphans implements recordings.Jobs. While some partition is behind, a blob may
+// be a recording's of which we do not know yet: then there are none.
+func (s *Store) Orphans(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	ends, err := s.cfg.Ends.Ends(ctx, event.Calls)
+	if err != nil {
+		return nil, fmt.Errorf("asking where the log ends: %w", err)
+	}
+	partitions, times, err := s.look(ctx, event.Time(s.cfg.Clock()))
+	if err != nil || len(partitions) < len(ends[event.Calls]) {
+		return nil, err
+	}
+	for _, t := range times {
+		if t.Before(before) {
+			return nil, nil
+		}
+	}
+	return s.texts(ctx, "looking for orphaned blobs", orphansSQL, before, limit)
+}
+
+// Expired implements recordings.Jobs.
+func (s *Store) Expired(ctx context.Context, listID string, storedBefore time.Time, limit int) ([]string, error) {
+	return s.texts(ctx, "looking for recordings whose time is over", expiredSQL, listID, storedBefore, limit)
+}
+
+// Unlisted implements recordings.Jobs.
+func (s *Store) Unlisted(ctx context.Context, org string, after time.Time, limit int) ([]recording.Recording, error) {
+	return s.recordings(ctx, unlistedSQL, org, after, limit)
+}
+
+// SetList implements recordings.Jobs.
+func (s *Store) SetList(ctx context.Context, id, listID string) error {
+	_, err := s.cfg.Pool.Exec(ctx, setListSQL, id, listID)
+	return doing("noting the list of a recording", err)
+}
+
+// Sweep implements recordings.Jobs.
+func (s *Store) Sweep(ctx context.Context, now time.Time) error {
+	_, err := s.cfg.Pool.Exec(ctx, sweepLinksSQL, now)
+	return doing("forgetting old links", err)
+}
+
+func (s *Store) texts(ctx context.Context, what, query string, args ...any) ([]string, error) {
+	rows, err := s.cfg.Pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, doing(what, err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return all, doing(what, err)
+}
+
+func doing(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}

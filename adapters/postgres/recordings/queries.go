@@ -1,0 +1,141 @@
+package recordings
+
+const (
+	// The lock keeps a row as it was read until the batch is written: the work
+	// changes rows too. Everybody locks several in the order of their ids.
+	loadSQL = `
+SELECT` + columnList + `
+FROM recordings r
+WHERE r.recording_id = ANY($1::text[])
+ORDER BY r.recording_id
+FOR UPDATE`
+
+	saveSQL = `
+INSERT INTO recordings AS r (recording_id, org_id, call_id, source_id, partition, state,
+  announced_id, correlation_id, origin, announced_at, url, host, format, duration_sec, expires_at,
+  blob_key, sha256, bytes, content_type, stored_at, deleted_at, held, hold_reason,
+  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+  $24, $25, $26, $27, $28, $29, $30, $31)
+ON CONFLICT (recording_id)
+DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, state = EXCLUDED.state,
+  announced_id = EXCLUDED.announced_id, correlation_id = EXCLUDED.correlation_id, origin = EXCLUDED.origin,
+  announced_at = EXCLUDED.announced_at, url = EXCLUDED.url, host = EXCLUDED.host, format = EXCLUDED.format,
+  duration_sec = EXCLUDED.duration_sec, expires_at = EXCLUDED.expires_at, blob_key = EXCLUDED.blob_key,
+  sha256 = EXCLUDED.sha256, bytes = EXCLUDED.bytes, content_type = EXCLUDED.content_type, stored_at = EXCLUDED.stored_at,
+  deleted_at = EXCLUDED.deleted_at, held = EXCLUDED.held, hold_reason = EXCLUDED.hold_reason,
+  attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, due = EXCLUDED.due, delayed = EXCLUDED.delayed,
+  delay_due = EXCLUDED.delay_due, near_end = EXCLUDED.near_end, near_alerted = EXCLUDED.near_alerted,
+  fail_alerted = EXCLUDED.fail_alerted`
+
+	// What is stored under its key is no orphan.
+	endUploadsSQL = `
+DELETE FROM recording_uploads
+WHERE blob_key = ANY($1::text[])`
+
+	// A recording is due when its time has come and all that the log had at a later
+	// time was looked at: what would have made it needless has been seen.
+	leaseSQL = `
+UPDATE recordings r
+SET leased_by = $1, leased_until = $2
+FROM (
+  SELECT t.recording_id
+  FROM recordings t
+  JOIN unnest($4::integer[], $5::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
+  WHERE t.due <= h.until AND (t.leased_until IS NULL OR t.leased_until <= $3) AND t.host <> ALL($6::text[])
+  ORDER BY t.due, t.recording_id
+  LIMIT 1
+  FOR UPDATE OF t SKIP LOCKED
+) AS next
+WHERE r.recording_id = next.recording_id
+RETURNING` + columnList
+
+	extendSQL = `
+UPDATE recordings
+SET leased_until = $3
+WHERE recording_id = ANY($2::text[]) AND leased_by = $1
+RETURNING recording_id`
+
+	yieldSQL = `
+UPDATE recordings
+SET leased_by = '', leased_until = NULL, due = CASE WHEN due IS NULL THEN NULL ELSE GREATEST(due, $3) END
+WHERE recording_id = $2 AND leased_by = $1`
+
+	unleaseSQL = `
+UPDATE recordings
+SET leased_by = '', leased_until = NULL
+WHERE recording_id = $2 AND leased_by = $1`
+
+	noticesSQL = `
+SELECT t.recording_id
+FROM recordings t
+JOIN unnest($1::integer[], $2::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
+WHERE (t.delay_due IS NOT NULL OR t.near_end IS NOT NULL) AND LEAST(t.delay_due, t.near_end) <= h.until
+ORDER BY LEAST(t.delay_due, t.near_end), t.recording_id
+LIMIT $3`
+
+	nextSQL = `
+SELECT LEAST(
+  (SELECT min(LEAST(delay_due, near_end)) FROM recordings WHERE delay_due IS NOT NULL OR near_end IS NOT NULL),
+  (SELECT min(due) FROM recordings WHERE due IS NOT NULL AND (leased_until IS NULL OR leased_until <= $1)),
+  (SELECT min(leased_until) FROM recordings WHERE due IS NOT NULL AND leased_until > $1 AND leased_by <> $2))`
+
+	beginSQL = `
+INSERT INTO recording_uploads (blob_key, recording_id, begun_at)
+VALUES ($1, $2, $3)`
+
+	orphansSQL = `
+SELECT u.blob_key
+FROM recording_uploads u
+LEFT JOIN recordings r ON r.recording_id = u.recording_id
+WHERE u.begun_at < $1 AND r.blob_key IS DISTINCT FROM u.blob_key
+ORDER BY u.begun_at, u.blob_key
+LIMIT $2`
+
+	expiredSQL = `
+SELECT recording_id
+FROM recordings
+WHERE list_id = $1 AND stored_at <= $2 AND state = 'stored' AND NOT held AND list_id <> ''
+ORDER BY stored_at, recording_id
+LIMIT $3`
+
+	unlistedSQL = `
+SELECT` + columnList + `
+FROM recordings r
+WHERE r.org_id = $1 AND r.stored_at > $2 AND r.state = 'stored' AND r.list_id IS NULL
+ORDER BY r.stored_at, r.recording_id
+LIMIT $3`
+
+	setListSQL = `
+UPDATE recordings
+SET list_id = $2
+WHERE recording_id = $1`
+
+	oneSQL = `
+SELECT` + columnList + `
+FROM recordings r
+WHERE r.recording_id = $1`
+
+	listSQL = `
+SELECT` + columnList + `
+FROM recordings r
+WHERE r.org_id = $1 AND ($2 = '' OR r.state = $2) AND ($3 = '' OR r.call_id = $3)
+  AND ($4::timestamptz IS NULL OR (r.announced_at, r.recording_id) < ($4, $5))
+ORDER BY r.announced_at DESC, r.recording_id DESC
+LIMIT $6`
+
+	livesSQL = `
+SELECT lives_until
+FROM recording_links
+WHERE recording_id = $1 AND ends_at = $2`
+
+	reviveSQL = `
+INSERT INTO recording_links AS l (recording_id, ends_at, lives_until)
+VALUES ($1, $2, $3)
+ON CONFLICT (recording_id, ends_at)
+DO UPDATE SET lives_until = GREATEST(l.lives_until, EXCLUDED.lives_until)`
+
+	sweepLinksSQL = `
+DELETE FROM recording_links
+WHERE lives_until < $1`
+)

@@ -1,0 +1,184 @@
+// Package recordings keeps what is known of recordings in Postgres: what the log
+// says of them, and how far the work on them has come. It is the applier of a
+// consumer group, like the timers, and the recordings.Jobs and Catalogue of the
+// service that does the work. Its one invariant: rows and checkpoint are durable
+// together, and only for the owner of a partition.
+package recordings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/recording"
+	"trunkline.dev/trunkline/projections"
+)
+
+// Name is what the reactor has a checkpoint and a consumer group under.
+const Name = "recordings"
+
+// DefaultPatience is how long a copy may take before receivers are told without
+// it.
+const DefaultPatience = 20 * time.Second
+
+// appendPatience bounds how long a row is locked while the log is away.
+const appendPatience = 10 * time.Second
+
+// Config is what a Store needs.
+type Config struct {
+	// Pool is the migrated database.
+	Pool *pgxpool.Pool
+	// Log takes the facts; Ends tells how far it reaches.
+	Log  commands.Log
+	Ends projections.Ends
+	// Clock tells the time. Log gets what an operator should know.
+	Clock  commands.Clock
+	Logger *slog.Logger
+	// Patience is how long a copy may take before receivers are told without it;
+	// zero is the default. A change counts for what is announced from then on.
+	Patience time.Duration
+	// Owner names this process in leases and checkpoints.
+	Owner string
+}
+
+// Validate joins every problem.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Pool == nil || c.Log == nil || c.Ends == nil || c.Clock == nil || c.Logger == nil {
+		errs = append(errs, errors.New("recordings: Pool, Log, Ends, Clock and Logger are needed"))
+	}
+	if c.Owner == "" {
+		errs = append(errs, errors.New("recordings: an Owner is needed: leases are told apart by it"))
+	}
+	if c.Patience < 0 {
+		errs = append(errs, errors.New("recordings: Patience is negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Store is safe for concurrent use.
+type Store struct {
+	cfg      Config
+	patience recording.Patience
+	// woken has one token: something may be due earlier than the loop knows.
+	woken chan struct{}
+
+	looking sync.Mutex
+	horizon *reactor.Horizon
+}
+
+var (
+	_ projections.Applier  = (*Store)(nil)
+	_ recordings.Jobs      = (*Store)(nil)
+	_ recordings.Catalogue = (*Store)(nil)
+)
+
+// New makes a store.
+func New(cfg Config) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = DefaultPatience
+	}
+	return &Store{
+		cfg: cfg, patience: recording.Patience(cfg.Patience), woken: make(chan struct{}, 1),
+		horizon: reactor.NewHorizon(cfg.Pool, cfg.Ends, Name, event.Calls),
+	}, nil
+}
+
+// Woken implements recordings.Jobs.
+func (s *Store) Woken() <-chan struct{} { return s.woken }
+
+func (s *Store) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default: // a token is there already
+	}
+}
+
+// Claim implements projections.Applier.
+func (s *Store) Claim(ctx context.Context, topic event.Topic, partition int) (projections.Session, error) {
+	t, err := reactor.Claim(ctx, s.cfg.Pool, Name, s.cfg.Owner, topic, partition)
+	if err != nil {
+		return nil, err
+	}
+	s.wake() // the former owner's work is in the table and nobody told our loop
+	return &session{Tenure: t, store: s}, nil
+}
+
+// session is the ownership of one partition. It is used by one goroutine.
+type session struct {
+	*reactor.Tenure
+	store *Store
+}
+
+// Apply implements projections.Session.
+func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
+	if events = c.New(events); len(events) == 0 {
+		return nil
+	}
+	sound := make([]event.Recorded, 0, len(events))
+	for _, e := range events {
+		if projections.Sound(e) {
+			sound = append(sound, e)
+		}
+	}
+	ids := recording.Touched(sound)
+	known := make(map[string]recording.Recording, len(ids))
+	var load func(*pgx.Batch)
+	if len(ids) > 0 {
+		load = func(b *pgx.Batch) {
+			b.Queue(loadSQL, ids).Query(func(rows pgx.Rows) error {
+				all, err := pgx.CollectRows(rows, scan)
+				for _, r := range all {
+					known[r.ID] = r.Recording
+				}
+				return err
+			})
+		}
+	}
+	changed := 0
+	err := c.Commit(ctx, events, load, func(ctx context.Context, tx pgx.Tx) error {
+		after := c.store.patience.Fold(known, sound)
+		changed = len(after)
+		return save(ctx, tx, after)
+	})
+	if err != nil {
+		return fmt.Errorf("keeping recordings: %w", err)
+	}
+	if changed > 0 {
+		c.store.wake()
+	}
+	return nil
+}
+
+// save writes recordings. What is stored under its key is no orphan any more.
+func save(ctx context.Context, tx pgx.Tx, after map[string]recording.Recording) error {
+	if len(after) == 0 {
+		return nil
+	}
+	var batch pgx.Batch
+	var keys []string
+	for _, r := range after {
+		batch.Queue(saveSQL, args(r)...)
+		if r.State == call.CopyStored {
+			keys = append(keys, r.Key)
+		}
+	}
+	if len(keys) > 0 {
+		batch.Queue(endUploadsSQL, keys)
+	}
+	return tx.SendBatch(ctx, &batch).Close()
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// recordingsCommand operates the recordings of a running hub over its API.
+type recordingsCommand struct {
+	List    recordingsList    `cmd:"" help:"List recordings, the newest first."`
+	Show    recordingsShow    `cmd:"" help:"Show one recording."`
+	Fetch   recordingsFetch   `cmd:"" help:"Ask its source for a recording now."`
+	Verify  recordingsVerify  `cmd:"" help:"Hash stored recordings again and compare them with the log. Exit code 1 when one is damaged."`
+	Hold    recordingsHold    `cmd:"" help:"Forbid to delete a recording (legal hold)."`
+	Release recordingsRelease `cmd:"" help:"End a hold."`
+}
+
+// recordingState is a recording in the API's words.
+type recordingState struct {
+	ID          string     `json:"id"`
+	CallID      string     `json:"call_id"`
+	State       string     `json:"state"`
+	URL         *string    `json:"url"`
+	URLEnds     *time.Time `json:"url_expires_at"`
+	SHA256      *string    `json:"sha256"`
+	Bytes       *int64     `json:"bytes"`
+	ContentType *string    `json:"content_type"`
+	DurationSec *float64   `json:"duration_sec"`
+	AnnouncedAt time.Time  `json:"announced_at"`
+	FetchedAt   *time.Time `json:"fetched_at"`
+	DeletedAt   *time.Time `json:"deleted_at"`
+	Source      *struct {
+		URL       string     `json:"url"`
+		ExpiresAt time.Time  `json:"expires_at"`
+		Attempts  int        `json:"attempts"`
+		LastError *string    `json:"last_error"`
+		Next      *time.Time `json:"next_attempt_at"`
+	} `json:"source"`
+	RetentionDays *int `json:"retention_days"`
+	Hold          *struct {
+		Reason *string `json:"reason"`
+	} `json:"hold"`
+}
+
+func recordingPath(id, action string) string {
+	return strings.TrimSuffix("/v1/recordings/"+url.PathEscape(id)+"/"+action, "/")
+}
+
+// eachRecording calls each for every page of recordings in a state; "" is any.
+func eachRecording(ctx context.Context, op *operator, state, call string, each func(raw []byte, page []recordingState) error) error {
+	for cursor := ""; ; {
+		q := url.Values{"limit": {"200"}}
+		for name, v := range map[string]string{"state": state, "call_id": call, "cursor": cursor} {
+			if v != "" {
+				q.Set(name, v)
+			}
+		}
+		var page struct {
+			Data []recordingState `json:"data"`
+			Next *string          `json:"next_cursor"`
+		}
+		raw, err := ask(ctx, op, http.MethodGet, "/v1/recordings?"+q.Encode(), nil, &page)
+		if err != nil {
+			return err
+		}
+		if err := each(raw, page.Data); err != nil || page.Next == nil {
+			return err
+		}
+		cursor = *page.Next
+	}
+}
+
+type recordingsList struct {
+	State string `enum:",pending,stored,failed,deleted" default:"" help:"Only those in this state: pending, stored, failed or deleted."`
+	Call  string `placeholder:"ID" help:"Only those of this call."`
+	JSON  bool   `name:"json" help:"Print the API's answers."`
+}
+
+// Run prints one line for each recording.
+func (c recordingsList) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	t := table(s.out)
+	if !c.JSON {
+		fmt.Fprintln(t, "RECORDING\tCALL\tSTATE\tBYTES\tANNOUNCED\tATTEMPTS\tNEXT\tHELD\tERROR")
+	}
+	err = eachRecording(ctx, op, c.State, c.Call, func(raw []byte, page []recordingState) error {
+		if c.JSON {
+			return printRaw(s.out, raw)
+		}
+		for _, r := range page {
+			attempts, next, problem, held := "–", "–", "", ""
+			if r.Source != nil {
+				attempts, problem = fmt.Sprint(r.Source.Attempts), deref(r.Source.LastError)
+				if r.Source.Next != nil {
+					next = r.Source.Next.Format(time.RFC3339)
+				}
+			}
+			if r.Hold != nil {
+				held = "held"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.CallID, r.State, orDash(r.Bytes), r.AnnouncedAt.Format(time.RFC3339), attempts, next, held, problem)
+		}
+		return nil
+	})
+	return errors.Join(err, t.Flush())
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func orDash[T any](v *T) string {
+	if v == nil {
+		return "–"
+	}
+	return fmt.Sprint(*v)
+}
+
+type recordingsShow struct {
+	ID   string `arg:"" help:"Id of the recording, as in list."`
+	JSON bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run prints what is to be known of a recording.
+func (c recordingsShow) Run(ctx context.Context, s streams) error {
+	return changeRecording(ctx, s, http.MethodGet, c.ID, "", nil, c.JSON)
+}
+
+type recordingsFetch struct {
+	ID   string `arg:"" help:"Id of the recording, as in list."`
+	JSON bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run asks the source now.
+func (c recordingsFetch) Run(ctx context.Context, s streams) error {
+	return changeRecording(ctx, s, http.MethodPost, c.ID, "fetch", nil, c.JSON)
+}
+
+type recordingsHold struct {
+	ID     string `arg:"" help:"Id of the recording, as in list."`
+	Reason string `placeholder:"TEXT" help:"Why; kept."`
+	JSON   bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run holds a recording.
+func (c recordingsHold) Run(ctx context.Context, s streams) error {
+	return changeRecording(ctx, s, http.MethodPost, c.ID, "hold", map[string]string{"reason": c.Reason}, c.JSON)
+}
+
+type recordingsRelease struct {
+	ID     string `arg:"" help:"Id of the recording, as in list."`
+	Reason string `placeholder:"TEXT" help:"Why; kept."`
+	JSON   bool   `name:"json" help:"Print the API's answer."`
+}
+
+// Run ends a hold.
+func (c recordingsRelease) Run(ctx context.Context, s streams) error {
+	return changeRecording(ctx, s, http.MethodDelete, c.ID, "hold", map[string]string{"reason": c.Reason}, c.JSON)
+}
+
+// changeRecording makes a call about one recording and shows it.
+func changeRecording(ctx context.Context, s streams, method, id, action string, body any, asJSON bool) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	var r recordingState
+	raw, err := ask(ctx, op, method, recordingPath(id, action), body, &r)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printRaw(s.out, raw)
+	}
+	return r.show(s.out)
+}
+
+// show prints a line for each thing that is known.
+func (r recordingState) show(w io.Writer) error {
+	t := table(w)
+	line := func(name, value string) {
+		if value != "" && value != "–" {
+			fmt.Fprintf(t, "%s\t%s\n", name, value)
+		}
+	}
+	line("recording", r.ID)
+	line("call", r.CallID)
+	line("state", r.State)
+	line("sha256", deref(r.SHA256))
+	line("bytes", orDash(r.Bytes))
+	line("content type", deref(r.ContentType))
+	line("seconds", orDash(r.DurationSec))
+	line("announced", r.AnnouncedAt.Format(time.RFC3339))
+	when := func(name string, at *time.Time) {
+		if at != nil {
+			line(name, at.Format(time.RFC3339))
+		}
+	}
+	when("fetched", r.FetchedAt)
+	when("deleted", r.DeletedAt)
+	if r.Source != nil {
+		line("source", r.Source.URL)
+		line("source's link ends", r.Source.ExpiresAt.Format(time.RFC3339))
+		line("attempts", fmt.Sprint(r.Source.Attempts))
+		line("last error", deref(r.Source.LastError))
+		when("next attempt", r.Source.Next)
+	}
+	if r.RetentionDays != nil {
+		line("kept for", fmt.Sprintf("%d days", *r.RetentionDays))
+	}
+	if r.Hold != nil {
+		line("held", "yes: "+deref(r.Hold.Reason))
+	}
+	line("link", deref(r.URL))
+	return t.Flush()
+}
+
+type recordingsVerify struct {
+	IDs  []string `arg:"" optional:"" help:"Ids of recordings; all that are stored if there are none."`
+	JSON bool     `name:"json" help:"Print the API's answers, and no progress."`
+}
+
+// errDamaged makes the exit code of a damaged recording.
+var errDamaged = errors.New("recordings are damaged")
+
+// Run hashes recordings one after another and names those that are damaged.
+func (c recordingsVerify) Run(ctx context.Context, s streams) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	op.http = &http.Client{} // every byte is read: as long as it takes
+	ids := c.IDs
+	if len(ids) == 0 {
+		if err := eachRecording(ctx, op, "stored", "", func(_ []byte, page []recordingState) error {
+			for _, r := range page {
+				ids = append(ids, r.ID)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	progress := c.progress(s.err, len(ids))
+	damaged := 0
+	var bytes int64
+	for _, id := range ids {
+		var v struct {
+			Intact bool    `json:"intact"`
+			Bytes  int64   `json:"bytes"`
+			Reason *string `json:"reason"`
+		}
+		raw, err := ask(ctx, op, http.MethodPost, recordingPath(id, "verify"), nil, &v)
+		if err != nil {
+			progress.end(false)
+			return fmt.Errorf("verifying %s: %w", id, err)
+		}
+		progress.step()
+		bytes += v.Bytes
+		if c.JSON {
+			if err := printRaw(s.out, raw); err != nil {
+				return err
+			}
+		}
+		if v.Intact {
+			continue
+		}
+		damaged++
+		if !c.JSON {
+			fmt.Fprintf(s.out, "%s  DAMAGED  %s\n", id, deref(v.Reason))
+		}
+	}
+	progress.end(true)
+	if !c.JSON {
+		fmt.Fprintf(s.out, "%d recordings, %d bytes: %d intact, %d damaged\n", len(ids), bytes, len(ids)-damaged, damaged)
+	}
+	if damaged > 0 {
+		return errDamaged
+	}
+	return nil
+}
+
+// verifyProgress shows how many recordings are verified.
+type verifyProgress struct {
+	step func()
+	end  func(good bool)
+}
+
+// progress is a bar on a terminal, nothing elsewhere: the report follows.
+func (c recordingsVerify) progress(w io.Writer, total int) verifyProgress {
+	if c.JSON || total == 0 || !isTerminal(w) {
+		return verifyProgress{step: func() {}, end: func(bool) {}}
+	}
+	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(64), mpb.WithAutoRefresh())
+	bar := bars.AddBar(int64(total),
+		mpb.PrependDecorators(decor.Name("verifying "), decor.CountersNoUnit("%d / %d")),
+		mpb.AppendDecorators(decor.Percentage(), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)),
+	)
+	return verifyProgress{step: bar.Increment, end: func(good bool) {
+		if !good {
+			bar.Abort(false)
+		}
+		bars.Wait()
+	}}
+}

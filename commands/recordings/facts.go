@@ -1,0 +1,84 @@
+package recordings
+
+import (
+	"fmt"
+	"time"
+
+	"trunkline.dev/trunkline/domain/alert"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/recording"
+)
+
+// The hub's own facts of a recording. Their ids derive from it, so whoever says
+// them and however often, readers see them once. The origin is that of the
+// announcement: a backfilled call's recording triggers no webhook.
+
+func fact(r recording.Recording, id, subject string, now time.Time, p event.Payload) (event.Event, error) {
+	return event.New(event.Envelope{
+		ID: id, Source: "hub", Subject: subject, Org: r.Org, CorrelationID: r.Announced.CorrelationID, CausationID: r.Announced.EventID,
+		Origin: r.Announced.Origin, OccurredAt: now, RecordedAt: now,
+	}, p)
+}
+
+func storedFact(r recording.Recording, p call.RecordingStored) (event.Event, error) {
+	return fact(r, event.DeriveID("recording stored", r.ID), r.CallID, p.StoredAt, p)
+}
+
+func delayedFact(r recording.Recording, now time.Time) (event.Event, error) {
+	return fact(r, event.DeriveID("recording delayed", r.ID), r.CallID, now, call.RecordingDelayed{
+		RecordingID: r.ID, SourceID: r.SourceID, AfterSec: int64(r.DelayDue.Sub(r.Announced.RecordedAt) / time.Second),
+	})
+}
+
+// failedFact has the number of attempts in its id: a recording that was given up
+// may be asked for again by hand, and fail again.
+func failedFact(r recording.Recording, now time.Time, p call.RecordingFetchFailed) (event.Event, error) {
+	return fact(r, event.DeriveID("recording failed", r.ID, r.Announced.EventID, fmt.Sprint(p.Attempts)), r.CallID, now, p)
+}
+
+func deletedFact(r recording.Recording, p call.RecordingDeleted) (event.Event, error) {
+	return fact(r, event.DeriveID("recording deleted", r.ID), r.CallID, p.DeletedAt, p)
+}
+
+// The alerts that the hub raises about a recording, once each.
+const (
+	alertNearEnd = "near end"
+	alertFailed  = "failed"
+)
+
+func alertID(r recording.Recording, which string) string {
+	return event.DeriveID("alert", "recording", r.ID, r.Announced.EventID, which)
+}
+
+func nearEndAlert(r recording.Recording, now time.Time) (event.Event, error) {
+	left := r.Deadline().Sub(now)
+	id := alertID(r, alertNearEnd)
+	return fact(r, event.DeriveID("alert triggered", id), id, now, alert.Triggered{
+		Rule: "Recording about to expire", Metric: "recording_seconds_left", Condition: "<",
+		Threshold: r.Deadline().Sub(r.NearEnd).Seconds(), Value: max(0, left.Truncate(time.Second).Seconds()), Severity: "high",
+		Note: fmt.Sprintf("Recording %s of call %s is not fetched and its source's link ends in %s. Last: %s",
+			r.ID, r.CallID, max(0, left.Truncate(time.Minute)), orNothing(r.LastError)),
+	})
+}
+
+func failedAlert(r recording.Recording, attempts int, reason string, now time.Time) (event.Event, error) {
+	id := alertID(r, alertFailed)
+	return fact(r, event.DeriveID("alert triggered", id), id, now, alert.Triggered{
+		Rule: "Recording lost", Metric: "recording_fetch_attempts", Condition: ">=", Threshold: 1, Value: float64(attempts), Severity: "critical",
+		Note: fmt.Sprintf("Recording %s of call %s could not be fetched: %s", r.ID, r.CallID, reason),
+	})
+}
+
+// resolved ends an alert because the recording is stored after all.
+func resolved(r recording.Recording, which string, now time.Time) (event.Event, error) {
+	id := alertID(r, which)
+	return fact(r, event.DeriveID("alert resolved", id), id, now, alert.Resolved{Note: "The recording is stored."})
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "no attempt was made"
+	}
+	return s
+}

@@ -1,0 +1,167 @@
+package recordings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/recording"
+)
+
+// Open implements Library.
+func (s *Service) Open(ctx context.Context, org, recordingID string) (*Audio, error) {
+	r, err := s.Recording(ctx, org, recordingID)
+	if err != nil {
+		return nil, err
+	}
+	return s.OpenStored(ctx, r)
+}
+
+// OpenStored opens the audio of a recording as it was read.
+func (s *Service) OpenStored(ctx context.Context, r recording.Recording) (*Audio, error) {
+	switch r.State {
+	case call.CopyStored:
+	case call.CopyDeleted:
+		return nil, fmt.Errorf("%s: %w", r.ID, ErrDeleted)
+	default:
+		return nil, fmt.Errorf("%s: %w", r.ID, ErrNotStored)
+	}
+	b, err := s.cfg.Blobs.Open(ctx, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	return &Audio{ReadSeekCloser: b, Size: r.Bytes, ContentType: r.ContentType, SHA256: r.SHA256}, nil
+}
+
+// Recording returns a recording of an org; ErrUnknown if it has none.
+func (s *Service) Recording(ctx context.Context, org, id string) (recording.Recording, error) {
+	r, err := s.cfg.Catalogue.Recording(ctx, id)
+	if err == nil && r.Org != org {
+		err = fmt.Errorf("%s: %w", id, ErrUnknown)
+	}
+	if err != nil {
+		return recording.Recording{}, err
+	}
+	return r, nil
+}
+
+// Recordings lists an org's recordings, the newest first, and says where to go
+// on; "" at the end.
+func (s *Service) Recordings(ctx context.Context, f Filter) ([]recording.Recording, string, error) {
+	return s.cfg.Catalogue.Recordings(ctx, f)
+}
+
+// Await returns nil once the effect of what stands at the positions is seen.
+func (s *Service) Await(ctx context.Context, positions ...event.Position) error {
+	return s.cfg.Catalogue.Await(ctx, positions...)
+}
+
+// Listed is Recording with the list of its call looked up.
+func (s *Service) Listed(ctx context.Context, org, id string) (recording.Recording, error) {
+	r, err := s.Recording(ctx, org, id)
+	if err == nil && !r.ListKnown {
+		// Whether it can be told is of no weight: the recording is.
+		r.ListID, r.ListKnown, _ = s.cfg.Calls.ListOf(ctx, r.Org, r.CallID)
+	}
+	return r, err
+}
+
+// Retention is how many days the list of a recording's call keeps it, 0 for ever;
+// false while the list is not known.
+func (s *Service) Retention(r recording.Recording) (days int, known bool) {
+	for _, k := range s.cfg.Lists.Retentions() {
+		if r.ListKnown && k.Org == r.Org && k.ListID == r.ListID {
+			return k.Days, true
+		}
+	}
+	return 0, r.ListKnown
+}
+
+// The errors of a link.
+var (
+	// ErrLinkForged says that a link was not signed by the org's key.
+	ErrLinkForged = errors.New("the signature is not ours")
+	// ErrLinkEnded says that a link's time is over.
+	ErrLinkEnded = errors.New("the link has ended")
+)
+
+// Link makes the link of a recording that lives from a time on, as a URL, and
+// says when it ends; "" for an org that is not known.
+func (s *Service) Link(org, recordingID string, from time.Time) (string, time.Time) {
+	key, ok := s.cfg.Keys.LinkKey(org)
+	if !ok {
+		return "", time.Time{}
+	}
+	l := recording.Sign(key, recordingID, from.Add(recording.LinkLife))
+	return s.cfg.PublicURL + l.PathAndQuery(), l.Ends
+}
+
+// Follow reads where a link leads. A copy that is still being fetched is waited
+// for a while: the webhook that carries the link may be faster than the fetch.
+func (s *Service) Follow(ctx context.Context, l recording.Link) (recording.Recording, error) {
+	r, err := s.cfg.Catalogue.Recording(ctx, l.RecordingID)
+	unknown := errors.Is(err, ErrUnknown)
+	if err != nil && !unknown {
+		return r, err
+	}
+	k, ok := s.cfg.Keys.LinkKey(r.Org)
+	if unknown || !ok || !l.Valid(k) {
+		return recording.Recording{}, ErrLinkForged
+	}
+	if now := s.cfg.Clock(); !now.Before(l.Ends) {
+		until, err := s.cfg.Catalogue.Lives(ctx, r.ID, l.Ends)
+		if err != nil {
+			return recording.Recording{}, err
+		}
+		if !now.Before(until) {
+			return recording.Recording{}, ErrLinkEnded
+		}
+	}
+	return s.awaitCopy(ctx, r)
+}
+
+// awaitCopy waits for a copy that is being fetched, if not too many do.
+func (s *Service) awaitCopy(ctx context.Context, r recording.Recording) (recording.Recording, error) {
+	if r.State != call.CopyPending {
+		return r, nil
+	}
+	select {
+	case s.waiting <- struct{}{}:
+		defer func() { <-s.waiting }()
+	default:
+		return r, nil
+	}
+	for end := s.cfg.Clock().Add(s.cfg.FollowWait); r.State == call.CopyPending && s.cfg.Clock().Before(end); {
+		if !rest(ctx, followPause) {
+			return r, ctx.Err()
+		}
+		var err error
+		if r, err = s.cfg.Catalogue.Recording(ctx, r.ID); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+const (
+	// followPause is the time between two looks for a copy that is waited for.
+	followPause = 200 * time.Millisecond
+	// maxWaiting bounds the requests that wait for a copy.
+	maxWaiting = 64
+)
+
+// Revive makes a link that is sent late or again live as long as a fresh one. One
+// that has most of its life before it is left alone.
+func (s *Service) Revive(ctx context.Context, l recording.Link) error {
+	until := event.Time(s.cfg.Clock().Add(recording.LinkLife))
+	if until.Sub(l.Ends) < reviveAfter {
+		return nil
+	}
+	return s.cfg.Catalogue.Revive(ctx, l.RecordingID, l.Ends, until)
+}
+
+// reviveAfter is how much of its life a link may have lost before it is revived.
+const reviveAfter = time.Hour

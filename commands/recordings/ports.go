@@ -1,0 +1,111 @@
+package recordings
+
+import (
+	"context"
+	"time"
+
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/recording"
+)
+
+// Jobs keeps what is known of recordings and the work on them, beside what the
+// log says. It is safe for concurrent use, also by several processes: a lease
+// keeps two from fetching the same recording. Its errors may be transient.
+type Jobs interface {
+	// Lease leases the recording that is due for the longest to this process, until
+	// a time, unless its source's host is among busy. It reports false when there is
+	// none. Only what everything in the log was looked at for is due.
+	Lease(ctx context.Context, now, until time.Time, busy []string) (recording.Recording, bool, error)
+	// Extend moves the end of leases, and returns those that are still ours.
+	Extend(ctx context.Context, ids []string, until time.Time) ([]string, error)
+	// Notices returns recordings of which something is to be said by now.
+	Notices(ctx context.Context, now time.Time, limit int) ([]string, error)
+	// Next is when Lease or Notices may find something; zero when never.
+	Next(ctx context.Context, now time.Time) (time.Time, error)
+	// Woken gets a value when Next may have become earlier. It has one reader.
+	Woken() <-chan struct{}
+	// Settle locks a recording and lets decide say what is to be true of it. It
+	// appends the facts in their order, one durable before the next, and then saves
+	// what is after them and ends the lease. Whoever else settles it waits. Facts
+	// that were appended when it failed are found in the log later. An unknown one
+	// is ErrUnknown; an error of decide is returned as it is and changes nothing.
+	Settle(ctx context.Context, id string, decide func(Locked) (Decision, error)) error
+	// Yield ends the lease of a recording, to be tried again at a time.
+	Yield(ctx context.Context, id string, at time.Time) error
+	// Begin notes that a blob is about to be written, End that it is gone.
+	Begin(ctx context.Context, key, recordingID string, now time.Time) error
+	End(ctx context.Context, key string) error
+	// Orphans returns blobs that were begun before a time and are no recording's,
+	// as far as all of the log says.
+	Orphans(ctx context.Context, before time.Time, limit int) ([]string, error)
+	// Expired returns stored recordings of a list that are older than a time and
+	// not held, the oldest first.
+	Expired(ctx context.Context, listID string, storedBefore time.Time, limit int) ([]string, error)
+	// Unlisted returns stored recordings of an org whose list is not known, stored
+	// after a time, the oldest first; SetList says it.
+	Unlisted(ctx context.Context, org string, after time.Time, limit int) ([]recording.Recording, error)
+	SetList(ctx context.Context, id, listID string) error
+	// Sweep forgets links whose time is over.
+	Sweep(ctx context.Context, now time.Time) error
+}
+
+// Locked is a recording while nobody else can change it.
+type Locked struct {
+	recording.Recording
+	// Ours says that the lease is this process's.
+	Ours bool
+}
+
+// Decision is what is to be true of a recording.
+type Decision struct {
+	// Facts are appended one after another.
+	Facts []event.Event
+	// After is the recording afterwards.
+	After recording.Recording
+	// Unchanged leaves everything as it is.
+	Unchanged bool
+}
+
+// Catalogue answers what is known of recordings. It is safe for concurrent use.
+type Catalogue interface {
+	// Recording returns a recording whatever its org; ErrUnknown if there is none.
+	Recording(ctx context.Context, id string) (recording.Recording, error)
+	// Recordings lists an org's, the newest first.
+	Recordings(ctx context.Context, f Filter) ([]recording.Recording, string, error)
+	// Await returns nil once the effect of what stands at the positions is seen.
+	Await(ctx context.Context, positions ...event.Position) error
+	// Lives returns until when the link of a recording that says it ends at a time
+	// lives; zero if no longer than it says. Revive makes it live until a time.
+	Lives(ctx context.Context, id string, ends time.Time) (time.Time, error)
+	Revive(ctx context.Context, id string, ends, until time.Time) error
+}
+
+// Filter selects recordings of an org.
+type Filter struct {
+	Org string
+	// State and CallID select; "" is any.
+	State  call.CopyState
+	CallID string
+	Limit  int
+	Cursor string
+}
+
+// Lists tells how long recordings are kept.
+type Lists interface {
+	// Retentions returns the lists that keep recordings for a time only.
+	Retentions() []Retention
+}
+
+// Retention is how many days a list keeps recordings.
+type Retention struct {
+	Org, ListID string
+	Days        int
+}
+
+// Calls finds the list of a call.
+type Calls interface {
+	// ListOf returns the list of a call, "" for none; false while the call's
+	// beginning is not known.
+	ListOf(ctx context.Context, org, callID string) (string, bool, error)
+}

@@ -1,0 +1,121 @@
+package recordings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// sweepBatch bounds what is read at once while sweeping.
+const sweepBatch = 200
+
+// sweepAlways applies retention now and then until ctx ends.
+func (s *Service) sweepAlways(ctx context.Context) {
+	for rest(ctx, s.cfg.SweepEvery) {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Logger.WarnContext(ctx, "recordings are not swept", slog.Any("err", err))
+		}
+	}
+}
+
+// Sweep deletes the recordings whose list keeps them no longer, the blobs that
+// are nobody's, and links whose time is over. Sweeping twice at once is harmless.
+func (s *Service) Sweep(ctx context.Context) error {
+	now := event.Time(s.cfg.Clock())
+	kept := s.cfg.Lists.Retentions()
+	var errs []error
+	seen := make(map[string]bool)
+	for _, k := range kept {
+		if !seen[k.Org] {
+			seen[k.Org] = true
+			errs = append(errs, s.findLists(ctx, k.Org))
+		}
+		errs = append(errs, s.expire(ctx, k, now))
+	}
+	errs = append(errs, s.dropOrphans(ctx, now), s.cfg.Jobs.Sweep(ctx, now))
+	return errors.Join(errs...)
+}
+
+// findLists looks up the lists of recordings whose calls' lists are not known.
+func (s *Service) findLists(ctx context.Context, org string) error {
+	for after := (time.Time{}); ; {
+		batch, err := s.cfg.Jobs.Unlisted(ctx, org, after, sweepBatch)
+		if err != nil {
+			return err
+		}
+		for _, r := range batch {
+			after = r.StoredAt
+			list, known, err := s.cfg.Calls.ListOf(ctx, r.Org, r.CallID)
+			if err != nil {
+				return fmt.Errorf("finding the list of call %s: %w", r.CallID, err)
+			}
+			if !known {
+				continue
+			}
+			if err := s.cfg.Jobs.SetList(ctx, r.ID, list); err != nil {
+				return err
+			}
+		}
+		if len(batch) < sweepBatch {
+			return nil
+		}
+	}
+}
+
+// expire deletes what a list keeps no longer.
+func (s *Service) expire(ctx context.Context, k Retention, now time.Time) error {
+	for {
+		ids, err := s.cfg.Jobs.Expired(ctx, k.ListID, now.AddDate(0, 0, -k.Days), sweepBatch)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			err := s.cfg.Jobs.Settle(ctx, id, func(l Locked) (Decision, error) { return s.forget(ctx, l, k, now) })
+			if err != nil {
+				return fmt.Errorf("deleting recording %s: %w", id, err)
+			}
+		}
+		if len(ids) < sweepBatch {
+			return nil
+		}
+	}
+}
+
+// forget deletes the bytes of a recording whose time is over, and then says so:
+// a crash between the two deletes again. While it is locked nobody can hold it.
+func (s *Service) forget(ctx context.Context, l Locked, k Retention, now time.Time) (Decision, error) {
+	if l.State != call.CopyStored || l.Held || l.ListID != k.ListID || l.StoredAt.After(now.AddDate(0, 0, -k.Days)) {
+		return Decision{Unchanged: true}, nil
+	}
+	if err := s.cfg.Blobs.Delete(ctx, l.Key); err != nil {
+		return Decision{}, err
+	}
+	p := call.RecordingDeleted{
+		RecordingID: l.ID, SourceID: l.SourceID, Reason: call.DeletedByRetention, RetentionDays: k.Days,
+		SHA256: l.SHA256, Bytes: l.Bytes, DeletedAt: now,
+	}
+	e, err := deletedFact(l.Recording, p)
+	return Decision{Facts: []event.Event{e}, After: l.Deleted(p)}, err
+}
+
+// dropOrphans deletes blobs that a crash left behind.
+func (s *Service) dropOrphans(ctx context.Context, now time.Time) error {
+	keys, err := s.cfg.Jobs.Orphans(ctx, now.Add(-s.cfg.OrphanAge), sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := s.cfg.Blobs.Delete(ctx, key); err != nil {
+			return err
+		}
+		if err := s.cfg.Jobs.End(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,227 @@
+package recordings
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/recording"
+)
+
+const (
+	// noticesAtOnce bounds what is said between two looks for recordings to fetch.
+	noticesAtOnce = 100
+	// behind is the pause when something is due and the log is not read so far, or
+	// its source has no slot; poll bounds every other pause while there is work, idle
+	// while there is none.
+	behind = 100 * time.Millisecond
+	poll   = time.Second
+	idle   = time.Minute
+)
+
+// worker is the loop of one process: it leases what is due, gives each fetch a
+// goroutine, keeps the leases, and says what has to be said when time passes.
+type worker struct {
+	s *Service
+	// freed gets a value when a fetch has ended.
+	freed chan struct{}
+	wg    sync.WaitGroup
+
+	mu      sync.Mutex
+	fetches map[string]fetchUnderWay
+	hosts   map[string]int
+}
+
+type fetchUnderWay struct {
+	host   string
+	cancel context.CancelFunc
+}
+
+func newWorker(s *Service) *worker {
+	return &worker{s: s, freed: make(chan struct{}, 1), fetches: make(map[string]fetchUnderWay), hosts: make(map[string]int)}
+}
+
+// run works until ctx ends, and returns when no fetch is left.
+func (w *worker) run(ctx context.Context) {
+	defer w.wg.Wait()
+	w.wg.Go(func() { w.keepLeases(ctx) })
+	down := false
+	for {
+		pause, err := w.turn(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !down {
+			w.s.cfg.Logger.WarnContext(ctx, "recordings wait", slog.Any("err", err))
+		}
+		if down = err != nil; down {
+			pause = poll
+		}
+		if !rest(ctx, pause, w.s.cfg.Jobs.Woken(), w.freed) {
+			return
+		}
+	}
+}
+
+// turn begins what can be begun and returns how long there is nothing to do.
+func (w *worker) turn(ctx context.Context) (time.Duration, error) {
+	now := event.Time(w.s.cfg.Clock())
+	full := false
+	for {
+		busy, room := w.busy()
+		if full = !room; full {
+			break
+		}
+		r, ok, err := w.s.cfg.Jobs.Lease(ctx, now, now.Add(w.s.cfg.Lease), busy)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			break
+		}
+		w.begin(ctx, r)
+	}
+	said, err := w.s.notices(ctx, now)
+	if err != nil || said == noticesAtOnce {
+		return 0, err
+	}
+	next, err := w.s.cfg.Jobs.Next(ctx, now)
+	switch {
+	case err != nil:
+		return 0, err
+	case next.IsZero():
+		return idle, nil
+	case full:
+		return poll, nil
+	}
+	return min(max(next.Sub(w.s.cfg.Clock()), behind), poll), nil
+}
+
+// busy are the hosts that have all of their slots taken, and whether there is
+// room for another fetch at all.
+func (w *worker) busy() (hosts []string, room bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for h, n := range w.hosts {
+		if n >= w.s.cfg.PerHost {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, len(w.fetches) < w.s.cfg.AtOnce
+}
+
+func (w *worker) begin(ctx context.Context, r recording.Recording) {
+	ctx, cancel := context.WithCancel(ctx)
+	host := Host(r.URL)
+	w.mu.Lock()
+	w.fetches[r.ID] = fetchUnderWay{host, cancel}
+	w.hosts[host]++
+	w.mu.Unlock()
+	w.wg.Go(func() {
+		defer func() {
+			cancel()
+			w.mu.Lock()
+			delete(w.fetches, r.ID)
+			if w.hosts[host]--; w.hosts[host] == 0 {
+				delete(w.hosts, host)
+			}
+			w.mu.Unlock()
+			select {
+			case w.freed <- struct{}{}:
+			default: // a token is there already
+			}
+		}()
+		w.s.fetch(ctx, r)
+	})
+}
+
+// keepLeases renews the leases of what is under way. A fetch that lost its lease
+// is broken off: another process may have begun it.
+func (w *worker) keepLeases(ctx context.Context) {
+	for rest(ctx, w.s.cfg.Lease/3) {
+		w.mu.Lock()
+		ids := make([]string, 0, len(w.fetches))
+		for id := range w.fetches {
+			ids = append(ids, id)
+		}
+		w.mu.Unlock()
+		if len(ids) == 0 {
+			continue
+		}
+		kept, err := w.s.cfg.Jobs.Extend(ctx, ids, event.Time(w.s.cfg.Clock().Add(w.s.cfg.Lease)))
+		if err != nil {
+			continue // the next turn may still be in time
+		}
+		w.breakOff(ids, kept)
+	}
+}
+
+func (w *worker) breakOff(asked, kept []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ours := make(map[string]bool, len(kept))
+	for _, id := range kept {
+		ours[id] = true
+	}
+	for _, id := range asked {
+		if f, ok := w.fetches[id]; ok && !ours[id] {
+			f.cancel()
+		}
+	}
+}
+
+// Host is the part of a URL by which the fetches from one source are bounded.
+func Host(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// notices says what is due to be said, and returns of how many recordings.
+func (s *Service) notices(ctx context.Context, now time.Time) (int, error) {
+	ids, err := s.cfg.Jobs.Notices(ctx, now, noticesAtOnce)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		err := s.cfg.Jobs.Settle(ctx, id, func(l Locked) (Decision, error) { return s.notice(l, now) })
+		if err != nil && !errors.Is(err, ErrUnknown) {
+			return 0, err
+		}
+	}
+	return len(ids), nil
+}
+
+// notice decides what is said of a recording because time has passed.
+func (s *Service) notice(l Locked, now time.Time) (Decision, error) {
+	d := Decision{After: l.Recording}
+	if l.State != call.CopyPending {
+		return Decision{Unchanged: true}, nil
+	}
+	if at := l.NearEnd; !at.IsZero() && !at.After(now) {
+		e, err := nearEndAlert(l.Recording, now)
+		if err != nil {
+			return d, err
+		}
+		d.Facts = append(d.Facts, e)
+		d.After.NearEnd, d.After.NearAlerted = time.Time{}, true
+	}
+	if at := l.DelayDue; !at.IsZero() && !at.After(now) {
+		e, err := delayedFact(l.Recording, now)
+		if err != nil {
+			return d, err
+		}
+		d.Facts = append(d.Facts, e)
+		d.After.DelayDue, d.After.Delayed = time.Time{}, true
+	}
+	d.Unchanged = len(d.Facts) == 0
+	return d, nil
+}

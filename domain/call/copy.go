@@ -1,0 +1,66 @@
+package call
+
+import (
+	"time"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// RecordingID is the hub's id of a recording. It derives from the call and from
+// what the source calls the recording (Recording.ID), so whoever knows these
+// knows it. It is unique over all orgs.
+func RecordingID(org, callID, sourceID string) string {
+	return event.DeriveID("recording", org, callID, sourceID)
+}
+
+// CopyState says whether there is a copy of a recording.
+type CopyState string
+
+// The states of a copy. Pending is being fetched; failed is given up, until
+// somebody asks again or the source names another URL.
+const (
+	CopyPending CopyState = "pending"
+	CopyStored  CopyState = "stored"
+	CopyFailed  CopyState = "failed"
+	CopyDeleted CopyState = "deleted"
+)
+
+// Copy is what the hub keeps of a call's recording.
+type Copy struct {
+	// ID is the hub's id of the recording (see RecordingID).
+	ID    string    `json:"id"`
+	State CopyState `json:"state"`
+	// Delayed says that the copy was late, and receivers were told without it.
+	Delayed     bool       `json:"delayed,omitempty"`
+	SHA256      string     `json:"sha256,omitempty"`
+	Bytes       int64      `json:"bytes,omitempty"`
+	ContentType string     `json:"content_type,omitempty"`
+	StoredAt    *time.Time `json:"stored_at,omitempty"`
+	DeletedAt   *time.Time `json:"deleted_at,omitempty"`
+	// Error is why the fetch was given up.
+	Error string `json:"error,omitempty"`
+	// Held says that the copy may not be deleted.
+	Held bool `json:"held,omitempty"`
+}
+
+// copyOf returns a fresh copy of the state of a recording's copy, nil if the
+// call's recording is another one by now: of an older one nothing is shown.
+func (c *Call) copyOf(recordingID string) *Copy {
+	if c.Copy == nil || c.Copy.ID != recordingID {
+		return nil
+	}
+	return ptr(*c.Copy)
+}
+
+// announce makes a recording the call's.
+func (c *Call) announce(r Recording, org string) {
+	c.Recording = &r
+	id := RecordingID(org, c.ID, r.ID)
+	switch known := c.copyOf(id); {
+	case known == nil:
+		c.Copy = &Copy{ID: id, State: CopyPending}
+	case known.State == CopyFailed: // the source says it again: it is tried again
+		known.State, known.Error = CopyPending, ""
+		c.Copy = known
+	}
+}

@@ -1,0 +1,26 @@
+package call
+
+import (
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// RecordingFetchFailed says that the hub has given up fetching a recording: the
+// source does not have it, its link has ended, or it is nothing that we take.
+type RecordingFetchFailed struct {
+	RecordingID string `json:"recording_id"`
+	SourceID    string `json:"source_id"`
+	// Attempts counts the requests that were made since it was announced.
+	Attempts int `json:"attempts"`
+	// Error is what the last of them met, in words.
+	Error string `json:"error"`
+}
+
+// EventType returns call.recording_fetch_failed.v1.
+func (RecordingFetchFailed) EventType() event.Type { return "call.recording_fetch_failed.v1" }
+
+func (f RecordingFetchFailed) fold(c *Call, _ event.Envelope) {
+	if k := c.copyOf(f.RecordingID); k != nil && k.State == CopyPending {
+		k.State, k.Error = CopyFailed, f.Error
+		c.Copy = k
+	}
+}

@@ -1,0 +1,254 @@
+package recording
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/catalog"
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// Recording is what is known of one recording: what the log says, and how far
+// the work on it has come. Its rows follow from the log but for the fields of
+// Work, which a rebuild begins anew.
+type Recording struct {
+	// ID is the hub's (call.RecordingID), SourceID the source's.
+	ID, Org, CallID, SourceID string
+	State                     call.CopyState
+	// Partition is where the call's events stand.
+	Partition int
+	// Announced is the newest announcement.
+	Announced Announcement
+	// URL is where the source has it; "" for an upload.
+	URL         string
+	Format      string
+	DurationSec *float64
+	// ExpiresAt is when the source's link ends, as it says; zero when it does not.
+	ExpiresAt time.Time
+	// What was stored.
+	Key, SHA256, ContentType string
+	Bytes                    int64
+	StoredAt                 time.Time
+	// DeletedAt is when the copy was deleted, zero while it was not.
+	DeletedAt  time.Time
+	Held       bool
+	HoldReason string
+	Work
+}
+
+// Announcement is the event that named a recording.
+type Announcement struct {
+	EventID, CorrelationID string
+	Origin                 event.Origin
+	RecordedAt             time.Time
+}
+
+// Work is how far the fetch of a recording has come.
+type Work struct {
+	// Attempts counts the requests that were made since the last announcement.
+	Attempts  int
+	LastError string
+	// Due is when it is asked for next; zero while nothing is to be done.
+	Due time.Time
+	// Delayed says that call.recording_delayed.v1 was said; DelayDue is when it
+	// will be, zero when it will not.
+	Delayed  bool
+	DelayDue time.Time
+	// NearEnd is when the alert is raised that the source's link ends; zero when it
+	// will not be. NearAlerted and FailAlerted say which alerts were raised and not
+	// resolved.
+	NearEnd                  time.Time
+	NearAlerted, FailAlerted bool
+	// ListID is the call's list, "" for none, once it was looked up (ListKnown).
+	ListID    string
+	ListKnown bool
+}
+
+// Deadline is when the source's link ends.
+func (r Recording) Deadline() time.Time {
+	var expires *time.Time
+	if !r.ExpiresAt.IsZero() {
+		expires = &r.ExpiresAt
+	}
+	return Deadline(r.Announced.RecordedAt, expires)
+}
+
+// Patience is how long a copy may take before receivers are told without it.
+type Patience time.Duration
+
+// Touched returns the recordings that events say something of, each once.
+func Touched(events []event.Recorded) []string {
+	var ids []string
+	seen := make(map[string]bool)
+	for _, e := range events {
+		if id, _, ok := recorded(e); ok && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Fold applies events in log order to what is known, and returns the recordings
+// that changed. It is pure; applying an event again changes nothing, and however
+// the events are cut into batches the result is the same. A record that the
+// calls read model would park changes nothing.
+func (p Patience) Fold(known map[string]Recording, events []event.Recorded) map[string]Recording {
+	changed := make(map[string]Recording)
+	for _, e := range events {
+		id, payload, ok := recorded(e)
+		if !ok {
+			continue
+		}
+		before, ok := changed[id]
+		if !ok {
+			before = known[id]
+		}
+		if after, ok := p.fold(before, id, e, payload); ok {
+			changed[id] = after
+		}
+	}
+	return changed
+}
+
+func (p Patience) fold(r Recording, id string, e event.Recorded, payload event.Payload) (Recording, bool) {
+	if f, ok := payload.(call.RecordingReady); ok {
+		return p.announce(r, id, e, f.Recording)
+	}
+	if r.ID == "" || r.Org != e.Org || r.CallID != e.Subject {
+		return r, false // of a recording that was never announced nothing is kept
+	}
+	switch f := payload.(type) {
+	case call.RecordingStored:
+		if r.State == call.CopyStored || r.State == call.CopyDeleted {
+			return r, false // the first one counts
+		}
+		return r.Stored(f), true
+	case call.RecordingDelayed:
+		r.Delayed, r.DelayDue = true, time.Time{}
+	case call.RecordingFetchFailed:
+		if r.State != call.CopyPending {
+			return r, false
+		}
+		return r.Failed(f), true
+	case call.RecordingDeleted:
+		return r.Deleted(f), true
+	case call.RecordingHeld:
+		r.Held, r.HoldReason = true, f.Reason
+	case call.RecordingReleased:
+		r.Held, r.HoldReason = false, ""
+	default:
+		return r, false
+	}
+	return r, true
+}
+
+// announce sets a recording to be fetched. One that is stored stays as it is:
+// its bytes are evidence. One that is pending or was given up gets the new URL.
+func (p Patience) announce(r Recording, id string, e event.Recorded, f call.Recording) (Recording, bool) {
+	if r.Announced.EventID == e.ID || r.State == call.CopyStored || r.State == call.CopyDeleted {
+		return r, false
+	}
+	r.ID, r.Org, r.CallID, r.SourceID, r.Partition = id, e.Org, e.Subject, sourceID(f, e), e.Position.Partition
+	r.Announced = Announcement{EventID: e.ID, CorrelationID: e.CorrelationID, Origin: e.Origin, RecordedAt: e.RecordedAt}
+	r.State = call.CopyPending
+	r.URL, r.Format, r.DurationSec, r.ExpiresAt = f.URL, f.Format, f.DurationSec, time.Time{}
+	if f.ExpiresAt != nil {
+		r.ExpiresAt = event.Time(*f.ExpiresAt)
+	}
+	r.Attempts, r.LastError, r.Due, r.NearEnd = 0, "", time.Time{}, time.Time{}
+	if ours(id, f.URL) {
+		r.URL = "" // an upload: call.recording_stored.v1 stands right behind
+		return r, true
+	}
+	r.Due = e.RecordedAt
+	r.NearEnd = event.Time(NearEnd(e.RecordedAt, r.Deadline()))
+	if !r.Delayed {
+		r.DelayDue = event.Time(e.RecordedAt.Add(time.Duration(p)))
+	}
+	return r, true
+}
+
+// Stored is the recording once it is stored.
+func (r Recording) Stored(f call.RecordingStored) Recording {
+	r.State = call.CopyStored
+	r.Key, r.SHA256, r.Bytes, r.ContentType, r.StoredAt = f.Key, f.SHA256, f.Bytes, f.ContentType, event.Time(f.StoredAt)
+	if r.Format == "" {
+		r.Format = f.Format
+	}
+	r.Attempts, r.LastError = f.Attempts, ""
+	r.NearAlerted, r.FailAlerted = false, false
+	return r.idle()
+}
+
+// Failed is the recording once its fetch was given up.
+func (r Recording) Failed(f call.RecordingFetchFailed) Recording {
+	r.State, r.Attempts, r.LastError, r.FailAlerted = call.CopyFailed, f.Attempts, f.Error, true
+	return r.idle()
+}
+
+// Deleted is the recording once its copy is gone.
+func (r Recording) Deleted(f call.RecordingDeleted) Recording {
+	r.State, r.DeletedAt = call.CopyDeleted, event.Time(f.DeletedAt)
+	return r.idle()
+}
+
+func (r Recording) idle() Recording {
+	r.Due, r.DelayDue, r.NearEnd = time.Time{}, time.Time{}, time.Time{}
+	return r
+}
+
+func sourceID(f call.Recording, e event.Recorded) string {
+	if f.ID != "" {
+		return f.ID
+	}
+	return e.ID
+}
+
+// UploadPath is where the audio of an upload is read with a key; its
+// announcement names it, because a recording has a URL.
+func UploadPath(recordingID string) string { return "/v1/recordings/" + recordingID + "/audio" }
+
+// ours reports whether a recording is announced at our own address of it. Only
+// the hub itself knows how to say that, because the id in it is the recording's.
+func ours(id, raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && strings.HasSuffix(u.Path, UploadPath(id))
+}
+
+// recorded reads what an event says of which recording.
+func recorded(e event.Recorded) (id string, p event.Payload, ok bool) {
+	switch e.Type {
+	case call.RecordingReady{}.EventType(), call.RecordingStored{}.EventType(), call.RecordingDelayed{}.EventType(),
+		call.RecordingFetchFailed{}.EventType(), call.RecordingDeleted{}.EventType(), call.RecordingHeld{}.EventType(),
+		call.RecordingReleased{}.EventType():
+	default:
+		return "", nil, false
+	}
+	if e.Fault != nil || e.ID == "" || e.Org == "" || e.Subject == "" {
+		return "", nil, false
+	}
+	p, err := catalog.Decode(e.Type, e.Data)
+	if err != nil {
+		return "", nil, false
+	}
+	switch f := p.(type) {
+	case call.RecordingReady:
+		return call.RecordingID(e.Org, e.Subject, sourceID(f.Recording, e)), p, true
+	case call.RecordingStored:
+		id = f.RecordingID
+	case call.RecordingDelayed:
+		id = f.RecordingID
+	case call.RecordingFetchFailed:
+		id = f.RecordingID
+	case call.RecordingDeleted:
+		id = f.RecordingID
+	case call.RecordingHeld:
+		id = f.RecordingID
+	case call.RecordingReleased:
+		id = f.RecordingID
+	}
+	return id, p, id != ""
+}

@@ -1,0 +1,107 @@
+package watch
+
+import (
+	"time"
+
+	"trunkline.dev/trunkline/domain/agent"
+	"trunkline.dev/trunkline/domain/rule"
+)
+
+// Close ends a tick: it returns what the partition has for each of the rules
+// then, where that is something, and begins to count anew. The tick must not be
+// before At, and everything up to it must have been folded.
+func (w *Watch) Close(tick time.Time, rules []rule.Rule) []rule.Sample {
+	w.At = tick
+	w.forget()
+	var out []rule.Sample
+	for _, r := range rules {
+		o := w.Orgs[r.Org]
+		if o == nil {
+			continue
+		}
+		s := o.sample(r, tick)
+		s.RuleID, s.Tick = r.ID, tick
+		if s.N != 0 || s.Max != 0 {
+			out = append(out, s)
+		}
+	}
+	for _, o := range w.Orgs {
+		clear(o.Counts)
+	}
+	return out
+}
+
+func (o *Org) sample(r rule.Rule, tick time.Time) (s rule.Sample) {
+	ours := func(campaign string) bool { return r.Campaign == "" || r.Campaign == campaign }
+	switch r.Metric {
+	case rule.QueueDepth, rule.OpenCalls:
+		for _, c := range o.Calls {
+			if open := c.Ended.IsZero() && !c.Started.IsZero() && ours(c.Campaign); !open {
+				continue
+			}
+			if r.Metric == rule.QueueDepth && c.Inbound && !c.Answered || r.Metric == rule.OpenCalls && tick.Sub(c.Started) >= r.Window() {
+				s.N++
+			}
+		}
+	case rule.AgentCount, rule.PauseTime:
+		for _, a := range o.Agents {
+			switch {
+			case !ours(a.Campaign):
+			case r.Metric == rule.AgentCount:
+				s.N++
+			case a.State == agent.Paused:
+				s.N++
+				s.Max = max(s.Max, tick.Sub(a.Since).Seconds())
+			}
+		}
+	case rule.RecordingsExpiring:
+		for _, ends := range o.Links {
+			if ends.Sub(tick) <= r.Window() {
+				s.N++
+			}
+		}
+	case rule.DropRate, rule.WaitTime, rule.DeliveryFailures:
+		for campaign, c := range o.Counts {
+			switch {
+			case !ours(campaign):
+			case r.Metric == rule.DropRate:
+				s.N, s.Sum = s.N+c.Ended, s.Sum+float64(c.Dropped)
+			case r.Metric == rule.WaitTime:
+				s.N, s.Sum = s.N+c.Answered, s.Sum+c.WaitSec
+			default:
+				s.N += c.Failed
+			}
+		}
+	}
+	return s
+}
+
+// forget drops what is too old to matter.
+func (w *Watch) forget() {
+	for id, o := range w.Orgs {
+		for call, c := range o.Calls {
+			if w.At.Sub(c.Heard) > openFor || !c.Ended.IsZero() && w.At.Sub(c.Ended) > endedFor {
+				delete(o.Calls, call)
+			}
+		}
+		for id, ends := range o.Links {
+			if w.At.Sub(ends) > openFor {
+				delete(o.Links, id)
+			}
+		}
+		if len(o.Calls)+len(o.Agents)+len(o.Links)+len(o.Counts) == 0 {
+			delete(w.Orgs, id)
+		}
+	}
+}
+
+// Skip passes over ticks that nobody looks at, up to a moment.
+func (w *Watch) Skip(to time.Time) {
+	if to.After(w.At) {
+		w.At = to
+	}
+	w.forget()
+	for _, o := range w.Orgs {
+		clear(o.Counts)
+	}
+}

@@ -1,0 +1,260 @@
+package watch_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"trunkline.dev/trunkline/domain/agent"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/rule"
+	"trunkline.dev/trunkline/domain/watch"
+)
+
+var noon = time.Date(2026, 3, 7, 12, 0, 0, 0, time.UTC)
+
+func at(second float64) time.Time { return noon.Add(time.Duration(second * float64(time.Second))) }
+
+type tb interface {
+	Helper()
+	Fatal(...any)
+}
+
+func fact(t tb, second float64, subject string, p event.Payload) event.Recorded {
+	t.Helper()
+	e, err := event.New(event.Envelope{
+		ID: fmt.Sprint(subject, second, p.EventType()), Source: "api", Subject: subject, Org: "org", OccurredAt: at(second), RecordedAt: at(second),
+	}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return event.Recorded{Event: e, AppendedAt: at(second)}
+}
+
+// rules has one rule for each metric, by its name, with a window of a minute.
+func rules(campaign string) []rule.Rule {
+	var all []rule.Rule
+	for _, m := range rule.Metrics() {
+		r := rule.Rule{ID: string(m), Org: "org", Metric: m, WindowSec: 60, Enabled: true}
+		if m.Campaigned() {
+			r.Campaign = campaign
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// see folds events and closes a tick; what is zero is left out.
+func see(w *watch.Watch, tick float64, campaign string, events ...event.Recorded) map[string]rule.Sample {
+	for _, e := range events {
+		w.Fold(e)
+	}
+	out := make(map[string]rule.Sample)
+	for _, s := range w.Close(at(tick), rules(campaign)) {
+		id := s.RuleID
+		s.RuleID, s.Tick = "", time.Time{}
+		out[id] = s
+	}
+	return out
+}
+
+func inbound(second float64, campaign string) call.Started {
+	return call.Started{Direction: "inbound", From: "+1", To: "+2", Campaign: campaign, StartedAt: at(second)}
+}
+
+func TestAQueueWaitsIsAnsweredAndEnds(t *testing.T) {
+	t.Parallel()
+	var w watch.Watch
+	for i, step := range []struct {
+		tick   float64
+		events []event.Recorded
+		want   map[string]rule.Sample
+	}{
+		{10, []event.Recorded{fact(t, 1, "a", inbound(1, "Q1")), fact(t, 2, "b", inbound(2, "Q1")), fact(t, 3, "c", call.Started{Direction: "outbound", StartedAt: at(3)})},
+			map[string]rule.Sample{"queue_depth": {N: 2}}},
+		{20, []event.Recorded{fact(t, 12, "a", call.Answered{AnsweredAt: at(11)}), fact(t, 13, "a", call.Answered{AnsweredAt: at(13)})},
+			map[string]rule.Sample{"queue_depth": {N: 1}, "wait_time": {N: 1, Sum: 10}}},
+		{30, []event.Recorded{fact(t, 21, "b", call.Ended{EndedAt: at(21)}), fact(t, 22, "a", call.Ended{EndedAt: at(22)}), fact(t, 23, "a", call.Ended{EndedAt: at(24)}), fact(t, 24, "c", call.Ended{EndedAt: at(24)})},
+			map[string]rule.Sample{"drop_rate": {N: 3, Sum: 1}}},
+		{40, nil, map[string]rule.Sample{}},
+		{50, []event.Recorded{fact(t, 41, "d", call.Ended{EndedAt: at(41), Status: "Abandoned"}), fact(t, 42, "d", inbound(40, "Q1"))},
+			map[string]rule.Sample{"drop_rate": {N: 1, Sum: 1}}},
+	} {
+		if diff := cmp.Diff(step.want, see(&w, step.tick, "", step.events...)); diff != "" {
+			t.Errorf("step %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+func TestACallWithoutAnEndIsOpenUntilItIsForgotten(t *testing.T) {
+	t.Parallel()
+	var w watch.Watch
+	if got := see(&w, 50, "", fact(t, 1, "a", call.Started{Direction: "outbound", StartedAt: at(1)}))["open_calls"]; got.N != 0 {
+		t.Errorf("younger than the window: %+v", got)
+	}
+	if got := see(&w, 70, "")["open_calls"]; got.N != 1 {
+		t.Errorf("older than the window: %+v", got)
+	}
+	if got := see(&w, 25*3600, "")["open_calls"]; got.N != 0 || len(w.Orgs) != 0 {
+		t.Errorf("a day later: %+v, %d orgs", got, len(w.Orgs))
+	}
+}
+
+func TestAgentsComePauseAndGo(t *testing.T) {
+	t.Parallel()
+	var w watch.Watch
+	in := func(c string) agent.LogIn { return agent.LogIn{Change: agent.Change{Campaign: c}} }
+	for i, step := range []struct {
+		tick     float64
+		campaign string
+		events   []event.Recorded
+		want     map[string]rule.Sample
+	}{
+		{10, "", []event.Recorded{fact(t, 1, "jane", in("Q1")), fact(t, 2, "joe", in("Q2")), fact(t, 3, "jane", agent.Pause{})},
+			map[string]rule.Sample{"agent_count": {N: 2}, "pause_time": {N: 1, Max: 7}}},
+		{20, "Q2", []event.Recorded{fact(t, 11, "jane", agent.Pause{})}, map[string]rule.Sample{"agent_count": {N: 1}}},
+		{30, "Q1", nil, map[string]rule.Sample{"agent_count": {N: 1}, "pause_time": {N: 1, Max: 27}}},
+		{40, "", []event.Recorded{fact(t, 31, "jane", agent.Resume{}), fact(t, 32, "joe", agent.LogOut{}), fact(t, 33, "jane", agent.Resume{Change: agent.Change{Strict: true}})},
+			map[string]rule.Sample{"agent_count": {N: 1}}},
+		{50, "", []event.Recorded{fact(t, 41, "jane", agent.LogIn{Change: agent.Change{Strict: true}})}, map[string]rule.Sample{"agent_count": {N: 1}}},
+	} {
+		if diff := cmp.Diff(step.want, see(&w, step.tick, step.campaign, step.events...)); diff != "" {
+			t.Errorf("step %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+func TestFailedAttemptsAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	var w watch.Watch
+	failed := fact(t, 1, "endpoint", delivery.Attempted{Outcome: delivery.OutcomeFailed, RequestBody: `{"outcome":"delivered"}`})
+	fine := fact(t, 2, "endpoint", delivery.Attempted{Outcome: delivery.OutcomeDelivered, RequestBody: `{"outcome":"failed"}`})
+	if got := see(&w, 10, "", failed, fine, failed)["delivery_failures"]; got.N != 1 {
+		t.Errorf("counted %d failures", got.N)
+	}
+	if got := see(&w, 20, "", failed)["delivery_failures"]; got.N != 0 {
+		t.Errorf("a repeat in the next tick counted %d", got.N)
+	}
+}
+
+func TestRecordingsThatAreNotFetchedExpire(t *testing.T) {
+	t.Parallel()
+	var w watch.Watch
+	ends := at(100)
+	ready := func(id string) call.RecordingReady {
+		return call.RecordingReady{Recording: call.Recording{ID: id, URL: "https://a.example/1", ExpiresAt: &ends}}
+	}
+	id := func(source string) string { return call.RecordingID("org", "a", source) }
+	if got := see(&w, 30, "", fact(t, 1, "a", ready("r1")), fact(t, 2, "a", ready("r2")))["recordings_expiring"]; got.N != 0 {
+		t.Errorf("long before the end: %+v", got)
+	}
+	if got := see(&w, 40, "")["recordings_expiring"]; got.N != 2 {
+		t.Errorf("a minute before the end: %+v", got)
+	}
+	if got := see(&w, 50, "", fact(t, 41, "a", call.RecordingStored{RecordingID: id("r1")}))["recordings_expiring"]; got.N != 1 {
+		t.Errorf("one is stored: %+v", got)
+	}
+	if got := see(&w, 60, "", fact(t, 51, "a", call.RecordingFetchFailed{RecordingID: id("r2")}))["recordings_expiring"]; got.N != 0 {
+		t.Errorf("one is given up: %+v", got)
+	}
+}
+
+func TestWhatDoesNotCount(t *testing.T) {
+	t.Parallel()
+	var w watch.Watch
+	history := fact(t, 1, "a", inbound(1, ""))
+	history.Origin = event.OriginBackfill
+	broken := fact(t, 2, "b", inbound(2, ""))
+	broken.Data = json.RawMessage(`{"direction":5}`)
+	if got := see(&w, 10, "", history, broken); len(got) != 0 {
+		t.Errorf("counted %v", got)
+	}
+}
+
+// A clock that runs back, or a broker that says no time, moves nothing back.
+func TestTimeDoesNotRunBack(t *testing.T) {
+	t.Parallel()
+	var w watch.Watch
+	w.Fold(fact(t, 30, "a", inbound(30, "")))
+	late := fact(t, 5, "b", inbound(5, ""))
+	if got := w.Effective(late); !got.Equal(at(30)) {
+		t.Errorf("it counts at %s", got)
+	}
+	late.AppendedAt = time.Time{}
+	late.RecordedAt = at(31)
+	if got := w.Effective(late); !got.Equal(at(31)) {
+		t.Errorf("without the log's time it counts at %s", got)
+	}
+}
+
+// Whoever reads the same log sees the same: however often a watch is written and
+// read back in between, and however many times a stretch is folded again from
+// there.
+func TestACrashChangesNothing(t *testing.T) {
+	t.Parallel()
+	const step = 10 * time.Second
+	rapid.Check(t, func(t *rapid.T) {
+		var events []event.Recorded
+		second := 0.0
+		for range rapid.IntRange(1, 60).Draw(t, "events") {
+			second += rapid.Float64Range(0, 15).Draw(t, "pause")
+			subject := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "subject")
+			events = append(events, fact(t, second, subject, rapid.SampledFrom([]event.Payload{
+				inbound(second, "Q1"), call.Answered{AnsweredAt: at(second)}, call.Ended{EndedAt: at(second)}, agent.LogIn{}, agent.Pause{}, agent.Resume{}, agent.LogOut{},
+				delivery.Attempted{Outcome: delivery.OutcomeFailed}, call.RecordingReady{Recording: call.Recording{ID: "r", URL: "https://x"}},
+			}).Draw(t, "fact")))
+		}
+		last := at(second + 10).Truncate(step)
+		want := play(watch.Watch{}, noon, events, last, step, nil)
+		crashes := make(map[int]bool)
+		for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(events)-1), 0, 6).Draw(t, "crashes") {
+			crashes[i] = true
+		}
+		got := play(watch.Watch{}, noon, events, last, step, func(i int, w watch.Watch) watch.Watch {
+			if !crashes[i] {
+				return w
+			}
+			written, err := event.Marshal(w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read watch.Watch
+			if err := json.Unmarshal(written, &read); err != nil {
+				t.Fatal(err)
+			}
+			return read
+		})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("(-without +with crashes):\n%s", diff)
+		}
+	})
+}
+
+// play reads events and closes ticks as it passes them. between may put another
+// watch in place of the one before an event.
+func play(w watch.Watch, closed time.Time, events []event.Recorded, last time.Time, step time.Duration, between func(int, watch.Watch) watch.Watch) map[string]rule.Sample {
+	out := make(map[string]rule.Sample)
+	through := func(tick time.Time) {
+		for next := closed.Add(step); !next.After(tick); next = next.Add(step) {
+			for _, s := range w.Close(next, rules("")) {
+				out[s.RuleID+" "+next.Format(time.TimeOnly)] = s
+			}
+			closed = next
+		}
+	}
+	for i, e := range events {
+		if between != nil {
+			w = between(i, w)
+		}
+		through(rule.TickOf(w.Effective(e), step).Add(-step))
+		w.Fold(e)
+	}
+	through(last)
+	return out
+}
