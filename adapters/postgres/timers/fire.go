@@ -130,6 +130,8 @@ func (s *Service) caughtUp(ctx context.Context, now time.Time) (partitions []int
 	return partitions, until, nil
 }
 
+// checkpoints is how far each partition has been looked at. That this process
+// has looked at something stays true when the partition is another's by now.
 func (s *Service) checkpoints(ctx context.Context) (map[int]int64, error) {
 	rows, err := s.cfg.Pool.Query(ctx, checkpointsSQL, projections.Timers, event.Calls)
 	if err != nil {
@@ -143,6 +145,11 @@ func (s *Service) checkpoints(ctx context.Context) (map[int]int64, error) {
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("reading the timers' checkpoints: %w", err)
+	}
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	for p, next := range s.ahead {
+		have[p] = max(have[p], next)
 	}
 	return have, nil
 }

@@ -75,6 +75,11 @@ type Service struct {
 	firing sync.Mutex
 	marks  map[int]mark
 
+	// ahead is how far this process has looked at its partitions, which may be
+	// further than the checkpoint.
+	looking sync.Mutex
+	ahead   map[int]int64
+
 	running sync.Mutex
 	stop    context.CancelFunc
 	done    chan struct{}
@@ -95,7 +100,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, waits: projections.Waits{Disposition: cfg.Disposition, Transcript: cfg.Transcript},
-		wake: make(chan struct{}, 1), marks: make(map[int]mark),
+		wake: make(chan struct{}, 1), marks: make(map[int]mark), ahead: make(map[int]int64),
 	}
 	s.planned.Store(never)
 	return s, nil
@@ -144,6 +149,12 @@ func (s *Service) armed(due time.Time) {
 	if !due.IsZero() && due.UnixMicro() < s.planned.Load() {
 		s.signal()
 	}
+}
+
+func (s *Service) looked(partition int, next int64) {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	s.ahead[partition] = max(s.ahead[partition], next)
 }
 
 func (s *Service) signal() {

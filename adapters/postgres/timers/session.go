@@ -20,6 +20,9 @@ const (
 	// sweepMargin keeps a row longer than the fold asks for, because recorded
 	// times of different hubs are not quite in order.
 	sweepMargin = 24 * time.Hour
+	// saveEvery is how often the checkpoint is stored while nothing happens that
+	// timers are about. What lies between is read again after a restart.
+	saveEvery = time.Second
 )
 
 // Claim implements projections.Applier. It waits for the disk, unlike Apply: an
@@ -30,6 +33,7 @@ func (s *Service) Claim(ctx context.Context, topic event.Topic, partition int) (
 	if err != nil {
 		return nil, fmt.Errorf("claiming the timers of %s/%d: %w", topic, partition, err)
 	}
+	c.stored, c.saved = c.next, c.service.cfg.Clock()
 	// The former owner's timers are in the table and nobody told our loop.
 	s.signal()
 	return c, nil
@@ -41,6 +45,9 @@ type session struct {
 	topic       event.Topic
 	partition   int
 	next, epoch int64
+	// stored is the checkpoint in the table, saved when it was written there.
+	stored int64
+	saved  time.Time
 }
 
 // Next implements projections.Session.
@@ -59,9 +66,14 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 		return nil
 	}
 	last := events[len(events)-1]
+	keys, now := projections.TimerKeys(events), c.service.cfg.Clock()
+	if len(keys) == 0 && now.Sub(c.saved) < saveEvery && !c.sweeps(last) {
+		c.looked(last)
+		return nil
+	}
 	var first time.Time
 	err := pgx.BeginFunc(ctx, c.service.cfg.Pool, func(tx pgx.Tx) error {
-		known, err := c.advance(ctx, tx, last, projections.TimerKeys(events))
+		known, err := c.advance(ctx, tx, last, keys)
 		if err != nil {
 			return err
 		}
@@ -78,9 +90,20 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("setting timers: %w", err)
 	}
-	c.next = last.Position.Offset + 1
+	c.looked(last)
+	c.stored, c.saved = c.next, now
 	c.service.armed(first)
 	return nil
+}
+
+// looked notes that what was in the log up to an event has had its effect.
+func (c *session) looked(last event.Recorded) {
+	c.next = last.Position.Offset + 1
+	c.service.looked(c.partition, c.next)
+}
+
+func (c *session) sweeps(last event.Recorded) bool {
+	return c.stored/sweepEvery != (last.Position.Offset+1)/sweepEvery
 }
 
 // advance moves the checkpoint behind the last event and reads what is
@@ -94,7 +117,7 @@ func (c *session) advance(ctx context.Context, tx pgx.Tx, last event.Recorded, k
 	known := make(map[projections.Key]projections.CallTimer, len(keys))
 	var batch pgx.Batch
 	batch.Queue("SET LOCAL synchronous_commit = off")
-	batch.Queue(advanceSQL, projections.Timers, c.topic, c.partition, c.next, c.epoch, last.Position.Offset+1, toDB(last.RecordedAt)).
+	batch.Queue(advanceSQL, projections.Timers, c.topic, c.partition, c.stored, c.epoch, last.Position.Offset+1, toDB(last.RecordedAt)).
 		Exec(func(tag pgconn.CommandTag) error {
 			moved = tag.RowsAffected()
 			return nil
@@ -122,7 +145,7 @@ func (c *session) write(ctx context.Context, tx pgx.Tx, rows []row, last event.R
 	if len(rows) > 0 {
 		batch.Queue(saveSQL, columns(rows)...)
 	}
-	if c.next/sweepEvery != (last.Position.Offset+1)/sweepEvery {
+	if c.sweeps(last) {
 		// A foreign producer's time from the future must not sweep it all.
 		now := c.service.cfg.Clock()
 		if last.RecordedAt.Before(now) {

@@ -309,3 +309,49 @@ func TestAConfigMustBeWhole(t *testing.T) {
 		t.Error("an empty config was taken")
 	}
 }
+
+// Most events set no timer: looking at them is written down now and then only,
+// and what is due is settled all the same.
+func TestEventsWithoutTimersAreNotEachWrittenDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.service(nil, nil)
+	session := r.claim(s)
+	stored := func() (next int64) {
+		t.Helper()
+		if err := r.pool.QueryRow(t.Context(), "SELECT next FROM checkpoints WHERE projection = $1", projections.Timers).Scan(&next); err != nil {
+			t.Fatal(err)
+		}
+		return next
+	}
+	note := func(id string, second int) event.Event {
+		return fact(t, "c2", id, second, call.NoteAdded{Note: "a note"})
+	}
+	r.append(end(t, "c1", 0), note("n1", 0), note("n2", 0))
+	r.drain(session, 1, nothing)
+	if got := stored(); got != 1 {
+		t.Errorf("the checkpoint is %d, want 1: two notes changed nothing", got)
+	}
+	r.now.Store(60)
+	r.fire(s, 1) // the transcript's wait, in the log behind the notes
+	r.drain(session, 1, nothing)
+	if got := stored(); got != 4 {
+		t.Errorf("the checkpoint is %d, want 4: what was settled has come back", got)
+	}
+	r.append(note("n3", 60))
+	r.drain(session, 1, nothing)
+	r.now.Store(62)
+	r.append(note("n4", 62))
+	r.drain(session, 1, nothing)
+	if got := stored(); got != 6 {
+		t.Errorf("the checkpoint is %d, want 6: a second has passed", got)
+	}
+	// Another process looks again at what was not written down.
+	r.append(note("n5", 62))
+	r.drain(session, 1, nothing)
+	again := r.claim(r.service(nil, nil))
+	if got := again.Next(); got != 6 {
+		t.Errorf("the next owner begins at %d, want 6", got)
+	}
+	r.drain(again, 10, nothing)
+}
