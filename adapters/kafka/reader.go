@@ -55,7 +55,7 @@ func (r *reader) SeekTo(next int64) error {
 // What a reader that is behind gathers for one batch, and for how long at most:
 // what is due may be a marker of somebody's transaction, which nobody sees.
 const (
-	gatherBytes = 2 << 20
+	gatherBytes = 1 << 20
 	gatherTime  = 50 * time.Millisecond
 )
 

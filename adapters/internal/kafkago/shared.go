@@ -158,15 +158,16 @@ func (s *Shared) fly(ctx context.Context, p *sharedPart, f *flight, at partition
 	}
 }
 
-// recordOverhead is about what a record takes in memory beside its content.
-const recordOverhead = 512
+// recordOverhead is about what a record with its event takes in memory beside
+// its content.
+const recordOverhead = 1536
 
 func sizeOf(records []Record) int {
 	n := 0
 	for _, r := range records {
 		n += recordOverhead + len(r.Key) + len(r.Value)
 		for _, h := range r.Headers {
-			n += 2*len(h.Value) + len(h.Key)
+			n += len(h.Value) + len(h.Key)
 		}
 	}
 	return n
