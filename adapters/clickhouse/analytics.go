@@ -152,6 +152,7 @@ func (m *analyticsMapper) foldCalls(ctx context.Context, events []*event.Recorde
 		}
 		r.calls[i] = row
 	}
+	m.calls.trim(events)
 	return nil
 }
 
@@ -184,5 +185,6 @@ func (m *analyticsMapper) foldAgents(ctx context.Context, events []*event.Record
 		}
 		r.agents = append(r.agents, row)
 	}
+	m.agents.trim(events)
 	return nil
 }

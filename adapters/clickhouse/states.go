@@ -35,8 +35,9 @@ type states[S any] struct {
 }
 
 // maxStates bounds the states that one partition keeps, twice over (young and
-// old). 10,000 agents on 64 partitions have about 80 calls each at a time.
-const maxStates = 2048
+// old). 10,000 agents on 64 partitions have about 160 calls each at a time; a
+// call takes 3 KB or more.
+const maxStates = 512
 
 func newCallStates(store *Store, generation int, checkpoint int64) *states[projections.AnalyticsCall] {
 	sql := `
@@ -112,6 +113,20 @@ func (s *states[S]) load(ctx context.Context, events []*event.Recorded) error {
 		return fmt.Errorf("reading states: %w", err)
 	}
 	return nil
+}
+
+// trim keeps the states of the events' last entities, when a batch had more of
+// them than are kept. It is called when the batch's rows are made.
+func (s *states[S]) trim(events []*event.Recorded) {
+	if len(s.young) <= s.max {
+		return
+	}
+	kept := make(map[entityKey]*S, s.max)
+	for i := len(events) - 1; i >= 0 && len(kept) < s.max; i-- {
+		key := keyOf(events[i])
+		kept[key] = s.young[key]
+	}
+	s.young, s.old = kept, make(map[entityKey]*S)
 }
 
 // get returns the state of an entity that was loaded.

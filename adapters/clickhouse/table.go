@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -25,6 +26,8 @@ type table[R any] struct {
 type column[R any] struct {
 	name string
 	put  func(col driver.BatchColumn, rows [][]R, n int) error
+	// size is how many bytes of text it has; nil for other columns.
+	size func(rows [][]R) int
 }
 
 func columnOf[R, T any](name string, get func(*R) T) column[R] {
@@ -39,8 +42,7 @@ func columnOf[R, T any](name string, get func(*R) T) column[R] {
 	}}
 }
 
-func text[R any](name string, get func(*R) string) column[R]        { return columnOf(name, get) }
-func bytesOf[R any](name string, get func(*R) []byte) column[R]     { return columnOf(name, asText(get)) }
+func bytesOf[R any](name string, get func(*R) []byte) column[R]     { return text(name, asText(get)) }
 func moment[R any](name string, get func(*R) time.Time) column[R]   { return columnOf(name, get) }
 func maybe[R any](name string, get func(*R) *time.Time) column[R]   { return columnOf(name, get) }
 func count16[R any](name string, get func(*R) uint16) column[R]     { return columnOf(name, get) }
@@ -49,6 +51,20 @@ func count64[R any](name string, get func(*R) uint64) column[R]     { return col
 func number[R any](name string, get func(*R) int64) column[R]       { return columnOf(name, get) }
 func maybeNumber[R any](name string, get func(*R) *int64) column[R] { return columnOf(name, get) }
 func flag[R any](name string, get func(*R) bool) column[R]          { return columnOf(name, get) }
+
+func text[R any](name string, get func(*R) string) column[R] {
+	c := columnOf(name, get)
+	c.size = func(rows [][]R) int {
+		n := 0
+		for _, part := range rows {
+			for i := range part {
+				n += len(get(&part[i]))
+			}
+		}
+		return n
+	}
+	return c
+}
 
 func texts[R any](name string, get func(*R) []string) column[R] {
 	return column[R]{name: name, put: func(col driver.BatchColumn, rows [][]R, _ int) error {
@@ -87,7 +103,13 @@ func (t table[R]) insert(ctx context.Context, conn driver.Conn, suffix string, r
 		return fmt.Errorf("inserting into %s: %w", t.name, err)
 	}
 	defer func() { _ = b.Close() }()
+	columns := b.Columns()
 	for i, c := range t.columns {
+		if c.size != nil {
+			if err := reserve(columns[i], c.size(rows)); err != nil {
+				return fmt.Errorf("making room for column %s of %s: %w", c.name, t.name, err)
+			}
+		}
 		if err := c.put(b.Column(i), rows, n); err != nil {
 			return fmt.Errorf("encoding column %s of %s: %w", c.name, t.name, err)
 		}
@@ -97,6 +119,27 @@ func (t table[R]) insert(ctx context.Context, conn driver.Conn, suffix string, r
 	}
 	return nil
 }
+
+// reserve makes room for so many bytes in a column of strings. The driver lets
+// its buffer grow by quarters, which costs five times the bytes; a buffer that
+// was emptied keeps its room.
+func reserve(c chcolumn.Interface, size int) error {
+	s, ok := c.(*chcolumn.String)
+	if !ok || size < worthReserving || size > len(room) {
+		return nil
+	}
+	if err := s.AppendRow(unsafe.String(&room[0], size)); err != nil {
+		return err
+	}
+	s.Reset()
+	return nil
+}
+
+const worthReserving = 32 << 10
+
+// room is as long as the largest column of a usual insert. Nobody writes to it,
+// so it takes no memory.
+var room [16 << 20]byte
 
 // insertBulk is insert by one of the connections for large ones.
 func insertBulk[R any](ctx context.Context, s *Store, t table[R], suffix string, rows [][]R) error {

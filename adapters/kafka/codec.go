@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/segmentio/kafka-go"
 
@@ -41,13 +42,15 @@ func (r record) kafka(now time.Time) kafka.Record {
 	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: now}
 }
 
-// decode reads a record; what is no event of ours gets a Fault.
+// decode reads a record; what is no event of ours gets a Fault. The strings of
+// the envelope are the headers' own bytes, which nobody changes.
 func decode(m kafka.Message) event.Recorded {
 	at := event.Position{Topic: event.Topic(m.Topic), Partition: m.Partition, Offset: m.Offset}
 	r := event.FromRecord(at, m.Key, m.Value, func(name string) string {
 		for i := range m.Headers {
 			if m.Headers[i].Key == name {
-				return string(m.Headers[i].Value)
+				v := m.Headers[i].Value
+				return unsafe.String(unsafe.SliceData(v), len(v))
 			}
 		}
 		return ""

@@ -17,6 +17,8 @@ type reader struct {
 	topic  event.Topic
 	id     int
 	poller *kafkago.Poller[event.Recorded]
+	// end is where the log ends at least, as far as this process knows.
+	end func() int64
 	events []event.Recorded // polled, not yet handed out
 	next   int64            // what Read goes on from
 	high   int64
@@ -31,6 +33,7 @@ func newReader(c *Client, cfg SourceConfig, topic event.Topic, id int) *reader {
 	return &reader{
 		topic: topic, id: id, next: kafka.FirstOffset,
 		poller: c.poller(topic, id, kafka.FirstOffset, fetch, cfg.StallAfter),
+		end:    func() int64 { return c.shared.End(string(topic), id) },
 	}
 }
 
@@ -52,7 +55,7 @@ func (r *reader) SeekTo(next int64) error {
 // What a reader that is behind gathers for one batch, and for how long at most:
 // what is due may be a marker of somebody's transaction, which nobody sees.
 const (
-	gatherBytes = 2 << 20
+	gatherBytes = 1 << 20
 	gatherTime  = 50 * time.Millisecond
 )
 
@@ -62,7 +65,7 @@ func (r *reader) Read(ctx context.Context, limit int) ([]event.Recorded, error) 
 		if err != nil {
 			return nil, err
 		}
-		r.events, r.high = polled.Records, polled.High
+		r.events, r.high = polled.Records, max(polled.High, r.end())
 		r.gather(ctx, limit)
 	}
 	n := min(max(limit, 1), len(r.events))
@@ -85,7 +88,7 @@ func (r *reader) gather(ctx context.Context, limit int) {
 		}
 		// The slice may be shared with other readers: it is never appended to.
 		r.events = append(r.events[:len(r.events):len(r.events)], polled.Records...)
-		r.high = polled.High
+		r.high = max(polled.High, r.high)
 		bytes += sizeOf(polled.Records)
 	}
 }

@@ -103,6 +103,7 @@ func (a *app) start(ctx context.Context) error {
 		name string
 		run  func(context.Context) error
 	}{
+		{"memory limit", a.startMemory},
 		{"profiles", a.startProfiles},
 		{"Kafka", a.startLog},
 		{"Postgres", a.startPostgres},

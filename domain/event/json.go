@@ -3,19 +3,45 @@ package event
 import (
 	"bytes"
 	"encoding/json"
+	"sync"
 )
 
 // Marshal encodes v as compact JSON without HTML escapes and without a
 // trailing newline. Everything that is stored or sent uses it, so that equal
 // values have equal bytes and "<br>" in a transcript stays what it is.
 func Marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	e := encoders.Get().(*encoder)
+	defer e.done()
+	if err := e.enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return bytes.Clone(bytes.TrimSuffix(e.Bytes(), []byte("\n"))), nil
+}
+
+// encoder is an encoder with its buffer, which is used again: to let a new one
+// grow costs several times what is encoded.
+type encoder struct {
+	bytes.Buffer
+	enc *json.Encoder
+}
+
+// largeBuffer is not kept: a transcript comes now and then.
+const largeBuffer = 64 << 10
+
+func (e *encoder) done() {
+	e.Reset()
+	if e.Cap() <= largeBuffer {
+		encoders.Put(e)
+	}
+}
+
+var encoders = sync.Pool{New: func() any { return newEncoder() }}
+
+func newEncoder() *encoder {
+	e := new(encoder)
+	e.enc = json.NewEncoder(&e.Buffer)
+	e.enc.SetEscapeHTML(false)
+	return e
 }
 
 // Opt is a field of a merge: absent keeps what is known, null clears it, a

@@ -47,6 +47,8 @@ type sharedPart struct {
 	// batches follow on one another.
 	batches []*batch
 	flights map[int64]*flight
+	// end is where the log ends at least, as far as any reader has learned.
+	end int64
 }
 
 // batch is what one fetch brought.
@@ -94,7 +96,7 @@ func (s *Shared) Fetch(ctx context.Context, topic string, id int, offset int64, 
 		p = &sharedPart{flights: make(map[int64]*flight)}
 		s.parts[at] = p
 	}
-	if got, ok := p.find(offset); ok {
+	if got, ok := p.find(offset, cfg.MaxBytes); ok {
 		s.mu.Unlock()
 		return got, nil
 	}
@@ -124,6 +126,17 @@ func (s *Shared) Fetch(ctx context.Context, topic string, id int, offset int64, 
 	return Fetched[Record]{}, ctx.Err()
 }
 
+// End is where the log of a partition ends at least: a reader that is not there
+// has something to read.
+func (s *Shared) End(topic string, id int) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.parts[partition{topic, id}]; p != nil {
+		return p.end
+	}
+	return 0
+}
+
 // Wait returns when no fetch is under way any more. Nobody may ask then.
 func (s *Shared) Wait() { s.wg.Wait() }
 
@@ -133,6 +146,9 @@ func (s *Shared) fly(ctx context.Context, p *sharedPart, f *flight, at partition
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.got, f.err = got, err
+	if err == nil {
+		p.end = max(got.High, got.Next)
+	}
 	if p.flights[offset] == f {
 		delete(p.flights, offset)
 	}
@@ -142,15 +158,16 @@ func (s *Shared) fly(ctx context.Context, p *sharedPart, f *flight, at partition
 	}
 }
 
-// recordOverhead is about what a record takes in memory beside its content.
-const recordOverhead = 512
+// recordOverhead is about what a record with its event takes in memory beside
+// its content.
+const recordOverhead = 1536
 
 func sizeOf(records []Record) int {
 	n := 0
 	for _, r := range records {
 		n += recordOverhead + len(r.Key) + len(r.Value)
 		for _, h := range r.Headers {
-			n += 2*len(h.Value) + len(h.Key)
+			n += len(h.Value) + len(h.Key)
 		}
 	}
 	return n
@@ -182,18 +199,32 @@ func (s *Shared) keep(b *batch) {
 	}
 }
 
-// find returns what is kept from an offset on, to the end of the batch.
-func (p *sharedPart) find(offset int64) (Fetched[Record], bool) {
+// find returns what is kept from an offset on: the rest of a batch, and whole
+// batches behind it up to a number of bytes. At the log's end each fetch brings
+// a record or two; a reader that is behind would get them one by one.
+func (p *sharedPart) find(offset int64, bytes int) (Fetched[Record], bool) {
+	var got Fetched[Record]
+	size := 0
 	for _, b := range p.batches {
-		if offset < b.from || offset >= b.Next {
-			continue
+		switch {
+		case size > 0 && size+b.size <= bytes:
+			got.Records = append(got.Records, b.Records...)
+			got.Next, got.High = b.Next, b.High
+			size += b.size
+		case size > 0:
+			return got, true
+		case b.from <= offset && offset < b.Next:
+			got = b.Fetched
+			for len(got.Records) > 0 && got.Records[0].Offset < offset {
+				got.Records = got.Records[1:]
+			}
+			// Where a batch ends in records that nobody sees the log has to tell.
+			if len(got.Records) == 0 {
+				return Fetched[Record]{}, false
+			}
+			got.Records = got.Records[:len(got.Records):len(got.Records)] // others have it too
+			size = b.size
 		}
-		got := b.Fetched
-		for len(got.Records) > 0 && got.Records[0].Offset < offset {
-			got.Records = got.Records[1:]
-		}
-		// Where a batch ends in records that nobody sees the log has to tell.
-		return got, len(got.Records) > 0
 	}
-	return Fetched[Record]{}, false
+	return got, size > 0
 }

@@ -17,7 +17,7 @@ import (
 
 // copyFrom is the number of rows from which COPY is cheaper than an INSERT that
 // rides along with the other statements.
-const copyFrom = 200
+const copyFrom = 60
 
 // The compare-and-set. It comes first, so that a former owner learns its fate
 // before it has written anything.

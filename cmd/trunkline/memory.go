@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"math"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// heapBase is how much memory Go may take before its collector works harder
+// than usual. A burst leaves garbage of several times what is in use; by Go's
+// own rule the process would grow to twice the most that was ever in use at a
+// time.
+const heapBase = 216 << 20
+
+// limitEvery is how often the limit follows what is in use.
+const limitEvery = time.Second
+
+// startMemory keeps the process small for as long as that is cheap: beyond
+// heapBase the collector runs when half of what is in use has been allocated
+// anew, not as much again. A fixed limit would have it run without end in an
+// installation that needs more. Who sets GOGC or GOMEMLIMIT decides for himself.
+func (a *app) startMemory(context.Context) error {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(limitEvery)
+		defer tick.Stop()
+		for {
+			debug.SetMemoryLimit(memoryLimit(readMemory()))
+			select {
+			case <-tick.C:
+			case <-stop:
+				debug.SetMemoryLimit(math.MaxInt64)
+				return
+			}
+		}
+	}()
+	a.onStop("memory limit", func(context.Context) error {
+		close(stop)
+		<-done
+		return nil
+	})
+	return nil
+}
+
+// memoryLimit is what Go may take when so much of its heap was in use at the
+// last collection, and it needs so much for itself.
+func memoryLimit(live, own uint64) int64 {
+	return int64(max(heapBase, live+live/2+own))
+}
+
+// readMemory returns the heap in use at the last collection, and what Go has
+// taken for stacks and its own bookkeeping.
+func readMemory() (live, own uint64) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/stacks:bytes"},
+		{Name: "/memory/classes/metadata/mcache/inuse:bytes"},
+		{Name: "/memory/classes/metadata/mspan/inuse:bytes"},
+		{Name: "/memory/classes/metadata/other:bytes"},
+		{Name: "/memory/classes/other:bytes"},
+	}
+	metrics.Read(samples)
+	for _, s := range samples[1:] {
+		own += s.Value.Uint64()
+	}
+	return samples[0].Value.Uint64(), own
+}
