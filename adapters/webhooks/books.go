@@ -85,7 +85,7 @@ func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic
 	}
 	const poll = 50 * time.Millisecond
 	for {
-		read, err := b.cfg.Log.ReadTo(ctx, model)
+		read, err := b.cfg.Log.Checkpoints(ctx, model)
 		if err != nil {
 			return 0, fmt.Errorf("reading how far %s is: %w", model, err)
 		}
@@ -111,8 +111,14 @@ type owedPair struct {
 	ids []string
 }
 
+// pageTime bounds a page: the planner waits for read models, which may stand
+// still.
+const pageTime = time.Minute
+
 // page accounts for a page of events of one topic.
 func (b *books) page(ctx context.Context, events []event.Recorded) error {
+	ctx, cancel := context.WithTimeout(ctx, pageTime)
+	defer cancel()
 	views, err := b.planner.views(ctx, events)
 	if err != nil {
 		return err
