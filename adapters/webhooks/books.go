@@ -66,7 +66,9 @@ func (b *books) run(ctx context.Context) error {
 			}
 		}
 	}
-	b.out.Unplanned = max(0, known-b.logged)
+	if analytics == 0 { // else its event may only be missing
+		b.out.Unplanned = max(0, known-b.logged)
+	}
 	deliveries, err := b.catchUp(ctx, projections.DeliveryLogName, event.Deliveries)
 	if err != nil {
 		return err
@@ -84,8 +86,8 @@ func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic
 	if err != nil {
 		return 0, fmt.Errorf("reading where the log ends: %w", err)
 	}
-	const poll = 50 * time.Millisecond
-	for {
+	// A store that is behind has enough to do.
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		read, err := b.cfg.Log.Checkpoints(ctx, model)
 		if err != nil {
 			return 0, fmt.Errorf("reading how far %s is: %w", model, err)
@@ -99,8 +101,8 @@ func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic
 		if lag == 0 || b.patience <= 0 {
 			return lag, nil
 		}
-		b.patience -= poll
-		if !sleep(ctx, poll) {
+		b.patience -= pause
+		if !sleep(ctx, pause) {
 			return 0, ctx.Err()
 		}
 	}
