@@ -99,35 +99,3 @@ func (s *Store) LoggedBetween(ctx context.Context, org, webhookID string, since,
 	}
 	return int64(n), nil
 }
-
-// ReadTo returns how far the live build of a read model has read the log.
-func (s *Store) ReadTo(ctx context.Context, model string) (map[event.Topic]map[int]int64, error) {
-	const sql = "" +
-		"SELECT topic, `partition`, max(next) " +
-		"FROM sink_checkpoints " +
-		"WHERE model = ? AND generation = ? " +
-		"GROUP BY topic, `partition`"
-	g, err := s.live(ctx, model)
-	if err != nil {
-		return nil, err
-	}
-	read := make(map[event.Topic]map[int]int64)
-	err = s.query(ctx, sql, []any{model, g.Number}, func(r driver.Rows) error {
-		var topic string
-		var partition uint16
-		var next uint64
-		if err := r.Scan(&topic, &partition, &next); err != nil {
-			return err
-		}
-		t := event.Topic(topic)
-		if read[t] == nil {
-			read[t] = make(map[int]int64)
-		}
-		read[t][int(partition)] = int64(next)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading how far %s is: %w", model, err)
-	}
-	return read, nil
-}

@@ -109,7 +109,7 @@ func TestOutcomesAreThoseOfTheDeliveryLog(t *testing.T) {
 			t.Errorf("%d deliveries, want %d", got, n)
 		}
 	}
-	read, err := r.store.ReadTo(t.Context(), projections.DeliveryLogName)
+	read, err := r.store.Checkpoints(t.Context(), projections.DeliveryLogName)
 	must(t, err)
 	for id, part := range w.log[event.Deliveries] {
 		if end := part[len(part)-1].Position.Offset + 1; read[event.Deliveries][id] != end {

@@ -24,8 +24,7 @@ type Appended interface {
 	// LoggedBetween counts the deliveries to an endpoint, of events recorded in
 	// [since, until), that the delivery log knows.
 	LoggedBetween(ctx context.Context, org, webhookID string, since, until time.Time) (int64, error)
-	// ReadTo returns how far a read model of this store has read the log.
-	ReadTo(ctx context.Context, model string) (map[event.Topic]map[int]int64, error)
+	projections.Checkpoints
 }
 
 // Repeated counts the events that stand twice in the log.

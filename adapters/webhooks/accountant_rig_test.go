@@ -186,7 +186,7 @@ func (a *archive) Ends(_ context.Context, topics ...event.Topic) (map[event.Topi
 	return ends, nil
 }
 
-func (a *archive) ReadTo(_ context.Context, model string) (map[event.Topic]map[int]int64, error) {
+func (a *archive) Checkpoints(_ context.Context, model string) (map[event.Topic]map[int]int64, error) {
 	read := make(map[event.Topic]map[int]int64)
 	for _, t := range event.Topics() {
 		read[t] = map[int]int64{0: 1000}

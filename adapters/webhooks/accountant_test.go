@@ -33,6 +33,7 @@ func (r *rig) day() {
 		return ok()
 	}
 	h := r.start(nil)
+	pass(5 * time.Second) // they are known everywhere
 	r.happen(entities(20)...)
 	r.happen("unrenderable")
 	r.mu.Lock()
@@ -190,14 +191,45 @@ func TestSettingsOfTheTimeDecide(t *testing.T) {
 		pass(2 * time.Minute)
 		r.change("a", func(e *delivery.Endpoint) { e.Events = []string{"never"} })
 		pass(time.Minute)
+		r.happen("in", "between") // by either of the settings
+		r.change("a", func(e *delivery.Endpoint) { e.Events = []string{"*"} })
+		pass(time.Minute)
 		rec := r.reconcile("a", &archive{})
-		want := delivery.Account{Appended: 5, Delivered: 3, Filtered: map[delivery.Reason]int64{delivery.NotSubscribed: 2}}
+		want := delivery.Account{Appended: 7, Delivered: 5, Filtered: map[delivery.Reason]int64{delivery.NotSubscribed: 2}}
 		if diff := cmp.Diff(want, rec.Account); diff != "" {
 			t.Error(diff)
 		}
-		r.settings["a"] = r.settings["a"][2:]
-		if rec = r.reconcile("a", &archive{}); rec.Unplanned != 3 || rec.Difference() != 0 {
+		r.settings["a"] = r.settings["a"][2:3]
+		if rec = r.reconcile("a", &archive{}); rec.Unplanned != 5 || rec.Difference() != 0 {
 			t.Errorf("by the settings of now: %+v", rec.Account)
+		}
+	})
+}
+
+// TestANewEndpointMayBeLate excuses a hub that did not know of an endpoint yet,
+// for a moment, and only where there is no trace of a delivery.
+func TestANewEndpointMayBeLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		h := r.start(nil)
+		defer h.stop()
+		pass(time.Minute)
+		r.happen("one", "two")
+		pass(time.Second) // planned by a hub that knows nothing of it
+		r.endpoint("a", func(e *delivery.Endpoint) { e.CreatedAt = time.Now().Add(-2 * time.Second); e.UpdatedAt = e.CreatedAt })
+		r.happen("three")
+		pass(time.Minute)
+		rec := r.reconcile("a", &archive{})
+		want := delivery.Account{Appended: 3, Delivered: 1, Filtered: map[delivery.Reason]int64{delivery.TooEarly: 2}}
+		if diff := cmp.Diff(want, rec.Account); diff != "" {
+			t.Error(diff)
+		}
+		e := r.settings["a"][0]
+		e.CreatedAt = e.CreatedAt.Add(-time.Minute)
+		r.settings["a"][0] = e
+		if rec := r.reconcile("a", &archive{}); rec.Difference() != 2 {
+			t.Errorf("a hub that did not know for a minute: %+v", rec.Account)
 		}
 	})
 }

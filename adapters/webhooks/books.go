@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -65,7 +66,9 @@ func (b *books) run(ctx context.Context) error {
 			}
 		}
 	}
-	b.out.Unplanned = max(0, known-b.logged)
+	if analytics == 0 { // else its event may only be missing
+		b.out.Unplanned = max(0, known-b.logged)
+	}
 	deliveries, err := b.catchUp(ctx, projections.DeliveryLogName, event.Deliveries)
 	if err != nil {
 		return err
@@ -83,9 +86,9 @@ func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic
 	if err != nil {
 		return 0, fmt.Errorf("reading where the log ends: %w", err)
 	}
-	const poll = 50 * time.Millisecond
-	for {
-		read, err := b.cfg.Log.ReadTo(ctx, model)
+	// A store that is behind has enough to do.
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		read, err := b.cfg.Log.Checkpoints(ctx, model)
 		if err != nil {
 			return 0, fmt.Errorf("reading how far %s is: %w", model, err)
 		}
@@ -98,8 +101,8 @@ func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic
 		if lag == 0 || b.patience <= 0 {
 			return lag, nil
 		}
-		b.patience -= poll
-		if !sleep(ctx, poll) {
+		b.patience -= pause
+		if !sleep(ctx, pause) {
 			return 0, ctx.Err()
 		}
 	}
@@ -109,10 +112,19 @@ func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic
 type owedPair struct {
 	event.Recorded
 	ids []string
+	// excuse is why it may not have been owed when it was planned; empty if there
+	// is none. It counts only where there is no trace of a delivery.
+	excuse delivery.Reason
 }
+
+// pageTime bounds a page: the planner waits for read models, which may stand
+// still.
+const pageTime = time.Minute
 
 // page accounts for a page of events of one topic.
 func (b *books) page(ctx context.Context, events []event.Recorded) error {
+	ctx, cancel := context.WithTimeout(ctx, pageTime)
+	defer cancel()
 	views, err := b.planner.views(ctx, events)
 	if err != nil {
 		return err
@@ -120,11 +132,11 @@ func (b *books) page(ctx context.Context, events []event.Recorded) error {
 	var pairs []owedPair
 	for _, v := range views {
 		ids, why := b.owed(v)
-		if why != "" {
+		if len(ids) == 0 {
 			b.out.Filter(why, 1)
 			continue
 		}
-		pairs = append(pairs, owedPair{v.Event, ids})
+		pairs = append(pairs, owedPair{v.Event, ids, why})
 	}
 	if len(pairs) == 0 {
 		return nil
@@ -151,21 +163,31 @@ func (b *books) page(ctx context.Context, events []event.Recorded) error {
 }
 
 // settingsSlack is how long after a change of an endpoint's settings an event
-// may be planned by either: settings reach other processes late, and events are
-// planned a moment after they are recorded.
-const settingsSlack = time.Minute
+// may be planned by either, since events are planned after they are recorded;
+// newSlack is how long a new endpoint may not be known to every hub, which is
+// how long a change waits for them.
+const (
+	settingsSlack = time.Minute
+	newSlack      = 2 * time.Second
+)
 
 // owed plans an event anew, as the endpoint was set when it was recorded. It
-// returns the deliveries that it makes, or why it makes none. Where the settings
-// had just been changed, or were about to be, no delivery is demanded that one
-// of them would not have made.
+// returns the deliveries that it makes, and why it makes none, or may have made
+// none: the settings had just been changed, or were about to be.
 func (b *books) owed(v delivery.View) (ids []string, why delivery.Reason) {
 	for _, e := range b.valid(v.Event.RecordedAt) {
-		if ids, why = b.owedAs(v, e); why != "" {
-			return nil, why
+		made, reason := b.owedAs(v, e)
+		if len(made) > 0 {
+			ids = made
+		}
+		if reason != "" {
+			why = reason
 		}
 	}
-	return ids, ""
+	if first := b.versions[0]; first.StartFrom.IsZero() && v.Event.RecordedAt.Before(first.CreatedAt.Add(newSlack)) {
+		why = cmp.Or(why, delivery.TooEarly)
+	}
+	return ids, why
 }
 
 // valid are the settings by which an event may have been planned.
@@ -329,8 +351,17 @@ func (p owedPair) stands(all map[string]found) (delivery.Status, string) {
 	return worst, ""
 }
 
+// traced reports whether the delivery log knows anything of the pair.
+func (p owedPair) traced(all map[string]found) bool {
+	return slices.ContainsFunc(p.ids, func(id string) bool { return all[id].logged })
+}
+
 func (b *books) count(p owedPair, all map[string]found) {
 	status, id := p.stands(all)
+	if status == delivery.IsLost && p.excuse != "" && !p.traced(all) {
+		b.out.Filter(p.excuse, 1)
+		return
+	}
 	b.out.Owe(status, all[id].why)
 	for _, id := range p.ids {
 		if all[id].logged {

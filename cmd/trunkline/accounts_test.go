@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/jackc/pgx/v5"
@@ -35,6 +37,13 @@ func accounts(t *testing.T, h *hub) {
 		id := startCall(t, admin)
 		admin.patch("/v1/calls/"+id, object{"status": "completed", "disposition": "SALE"}).want(http.StatusOK)
 	}
+	known := time.Now().Add(2 * time.Second) // from then on every hub must know of the webhooks
+	eventually(t, "webhooks that are not new any more", func(context.Context) error {
+		if time.Now().Before(known) {
+			return errors.New("too early")
+		}
+		return nil
+	})
 	admin.post("/v1/leads", object{"phone": "+14155550100"}).want(http.StatusOK)
 	customer.wait("/dialercx", calls)
 	account := func(name string) answer {

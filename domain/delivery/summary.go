@@ -25,6 +25,8 @@ func Summary(e Endpoint, h Health, b Backlog, p Profile, now time.Time) string {
 		said = append(said, "disabled since "+clock(e.UpdatedAt, now)+": "+e.DisabledReason)
 	case !e.Enabled:
 		said = append(said, "disabled since "+clock(e.UpdatedAt, now))
+	case !e.Sends():
+		said = append(said, "paused: its event is "+EventDisabled)
 	case h.ConsecutiveFailures > 0:
 		said = append(said, fmt.Sprintf("failing since %s, %s in a row, last answer %s",
 			clock(h.FailingSince, now), counted(int64(h.ConsecutiveFailures), "failure"), lastAnswer(h)))
@@ -34,7 +36,7 @@ func Summary(e Endpoint, h Health, b Backlog, p Profile, now time.Time) string {
 		said = append(said, "working, last delivered "+ago(now.Sub(h.LastDeliveredAt))+" ago")
 	}
 	said = append(said, b.words(now)...)
-	if e.Enabled && h.ConsecutiveFailures > 0 {
+	if e.Sends() && h.ConsecutiveFailures > 0 {
 		if w := p.prospect(e, h, now); w != "" {
 			said = append(said, w)
 		}

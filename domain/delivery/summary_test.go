@@ -70,6 +70,11 @@ func TestSummary(t *testing.T) {
 			backlog: delivery.Backlog{Held: 3000, Oldest: ago(3 * day)},
 			want:    "disabled since 2026-11-25 11:00: the receiver answered 410 Gone; 3000 deliveries are held, the oldest for 3 days",
 		},
+		{
+			name:     "paused by choosing no event",
+			endpoint: delivery.Endpoint{Enabled: true, Events: []string{delivery.EventDisabled}, CreatedAt: on.CreatedAt}, health: failing, profile: fiveDays,
+			want: "paused: its event is disabled",
+		},
 		{name: "disabled by hand", endpoint: delivery.Endpoint{UpdatedAt: ago(time.Hour)}, want: "disabled since 10:00"},
 		{
 			name:     "enabled again, nothing tried since",

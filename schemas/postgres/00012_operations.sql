@@ -54,7 +54,16 @@ INSERT INTO endpoint_versions (endpoint_id, revision, settings)
 SELECT endpoint_id, 0, settings
 FROM endpoints;
 
+-- The hubs that follow the settings, and the revision that each knows: a change
+-- is answered when all of them know it.
+CREATE TABLE settings_readers (
+    name     TEXT PRIMARY KEY,
+    revision BIGINT NOT NULL,
+    seen_at  TIMESTAMPTZ NOT NULL
+) WITH (fillfactor = 20);
+
 -- +goose Down
+DROP TABLE settings_readers;
 DROP TABLE endpoint_versions;
 DROP TABLE delivery_crew;
 DROP TABLE delivery_outbox;

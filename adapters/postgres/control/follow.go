@@ -22,7 +22,13 @@ func (s *Store) Start(ctx context.Context) error {
 		return nil
 	}
 	for {
-		err := s.reload(ctx)
+		// On the list of readers first: no change may pass between.
+		err := s.read(ctx, s.cfg.Pool)
+		if err == nil {
+			err = s.reload(ctx)
+		} else {
+			err = unavailable("joining the readers of the settings", err)
+		}
 		if err == nil {
 			break
 		}
@@ -54,6 +60,7 @@ func (s *Store) Stop(ctx context.Context) error {
 	select {
 	case <-s.done:
 		s.stop = nil
+		s.forget(ctx)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("stopping the directory: %w", ctx.Err())
@@ -103,6 +110,9 @@ func (s *Store) listen(ctx context.Context, up func()) error {
 			if err := s.reload(ctx); err != nil {
 				return err
 			}
+		}
+		if err := s.read(ctx, conn.Conn()); err != nil {
+			return err
 		}
 		up()
 		s.retire(ctx)

@@ -80,6 +80,31 @@ UPDATE keyrings
 SET retires_at = NULL
 WHERE shared_by = $1`
 
+	upsertReader = `
+WITH gone AS (
+    DELETE FROM settings_readers
+    WHERE seen_at < clock_timestamp() - INTERVAL '1 day'
+      AND name <> $1
+)
+INSERT INTO settings_readers (name, revision, seen_at)
+SELECT $1, $2, clock_timestamp()
+FROM set_config('synchronous_commit', 'off', TRUE)
+ON CONFLICT (name) DO UPDATE
+SET revision = EXCLUDED.revision, seen_at = EXCLUDED.seen_at`
+
+	deleteReader = `
+DELETE FROM settings_readers
+WHERE name = $1`
+
+	readersBehind = `
+SELECT EXISTS (
+    SELECT
+    FROM settings_readers
+    WHERE name <> $1
+      AND revision < $2
+      AND seen_at >= clock_timestamp() - make_interval(secs => $3)
+)`
+
 	notify = `
 SELECT pg_notify('trunkline_settings', $1)`
 

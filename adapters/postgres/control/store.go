@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -54,6 +55,8 @@ func (c Config) Validate() error {
 type Store struct {
 	cfg Config
 	dir *Directory
+	// name is this process's among the readers of the settings.
+	name string
 
 	changing sync.Mutex // one change of this process at a time
 
@@ -72,7 +75,7 @@ func New(cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Store{cfg: cfg, dir: newDirectory(cfg.Clock)}, nil
+	return &Store{cfg: cfg, dir: newDirectory(cfg.Clock), name: uuid.NewString()}, nil
 }
 
 // Directory is the view of the settings that this store keeps up to date.
@@ -80,15 +83,21 @@ func (s *Store) Directory() *Directory { return s.dir }
 
 // Change implements settings.Store. The row lock on the revision makes changes
 // of all hubs happen one after another, so a decision that saw the newest
-// snapshot is still right when it commits.
+// snapshot is still right when it commits. It returns once the other hubs know
+// too: who was told that an endpoint exists may count on it, whichever hub takes
+// the next event.
 func (s *Store) Change(ctx context.Context, decide func(*settings.Snapshot) (settings.Changes, error)) error {
-	return s.revise(ctx, func(tx pgx.Tx, revision int64, before *settings.Snapshot) (settings.Changes, error) {
+	err := s.revise(ctx, func(tx pgx.Tx, revision int64, before *settings.Snapshot) (settings.Changes, error) {
 		changes, err := decide(before)
 		if err != nil {
 			return changes, decided{err}
 		}
 		return changes, s.write(ctx, tx, revision, changes, s.cfg.Keyring.state.Load())
 	})
+	if err == nil {
+		s.awaitReaders(ctx, s.dir.Snapshot().Revision)
+	}
+	return err
 }
 
 // decided is an error of a decision, which its caller gets as it is.
