@@ -69,7 +69,7 @@ func TestAWebhookThatStartsInThePastGetsAllInOrder(t *testing.T) {
 		r.happen(several(40, 5)...)
 		pass(time.Minute)
 		// The receiver is slow, so that live events come while it catches up.
-		r.receive = func(Request) Result { <-time.After(300 * time.Millisecond); return ok() }
+		r.answers(func(Request) Result { <-time.After(300 * time.Millisecond); return ok() })
 		r.late("late", from)
 		for range 100 {
 			r.happen(several(5, 1)...)
@@ -91,7 +91,7 @@ func TestAWebhookThatStartsInThePastGetsAllInOrder(t *testing.T) {
 		if n := len(r.seen()); n != 2*(60+200+500)-60 {
 			t.Errorf("%d requests, want %d: each once", n, 2*(60+200+500)-60)
 		}
-		r.receive = func(Request) Result { return ok() }
+		r.answers(func(Request) Result { return ok() })
 		before := r.store.Inserted()
 		r.happen(entities(50)...)
 		pass(time.Minute)
@@ -146,7 +146,7 @@ func TestCatchingUpSurvivesKills(t *testing.T) {
 				from := time.Now()
 				r.happen(several(60, 4)...)
 				pass(time.Minute)
-				r.receive = func(Request) Result { <-time.After(20 * time.Millisecond); return ok() }
+				r.answers(func(Request) Result { <-time.After(20 * time.Millisecond); return ok() })
 				r.late("late", from)
 				for i := range 5 {
 					for range 3 {
