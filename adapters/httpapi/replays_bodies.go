@@ -149,7 +149,7 @@ type differencesAnswer struct {
 	Different int64 `json:"different"`
 	NeverSent int64 `json:"never_sent"`
 	// NotKept was sent, but its body is no longer kept.
-	NotKept  int64              `json:"not_kept"`
+	NotKept  int64           `json:"not_kept"`
 	Examples []changedAnswer `json:"examples"`
 }
 

@@ -54,6 +54,14 @@ func (r *rig) checkArrived(id string, first func(entity string) int64) {
 	}
 }
 
+// checkAccount: at no moment is anything unaccounted for.
+func (r *rig) checkAccount(id string) {
+	r.t.Helper()
+	if rec := r.reconcile(id, &archive{}); rec.Difference() != 0 || rec.Unplanned != 0 {
+		r.t.Errorf("the account of %s is %+v", id, rec)
+	}
+}
+
 func fromTheFirst(string) int64 { return 1 }
 
 func TestAWebhookThatStartsInThePastGetsAllInOrder(t *testing.T) {
@@ -71,11 +79,15 @@ func TestAWebhookThatStartsInThePastGetsAllInOrder(t *testing.T) {
 		// The receiver is slow, so that live events come while it catches up.
 		r.answers(func(Request) Result { <-time.After(300 * time.Millisecond); return ok() })
 		r.late("late", from)
-		for range 100 {
+		for i := range 100 {
 			r.happen(several(5, 1)...)
 			pass(100 * time.Millisecond)
+			if i%10 == 0 {
+				r.checkAccount("late")
+			}
 		}
 		pass(3 * time.Minute)
+		r.checkAccount("late")
 		r.checkArrived("late", func(entity string) int64 {
 			for _, e := range several(30, 1) {
 				if e == entity {
