@@ -44,12 +44,12 @@ func TestCancelOfAWaitingDeliveryLetsTheNextGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		r.endpoint("a")
-		r.receive = func(Request) Result { return status(500) }
+		r.answers(func(Request) Result { return status(500) })
 		h := r.start(nil)
 		defer h.stop()
 		r.happen("call", "call", "call")
 		pass(8 * time.Second) // the first has failed twice, the others wait behind it
-		r.receive = func(Request) Result { return ok() }
+		r.answers(func(Request) Result { return ok() })
 		h.cancelled(delivery.ID("call#3", "a", ""), dispatch.Cancelled)
 		h.cancelled(delivery.ID("call#1", "a", ""), dispatch.Cancelled)
 		pass(time.Second)
@@ -106,13 +106,13 @@ func TestCancelOfADeliveryThatIsUnderWay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, 1)
 				r.endpoint("a")
-				r.receive = func(Request) Result { return status(500) }
+				r.answers(func(Request) Result { return status(500) })
 				h := r.start(nil)
 				defer h.stop()
 				r.happen("call", "call")
 				pass(4 * time.Second)
 				n := 0
-				r.receive = func(Request) Result {
+				r.answers(func(Request) Result {
 					<-time.After(3 * time.Second)
 					r.mu.Lock()
 					defer r.mu.Unlock()
@@ -120,7 +120,7 @@ func TestCancelOfADeliveryThatIsUnderWay(t *testing.T) {
 						return status(c.status)
 					}
 					return ok()
-				}
+				})
 				pass(2 * time.Second) // the second attempt is under way
 				h.cancelled(delivery.ID("call#1", "a", ""), c.want)
 				pass(time.Minute)
@@ -141,11 +141,11 @@ func TestACancelSurvivesKills(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, 1)
 				r.endpoint("a")
-				r.receive = func(Request) Result { return status(500) }
+				r.answers(func(Request) Result { return status(500) })
 				h := r.start(nil)
 				r.happen("call", "call")
 				pass(8 * time.Second)
-				r.receive = func(Request) Result { return ok() }
+				r.answers(func(Request) Result { return ok() })
 				keys, err := r.store.AskCancel(t.Context(), "org", delivery.ID("call#1", "a", ""), "not wanted")
 				if err != nil || len(keys) != 1 {
 					t.Fatalf("%v, %v", keys, err)
@@ -174,7 +174,7 @@ func TestCancelWithoutAnOwnerIsDecidedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2)
 		r.endpoint("a")
-		r.receive = func(Request) Result { return status(500) }
+		r.answers(func(Request) Result { return status(500) })
 		h := r.start(nil)
 		r.happen(entities(6)...)
 		pass(8 * time.Second)
@@ -201,7 +201,7 @@ func TestCancelTakesReplaysOfTheDeliveryToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		r.endpoint("a")
-		r.receive = func(Request) Result { return status(500) }
+		r.answers(func(Request) Result { return status(500) })
 		h := r.start(nil)
 		defer h.stop()
 		r.happen("call")

@@ -165,7 +165,7 @@ func TestReplayGoesAtItsRateAndLiveGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 3)
 		r.endpoint("a", func(e *delivery.Endpoint) { e.MaxInFlight = 2 })
-		r.receive = func(Request) Result { <-time.After(10 * time.Millisecond); return ok() }
+		r.answers(func(Request) Result { <-time.After(10 * time.Millisecond); return ok() })
 		h := r.start(nil)
 		defer h.stop()
 		since := time.Now()
@@ -214,7 +214,7 @@ func TestAReplayTakesHalfOfTheSlotsAtMost(t *testing.T) {
 		since := time.Now()
 		r.happen(entities(100)...)
 		pass(10 * time.Second)
-		r.receive = func(Request) Result { <-time.After(9 * time.Second); return ok() }
+		r.answers(func(Request) Result { <-time.After(9 * time.Second); return ok() })
 		r.mu.Lock()
 		r.most = make(map[string]int)
 		r.mu.Unlock()
@@ -242,7 +242,7 @@ func TestReplayNeverHasMoreThanSoMuchUnfinished(t *testing.T) {
 		since := time.Now()
 		r.happen(entities(7000)...)
 		pass(time.Minute)
-		r.receive = func(q Request) Result { return status(500) }
+		r.answers(func(q Request) Result { return status(500) })
 		rp := h.begin(since, func(rp *dispatch.Replay) { rp.RatePerSec = 0 })
 		most := 0
 		for range 40 {
@@ -297,7 +297,7 @@ func TestReplayIsPausedResumedAndAborted(t *testing.T) {
 		if after := len(r.replayed(rp.ID)); after <= n {
 			t.Error("it did not go on")
 		}
-		r.receive = func(Request) Result { return status(500) }
+		r.answers(func(Request) Result { return status(500) })
 		pass(3 * time.Second)
 		if _, err := h.replays.Abort(ctx, "org", rp.ID, "by key/1"); err != nil {
 			t.Fatal(err)
@@ -430,7 +430,7 @@ func TestAReceiverThatIsGonePausesItsReplay(t *testing.T) {
 		since := time.Now()
 		r.happen(entities(20)...)
 		pass(time.Second)
-		r.receive = func(Request) Result { return status(410) }
+		r.answers(func(Request) Result { return status(410) })
 		rp := h.begin(since, func(rp *dispatch.Replay) {
 			rp.EndpointID, rp.RatePerSec = "", 5
 			rp.Target = &delivery.Endpoint{URL: "https://elsewhere.example", Dialect: "plain", Events: []string{"*"}, Ordering: "entity", Secrets: []delivery.Secret{{Value: "x"}}}
@@ -440,7 +440,7 @@ func TestAReceiverThatIsGonePausesItsReplay(t *testing.T) {
 		if rep.State != dispatch.ReplayPaused || !strings.Contains(rep.Detail, "410") {
 			t.Errorf("the report is %+v", rep)
 		}
-		r.receive = func(Request) Result { return ok() }
+		r.answers(func(Request) Result { return ok() })
 		if _, err := h.replays.Resume(t.Context(), "org", rp.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -540,13 +540,13 @@ func TestRecoverSendsWhatEndedWithoutSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		ep := r.endpoint("a")
-		r.receive = func(Request) Result { return status(500) }
+		r.answers(func(Request) Result { return status(500) })
 		h := r.start(nil)
 		defer func() { h.stop() }()
 		began := time.Now()
 		r.happen("call", "call", "call", "call", "call")
 		pass(time.Hour)
-		r.receive = func(Request) Result { <-time.After(time.Second); return ok() }
+		r.answers(func(Request) Result { <-time.After(time.Second); return ok() })
 		until := time.Now()
 		first, err := h.replays.Recover(t.Context(), ep, began, until, "key/1")
 		if err != nil || first.Total != 5 || first.Kind != dispatch.OfFailures {
@@ -582,7 +582,7 @@ func TestForecastTellsWhatAReplayWouldDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2)
 		r.endpoint("a")
-		r.receive = func(q Request) Result { return ok() }
+		r.answers(func(q Request) Result { return ok() })
 		h := r.start(nil)
 		defer h.stop()
 		since := time.Now()

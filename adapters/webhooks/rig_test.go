@@ -162,6 +162,13 @@ func (r *rig) in(partition, n int) []string {
 	return all
 }
 
+// answers sets what receivers do from now on, while engines run.
+func (r *rig) answers(receive func(Request) Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.receive = receive
+}
+
 func partitionOf(entity string, partitions int) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(entity))

@@ -54,6 +54,14 @@ func (r *rig) checkArrived(id string, first func(entity string) int64) {
 	}
 }
 
+// checkAccount: at no moment is anything unaccounted for.
+func (r *rig) checkAccount(id string) {
+	r.t.Helper()
+	if rec := r.reconcile(id, &archive{}); rec.Difference() != 0 || rec.Unplanned != 0 {
+		r.t.Errorf("the account of %s is %+v", id, rec)
+	}
+}
+
 func fromTheFirst(string) int64 { return 1 }
 
 func TestAWebhookThatStartsInThePastGetsAllInOrder(t *testing.T) {
@@ -69,13 +77,17 @@ func TestAWebhookThatStartsInThePastGetsAllInOrder(t *testing.T) {
 		r.happen(several(40, 5)...)
 		pass(time.Minute)
 		// The receiver is slow, so that live events come while it catches up.
-		r.receive = func(Request) Result { <-time.After(300 * time.Millisecond); return ok() }
+		r.answers(func(Request) Result { <-time.After(300 * time.Millisecond); return ok() })
 		r.late("late", from)
-		for range 100 {
+		for i := range 100 {
 			r.happen(several(5, 1)...)
 			pass(100 * time.Millisecond)
+			if i%10 == 0 {
+				r.checkAccount("late")
+			}
 		}
 		pass(3 * time.Minute)
+		r.checkAccount("late")
 		r.checkArrived("late", func(entity string) int64 {
 			for _, e := range several(30, 1) {
 				if e == entity {
@@ -91,7 +103,7 @@ func TestAWebhookThatStartsInThePastGetsAllInOrder(t *testing.T) {
 		if n := len(r.seen()); n != 2*(60+200+500)-60 {
 			t.Errorf("%d requests, want %d: each once", n, 2*(60+200+500)-60)
 		}
-		r.receive = func(Request) Result { return ok() }
+		r.answers(func(Request) Result { return ok() })
 		before := r.store.Inserted()
 		r.happen(entities(50)...)
 		pass(time.Minute)
@@ -146,7 +158,7 @@ func TestCatchingUpSurvivesKills(t *testing.T) {
 				from := time.Now()
 				r.happen(several(60, 4)...)
 				pass(time.Minute)
-				r.receive = func(Request) Result { <-time.After(20 * time.Millisecond); return ok() }
+				r.answers(func(Request) Result { <-time.After(20 * time.Millisecond); return ok() })
 				r.late("late", from)
 				for i := range 5 {
 					for range 3 {

@@ -35,18 +35,23 @@ func (s Scope) Covers(r event.Recorded) bool {
 // Topics are those that can hold what the scope covers.
 func (s Scope) Topics() []event.Topic {
 	if len(s.Types) == 0 || slices.Contains(s.Types, "*") {
-		return event.FactTopics()
+		return event.PublicTopics()
 	}
 	var topics []event.Topic
-	for _, fact := range event.FactTopics() {
-		if slices.ContainsFunc(s.Types, func(t string) bool {
-			topic, err := event.TopicOf(event.Type(t))
-			return err == nil && topic == fact
-		}) {
-			topics = append(topics, fact)
+	for _, topic := range event.PublicTopics() {
+		if slices.ContainsFunc(s.Types, func(t string) bool { return reaches(topic, t) }) {
+			topics = append(topics, topic)
 		}
 	}
 	return topics
+}
+
+// reaches reports whether a topic may have events of a type, or of "call.*".
+func reaches(topic event.Topic, pattern string) bool {
+	if topic == event.Operations && matches([]string{pattern}, string(Exhausted{}.EventType())) {
+		return true // the only one that stands on two topics
+	}
+	return event.On(topic, event.Type(pattern))
 }
 
 // matches reports whether a name is one of the patterns: the name itself,

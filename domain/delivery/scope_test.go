@@ -47,6 +47,8 @@ func TestScopeCovers(t *testing.T) {
 		{"another pattern", typed("calls.*", "lead.*"), at(0), false},
 		{"half a word", typed("call.en*"), at(0), false},
 		{"everything", typed("*"), at(0), true},
+		{"what the hub says is not every fact", typed("*"), at(0, func(r *event.Recorded) { r.Type = "endpoint.disabled.v1" }), false},
+		{"unless it is asked for", typed("endpoint.*"), at(0, func(r *event.Recorded) { r.Type = "endpoint.disabled.v1" }), true},
 		{"a record that cannot be read", hour, at(0, func(r *event.Recorded) { r.Fault = errors.New("junk") }), false},
 	} {
 		if got := c.scope.Covers(c.event); got != c.want {
@@ -61,11 +63,14 @@ func TestScopeTopics(t *testing.T) {
 		types []string
 		want  []event.Topic
 	}{
-		{nil, event.FactTopics()},
-		{[]string{"call.ended.v1", "*"}, event.FactTopics()},
+		{nil, event.PublicTopics()},
+		{[]string{"call.ended.v1", "*"}, event.PublicTopics()},
 		{[]string{"call.ended.v1", "call.*"}, []event.Topic{event.Calls}},
 		{[]string{"message.sent.v1", "lead.*"}, []event.Topic{event.Leads, event.Messages}},
-		{[]string{"delivery.attempted.v1", "endpoint.*", "nothing"}, nil},
+		{[]string{"delivery.attempted.v1", "admin.*", "nothing", ""}, nil},
+		{[]string{"delivery.exhausted.v1"}, []event.Topic{event.Operations}},
+		{[]string{"delivery.*"}, []event.Topic{event.Operations}},
+		{[]string{"endpoint.*"}, []event.Topic{event.Operations}},
 	} {
 		if diff := cmp.Diff(c.want, delivery.Scope{Types: c.types}.Topics()); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", c.types, diff)
