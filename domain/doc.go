@@ -26,7 +26,9 @@
 //   - park: set a poison entity aside, listed, so that the others go on.
 //   - org: a tenant. Nothing crosses orgs. list: a calling list of an org.
 //   - connection: a system that sends us webhooks. endpoint: a receiver that
-//     gets ours (a "webhook" in the API).
+//     gets ours (a "webhook" in the API). connector: an endpoint that is reached
+//     by more than a POST, such as a CRM; kind: which system that is. step: one
+//     thing that a connector does in an attempt.
 //   - dialect: one system's webhook format: payload, headers, signature.
 //   - delivery: one event owed to one endpoint. attempt: one HTTP request of
 //     it. lane: an endpoint's share of the delivery engine.

@@ -69,8 +69,7 @@ func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, p Principal
 		return problem(http.StatusConflict, "no-consent", "nothing is sent before the receiver has consented; POST /v1/webhooks/%s/handshake asks it", e.ID)
 	}
 	if in.Event != "" {
-		if s.cfg.Settings.Dialects != nil && !s.cfg.Settings.Dialects.Subscribable(e.Dialect, in.Event) {
-			known, _ := s.cfg.Settings.Dialects.Events(e.Dialect)
+		if known, ok := s.subscribable(e, in.Event); !ok {
 			return pointed("/event", fmt.Sprintf("%s has no event %.100q; it has %s", e.Dialect, in.Event, strings.Join(known, ", ")))
 		}
 		e.Events = []string{in.Event}
@@ -88,6 +87,20 @@ func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, p Principal
 		answer.Response = &messageAnswer{Headers: answerOfHeaders(a.ResponseHeaders), Body: a.ResponseBody}
 	}
 	return respond(w, http.StatusOK, answer)
+}
+
+// subscribable reports whether an endpoint can get an event of a name, and what
+// it can get. A connector that has no format of others has the events it was
+// made for.
+func (s *Server) subscribable(e delivery.Endpoint, name string) (known []string, ok bool) {
+	switch {
+	case e.Connector != "" && e.Connector == e.Dialect:
+		return e.Events, slices.Contains(e.Events, name)
+	case s.cfg.Settings.Dialects == nil:
+		return nil, true
+	}
+	known, _ = s.cfg.Settings.Dialects.Events(e.Dialect)
+	return known, s.cfg.Settings.Dialects.Subscribable(e.Dialect, name)
 }
 
 type span struct {
@@ -196,14 +209,15 @@ func answerOfOwed(o dispatch.Owed) deliveryAnswer {
 	return a
 }
 
-// listDeliveries is GET /v1/webhooks/{id}/deliveries. The log has what was
+// listDeliveries is GET /v1/webhooks/{id}/deliveries, for connectors too: a
+// delivery names its endpoint as webhook_id. The log has what was
 // tried or decided; what has not been tried yet heads the first page.
 func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, paged("status", "since")...)
 	page, since := q.page(), q.time("since")
 	status := delivery.Status(q.oneOf("status", string(delivery.Pending), string(delivery.Delivered),
 		string(delivery.IsExhausted), string(delivery.IsHeld), string(delivery.IsDropped)))
-	e, err := s.endpointOf(r, p)
+	e, err := s.eitherOf(r, p)
 	if err = firstOf(err, q.err()); err != nil {
 		return err
 	}

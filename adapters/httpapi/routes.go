@@ -190,5 +190,22 @@ func (s *Server) routes() []route {
 		{"GET", "/v2/api/webhooks/{id}", admin, s.getAllo2Webhook, rawKey},
 		{"PUT", "/v2/api/webhooks/{id}", admin, s.changeAllo2Webhook, rawKey},
 		{"DELETE", "/v2/api/webhooks/{id}", admin, s.deleteAllo2Webhook, rawKey},
+
+		// Connectors.
+		{"POST", "/v1/connectors", admin, s.createConnector, 0},
+		{"GET", "/v1/connectors", read, s.listConnectors, 0},
+		{"GET", "/v1/connectors/{id}", read, s.getWebhook, 0},
+		{"PATCH", "/v1/connectors/{id}", admin, s.changeConnector, 0},
+		{"DELETE", "/v1/connectors/{id}", admin, s.deleteWebhook, 0},
+		{"POST", "/v1/connectors/{id}/check", admin, s.checkConnector, 0},
+		{"GET", "/v1/connectors/{id}/secret", admin, s.webhookSecret, 0},
+		{"POST", "/v1/connectors/{id}/rotate-secret", admin, s.rotateWebhookSecret, 0},
+		{"POST", "/v1/connectors/{id}/enable", admin, s.enableWebhook, 0},
+		{"POST", "/v1/connectors/{id}/disable", admin, s.disableWebhook, 0},
+		{"POST", "/v1/connectors/{id}/test", admin, s.testWebhook, 0},
+		{"POST", "/v1/connectors/{id}/recover", admin, s.recoverWebhook, 0},
+		{"GET", "/v1/connectors/{id}/reconciliation", read, s.reconcileWebhook, streams},
+		{"GET", "/v1/connectors/{id}/history", read, s.webhookHistory, 0},
+		{"GET", "/v1/connectors/{id}/deliveries", read, s.listDeliveries, 0},
 	}
 }

@@ -39,6 +39,29 @@ type Settings struct {
 	Replays Replays
 	// Keyring is what secrets at rest are sealed with; nil: it is not served.
 	Keyring Keyring
+	// Checker tries connectors; nil: they cannot be tried.
+	Checker Checker
+}
+
+// Checker tries whether connectors can do their work.
+type Checker interface {
+	// Check looks at everything that a connector needs, step by step, and leaves
+	// nothing behind.
+	Check(ctx context.Context, e delivery.Endpoint) ConnectorCheck
+}
+
+// ConnectorCheck is what a check found.
+type ConnectorCheck struct {
+	OK    bool
+	Steps []ConnectorCheckStep
+}
+
+// ConnectorCheckStep is one thing that a check looked at.
+type ConnectorCheckStep struct {
+	Name string
+	OK   bool
+	// Detail says in words what was found, Hint what to do about it.
+	Detail, Hint string
 }
 
 // Owed tells what is unfinished, and how endpoints do.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
@@ -74,16 +75,27 @@ func (s *Server) answerOfWebhook(e delivery.Endpoint, p Principal) webhookAnswer
 	return a
 }
 
-// answersOfWebhooks adds health. Settings are served from memory; where health
-// cannot be read it is null, and the answer is given all the same.
+// answersOfWebhooks adds health.
 func (s *Server) answersOfWebhooks(ctx context.Context, p Principal, endpoints ...delivery.Endpoint) []webhookAnswer {
 	answers := make([]webhookAnswer, len(endpoints))
+	health := s.healthOf(ctx, endpoints)
+	for i, e := range endpoints {
+		answers[i] = s.answerOfWebhook(e, p)
+		answers[i].Health = health[i]
+	}
+	return answers
+}
+
+// healthOf tells how endpoints do. Settings are served from memory; where health
+// cannot be read it is null, and the answer is given all the same.
+func (s *Server) healthOf(ctx context.Context, endpoints []delivery.Endpoint) []*healthAnswer {
+	answers := make([]*healthAnswer, len(endpoints))
+	if s.cfg.Settings.Owed == nil || len(endpoints) == 0 {
+		return answers
+	}
 	ids := make([]string, len(endpoints))
 	for i, e := range endpoints {
-		answers[i], ids[i] = s.answerOfWebhook(e, p), e.ID
-	}
-	if s.cfg.Settings.Owed == nil || len(ids) == 0 {
-		return answers
+		ids[i] = e.ID
 	}
 	health, err := s.cfg.Settings.Owed.Health(ctx, ids...)
 	waiting, err2 := s.cfg.Settings.Owed.Waiting(ctx, ids...)
@@ -92,7 +104,7 @@ func (s *Server) answersOfWebhooks(ctx context.Context, p Principal, endpoints .
 		return answers
 	}
 	for i, e := range endpoints {
-		answers[i].Health = s.answerOfHealth(e, health[e.ID], waiting[e.ID])
+		answers[i] = s.answerOfHealth(e, health[e.ID], waiting[e.ID])
 	}
 	return answers
 }
@@ -120,13 +132,19 @@ func (s *Server) answerOfHealth(e delivery.Endpoint, h delivery.Health, w dispat
 	return a
 }
 
-// showWebhook answers with a webhook and its health, and its secret if given.
+// showWebhook answers with a webhook or a connector and its health, and its
+// secret if given.
 func (s *Server) showWebhook(w http.ResponseWriter, r *http.Request, p Principal, status int, e delivery.Endpoint, secret string) error {
-	a := s.answersOfWebhooks(r.Context(), p, e)[0]
-	a.Secret = secret
 	if secret != "" {
 		w.Header().Set("Cache-Control", "no-store")
 	}
+	if e.Connector != "" {
+		a := s.answersOfConnectors(r.Context(), e)[0]
+		a.Secret = secret
+		return respond(w, status, a)
+	}
+	a := s.answersOfWebhooks(r.Context(), p, e)[0]
+	a.Secret = secret
 	return respond(w, status, a)
 }
 
@@ -152,7 +170,7 @@ func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request, p Principa
 	if err = firstOf(err, q.err()); err != nil {
 		return err
 	}
-	list, err := pageOf(now.Endpoints(p.Org.ID), page, func(e delivery.Endpoint) string { return e.ID })
+	list, err := pageOf(endpointsOf(now, p, isWebhook), page, func(e delivery.Endpoint) string { return e.ID })
 	if err != nil {
 		return readError(err)
 	}
@@ -160,15 +178,42 @@ func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request, p Principa
 	return respondList(w, answers, func(a webhookAnswer) webhookAnswer { return a })
 }
 
-// endpointOf returns the webhook of a path, if the caller's org has it.
+// endpointOf returns the webhook or the connector of a path, if the caller's
+// org has it. Which of the two is part of the address.
 func (s *Server) endpointOf(r *http.Request, p Principal) (delivery.Endpoint, error) {
+	e, err := s.eitherOf(r, p)
+	switch asked := sortOf(r); {
+	case err != nil:
+	case asked == connectorSort && e.Connector == "":
+		err = problem(http.StatusNotFound, "not-found", "%s is a webhook: see /v1/webhooks/%s", e.ID, e.ID)
+	case asked == webhookSort && e.Connector != "":
+		err = problem(http.StatusNotFound, "not-found", "%s is a connector: see /v1/connectors/%s", e.ID, e.ID)
+	}
+	return e, err
+}
+
+// The sorts of endpoints.
+const (
+	webhookSort   = "webhook"
+	connectorSort = "connector"
+)
+
+func sortOf(r *http.Request) string {
+	if strings.HasPrefix(r.URL.Path, "/v1/connectors/") {
+		return connectorSort
+	}
+	return webhookSort
+}
+
+// eitherOf returns the endpoint of a path whatever its sort.
+func (s *Server) eitherOf(r *http.Request, p Principal) (delivery.Endpoint, error) {
 	now, err := s.current()
 	if err != nil {
 		return delivery.Endpoint{}, err
 	}
 	e, ok := now.Endpoint(p.Org.ID, r.PathValue("id"))
 	if !ok {
-		return e, unknown("webhook", r.PathValue("id"))
+		return e, unknown(sortOf(r), r.PathValue("id"))
 	}
 	return e, nil
 }
@@ -201,6 +246,9 @@ func (s *Server) deleteWebhook(w http.ResponseWriter, r *http.Request, p Princip
 	if err != nil {
 		return err
 	}
+	if _, err := s.endpointOf(r, p); err != nil {
+		return err
+	}
 	if err := service.DeleteEndpoint(r.Context(), s.caller(r, p), r.PathValue("id")); err != nil {
 		return err
 	}
@@ -212,6 +260,9 @@ func (s *Server) deleteWebhook(w http.ResponseWriter, r *http.Request, p Princip
 func (s *Server) webhookSecret(w http.ResponseWriter, r *http.Request, p Principal) error {
 	service, err := s.settled()
 	if err = firstOf(err, s.query(r, p).err()); err != nil {
+		return err
+	}
+	if _, err := s.endpointOf(r, p); err != nil {
 		return err
 	}
 	secret, err := service.Secret(r.Context(), s.caller(r, p), r.PathValue("id"))
@@ -228,6 +279,9 @@ func (s *Server) rotateWebhookSecret(w http.ResponseWriter, r *http.Request, p P
 	if err != nil {
 		return err
 	}
+	if _, err := s.endpointOf(r, p); err != nil {
+		return err
+	}
 	e, err := service.RotateSecret(r.Context(), s.caller(r, p), r.PathValue("id"), in)
 	if err != nil {
 		return err
@@ -241,6 +295,9 @@ func (s *Server) enableWebhook(w http.ResponseWriter, r *http.Request, p Princip
 	if err != nil {
 		return err
 	}
+	if _, err := s.endpointOf(r, p); err != nil {
+		return err
+	}
 	e, err := service.Enable(r.Context(), s.caller(r, p), r.PathValue("id"), in)
 	if err != nil {
 		return err
@@ -252,6 +309,9 @@ func (s *Server) enableWebhook(w http.ResponseWriter, r *http.Request, p Princip
 func (s *Server) disableWebhook(w http.ResponseWriter, r *http.Request, p Principal) error {
 	service, in, err := input[settings.Disabling](s, r, decodeOptional)
 	if err != nil {
+		return err
+	}
+	if _, err := s.endpointOf(r, p); err != nil {
 		return err
 	}
 	e, err := service.Disable(r.Context(), s.caller(r, p), r.PathValue("id"), in)

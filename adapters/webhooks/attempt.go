@@ -30,8 +30,7 @@ type job struct {
 // holds a socket while it runs.
 func (e *Engine) work(j job) {
 	for {
-		req := e.request(j.item.Delivery, j.endpoint, j.dialect, j.timeout, j.turn)
-		res := e.cfg.Attempter.Attempt(j.ctx, req)
+		req, res := e.attempt(j.ctx, j.item.Delivery, j.endpoint, j.dialect, j.timeout, j.turn)
 		made := attempted(j, req, res)
 
 		e.mu.Lock()
@@ -54,6 +53,9 @@ func (e *Engine) work(j job) {
 // request makes the request of a delivery as it has to be now: signatures and
 // the timestamp are of this moment, the body is what it was.
 func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration, turn int) Request {
+	if e.cfg.Connectors[dialect.Name()] != nil {
+		return asked(d, ep, timeout)
+	}
 	now := e.cfg.Clock()
 	h := make([]delivery.Header, 0, 16)
 	h = append(h,

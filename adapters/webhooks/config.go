@@ -101,6 +101,9 @@ type Config struct {
 	Recording func(delivery.View) (url string, expires time.Time)
 	Attempter Attempter
 	Dialects  []Dialect
+	// Connectors make the attempts of the dialects that have one, in place of
+	// Attempter.
+	Connectors map[string]Connector
 	// StandardSign makes the value of webhook-signature: one signature for each
 	// secret and each key pair, separated by spaces.
 	StandardSign func(by Signers, id string, at time.Time, body []byte) string

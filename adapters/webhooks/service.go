@@ -119,10 +119,9 @@ func (s *Service) Test(ctx context.Context, ep delivery.Endpoint) (TestResult, e
 		return TestResult{}, fmt.Errorf("making a sample of %s: %w", name, err)
 	}
 	id := event.DeriveID("test", ep.ID, uuid.NewString())
-	req := e.request(delivery.Delivery{
+	req, res := e.attempt(ctx, delivery.Delivery{
 		ID: id, EventType: event.Type(m.Name), Sequence: 1, Headers: m.Headers, Body: m.Body,
 	}, ep, d, d.Profile().Timeout, e.turnOf(ep.ID))
-	res := e.cfg.Attempter.Attempt(ctx, req)
 	return TestResult{
 		DeliveryID: id, StatusCode: res.StatusCode, DurationMS: float64(res.Duration.Microseconds()) / 1000,
 		Request:  TestRequest{Headers: req.Headers, Body: string(req.Body)},

@@ -37,8 +37,9 @@ func (a *app) startAPI(ctx context.Context) error {
 		Settings: httpapi.Settings{
 			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics, Deliverer: a.deliverer,
 			Dialects: dialectCatalogue{}, Previewer: previewer{a.deliverer.service, a.reader}, Replays: a.replays,
-			Accountant: a.accountant, Profiles: profileOf,
+			Accountant: a.accountant, Profiles: a.profileOf,
 			Keyring: keyringOf{a.settings},
+			Checker: checker{a.connectors},
 		},
 		Reads: a.reader, Feed: feed{events}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
 		Parking:   projections.NewParking(a.models, projections.Models(), time.Now),

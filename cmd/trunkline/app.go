@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"trunkline.dev/trunkline/adapters/clickhouse"
+	"trunkline.dev/trunkline/adapters/connectors"
 	"trunkline.dev/trunkline/adapters/crm"
 	"trunkline.dev/trunkline/adapters/kafka"
 	"trunkline.dev/trunkline/adapters/phone"
@@ -51,6 +52,7 @@ type app struct {
 	control    *settings.Service
 	guard      *webhooks.Guard
 	sender     *webhooks.Sender
+	connectors *connectors.Set
 	keyring    *control.Keyring
 	models     *readmodel.Store
 	reader     *readmodel.Reader
@@ -108,6 +110,7 @@ func (a *app) start(ctx context.Context) error {
 		{"Kafka", a.startLog},
 		{"Postgres", a.startPostgres},
 		{"ClickHouse", a.startClickHouse},
+		{"connectors", a.startConnectors},
 		{"settings", a.startSettings},
 		{"read models", a.startProjections},
 		{"timers", a.startTimers},
@@ -228,13 +231,13 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 		return err
 	}
 	a.onStop("settings", a.settings.Stop)
-	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
 	if a.sender, err = webhooks.NewSender(webhooks.SenderConfig{Guard: a.guard}); err != nil {
 		return err
 	}
 	a.onStop("webhook connections", func(context.Context) error { a.sender.Close(); return nil })
 	a.control, err = settings.New(settings.Config{
-		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Phones: phone.Numbers{}, Backlog: backlog{a},
+		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Phones: phone.Numbers{}, Connectors: a.connectors,
+		Backlog:   backlog{a},
 		Receivers: a.newReceivers(), Origin: webhooks.Origin(a.cfg.PublicURL),
 	})
 	if err != nil {

@@ -149,11 +149,15 @@ func (p previewer) Event(ctx context.Context, org, id string) (event.Recorded, e
 	return event.Recorded{}, projections.ErrNotFound
 }
 
-// profileOf is how a dialect sends.
-func profileOf(dialect string) delivery.Profile {
-	d, ok := dialects.Get(dialect)
-	if !ok {
-		return delivery.Profile{}
+// profileOf is how a dialect, or a kind of connectors, sends.
+func (a *app) profileOf(dialect string) delivery.Profile {
+	if d, ok := dialects.Get(dialect); ok {
+		return d.Profile()
 	}
-	return d.Profile()
+	for _, r := range a.connectors.Rendered() {
+		if r.Name() == dialect {
+			return r.Profile()
+		}
+	}
+	return delivery.Profile{}
 }

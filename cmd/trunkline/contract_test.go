@@ -64,6 +64,7 @@ func TestTheContract(t *testing.T) {
 			{"a replay that is aborted", replayAborted},
 			{"a start in the past", startsInThePast},
 			{"a delivery that is cancelled", cancelledDelivery},
+			{"connectors", connectorsAtWork},
 			{"a receiver that is gone", goneReceiver},
 			{"a receiver that hangs", hangingReceiver},
 			{"errors", wrongRequests},

@@ -37,16 +37,13 @@ const routerDrain = 2*webhooks.DefaultDrain + time.Second
 // startWebhooks runs the delivery engine behind a Watermill router: the
 // subscriber hands it the log from its own checkpoints.
 func (a *app) startWebhooks(ctx context.Context) error {
-	var formats []webhooks.Dialect
-	for _, d := range dialects.All() {
-		formats = append(formats, d)
-	}
+	formats, work := a.formats()
 	a.owed = deliveries.New(a.pool, a.keyring)
 	var err error
 	a.engine, err = webhooks.New(webhooks.Config{
 		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a}, Log: a.events,
 		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Past: pastLog{kafka.NewPast(a.broker, 0)}, AsOf: a.reader.AsOf,
-		Recording: a.recordingLink, Attempter: reviving{a.sender, a.recordings, a.cfg.PublicURL, a.log}, Dialects: formats,
+		Recording: a.recordingLink, Attempter: reviving{a.sender, a.recordings, a.cfg.PublicURL, a.log}, Dialects: formats, Connectors: work,
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -16,6 +17,16 @@ type faults struct{ list []commands.FieldError }
 
 func (f *faults) add(pointer, format string, args ...any) {
 	f.list = append(f.list, commands.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+}
+
+// take adds what an Invalid says; other errors it returns.
+func (f *faults) take(err error) error {
+	var invalid *commands.Invalid
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	f.list = append(f.list, invalid.Errors...)
+	return nil
 }
 
 func (f *faults) err() error {

@@ -33,9 +33,6 @@ func (s *Service) checkEndpoint(d *draft, e *delivery.Endpoint, newURL bool) err
 		f.add("/dialect", "expected one of %s", strings.Join(s.cfg.Dialects.Names(), ", "))
 	}
 	checkProvider(&f, e)
-	if _, ok := d.now.List(e.Org, e.ListID); e.ListID != "" && !ok {
-		f.add("/list_id", "there is no such list")
-	}
 	if e.Number != "" {
 		e.Number = s.number(&f, "/number", e.Number)
 	}
@@ -50,6 +47,17 @@ func (s *Service) checkEndpoint(d *draft, e *delivery.Endpoint, newURL bool) err
 	if e.Handshake && s.cfg.Receivers == nil {
 		f.add("/handshake", "this process cannot ask receivers for their consent")
 	}
+	s.checkLane(&f, d, e)
+	checkHeaders(&f, e.Headers)
+	return f.err()
+}
+
+// checkLane checks what webhooks and connectors have in common: whose events
+// they get, and how fast.
+func (s *Service) checkLane(f *faults, d *draft, e *delivery.Endpoint) {
+	if _, ok := d.now.List(e.Org, e.ListID); e.ListID != "" && !ok {
+		f.add("/list_id", "there is no such list")
+	}
 	if e.MaxInFlight < 0 || e.MaxInFlight > maxInFlight {
 		f.add("/max_in_flight", "expected 1 to %d, or 0 for the default", maxInFlight)
 	}
@@ -62,8 +70,6 @@ func (s *Service) checkEndpoint(d *draft, e *delivery.Endpoint, newURL bool) err
 	for _, k := range slices.Sorted(maps.Keys(e.Filter)) {
 		f.text("/filter/"+escape(k), k+e.Filter[k], maxHeaderValue)
 	}
-	checkHeaders(&f, e.Headers)
-	return f.err()
 }
 
 // number returns one of our own numbers as E.164.

@@ -18,11 +18,22 @@ func (s *Service) Secret(ctx context.Context, c commands.Caller, id string) (sec
 		if err != nil {
 			return err
 		}
+		if !signs(e) {
+			return unsigned(e)
+		}
 		secret = Current(e)
 		d.fact(e.Org, e.ID, delivery.EndpointChanged{Change: d.said(tenant.SecretRead, e.ID, "")})
 		return nil
 	})
 	return secret, err
+}
+
+// signs reports whether an endpoint is sent signed webhooks. Connectors that
+// write to another system sign in there instead.
+func signs(e delivery.Endpoint) bool { return e.Connector == "" || e.Connector != e.Dialect }
+
+func unsigned(e delivery.Endpoint) error {
+	return &Conflict{Reason: "a connector of kind " + e.Connector + " signs in with its credentials; there is no secret that it signs with"}
 }
 
 // Current is the newest secret of an endpoint, "" if it has none.
@@ -41,8 +52,11 @@ func (s *Service) RotateSecret(ctx context.Context, c commands.Caller, id string
 		if e, err = d.endpoint(id); err != nil {
 			return err
 		}
-		if e.Dialect == dialnote {
+		switch {
+		case e.Dialect == dialnote:
 			return fixedSecret()
+		case !signs(e):
+			return unsigned(e)
 		}
 		var f faults
 		overlap := f.overlap(in.OverlapSec)

@@ -101,6 +101,12 @@ func (s *Service) newEndpoint(d *draft, in EndpointSettings) (delivery.Endpoint,
 	if err != nil {
 		return e, err
 	}
+	return s.create(d, e)
+}
+
+// create gives a new endpoint its id and its secret and puts it, or finds the
+// one that the first sending of this request made.
+func (s *Service) create(d *draft, e delivery.Endpoint) (_ delivery.Endpoint, err error) {
 	if e.ID, err = d.id("endpoint"); err != nil {
 		return e, err
 	}
@@ -112,8 +118,10 @@ func (s *Service) newEndpoint(d *draft, in EndpointSettings) (delivery.Endpoint,
 			return e, err
 		}
 	}
-	if e.Secrets, err = d.secretsFor(e); err != nil {
-		return e, err
+	if signs(e) {
+		if e.Secrets, err = d.secretsFor(e); err != nil {
+			return e, err
+		}
 	}
 	if err := d.signingKeyFor(&e); err != nil {
 		return e, err
@@ -157,11 +165,24 @@ func (s *Service) PutNumberEndpoint(ctx context.Context, c commands.Caller, in E
 	return e, true, err
 }
 
+// switched is what a change of an endpoint is in a fact: being enabled or
+// disabled is told as such.
+func switched(before, after *delivery.Endpoint, at time.Time) tenant.Action {
+	switch {
+	case after.Enabled && !before.Enabled:
+		after.DisabledReason, after.EnabledAt = "", at
+		return tenant.Enabled
+	case !after.Enabled && before.Enabled:
+		return tenant.Disabled
+	}
+	return tenant.Updated
+}
+
 // ChangeEndpoint changes a webhook. Enabling it this way delivers its backlog.
 func (s *Service) ChangeEndpoint(ctx context.Context, c commands.Caller, id string, in EndpointPatch) (e delivery.Endpoint, err error) {
 	asks := false
 	err = s.change(ctx, c, func(d *draft) error {
-		if e, err = d.endpoint(id); err != nil {
+		if e, err = d.webhook(id); err != nil {
 			return err
 		}
 		if err := secretByPatch(e, in.Secret); err != nil {
@@ -187,14 +208,7 @@ func (s *Service) ChangeEndpoint(ctx context.Context, c commands.Caller, id stri
 		if asks, err = s.reconsent(d, before, &e, in.Enabled.Set); err != nil {
 			return err
 		}
-		action := tenant.Updated
-		switch {
-		case e.Enabled && !before.Enabled:
-			action, e.DisabledReason, e.EnabledAt = tenant.Enabled, "", d.at
-		case !e.Enabled && before.Enabled:
-			action = tenant.Disabled
-		}
-		reason := ""
+		action, reason := switched(&before, &e, d.at), ""
 		if asks {
 			reason = asked
 		}
@@ -252,7 +266,16 @@ func (d *draft) syncEndpointList(e delivery.Endpoint) {
 	d.putList(l, tenant.Updated)
 }
 
-// endpoint returns a webhook of the caller's org.
+// webhook returns an endpoint of the caller's org that is no connector.
+func (d *draft) webhook(id string) (delivery.Endpoint, error) {
+	e, err := d.endpoint(id)
+	if err == nil && e.Connector != "" {
+		return e, missing(Endpoints, id)
+	}
+	return e, err
+}
+
+// endpoint returns a webhook or a connector of the caller's org.
 func (d *draft) endpoint(id string) (delivery.Endpoint, error) {
 	e, ok := d.now.Endpoint(d.caller.Org.ID, id)
 	if !ok {

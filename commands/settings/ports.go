@@ -89,6 +89,16 @@ type Dialects interface {
 	SignedByStandard(dialect string) bool
 }
 
+// Connectors knows the systems that connectors write to.
+type Connectors interface {
+	// Kinds are the kinds of connectors that exist.
+	Kinds() []string
+	// Prepare completes a connector from what was asked for: its dialect, its
+	// address and what it has by default. What is wrong is a *commands.Invalid with
+	// pointers into the body of POST /v1/connectors.
+	Prepare(e *delivery.Endpoint) error
+}
+
 // Guard knows where webhooks may go.
 type Guard interface {
 	// CheckURL returns an error, in words that are safe to show, for a URL that

@@ -24,6 +24,8 @@ type Config struct {
 	Guard    Guard
 	// Phones reads numbers; nil takes them as they are.
 	Phones commands.Phones
+	// Connectors knows the kinds of connectors; nil where there are none.
+	Connectors Connectors
 	// Backlog drops what is held when an endpoint is enabled without it; nil
 	// where nothing is ever held.
 	Backlog Backlog

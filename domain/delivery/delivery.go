@@ -3,6 +3,7 @@
 package delivery
 
 import (
+	"encoding/json"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -32,14 +33,15 @@ func ID(eventID, endpointID, part string) string {
 	return event.DeriveID("delivery", eventID, endpointID, part)
 }
 
-// Endpoint is a receiver of webhooks.
+// Endpoint is a receiver: of webhooks, or a system that a connector writes to.
 type Endpoint struct {
 	ID   string `json:"id"`
 	Org  string `json:"org_id"`
 	Name string `json:"name"`
 	URL  string `json:"url"`
 	// Dialect is the format: trunkline, dylr, dialnote, dialercx, allo, symbo, or
-	// a newer version of one: allo/v2, symbo/2025.
+	// a newer version of one: allo/v2, symbo/2025; of a connector its kind, unless
+	// it sends webhooks in another's format.
 	Dialect string `json:"dialect"`
 	// Events are the dialect's own event names.
 	Events []string `json:"events"`
@@ -81,6 +83,15 @@ type Endpoint struct {
 	IDs string `json:"ids"`
 	// Filter holds top-level equality conditions on the event's data.
 	Filter map[string]string `json:"filter,omitempty"`
+	// Connector is the kind of system behind an endpoint that needs more than a
+	// POST, for example "salesforce"; empty for a webhook.
+	Connector string `json:"connector,omitempty"`
+	// Config are a connector's settings, a JSON object that its kind defines.
+	Config json.RawMessage `json:"config,omitempty"`
+	// Mapping fills fields of the other system: its name to a template.
+	Mapping map[string]string `json:"mapping,omitempty"`
+	// Credentials are what a connector signs in with.
+	Credentials map[string]string `json:"-"`
 	// StartFrom is the time from which events are owed; zero is "from now on".
 	StartFrom time.Time `json:"start_from,omitzero"`
 	// CatchesUp says that the endpoint was made with a StartFrom in the past: what

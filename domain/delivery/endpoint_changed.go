@@ -21,9 +21,9 @@ type EndpointChanged struct {
 func (EndpointChanged) EventType() event.Type { return "endpoint.changed.v1" }
 
 // Public is the endpoint without what may be a credential: no secrets, no
-// private keys, no callback token, and its own headers by name only.
+// credentials, no private keys, no callback token, and its own headers by name only.
 func (e Endpoint) Public() Endpoint {
-	e.Secrets = nil
+	e.Secrets, e.Credentials = nil, nil
 	e.Consent.Token = ""
 	e.SigningKeys = slices.Clone(e.SigningKeys)
 	for i := range e.SigningKeys {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -30,6 +31,8 @@ type (
 		// SigningKeys are the private keys by the id of their pair.
 		SigningKeys  map[string]string `json:"signing_keys,omitempty"`
 		ConsentToken string            `json:"consent_token,omitempty"`
+		// Credentials are those of a connector.
+		Credentials map[string]string `json:"credentials,omitempty"`
 	}
 )
 
@@ -150,19 +153,36 @@ func (k *keys) endpointFromRow(row pgx.CollectableRow) (delivery.Endpoint, error
 	if err := row.Scan(&id, &org, &settings, &sealed); err != nil {
 		return e, err
 	}
-	if err := json.Unmarshal(settings, &e); err != nil {
-		return e, fmt.Errorf("reading endpoint %s: %w: %w", id, errContent, err)
+	if err := readSettings(settings, &e); err != nil {
+		return e, fmt.Errorf("reading endpoint %s: %w", id, err)
 	}
 	e.ID, e.Org = id, org
 	var s endpointSecrets
 	if err := k.openJSON(sealed, about("endpoint", org, id), &s); err != nil {
 		return e, err
 	}
-	e.Secrets, e.Headers, e.Consent.Token = s.Secrets, s.Headers, s.ConsentToken
+	e.Secrets, e.Headers, e.Credentials, e.Consent.Token = s.Secrets, s.Headers, s.Credentials, s.ConsentToken
 	for i, key := range e.SigningKeys {
 		e.SigningKeys[i].Private = s.SigningKeys[key.ID]
 	}
 	return e, nil
+}
+
+// readSettings reads an endpoint as it is kept. JSONB has its own idea of white
+// space, so what is JSON inside is brought back to ours.
+func readSettings(settings []byte, e *delivery.Endpoint) error {
+	if err := json.Unmarshal(settings, e); err != nil {
+		return fmt.Errorf("%w: %w", errContent, err)
+	}
+	if e.Config == nil {
+		return nil
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, e.Config); err != nil {
+		return fmt.Errorf("%w: %w", errContent, err)
+	}
+	e.Config = compact.Bytes()
+	return nil
 }
 
 func (k *keys) endpointToRow(e delivery.Endpoint) ([]any, error) {
@@ -170,7 +190,7 @@ func (k *keys) endpointToRow(e delivery.Endpoint) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding endpoint %s: %w: %w", e.ID, errContent, err)
 	}
-	secrets := endpointSecrets{Secrets: e.Secrets, Headers: e.Headers, ConsentToken: e.Consent.Token}
+	secrets := endpointSecrets{Secrets: e.Secrets, Headers: e.Headers, Credentials: e.Credentials, ConsentToken: e.Consent.Token}
 	for _, key := range e.SigningKeys {
 		if secrets.SigningKeys == nil {
 			secrets.SigningKeys = make(map[string]string, len(e.SigningKeys))

@@ -2,8 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,10 +21,7 @@ func (s *Store) Versions(ctx context.Context, endpointID string) ([]delivery.End
 		if err := row.Scan(&settings); err != nil {
 			return e, err
 		}
-		if err := json.Unmarshal(settings, &e); err != nil {
-			return e, fmt.Errorf("%w: %w", errContent, err)
-		}
-		return e, nil
+		return e, readSettings(settings, &e)
 	})
 	if err != nil {
 		return nil, unavailable("reading how an endpoint was set", err)

@@ -3,6 +3,7 @@ package settingstest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"sync"
@@ -39,6 +40,8 @@ func Everything() settings.Changes {
 				State: delivery.ConsentGranted, URL: "https://example.com/hook", Origin: "hub.example.com", RatePerMin: 120, AskedAt: at,
 				GrantedAt: at, Detail: "granted", Enable: true, Token: "consent-token",
 			},
+			Connector: "salesforce", Config: json.RawMessage(`{"login_url":"https://login.salesforce.com"}`),
+			Mapping: map[string]string{"Subject": "Call: {call.disposition}"}, Credentials: map[string]string{"refresh_token": "rt"},
 			Secrets:   []delivery.Secret{{Value: "whsec_new"}, {Value: "whsec_old", ExpiresAt: at.Add(time.Hour)}},
 			CreatedAt: at, UpdatedAt: at,
 		}},

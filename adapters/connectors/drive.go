@@ -1,0 +1,277 @@
+package connectors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"google.golang.org/api/drive/v3"
+	"google.golang.org/api/googleapi"
+
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// driveKind keeps recordings in a folder of Google Drive (seed 000, tab Google
+// Drive), in subfolders per list or agent. Files and folders are made under ids
+// that were asked for first, so an attempt that is made again finds that its
+// work was done; what was forgotten is found by the recording's id, which every
+// file carries.
+type driveKind struct{ set *Set }
+
+type driveConfig struct {
+	// FolderID is the folder that recordings are put into; see the end of its URL.
+	FolderID string `json:"folder_id"`
+	// Subfolders is a template of names with / between them, such as
+	// "{list.name}/{agent.name}"; "list" and "agent" are short for these.
+	Subfolders string `json:"subfolders"`
+	// FileName is a template; default "{lead.name} - {timestamp}".
+	FileName string `json:"file_name"`
+	// Subject is the user that a service account acts as (domain-wide delegation).
+	Subject string `json:"subject"`
+	// BaseURL is where the API is.
+	BaseURL string `json:"base_url"`
+}
+
+const (
+	driveAPI = "https://www.googleapis.com"
+	// driveToken is where users' tokens are renewed; a service account's key says
+	// where its own are had.
+	driveToken = "https://oauth2.googleapis.com/token"
+	// driveChunk is what an upload holds in memory: a multiple of 256 KiB.
+	driveChunk = 4 << 20
+	// driveRecording is the property of a file that names its recording.
+	driveRecording = "trunkline_recording_id"
+	// driveProperty is how long its value may be: 124 bytes with its name.
+	driveProperty = 100
+	driveFolder   = "application/vnd.google-apps.folder"
+
+	driveKey = "service_account_key"
+)
+
+var driveID = regexp.MustCompile(`^[A-Za-z0-9_-]{10,}$`)
+
+func (driveKind) name() string { return "google_drive" }
+
+func (driveKind) triggers() triggers { return copies() }
+
+func (driveKind) texts() bool { return false }
+
+func (k driveKind) prepare(f *faults, e *delivery.Endpoint) {
+	c := read[driveConfig](f, e)
+	f.noMapping(e)
+	e.URL = f.address(k.set, "/config/base_url", c.BaseURL, driveAPI)
+	switch {
+	case c.FolderID == "":
+		f.add("/config/folder_id", "required: the end of the folder's URL")
+	case !driveID.MatchString(c.FolderID):
+		f.add("/config/folder_id", "expected the id of a folder: what follows /folders/ in its URL")
+	}
+	f.template("/config/subfolders", c.subfolders())
+	f.template("/config/file_name", c.FileName)
+	switch key := e.Credentials[driveKey]; {
+	case key != "":
+		f.credentials(e, []string{driveKey}, nil)
+		var parsed struct {
+			Type        string `json:"type"`
+			ClientEmail string `json:"client_email"`
+			PrivateKey  string `json:"private_key"`
+			TokenURI    string `json:"token_uri"`
+		}
+		switch err := json.Unmarshal([]byte(key), &parsed); {
+		case err != nil || parsed.Type != "service_account" || parsed.ClientEmail == "":
+			f.add("/credentials/"+driveKey, `expected the JSON key file of a service account, as text: {"type":"service_account",…}`)
+		default:
+			f.privateKey("/credentials/"+driveKey, parsed.PrivateKey)
+			if parsed.TokenURI != "" {
+				f.address(k.set, "/credentials/"+driveKey, parsed.TokenURI, "")
+			}
+		}
+	case e.Credentials["refresh_token"] != "":
+		f.credentials(e, []string{"client_id", "client_secret", "refresh_token"}, nil)
+		if c.Subject != "" {
+			f.add("/config/subject", "only a service account acts as somebody else")
+		}
+	default:
+		f.add("/credentials", "expected service_account_key, or client_id, client_secret and refresh_token of a user")
+	}
+}
+
+func (c driveConfig) subfolders() string {
+	switch c.Subfolders {
+	case "list":
+		return "{list.name}"
+	case "agent":
+		return "{agent.name}"
+	}
+	return c.Subfolders
+}
+
+// driveFile is a file or folder: its id, and whether it is known to be there.
+type driveFile struct {
+	ID   string `json:"id"`
+	Made bool   `json:"made,omitempty"`
+}
+
+func (k driveKind) deliver(ctx context.Context, a *attempt) error {
+	if a.doc.Recording == nil {
+		return failure(0, "the call has no recording")
+	}
+	s, err := k.session(ctx, a)
+	if err != nil {
+		return err
+	}
+	key := "drive/file/" + a.doc.Recording.ID
+	if a.doc.Recording.ID == sampleRecording {
+		key += "/" + a.deliveryID // somebody may have deleted that of an earlier test
+	}
+	a.tape.step("find the recording")
+	have, _, err := remembered[driveFile](ctx, a, key)
+	if err == nil && !have.Made {
+		var found string
+		if found, err = s.find(ctx); found != "" {
+			have = driveFile{ID: found, Made: true}
+		}
+	}
+	switch {
+	case err != nil:
+		return s.refused(err)
+	case have.Made:
+		a.tape.done("it is there: %s", have.ID)
+		return nil
+	}
+	a.tape.done("it is not there yet")
+	folder, err := s.folder(ctx)
+	if err != nil {
+		return s.refused(err)
+	}
+	a.tape.step("upload the recording")
+	if have, err = s.claim(ctx, key, have); err != nil {
+		return s.refused(err)
+	}
+	if err := again(func() error { return s.refused(s.upload(ctx, have.ID, folder)) }); err != nil {
+		return err
+	}
+	a.tape.done("file %s", have.ID)
+	return a.remember(ctx, key, driveFile{ID: have.ID, Made: true})
+}
+
+// claim returns an id under which something is to be made: the same whoever asks,
+// so that of several who make it one does.
+func (s driveSession) claim(ctx context.Context, key string, have driveFile) (driveFile, error) {
+	if have.ID != "" {
+		return have, nil
+	}
+	ids, err := s.api.Files.GenerateIds().Count(1).Space("drive").Type("files").Context(ctx).Do()
+	if err != nil {
+		return have, err
+	}
+	if len(ids.Ids) != 1 {
+		return have, failure(0, "Google gave no id for a file")
+	}
+	text, err := json.Marshal(driveFile{ID: ids.Ids[0]})
+	if err != nil {
+		return have, err
+	}
+	kept, err := s.set.cfg.Steps.Claim(ctx, s.endpoint.Org, s.endpoint.ID, key, text)
+	if err != nil {
+		return have, err
+	}
+	return have, json.Unmarshal(kept, &have)
+}
+
+// find searches for the file of the recording by the property that it carries.
+func (s driveSession) find(ctx context.Context) (string, error) {
+	q := fmt.Sprintf("appProperties has { key='%s' and value='%s' } and trashed = false", driveRecording, driveQuote(clip(s.doc.Recording.ID, driveProperty)))
+	return s.first(ctx, q)
+}
+
+func (s driveSession) first(ctx context.Context, q string) (string, error) {
+	list, err := s.api.Files.List().Q(q).PageSize(1).OrderBy("createdTime").Fields("files(id)").
+		Corpora("allDrives").SupportsAllDrives(true).IncludeItemsFromAllDrives(true).Context(ctx).Do()
+	if err != nil || len(list.Files) == 0 {
+		return "", err
+	}
+	return list.Files[0].Id, nil
+}
+
+// folder finds or makes the subfolders of the recording and returns the last.
+func (s driveSession) folder(ctx context.Context) (string, error) {
+	at := s.config.FolderID
+	path := s.look.expand(s.config.subfolders(), fileName)
+	for name := range strings.SplitSeq(path, "/") {
+		if name = fileName(name); name == "" {
+			continue
+		}
+		s.tape.step("find the folder %s", name)
+		next, err := s.subfolder(ctx, at, name)
+		if err != nil {
+			return "", err
+		}
+		at = next
+	}
+	return at, nil
+}
+
+func (s driveSession) subfolder(ctx context.Context, parent, name string) (string, error) {
+	key := "drive/folder/" + parent + "/" + name
+	have, _, err := remembered[driveFile](ctx, s.attempt, key)
+	if err != nil || have.Made {
+		s.tape.done("%s", have.ID)
+		return have.ID, err
+	}
+	found, err := s.first(ctx, fmt.Sprintf("name = '%s' and '%s' in parents and mimeType = '%s' and trashed = false", driveQuote(name), driveQuote(parent), driveFolder))
+	if err != nil {
+		return "", err
+	}
+	if found != "" {
+		s.tape.done("%s", found)
+		return found, s.remember(ctx, key, driveFile{ID: found, Made: true})
+	}
+	if have, err = s.claim(ctx, key, have); err != nil {
+		return "", err
+	}
+	_, err = s.api.Files.Create(&drive.File{Id: have.ID, Name: name, MimeType: driveFolder, Parents: []string{parent}}).SupportsAllDrives(true).Fields("id").Context(ctx).Do()
+	if err != nil && !driveExists(err) {
+		return "", err
+	}
+	s.tape.done("made: %s", have.ID)
+	return have.ID, s.remember(ctx, key, driveFile{ID: have.ID, Made: true})
+}
+
+// upload sends the bytes: at once when they fit into a chunk, else as a resumable
+// upload, chunk by chunk. That the id exists means that it was done.
+func (s driveSession) upload(ctx context.Context, id, folder string) error {
+	audio, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = audio.Close() }()
+	name := s.config.FileName
+	if name == "" {
+		name = defaultFileName
+	}
+	file := &drive.File{
+		Id: id, Name: s.fileName(name) + s.extension(), Parents: []string{folder}, MimeType: audio.ContentType,
+		AppProperties: map[string]string{driveRecording: clip(s.doc.Recording.ID, driveProperty), "trunkline_call_id": clip(s.doc.Call.ID, driveProperty)},
+	}
+	_, err = s.api.Files.Create(file).SupportsAllDrives(true).Fields("id").
+		Media(audio, googleapi.ContentType(audio.ContentType), googleapi.ChunkSize(driveChunk), googleapi.ChunkRetryDeadline(time.Minute)).
+		Context(ctx).Do()
+	if driveExists(err) {
+		return nil
+	}
+	return err
+}
+
+func driveExists(err error) bool {
+	var ge *googleapi.Error
+	return errors.As(err, &ge) && ge.Code == http.StatusConflict
+}
+
+// driveQuote escapes a text in a query.
+func driveQuote(s string) string { return strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) }

@@ -1,0 +1,402 @@
+package connectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// hubspotKind logs each call as a call engagement at the contact that has its
+// number, with the recording attached (seed 000, tab HubSpot). HubSpot finds a
+// new record only after some seconds, so what was made is remembered; what was
+// forgotten is searched by the call's id, or made by a unique property.
+type hubspotKind struct{ set *Set }
+
+type hubspotConfig struct {
+	// BaseURL is where the API is.
+	BaseURL string `json:"base_url"`
+	// Version is "v3" (default) or a dated one, "2026-03".
+	Version string `json:"version"`
+	// Folder is where recordings are put in the file manager.
+	Folder string `json:"folder"`
+	// CreateContacts makes a contact for a number that nobody has.
+	CreateContacts bool `json:"create_contacts"`
+	// Dispositions are the ids of call outcomes by the name of the disposition.
+	Dispositions map[string]string `json:"dispositions"`
+	// UniqueProperty is a property of calls with unique values that gets the call's
+	// id; with it a call is never made twice.
+	UniqueProperty string `json:"unique_property"`
+	// OwnerByEmail makes the user with the agent's address the call's owner.
+	OwnerByEmail bool `json:"owner_by_email"`
+	// CopyRecording is true unless said otherwise.
+	CopyRecording *bool `json:"copy_recording"`
+	// FileName is a template; default "{lead.name} - {timestamp}".
+	FileName string `json:"file_name"`
+}
+
+const (
+	hubspotAPI    = "https://api.hubapi.com"
+	hubspotFolder = "/call recordings"
+	// hubspotCallID is HubSpot's own property for the id of another system.
+	hubspotCallID = "hs_call_external_id"
+	// hubspotCallToContact is the type of that association.
+	hubspotCallToContact = 194
+	hubspotLong          = 65_000
+)
+
+// hubspotOutcomes are the call outcomes that every account has.
+var hubspotOutcomes = map[string]string{
+	"busy":              "9d9162e7-6cf3-4944-bf63-4dff82258764",
+	"connected":         "f240bbac-87c9-4f6e-bf70-924b57d47db7",
+	"left live message": "a4c4c377-d246-4b32-a13b-75a56a4cd0ff",
+	"left voicemail":    "b2cf5968-551e-4856-9783-52b3da59a7d0",
+	"no answer":         "73a0d17f-1163-4015-bdd5-ec830791da20",
+	"wrong number":      "17b47fee-58de-441e-a44c-c6300d46f273",
+}
+
+var (
+	hubspotVersions = regexp.MustCompile(`^(v3|20[0-9]{2}-[0-9]{2})$`)
+	hubspotProperty = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+)
+
+func (hubspotKind) name() string { return "hubspot" }
+
+func (hubspotKind) triggers() triggers { return reports(2) }
+
+func (hubspotKind) texts() bool { return true }
+
+func (k hubspotKind) prepare(f *faults, e *delivery.Endpoint) {
+	c := read[hubspotConfig](f, e)
+	e.URL = f.address(k.set, "/config/base_url", c.BaseURL, hubspotAPI)
+	f.credentials(e, []string{"access_token"}, nil)
+	if c.Version != "" && !hubspotVersions.MatchString(c.Version) {
+		f.add("/config/version", "expected v3 or a dated version such as 2026-03")
+	}
+	if c.Folder != "" && !strings.HasPrefix(c.Folder, "/") {
+		f.add("/config/folder", "expected a path that begins with /")
+	}
+	if c.UniqueProperty != "" && !hubspotProperty.MatchString(c.UniqueProperty) {
+		f.add("/config/unique_property", "expected the internal name of a property of calls")
+	}
+	f.template("/config/file_name", c.FileName)
+	for name := range e.Mapping {
+		if !hubspotProperty.MatchString(name) {
+			f.add("/mapping/"+escape(name), "expected the internal name of a property of calls: lower case, digits and _")
+		}
+	}
+}
+
+func (k hubspotKind) deliver(ctx context.Context, a *attempt) error {
+	s, err := k.session(a)
+	if err != nil {
+		return err
+	}
+	contact, err := s.contact(ctx)
+	if err != nil {
+		return err
+	}
+	file := ""
+	if a.doc.Recording != nil && (s.config.CopyRecording == nil || *s.config.CopyRecording) {
+		if file, err = s.file(ctx); err != nil {
+			return err
+		}
+	}
+	return s.log(ctx, contact, file)
+}
+
+// contact finds who has the call's number, in the ways in which numbers are
+// written, and makes a contact if that is wanted.
+func (s hubspotSession) contact(ctx context.Context) (string, error) {
+	s.tape.step("find the contact by phone")
+	n, ok := numbersOf(s.doc.party())
+	if !ok {
+		s.tape.done("the call has no number")
+		return "", nil
+	}
+	written := slices.Compact([]string{n.e164, n.digits, n.national, strings.ToLower(n.shown)})
+	found, err := s.search(ctx, "contacts", []string{"firstname", "lastname", "phone"},
+		filter{PropertyName: "phone", Operator: "IN", Values: written}, filter{PropertyName: "mobilephone", Operator: "IN", Values: written},
+		filter{PropertyName: "hs_searchable_calculated_phone_number", Operator: "EQ", Value: n.national},
+		filter{PropertyName: "hs_searchable_calculated_mobile_number", Operator: "EQ", Value: n.national},
+	)
+	if err != nil {
+		return "", err
+	}
+	if len(found) > 0 {
+		s.tape.done("contact %s (%s), of %d found", found[0].ID, strings.TrimSpace(found[0].Properties["firstname"]+" "+found[0].Properties["lastname"]), len(found))
+		return found[0].ID, nil
+	}
+	s.tape.done("nobody has %s", n.e164)
+	if !s.config.CreateContacts {
+		return "", nil
+	}
+	return s.makeContact(ctx, n)
+}
+
+// makeContact makes a contact, or finds the one of a moment ago, which search
+// does not find yet. Somebody may have deleted that since.
+func (s hubspotSession) makeContact(ctx context.Context, n numbers) (string, error) {
+	s.tape.step("make a contact")
+	key := "hubspot/contact/" + n.e164
+	id, known, err := remembered[string](ctx, s.attempt, key)
+	if err != nil {
+		return "", err
+	}
+	if known {
+		err := s.api.call(ctx, http.MethodGet, s.crm("/contacts/"+url.PathEscape(id)), nil, nil)
+		if !isHubSpot(err, http.StatusNotFound) {
+			s.tape.done("contact %s, made before", id)
+			return id, err
+		}
+	}
+	if id, err = s.newContact(ctx, n); err != nil {
+		return "", err
+	}
+	s.tape.done("contact %s", id)
+	return id, s.remember(ctx, key, id)
+}
+
+func (s hubspotSession) newContact(ctx context.Context, n numbers) (string, error) {
+	l := s.doc.Lead
+	properties := map[string]string{"phone": n.e164}
+	for name, value := range map[string]string{
+		"firstname": l.FirstName, "lastname": l.LastName, "email": l.Email, "company": l.Company, "jobtitle": l.Title, "city": l.City, "state": l.State, "zip": l.Zip,
+	} {
+		if value != "" {
+			properties[name] = value
+		}
+	}
+	if l.FirstName == "" && l.LastName == "" {
+		properties["lastname"] = s.doc.title()
+	}
+	var made hubspotObject
+	err := s.api.call(ctx, http.MethodPost, s.crm("/contacts"), map[string]any{"properties": properties}, &made)
+	var he *hubspotError
+	if errors.As(err, &he) && he.status == http.StatusConflict {
+		// "Contact already exists. Existing ID: 123": somebody with that e-mail
+		// address and another number.
+		if m := hubspotExisting.FindStringSubmatch(he.what); m != nil {
+			return m[1], nil
+		}
+	}
+	return made.ID, err
+}
+
+var hubspotExisting = regexp.MustCompile(`Existing ID: ([0-9]+)`)
+
+// file uploads the recording, unless it is there. The folder and the name
+// identify it: HubSpot returns the file that it has.
+func (s hubspotSession) file(ctx context.Context) (string, error) {
+	s.tape.step("upload the recording")
+	id, before, err := once(ctx, s.attempt, "hubspot/file/"+s.doc.Recording.ID, func() (string, error) {
+		name := s.config.FileName
+		if name == "" {
+			name = defaultFileName
+		}
+		audio, err := s.open(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = audio.Close() }()
+		file := s.fileName(name) + " (" + clip(s.doc.Recording.ID, 36) + ")" + s.extension()
+		var made struct {
+			ID string `json:"id"`
+		}
+		err = s.api.form(ctx, s.files(""), []part{
+			{name: "fileName", text: file},
+			{name: "folderPath", text: s.config.Folder},
+			{name: "options", text: `{"access":"PRIVATE","overwrite":false,"duplicateValidationStrategy":"RETURN_EXISTING","duplicateValidationScope":"EXACT_FOLDER"}`},
+			{name: "file", fileName: file, contentType: audio.ContentType, audio: &audio},
+		}, &made)
+		return made.ID, err
+	})
+	if err == nil {
+		s.tape.done("file %s%s", id, map[bool]string{true: ", uploaded before"}[before])
+	}
+	return id, err
+}
+
+// hubspotCall is a call as it was made: its id and whose it is.
+type hubspotCall struct {
+	ID      string `json:"id"`
+	Contact string `json:"contact,omitempty"`
+}
+
+// log makes the call engagement, or brings it up to date.
+func (s hubspotSession) log(ctx context.Context, contact, file string) error {
+	properties, err := s.properties(ctx, file)
+	if err != nil {
+		return err
+	}
+	key := "hubspot/call/" + s.doc.Call.ID
+	s.tape.step("log the call")
+	made, known, err := remembered[hubspotCall](ctx, s.attempt, key)
+	if err != nil {
+		return err
+	}
+	if !known {
+		if made.ID, err = s.findCall(ctx); err != nil {
+			return err
+		}
+	}
+	if made.ID != "" {
+		err := s.api.call(ctx, http.MethodPatch, s.crm("/calls/"+url.PathEscape(made.ID)), map[string]any{"properties": properties}, nil)
+		if !isHubSpot(err, http.StatusNotFound) {
+			if err != nil {
+				return err
+			}
+			s.tape.done("call %s brought up to date", made.ID)
+			return s.associate(ctx, key, made, contact)
+		}
+	}
+	if made, err = s.newCall(ctx, properties, contact); err != nil {
+		return err
+	}
+	s.tape.done("call %s made", made.ID)
+	if err := s.remember(ctx, key, made); err != nil {
+		return err
+	}
+	return s.associate(ctx, key, made, contact)
+}
+
+func (s hubspotSession) findCall(ctx context.Context) (string, error) {
+	property := hubspotCallID
+	if s.config.UniqueProperty != "" {
+		property = s.config.UniqueProperty
+	}
+	found, err := s.search(ctx, "calls", []string{property}, filter{PropertyName: property, Operator: "EQ", Value: s.doc.Call.ID})
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return found[0].ID, nil
+}
+
+func (s hubspotSession) newCall(ctx context.Context, properties map[string]string, contact string) (hubspotCall, error) {
+	if u := s.config.UniqueProperty; u != "" {
+		var made struct {
+			Results []hubspotObject `json:"results"`
+		}
+		err := s.api.call(ctx, http.MethodPost, s.crm("/calls/batch/upsert"), map[string]any{
+			"inputs": []map[string]any{{"idProperty": u, "id": s.doc.Call.ID, "properties": properties}},
+		}, &made)
+		if err == nil && len(made.Results) != 1 {
+			err = failure(0, "HubSpot made %d calls of one", len(made.Results))
+		}
+		if err != nil {
+			return hubspotCall{}, err
+		}
+		return hubspotCall{ID: made.Results[0].ID}, nil
+	}
+	body := map[string]any{"properties": properties}
+	if contact != "" {
+		body["associations"] = []map[string]any{{
+			"to":    map[string]string{"id": contact},
+			"types": []map[string]any{{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": hubspotCallToContact}},
+		}}
+	}
+	var made hubspotObject
+	err := s.api.call(ctx, http.MethodPost, s.crm("/calls"), body, &made)
+	return hubspotCall{ID: made.ID, Contact: contact}, err
+}
+
+// associate shows the call at its contact. An association that is there is as
+// good.
+func (s hubspotSession) associate(ctx context.Context, key string, made hubspotCall, contact string) error {
+	if contact == "" || made.Contact == contact {
+		return nil
+	}
+	s.tape.step("associate the call with contact %s", contact)
+	path := fmt.Sprintf("/crm/v4/objects/calls/%s/associations/default/contacts/%s", url.PathEscape(made.ID), url.PathEscape(contact))
+	if err := s.api.call(ctx, http.MethodPut, path, nil, nil); err != nil {
+		return err
+	}
+	s.tape.done("associated")
+	made.Contact = contact
+	return s.remember(ctx, key, made)
+}
+
+// properties are those of the call, and those of the mapping.
+func (s hubspotSession) properties(ctx context.Context, file string) (map[string]string, error) {
+	d := s.doc
+	title := "Call with " + d.title()
+	if d.Call.Disposition != "" {
+		title += ": " + d.Call.Disposition
+	}
+	p := map[string]string{
+		"hs_timestamp": d.Timestamp.UTC().Format(time.RFC3339), "hs_call_title": clip(title, 255), "hs_call_body": clip(html(d.description()), hubspotLong),
+		"hs_call_direction": map[string]string{"inbound": "INBOUND"}[d.Call.Direction], "hs_call_status": hubspotStatus(d.Call.Status),
+		"hs_call_from_number": d.Call.From, "hs_call_to_number": d.Call.To, hubspotCallID: d.Call.ID,
+	}
+	if p["hs_call_direction"] == "" {
+		p["hs_call_direction"] = "OUTBOUND"
+	}
+	if d.Call.DurationSec != nil {
+		p["hs_call_duration"] = strconv.FormatInt(*d.Call.DurationSec*1000, 10)
+	}
+	if id := s.outcome(d.Call.Disposition); id != "" {
+		p["hs_call_disposition"] = id
+	}
+	if u := d.recordingURL(); strings.HasPrefix(u, "https://") {
+		p["hs_call_recording_url"] = u
+	}
+	if file != "" {
+		p["hs_attachment_ids"] = file
+	}
+	if u := s.config.UniqueProperty; u != "" {
+		p[u] = d.Call.ID
+	}
+	if s.config.OwnerByEmail && d.Agent.Email != "" {
+		s.tape.step("find the owner by e-mail")
+		var owners struct {
+			Results []hubspotObject `json:"results"`
+		}
+		if err := s.api.call(ctx, http.MethodGet, "/crm/v3/owners/?limit=1&email="+url.QueryEscape(d.Agent.Email), nil, &owners); err != nil {
+			return nil, err
+		}
+		s.tape.done("%d found", len(owners.Results))
+		if len(owners.Results) > 0 {
+			p["hubspot_owner_id"] = owners.Results[0].ID
+		}
+	}
+	for name, tpl := range s.endpoint.Mapping {
+		p[name] = s.look.expand(tpl, nil) // values of properties are strings
+	}
+	return p, nil
+}
+
+// outcome is the id of a call outcome: as configured, else HubSpot's own of that
+// name. Others stand in the title.
+func (s hubspotSession) outcome(disposition string) string {
+	name := strings.ToLower(disposition)
+	for configured, id := range s.config.Dispositions {
+		if strings.ToLower(configured) == name {
+			return id
+		}
+	}
+	return hubspotOutcomes[name]
+}
+
+func hubspotStatus(status string) string {
+	s := strings.ToUpper(strings.NewReplacer("-", "_", " ", "_").Replace(status))
+	switch s {
+	case "BUSY", "FAILED", "NO_ANSWER", "MISSED":
+		return s
+	case "CANCELED", "CANCELLED":
+		return "CANCELED"
+	}
+	return "COMPLETED"
+}
+
+// html is text in a field that HubSpot shows as HTML.
+func html(s string) string {
+	return strings.ReplaceAll(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s), "\n", "<br>")
+}

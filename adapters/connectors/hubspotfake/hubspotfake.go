@@ -1,0 +1,458 @@
+// Package hubspotfake is a HubSpot account for tests: contact and call search by
+// POST, call engagements with associations, batch upsert by a unique property,
+// files by multipart, private app tokens; with the shapes and the refusals of
+// api.hubapi.com. Search lags behind, as it does there.
+package hubspotfake
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
+)
+
+// What it knows.
+const (
+	Token = "pat-na1-11111111-2222-3333-4444-555555555555"
+	// Unique is a property of calls with unique values.
+	Unique = "trunkline_call_id"
+)
+
+// Object is a contact or a call.
+type Object struct {
+	ID         string         `json:"id"`
+	Properties map[string]any `json:"properties"`
+	// Contacts are those that a call is associated with.
+	Contacts []string `json:"-"`
+	// fresh objects are not found by search yet.
+	fresh bool
+}
+
+// File is one of the file manager.
+type File struct {
+	ID, Name, Folder, Type string
+	Size                   int64
+}
+
+// Account is the fake.
+type Account struct {
+	*fake.Server
+	// Scopes are the private app's.
+	Scopes []string
+	// Lags keeps what is new from being found until Index.
+	Lags bool
+
+	mu      sync.Mutex
+	n       int
+	objects map[string][]*Object
+	files   []File
+}
+
+// New starts an account. Paths are those of v3 and of 2026-03.
+func New() *Account {
+	a := &Account{
+		Scopes:  []string{"crm.objects.contacts.read", "crm.objects.contacts.write", "files", "crm.objects.owners.read"},
+		objects: make(map[string][]*Object),
+	}
+	mux := http.NewServeMux()
+	for pattern, do := range map[string]http.HandlerFunc{
+		"POST /oauth/v2/private-apps/get/access-token-info":                      a.tokenInfo,
+		"GET /crm/v3/owners/":                                                    a.owners,
+		"GET /crm/v3/properties/calls":                                           a.properties,
+		"PUT /crm/v4/objects/calls/{id}/associations/default/contacts/{contact}": a.associate,
+	} {
+		mux.HandleFunc(pattern, a.authorized(do))
+	}
+	for _, root := range []struct{ crm, files string }{{"/crm/v3/objects", "/files/v3/files"}, {"/crm/objects/2026-03", "/files/2026-03/files"}} {
+		for pattern, do := range map[string]http.HandlerFunc{
+			"POST " + root.crm + "/{object}/search":    a.search,
+			"GET " + root.crm + "/contacts/{id}":       a.contact,
+			"POST " + root.crm + "/{object}":           a.create,
+			"PATCH " + root.crm + "/calls/{id}":        a.update,
+			"POST " + root.crm + "/calls/batch/upsert": a.upsert,
+			"POST " + root.files:                       a.upload,
+		} {
+			mux.HandleFunc(pattern, a.authorized(do))
+		}
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		a.Complain("there is no %s %s", r.Method, r.URL.Path)
+		refuse(w, http.StatusNotFound, "OBJECT_NOT_FOUND", "resource not found")
+	})
+	a.Server = fake.Serve(mux)
+	return a
+}
+
+// AddContact adds a contact that search finds.
+func (a *Account) AddContact(properties map[string]any) string {
+	o := a.add("contacts", properties)
+	o.fresh = false
+	return o.ID
+}
+
+func (a *Account) add(object string, properties map[string]any) *Object {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.n++
+	o := &Object{ID: fmt.Sprint(1000 + a.n), Properties: properties, fresh: a.Lags}
+	a.objects[object] = append(a.objects[object], o)
+	return o
+}
+
+// Index lets search find all that is there.
+func (a *Account) Index() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, of := range a.objects {
+		for _, o := range of {
+			o.fresh = false
+		}
+	}
+}
+
+// Objects are those of a kind.
+func (a *Account) Objects(object string) []Object {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []Object
+	for _, o := range a.objects[object] {
+		c := *o
+		c.Properties = maps.Clone(o.Properties)
+		out = append(out, c)
+	}
+	return out
+}
+
+// Files are those of the file manager.
+func (a *Account) Files() []File {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.files)
+}
+
+func refuse(w http.ResponseWriter, status int, category, message string) {
+	fake.Answer(w, status, map[string]string{"status": "error", "message": message, "category": category, "correlationId": "aeb5f871"})
+}
+
+func (a *Account) authorized(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+Token {
+			refuse(w, http.StatusUnauthorized, "INVALID_AUTHENTICATION", "Authentication credentials not found.")
+			return
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodPut && !strings.HasPrefix(r.URL.Path, "/files") && r.Header.Get("Content-Type") != "application/json" {
+			a.Complain("%s %s as %q", r.Method, r.URL.Path, r.Header.Get("Content-Type"))
+		}
+		do(w, r)
+	}
+}
+
+func (a *Account) tokenInfo(w http.ResponseWriter, r *http.Request) {
+	var in map[string]string
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in["tokenKey"] != Token {
+		refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", "tokenKey")
+		return
+	}
+	fake.Answer(w, http.StatusOK, map[string]any{"userId": 1, "hubId": 12345, "appId": 6, "scopes": a.Scopes})
+}
+
+func (a *Account) owners(w http.ResponseWriter, r *http.Request) {
+	results := []any{}
+	if r.URL.Query().Get("email") == "jane@company.com" {
+		results = append(results, map[string]any{"id": "77", "email": "jane@company.com"})
+	}
+	fake.Answer(w, http.StatusOK, map[string]any{"results": results})
+}
+
+// callProperties are those that calls have.
+var callProperties = []string{
+	"hs_timestamp", "hs_call_title", "hs_call_body", "hs_call_direction", "hs_call_duration", "hs_call_from_number", "hs_call_to_number", "hs_call_status",
+	"hs_call_disposition", "hs_call_recording_url", "hs_attachment_ids", "hs_call_external_id", "hubspot_owner_id", "score", Unique,
+}
+
+func (a *Account) properties(w http.ResponseWriter, _ *http.Request) {
+	results := []any{}
+	for _, p := range callProperties {
+		results = append(results, map[string]any{"name": p, "hasUniqueValue": p == Unique})
+	}
+	fake.Answer(w, http.StatusOK, map[string]any{"results": results})
+}
+
+func (a *Account) search(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		FilterGroups []struct {
+			Filters []struct {
+				PropertyName, Operator, Value string
+				Values                        []string
+			}
+		}
+		Properties []string
+		Sorts      []json.RawMessage // "-name", or {propertyName, direction}
+		Limit      int
+		After      json.RawMessage
+		Query      string
+	}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil || len(in.FilterGroups) == 0 || len(in.FilterGroups) > 5 || in.Limit < 1 || in.Limit > 200 {
+		refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", fmt.Sprintf("invalid input JSON: %v", err))
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	results := []Object{}
+	of := a.objects[r.PathValue("object")]
+	for i := len(of) - 1; i >= 0 && len(results) < in.Limit; i-- {
+		o := of[i]
+		if o.fresh {
+			continue
+		}
+		matches := slices.ContainsFunc(in.FilterGroups, func(g struct {
+			Filters []struct {
+				PropertyName, Operator, Value string
+				Values                        []string
+			}
+		},
+		) bool {
+			for _, f := range g.Filters {
+				value := fmt.Sprint(property(o, f.PropertyName))
+				switch f.Operator {
+				case "EQ":
+					if value != f.Value {
+						return false
+					}
+				case "IN":
+					if !slices.Contains(f.Values, strings.ToLower(value)) {
+						return false
+					}
+				default:
+					a.Complain("the operator %q", f.Operator)
+				}
+			}
+			return true
+		})
+		if matches {
+			results = append(results, *o)
+		}
+	}
+	fake.Answer(w, http.StatusOK, map[string]any{"total": len(results), "results": results})
+}
+
+// property is one of an object, calculated ones too: national digits.
+func property(o *Object, name string) any {
+	of := map[string]string{"hs_searchable_calculated_phone_number": "phone", "hs_searchable_calculated_mobile_number": "mobilephone"}[name]
+	if of == "" {
+		return o.Properties[name]
+	}
+	digits := fake.Digits(fmt.Sprint(o.Properties[of]))
+	if len(digits) == 11 {
+		digits = digits[1:]
+	}
+	return digits
+}
+
+// valid holds properties to what calls have.
+func (a *Account) valid(w http.ResponseWriter, object string, properties map[string]any) bool {
+	for name, v := range properties {
+		if _, text := v.(string); !text {
+			a.Complain("%s is a %T: values of properties are strings", name, v)
+		}
+		if object == "calls" && !slices.Contains(callProperties, name) {
+			refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", `Property values were not valid: [{"isValid":false,"message":"Property \"`+name+`\" does not exist"}]`)
+			return false
+		}
+		switch s, _ := v.(string); name {
+		case "hs_call_direction":
+			if s != "INBOUND" && s != "OUTBOUND" {
+				a.Complain("a direction of %v", v)
+			}
+		case "hs_call_duration":
+			if len(s) < 4 {
+				a.Complain("a duration of %v is not in milliseconds", v)
+			}
+		}
+	}
+	return true
+}
+
+func (a *Account) create(w http.ResponseWriter, r *http.Request) {
+	object := r.PathValue("object")
+	var in struct {
+		Properties   map[string]any
+		Associations []struct {
+			To    struct{ ID string }
+			Types []struct {
+				AssociationCategory string
+				AssociationTypeID   int `json:"associationTypeId"`
+			}
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !a.valid(w, object, in.Properties) {
+		return
+	}
+	if object == "calls" && in.Properties["hs_timestamp"] == nil {
+		refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", "hs_timestamp is required")
+		return
+	}
+	if object == "contacts" {
+		for _, c := range a.Objects("contacts") {
+			if e := in.Properties["email"]; e != nil && c.Properties["email"] == e {
+				refuse(w, http.StatusConflict, "CONFLICT", "Contact already exists. Existing ID: "+c.ID)
+				return
+			}
+		}
+	}
+	o := a.add(object, in.Properties)
+	for _, as := range in.Associations {
+		if len(as.Types) != 1 || as.Types[0].AssociationCategory != "HUBSPOT_DEFINED" || as.Types[0].AssociationTypeID != 194 {
+			a.Complain("an association of types %+v", as.Types)
+		}
+		o.Contacts = append(o.Contacts, as.To.ID)
+	}
+	fake.Answer(w, http.StatusCreated, o)
+}
+
+func (a *Account) update(w http.ResponseWriter, r *http.Request) {
+	var in struct{ Properties map[string]any }
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !a.valid(w, "calls", in.Properties) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range a.objects["calls"] {
+		if o.ID == r.PathValue("id") {
+			maps.Copy(o.Properties, in.Properties)
+			fake.Answer(w, http.StatusOK, o)
+			return
+		}
+	}
+	refuse(w, http.StatusNotFound, "OBJECT_NOT_FOUND", "resource not found")
+}
+
+func (a *Account) contact(w http.ResponseWriter, r *http.Request) {
+	for _, c := range a.Objects("contacts") {
+		if c.ID == r.PathValue("id") {
+			fake.Answer(w, http.StatusOK, c)
+			return
+		}
+	}
+	refuse(w, http.StatusNotFound, "OBJECT_NOT_FOUND", "resource not found")
+}
+
+// Delete deletes all objects of a kind, as a person would.
+func (a *Account) Delete(object string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.objects[object] = nil
+}
+
+func (a *Account) upsert(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Inputs []struct {
+			IDProperty string `json:"idProperty"`
+			ID         string `json:"id"`
+			Properties map[string]any
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || len(in.Inputs) != 1 || in.Inputs[0].IDProperty != Unique || !a.valid(w, "calls", in.Inputs[0].Properties) {
+		a.Complain("an upsert of %+v: %v", in, err)
+		refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", "idProperty must be unique")
+		return
+	}
+	one := in.Inputs[0]
+	a.mu.Lock()
+	var o *Object
+	for _, have := range a.objects["calls"] {
+		if have.Properties[Unique] == one.ID {
+			o = have
+			maps.Copy(o.Properties, one.Properties)
+		}
+	}
+	a.mu.Unlock()
+	if o == nil {
+		one.Properties[Unique] = one.ID
+		o = a.add("calls", one.Properties)
+	}
+	fake.Answer(w, http.StatusOK, map[string]any{"status": "COMPLETE", "results": []any{o}})
+}
+
+func (a *Account) associate(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range a.objects["calls"] {
+		if o.ID == r.PathValue("id") {
+			if c := r.PathValue("contact"); !slices.Contains(o.Contacts, c) {
+				o.Contacts = append(o.Contacts, c)
+			}
+			fake.Answer(w, http.StatusOK, map[string]any{"status": "COMPLETE", "results": []any{}})
+			return
+		}
+	}
+	refuse(w, http.StatusNotFound, "OBJECT_NOT_FOUND", "resource not found")
+}
+
+func (a *Account) upload(w http.ResponseWriter, r *http.Request) {
+	if !slices.Contains(a.Scopes, "files") {
+		refuse(w, http.StatusForbidden, "MISSING_SCOPES", "This app hasn't been granted all required scopes to make this call.")
+		return
+	}
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/form-data" {
+		a.Complain("an upload as %q", media)
+		refuse(w, http.StatusUnsupportedMediaType, "VALIDATION_ERROR", "multipart/form-data")
+		return
+	}
+	parts, fields, f := multipart.NewReader(r.Body, params["boundary"]), map[string]string{}, File{}
+	for {
+		p, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return // the client gave up
+		}
+		if p.FormName() == "file" {
+			f.Type = p.Header.Get("Content-Type")
+			if f.Size, err = io.Copy(io.Discard, p); err != nil {
+				return
+			}
+			continue
+		}
+		b, err := io.ReadAll(io.LimitReader(p, 4096))
+		if err != nil {
+			return
+		}
+		fields[p.FormName()] = string(b)
+	}
+	var options struct{ Access, DuplicateValidationStrategy, DuplicateValidationScope string }
+	if err := json.Unmarshal([]byte(fields["options"]), &options); err != nil || options.Access == "" || f.Type == "" {
+		refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", "options with access and file are required")
+		return
+	}
+	if (fields["folderPath"] == "") == (fields["folderId"] == "") {
+		refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", "either folderId or folderPath")
+		return
+	}
+	f.Name, f.Folder = fields["fileName"], fields["folderPath"]
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, have := range a.files {
+		if options.DuplicateValidationStrategy == "RETURN_EXISTING" && have.Name == f.Name && have.Folder == f.Folder {
+			fake.Answer(w, http.StatusCreated, map[string]string{"id": have.ID, "parentFolderId": "1"})
+			return
+		}
+	}
+	a.n++
+	f.ID = fmt.Sprint(9000 + a.n)
+	a.files = append(a.files, f)
+	fake.Answer(w, http.StatusCreated, map[string]string{"id": f.ID, "parentFolderId": "1", "access": options.Access})
+}

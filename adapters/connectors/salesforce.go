@@ -1,0 +1,385 @@
+package connectors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// salesforceKind logs each call as a Task of the Contact or Lead that has its
+// number, and uploads the recording as a file of both (seed 000, tab
+// Salesforce). A Task is found again by its CallObject, which holds the call's
+// id, or by an external id field; a file by its PathOnClient, which holds the
+// recording's.
+type salesforceKind struct{ set *Set }
+
+type salesforceConfig struct {
+	// LoginURL is where tokens are had: login.salesforce.com by default,
+	// test.salesforce.com for a sandbox, or My Domain.
+	LoginURL string `json:"login_url"`
+	// APIVersion is the version of the REST API.
+	APIVersion string `json:"api_version"`
+	// Username is who a JWT speaks for.
+	Username string `json:"username"`
+	// TaskExternalIDField is a text field of Task, marked as external id and
+	// unique, that gets the call's id.
+	TaskExternalIDField string `json:"task_external_id_field"`
+	// Unmatched is what happens when nobody has the number: "task" (default), one
+	// that belongs to nobody; "lead", a new Lead; "skip".
+	Unmatched string `json:"unmatched"`
+	// OwnerByEmail makes the user with the agent's address the owner of the Task.
+	OwnerByEmail bool `json:"owner_by_email"`
+	// CopyRecording is true unless said otherwise.
+	CopyRecording *bool `json:"copy_recording"`
+	// FileName is a template; default "{lead.name} - {timestamp}".
+	FileName string `json:"file_name"`
+}
+
+const (
+	salesforceLogin   = "https://login.salesforce.com"
+	salesforceVersion = "v62.0"
+
+	unmatchedTask = "task"
+	unmatchedLead = "lead"
+	unmatchedSkip = "skip"
+)
+
+var (
+	salesforceVersions = regexp.MustCompile(`^v[0-9]{2}\.0$`)
+	salesforceField    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
+)
+
+func (salesforceKind) name() string { return "salesforce" }
+
+func (salesforceKind) triggers() triggers { return reports(2) }
+
+func (salesforceKind) texts() bool { return true }
+
+func (k salesforceKind) prepare(f *faults, e *delivery.Endpoint) {
+	c := read[salesforceConfig](f, e)
+	e.URL = f.address(k.set, "/config/login_url", c.LoginURL, salesforceLogin)
+	switch {
+	case e.Credentials["refresh_token"] != "":
+		f.credentials(e, []string{"client_id", "refresh_token"}, []string{"client_secret"})
+	case e.Credentials["private_key"] != "":
+		f.credentials(e, []string{"client_id", "private_key"}, nil)
+		f.privateKey("/credentials/private_key", e.Credentials["private_key"])
+		if c.Username == "" {
+			f.add("/config/username", "required with a private_key: the user that the connector acts as")
+		}
+	case e.Credentials["client_secret"] != "":
+		f.credentials(e, []string{"client_id", "client_secret"}, nil)
+		if e.URL == salesforceLogin {
+			f.add("/config/login_url", "the client credentials flow needs your My Domain, https://<name>.my.salesforce.com")
+		}
+	default:
+		f.add("/credentials", "expected client_id (the Consumer Key) with refresh_token, with private_key (JWT bearer flow) or with client_secret (client credentials flow)")
+	}
+	if c.APIVersion != "" && !salesforceVersions.MatchString(c.APIVersion) {
+		f.add("/config/api_version", "expected a version such as %s", salesforceVersion)
+	}
+	if !slices.Contains([]string{"", unmatchedTask, unmatchedLead, unmatchedSkip}, c.Unmatched) {
+		f.add("/config/unmatched", "expected %s, %s or %s", unmatchedTask, unmatchedLead, unmatchedSkip)
+	}
+	if c.TaskExternalIDField != "" && !salesforceField.MatchString(c.TaskExternalIDField) {
+		f.add("/config/task_external_id_field", "expected the API name of a field of Task, such as Trunkline_Call_Id__c")
+	}
+	f.template("/config/file_name", c.FileName)
+	for field := range e.Mapping {
+		if !salesforceField.MatchString(field) {
+			f.add("/mapping/"+escape(field), "expected the API name of a field of Task")
+		}
+	}
+}
+
+func (k salesforceKind) deliver(ctx context.Context, a *attempt) error {
+	s, err := k.session(ctx, a)
+	if err != nil {
+		return err
+	}
+	who, err := s.person(ctx)
+	if err != nil {
+		return err
+	}
+	if who.ID == "" && s.config.Unmatched == unmatchedSkip {
+		a.tape.step("log the call")
+		a.tape.done("left out: nobody has the number")
+		return nil
+	}
+	task, err := s.task(ctx, who)
+	if err != nil {
+		return err
+	}
+	if a.doc.Recording == nil || s.config.CopyRecording != nil && !*s.config.CopyRecording {
+		return nil
+	}
+	file, err := s.file(ctx)
+	if err != nil {
+		return err
+	}
+	for _, to := range []string{task, who.ID} {
+		if err := s.link(ctx, file, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// salesforceSession is an attempt that has signed in.
+type salesforceSession struct {
+	*attempt
+	config salesforceConfig
+	api    rest
+}
+
+// person finds who has the call's number: a Contact before a Lead, and of
+// several the one that was changed last.
+func (s salesforceSession) person(ctx context.Context) (salesforceRecord, error) {
+	s.tape.step("find the contact or lead by phone")
+	number, ok := numbersOf(s.doc.party())
+	if !ok {
+		s.tape.done("the call has no number")
+		return salesforceRecord{}, nil
+	}
+	found, err := s.search(ctx, number)
+	if err != nil {
+		return salesforceRecord{}, err
+	}
+	for _, kind := range []string{"Contact", "Lead"} {
+		for _, r := range found {
+			if r.Attributes.Type == kind {
+				s.tape.done("%s %s (%s), of %d found", kind, r.ID, r.Name, len(found))
+				return r, nil
+			}
+		}
+	}
+	s.tape.done("nobody has %s", number.e164)
+	if s.config.Unmatched != unmatchedLead {
+		return salesforceRecord{}, nil
+	}
+	return s.newLead(ctx, number)
+}
+
+// search asks for both at once. National digits find numbers however they are
+// written; the international ones those that are stored with their country.
+func (s salesforceSession) search(ctx context.Context, n numbers) ([]salesforceRecord, error) {
+	q := "FIND {" + n.national
+	if n.digits != n.national {
+		q += " OR " + n.digits
+	}
+	q += "} IN PHONE FIELDS RETURNING Contact(Id, Name ORDER BY LastModifiedDate DESC LIMIT 5)," +
+		" Lead(Id, Name WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 5)"
+	var found struct {
+		SearchRecords []salesforceRecord `json:"searchRecords"`
+	}
+	err := s.api.call(ctx, http.MethodGet, "/search/?q="+url.QueryEscape(q), nil, &found)
+	return found.SearchRecords, err
+}
+
+// newLead makes a Lead of what is known of a person.
+func (s salesforceSession) newLead(ctx context.Context, n numbers) (salesforceRecord, error) {
+	s.tape.step("make a lead")
+	key := "salesforce/lead/" + n.e164
+	// The index of phone numbers lags behind, so a lead of a moment ago is
+	// remembered; somebody may have deleted it since.
+	made, known, err := remembered[salesforceRecord](ctx, s.attempt, key)
+	if err != nil {
+		return made, err
+	}
+	if known {
+		id, err := s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Lead WHERE Id = '%s'", soql(made.ID)))
+		if err != nil || id != "" {
+			s.tape.done("Lead %s, made before", made.ID)
+			return made, err
+		}
+	}
+	made, err = s.makeLead(ctx, n)
+	if err != nil {
+		return made, err
+	}
+	s.tape.done("Lead %s", made.ID)
+	return made, s.remember(ctx, key, made)
+}
+
+func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceRecord, error) {
+	l := s.doc.Lead
+	last, company := l.LastName, l.Company
+	if last == "" {
+		last = s.doc.title()
+	}
+	if company == "" {
+		company = "Unknown"
+	}
+	fields := map[string]any{"LastName": clip(last, 80), "Company": clip(company, 255), "Phone": n.e164}
+	for name, value := range map[string]string{"FirstName": l.FirstName, "Title": l.Title, "Email": l.Email, "City": l.City, "State": l.State, "PostalCode": l.Zip} {
+		if value != "" && (name != "FirstName" || l.LastName != "") {
+			fields[name] = value
+		}
+	}
+	var made salesforceMade
+	err := s.api.call(ctx, http.MethodPost, "/sobjects/Lead", fields, &made)
+	return salesforceRecord{ID: made.ID, Name: s.doc.title()}, err
+}
+
+// task makes the Task of the call, or brings it up to date.
+func (s salesforceSession) task(ctx context.Context, who salesforceRecord) (string, error) {
+	fields, err := s.fields(ctx, who)
+	if err != nil {
+		return "", err
+	}
+	s.tape.step("log the call")
+	id, err := s.findTask(ctx)
+	if err != nil {
+		return "", err
+	}
+	if id != "" {
+		err := s.api.call(ctx, http.MethodPatch, "/sobjects/Task/"+id, fields, nil)
+		if !saysAny(err, "ENTITY_IS_DELETED", "NOT_FOUND") {
+			s.tape.done("Task %s brought up to date", id)
+			return id, err
+		}
+	}
+	fields["TaskSubtype"] = "Call" // only a new Task takes it
+	method, path := http.MethodPost, "/sobjects/Task"
+	if f := s.config.TaskExternalIDField; f != "" {
+		delete(fields, f)
+		method, path = http.MethodPatch, "/sobjects/Task/"+f+"/"+url.PathEscape(s.doc.Call.ID)
+	}
+	var made salesforceMade
+	if err := s.api.call(ctx, method, path, fields, &made); err != nil {
+		return "", err
+	}
+	s.tape.done("Task %s made", made.ID)
+	return made.ID, nil
+}
+
+// findTask asks Salesforce, not our memory: what it has, it has at once.
+func (s salesforceSession) findTask(ctx context.Context) (string, error) {
+	field := "CallObject"
+	if f := s.config.TaskExternalIDField; f != "" {
+		field = f
+	}
+	return s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Task WHERE %s = '%s' ORDER BY CreatedDate LIMIT 1", field, soql(s.doc.Call.ID)))
+}
+
+// Bounds of Salesforce's fields.
+const (
+	salesforceText = 255
+	salesforceLong = 32_000
+)
+
+// fields are those of the Task, and those of the mapping.
+func (s salesforceSession) fields(ctx context.Context, who salesforceRecord) (map[string]any, error) {
+	d := s.doc
+	subject := "Call with " + d.title()
+	if d.Call.Disposition != "" {
+		subject += ": " + d.Call.Disposition
+	}
+	fields := map[string]any{
+		"Subject": clip(subject, salesforceText), "Status": "Completed", "CallObject": d.Call.ID,
+		"CallType": map[string]string{"inbound": "Inbound"}[d.Call.Direction], "ActivityDate": d.Timestamp.Format("2006-01-02"),
+		"Description": clip(d.description(), salesforceLong),
+	}
+	if fields["CallType"] == "" {
+		fields["CallType"] = "Outbound"
+	}
+	if d.Call.DurationSec != nil {
+		fields["CallDurationInSeconds"] = *d.Call.DurationSec
+	}
+	if d.Call.Disposition != "" {
+		fields["CallDisposition"] = clip(d.Call.Disposition, salesforceText)
+	}
+	if who.ID != "" {
+		fields["WhoId"] = who.ID
+	}
+	if f := s.config.TaskExternalIDField; f != "" {
+		fields[f] = d.Call.ID
+	}
+	if s.config.OwnerByEmail && d.Agent.Email != "" {
+		s.tape.step("find the owner by e-mail")
+		owner, err := s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM User WHERE Email = '%s' AND IsActive = true ORDER BY CreatedDate LIMIT 1", soql(d.Agent.Email)))
+		if err != nil {
+			return nil, err
+		}
+		s.tape.done("%s", map[bool]string{true: "there is none; the owner is who signed in", false: "User " + owner}[owner == ""])
+		if owner != "" {
+			fields["OwnerId"] = owner
+		}
+	}
+	for name, tpl := range s.endpoint.Mapping {
+		fields[name] = s.look.fill(tpl)
+	}
+	return fields, nil
+}
+
+// file uploads the recording, unless it is there, and returns its document.
+func (s salesforceSession) file(ctx context.Context) (string, error) {
+	s.tape.step("find the recording")
+	// The name on the client is shown to nobody and can be asked by.
+	path := clip(s.doc.Recording.ID, salesforceText) + s.extension()
+	which := fmt.Sprintf("SELECT ContentDocumentId FROM ContentVersion WHERE PathOnClient = '%s' AND IsLatest = true LIMIT 1", soql(path))
+	if id, err := s.query(ctx, "ContentDocumentId", which); err != nil || id != "" {
+		s.tape.done("it is there: ContentDocument %s", id)
+		return id, err
+	}
+	s.tape.done("it is not there yet")
+	s.tape.step("upload the recording")
+	name := s.config.FileName
+	if name == "" {
+		name = defaultFileName
+	}
+	entity, err := json.Marshal(map[string]string{"Title": s.fileName(name), "PathOnClient": path})
+	if err != nil {
+		return "", err
+	}
+	var made salesforceMade
+	err = again(func() error {
+		audio, err := s.open(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = audio.Close() }()
+		return s.api.form(ctx, "/sobjects/ContentVersion", []part{
+			{name: "entity_content", contentType: "application/json", text: string(entity)},
+			{name: "VersionData", fileName: path, contentType: "application/octet-stream", audio: &audio},
+		}, &made)
+	})
+	if err != nil {
+		return "", err
+	}
+	id, err := s.query(ctx, "ContentDocumentId", fmt.Sprintf("SELECT ContentDocumentId FROM ContentVersion WHERE Id = '%s'", soql(made.ID)))
+	if err == nil && id == "" {
+		err = failure(0, "Salesforce does not show the file %s that it took", made.ID)
+	}
+	s.tape.done("ContentVersion %s of ContentDocument %s", made.ID, id)
+	return id, err
+}
+
+// link shows the file at a record. A link that is there is as good.
+func (s salesforceSession) link(ctx context.Context, file, record string) error {
+	if record == "" {
+		return nil
+	}
+	s.tape.step("link the recording to %s", record)
+	err := s.api.call(ctx, http.MethodPost, "/sobjects/ContentDocumentLink", map[string]any{
+		"ContentDocumentId": file, "LinkedEntityId": record, "ShareType": "V", "Visibility": "AllUsers",
+	}, nil)
+	if saysAny(err, "DUPLICATE_VALUE") {
+		s.tape.done("it was linked before")
+		return nil
+	}
+	s.tape.done("linked")
+	return err
+}
+
+func saysAny(err error, codes ...string) bool {
+	var p *salesforceError
+	return errors.As(err, &p) && slices.Contains(codes, p.code)
+}

@@ -1,0 +1,460 @@
+// Package salesforcefake is a Salesforce org for tests: OAuth in three flows,
+// SOSL by phone, SOQL by key, Task with an external id, ContentVersion by
+// multipart, ContentDocumentLink; with the shapes and the refusals of its REST
+// API.
+package salesforcefake
+
+import (
+	"crypto/md5" //nolint:gosec // Salesforce's checksum of files is MD5
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
+)
+
+// What it knows.
+const (
+	ClientID     = "3MVG9consumerkey"
+	ClientSecret = "consumer-secret"
+	RefreshToken = "5Aep861refreshtoken"
+	Username     = "integration@acme.example"
+	Version      = "v62.0"
+	// ExternalID is a field of Task that is an external id.
+	ExternalID = "Trunkline_Call_Id__c"
+)
+
+// Record is one of an object's.
+type Record map[string]any
+
+// File is a ContentVersion.
+type File struct {
+	ID, Document, Title, Path string
+	Size                      int64
+	MD5                       string
+}
+
+// Org is the fake.
+type Org struct {
+	*fake.Server
+	// ReadOnly makes describes say that nothing may be created.
+	ReadOnly bool
+
+	mu      sync.Mutex
+	tokens  map[string]bool
+	n       int
+	objects map[string][]Record
+	files   []File
+	links   []Record
+}
+
+// New starts an org.
+func New() *Org {
+	o := &Org{tokens: make(map[string]bool), objects: make(map[string][]Record)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /services/oauth2/token", o.token)
+	data := "/services/data/" + Version
+	for pattern, do := range map[string]http.HandlerFunc{
+		"GET " + data + "/limits":                          o.limits,
+		"GET " + data + "/search/":                         o.search,
+		"GET " + data + "/query/":                          o.query,
+		"GET " + data + "/sobjects/{object}/describe":      o.describe,
+		"POST " + data + "/sobjects/{object}":              o.create,
+		"POST " + data + "/sobjects/ContentVersion":        o.upload,
+		"POST " + data + "/sobjects/ContentDocumentLink":   o.link,
+		"PATCH " + data + "/sobjects/{object}/{id}":        o.update,
+		"PATCH " + data + "/sobjects/{object}/{field}/{v}": o.upsert,
+	} {
+		mux.HandleFunc(pattern, o.authorized(do))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/services/data/v") {
+			o.Complain("there is no %s %s", r.Method, r.URL.Path)
+		}
+		refuse(w, http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist")
+	})
+	o.Server = fake.Serve(mux)
+	return o
+}
+
+// Add adds a record.
+func (o *Org) Add(object string, r Record) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.add(object, r)
+}
+
+func (o *Org) add(object string, r Record) string {
+	prefix := map[string]string{"Contact": "003", "Lead": "00Q", "Task": "00T", "User": "005", "ContentVersion": "068", "ContentDocument": "069"}[object]
+	o.n++
+	r["Id"] = fmt.Sprintf("%s%012dAAA", prefix, o.n)
+	o.objects[object] = append(o.objects[object], r)
+	return r["Id"].(string)
+}
+
+// Records are those of an object.
+func (o *Org) Records(object string) []Record {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]Record(nil), o.objects[object]...)
+}
+
+// Delete deletes all records of an object, as a person would.
+func (o *Org) Delete(object string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.objects[object] = nil
+}
+
+// Lag makes the index of phone numbers forget the records of an object.
+func (o *Org) Lag(object string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.objects[object] {
+		r["IsConverted"] = true
+	}
+}
+
+// Files are those that were uploaded.
+func (o *Org) Files() []File {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]File(nil), o.files...)
+}
+
+// Links are what files are linked to, "069… 003…".
+func (o *Org) Links() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []string
+	for _, l := range o.links {
+		out = append(out, fmt.Sprint(l["ContentDocumentId"], " ", l["LinkedEntityId"]))
+	}
+	return out
+}
+
+// EndSessions makes all tokens invalid.
+func (o *Org) EndSessions() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.tokens)
+}
+
+func refuse(w http.ResponseWriter, status int, code, message string, fields ...string) {
+	e := map[string]any{"message": message, "errorCode": code}
+	if len(fields) > 0 {
+		e["fields"] = fields
+	}
+	fake.Answer(w, status, []any{e})
+}
+
+func (o *Org) token(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	no := func(code, text string) {
+		fake.Answer(w, http.StatusBadRequest, map[string]string{"error": code, "error_description": text})
+	}
+	f := r.PostForm
+	switch f.Get("grant_type") {
+	case "refresh_token":
+		if f.Get("client_id") != ClientID {
+			no("invalid_client_id", "client identifier invalid")
+			return
+		}
+		if f.Get("refresh_token") != RefreshToken {
+			no("invalid_grant", "expired access/refresh token")
+			return
+		}
+	case "client_credentials":
+		if f.Get("client_id") != ClientID || f.Get("client_secret") != ClientSecret {
+			no("invalid_client", "invalid client credentials")
+			return
+		}
+	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+		c, ok := fake.Assertion(f.Get("assertion"))
+		if c.Left > 5*time.Minute {
+			o.Complain("an assertion is valid for %s", c.Left)
+		}
+		if !ok || c.Left <= 0 || c.Left > 5*time.Minute || c.Iss != ClientID || c.Sub != Username || c.Aud != o.URL {
+			no("invalid_grant", "invalid assertion")
+			return
+		}
+	default:
+		no("unsupported_grant_type", "grant type not supported")
+		return
+	}
+	o.mu.Lock()
+	o.n++
+	token := fmt.Sprintf("00D000000000001!session-%d", o.n)
+	o.tokens[token] = true
+	o.mu.Unlock()
+	// Salesforce tells no expires_in.
+	fake.Answer(w, http.StatusOK, map[string]string{
+		"access_token": token, "instance_url": o.URL, "id": o.URL + "/id/00D/005", "token_type": "Bearer", "issued_at": "1732795200000", "signature": "x",
+	})
+}
+
+func (o *Org) authorized(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		ok := o.tokens[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+		o.mu.Unlock()
+		if !ok {
+			refuse(w, http.StatusUnauthorized, "INVALID_SESSION_ID", "Session expired or invalid")
+			return
+		}
+		do(w, r)
+	}
+}
+
+func (o *Org) limits(w http.ResponseWriter, _ *http.Request) {
+	fake.Answer(w, http.StatusOK, map[string]any{"DailyApiRequests": map[string]int{"Max": 15000, "Remaining": 14998}})
+}
+
+var sosl = regexp.MustCompile(`^FIND \{([^}]*)\} IN PHONE FIELDS RETURNING Contact\(Id, Name ORDER BY LastModifiedDate DESC LIMIT 5\), Lead\(Id, Name WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 5\)$`)
+
+func (o *Org) search(w http.ResponseWriter, r *http.Request) {
+	m := sosl.FindStringSubmatch(r.URL.Query().Get("q"))
+	if m == nil {
+		o.Complain("SOSL: %s", r.URL.Query().Get("q"))
+		refuse(w, http.StatusBadRequest, "MALFORMED_SEARCH", "No search term found")
+		return
+	}
+	found := []Record{}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, term := range strings.Split(m[1], " OR ") {
+		if len(term) < 2 || strings.Trim(term, "0123456789") != "" {
+			o.Complain("a term of %q: reserved characters must be escaped, and numbers are found by digits", term)
+		}
+	}
+	for _, object := range []string{"Contact", "Lead"} {
+		of := o.objects[object]
+		for i := len(of) - 1; i >= 0; i-- { // the newest first
+			if of[i]["IsConverted"] == true || !has(of[i], strings.Split(m[1], " OR ")) {
+				continue
+			}
+			found = append(found, Record{"attributes": map[string]string{"type": object, "url": "/x"}, "Id": of[i]["Id"], "Name": of[i]["Name"]})
+		}
+	}
+	fake.Answer(w, http.StatusOK, map[string]any{"searchRecords": found})
+}
+
+// has reports whether one of the phone fields has one of the terms: numbers are
+// indexed by their digits.
+func has(r Record, terms []string) bool {
+	for _, f := range []string{"Phone", "MobilePhone", "HomePhone"} {
+		s, _ := r[f].(string)
+		digits := fake.Digits(s)
+		for _, t := range terms {
+			if digits == t {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var soql = regexp.MustCompile(`^SELECT (\w+) FROM (\w+) WHERE (\w+) = '((?:[^'\\]|\\.)*)'( AND (IsLatest|IsActive) = true)?( ORDER BY CreatedDate)?( LIMIT 1)?$`)
+
+func (o *Org) query(w http.ResponseWriter, r *http.Request) {
+	m := soql.FindStringSubmatch(r.URL.Query().Get("q"))
+	if m == nil {
+		o.Complain("SOQL: %s", r.URL.Query().Get("q"))
+		refuse(w, http.StatusBadRequest, "MALFORMED_QUERY", "unexpected token")
+		return
+	}
+	value := regexp.MustCompile(`\\(.)`).ReplaceAllString(m[4], "$1")
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	found := []Record{}
+	for _, r := range o.objects[m[2]] {
+		if fmt.Sprint(r[m[3]]) == value && len(found) == 0 {
+			found = append(found, Record{"attributes": map[string]string{"type": m[2]}, m[1]: r[m[1]]})
+		}
+	}
+	fake.Answer(w, http.StatusOK, map[string]any{"totalSize": len(found), "done": true, "records": found})
+}
+
+var fields = map[string][]string{
+	"Task": {
+		"Subject", "Status", "TaskSubtype", "CallType", "CallDurationInSeconds", "CallDisposition", "CallObject", "WhoId", "WhatId", "OwnerId",
+		"ActivityDate", "Description", "Priority", ExternalID, "Score__c",
+	},
+	"Lead":           {"LastName", "FirstName", "Company", "Phone", "Title", "Email", "City", "State", "PostalCode"},
+	"Contact":        {"LastName"},
+	"ContentVersion": {"Title", "PathOnClient", "FirstPublishLocationId"},
+}
+
+func (o *Org) describe(w http.ResponseWriter, r *http.Request) {
+	names, ok := fields[r.PathValue("object")]
+	if !ok {
+		refuse(w, http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist")
+		return
+	}
+	list := []any{}
+	for _, n := range names {
+		list = append(list, map[string]any{"name": n, "createable": true, "externalId": n == ExternalID})
+	}
+	fake.Answer(w, http.StatusOK, map[string]any{"name": r.PathValue("object"), "createable": !o.ReadOnly, "fields": list})
+}
+
+// body reads the fields of a record and holds them to the object.
+func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew bool) (Record, bool) {
+	if r.Header.Get("Content-Type") != "application/json" {
+		o.Complain("%s %s as %q", r.Method, r.URL.Path, r.Header.Get("Content-Type"))
+	}
+	var in Record
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		refuse(w, http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error())
+		return nil, false
+	}
+	for name, v := range in {
+		known := false
+		for _, f := range fields[object] {
+			known = known || f == name
+		}
+		if !known {
+			refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object, name)
+			return nil, false
+		}
+		if s, ok := v.(string); ok && len(s) > 255 && name != "Description" {
+			refuse(w, http.StatusBadRequest, "STRING_TOO_LONG", name+": data value too large", name)
+			return nil, false
+		}
+		if name == "TaskSubtype" && !isNew {
+			refuse(w, http.StatusBadRequest, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: TaskSubtype", name)
+			return nil, false
+		}
+	}
+	if isNew && object == "Lead" && (in["LastName"] == nil || in["Company"] == nil) {
+		refuse(w, http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName, Company]", "LastName", "Company")
+		return nil, false
+	}
+	return in, true
+}
+
+func (o *Org) create(w http.ResponseWriter, r *http.Request) {
+	object := r.PathValue("object")
+	in, ok := o.body(w, r, object, true)
+	if !ok {
+		return
+	}
+	fake.Answer(w, http.StatusCreated, map[string]any{"id": o.Add(object, in), "success": true, "errors": []any{}})
+}
+
+func (o *Org) update(w http.ResponseWriter, r *http.Request) {
+	object := r.PathValue("object")
+	in, ok := o.body(w, r, object, false)
+	if !ok {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, have := range o.objects[object] {
+		if have["Id"] == r.PathValue("id") {
+			for k, v := range in {
+				have[k] = v
+			}
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+	}
+	refuse(w, http.StatusNotFound, "ENTITY_IS_DELETED", "entity is deleted")
+}
+
+func (o *Org) upsert(w http.ResponseWriter, r *http.Request) {
+	object, field, value := r.PathValue("object"), r.PathValue("field"), r.PathValue("v")
+	if field != ExternalID {
+		refuse(w, http.StatusNotFound, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: "+field)
+		return
+	}
+	in, ok := o.body(w, r, object, true)
+	if !ok {
+		return
+	}
+	if _, twice := in[field]; twice {
+		refuse(w, http.StatusBadRequest, "INVALID_FIELD", "The external id stands in the URL and may not be in the body", field)
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, have := range o.objects[object] {
+		if have[field] == value {
+			for k, v := range in {
+				have[k] = v
+			}
+			fake.Answer(w, http.StatusOK, map[string]any{"id": have["Id"], "success": true, "errors": []any{}, "created": false})
+			return
+		}
+	}
+	in[field] = value
+	fake.Answer(w, http.StatusCreated, map[string]any{"id": o.add(object, in), "success": true, "errors": []any{}, "created": true})
+}
+
+// upload takes a ContentVersion: first its fields, then its bytes.
+func (o *Org) upload(w http.ResponseWriter, r *http.Request) {
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/form-data" || r.ContentLength <= 0 {
+		o.Complain("an upload as %q, announced with %d bytes", media, r.ContentLength)
+		refuse(w, http.StatusBadRequest, "INVALID_MULTIPART_REQUEST", "not multipart/form-data of known length")
+		return
+	}
+	parts := multipart.NewReader(r.Body, params["boundary"])
+	entity, err := parts.NextPart()
+	if err != nil || entity.FormName() != "entity_content" || entity.Header.Get("Content-Type") != "application/json" {
+		refuse(w, http.StatusBadRequest, "INVALID_MULTIPART_REQUEST", "the first part must be entity_content")
+		return
+	}
+	var in struct{ Title, PathOnClient string }
+	if err := json.NewDecoder(entity).Decode(&in); err != nil || in.PathOnClient == "" {
+		refuse(w, http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "PathOnClient")
+		return
+	}
+	data, err := parts.NextPart()
+	if err != nil || data.FormName() != "VersionData" || data.FileName() == "" {
+		refuse(w, http.StatusBadRequest, "INVALID_MULTIPART_REQUEST", "the second part must be VersionData, with a filename")
+		return
+	}
+	sum := md5.New() //nolint:gosec // see above
+	n, err := io.Copy(sum, data)
+	if err != nil {
+		return
+	}
+	if _, err := parts.NextPart(); err != io.EOF {
+		refuse(w, http.StatusBadRequest, "INVALID_MULTIPART_REQUEST", "more than two parts, or no end")
+		return
+	}
+	o.mu.Lock()
+	document := o.add("ContentDocument", Record{})
+	f := File{Document: document, Title: in.Title, Path: in.PathOnClient, Size: n, MD5: hex.EncodeToString(sum.Sum(nil))}
+	f.ID = o.add("ContentVersion", Record{"ContentDocumentId": document, "PathOnClient": in.PathOnClient, "Title": in.Title})
+	o.files = append(o.files, f)
+	o.mu.Unlock()
+	fake.Answer(w, http.StatusCreated, map[string]any{"id": f.ID, "success": true, "errors": []any{}})
+}
+
+func (o *Org) link(w http.ResponseWriter, r *http.Request) {
+	var in Record
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in["ShareType"] != "V" || in["Visibility"] != "AllUsers" {
+		refuse(w, http.StatusBadRequest, "INVALID_FIELD", "ShareType and Visibility")
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range o.links {
+		if l["ContentDocumentId"] == in["ContentDocumentId"] && l["LinkedEntityId"] == in["LinkedEntityId"] {
+			refuse(w, http.StatusBadRequest, "DUPLICATE_VALUE", "duplicate value found", "LinkedEntityId")
+			return
+		}
+	}
+	o.links = append(o.links, in)
+	fake.Answer(w, http.StatusCreated, map[string]any{"id": "06A", "success": true, "errors": []any{}})
+}

@@ -1,0 +1,72 @@
+package connectors
+
+import (
+	"slices"
+
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// The events of connectors.
+const (
+	// callCompleted: what came of a call that has ended is known. It comes again
+	// with each further disposition, and also when the hub has waited for one in
+	// vain, so that every call is told of.
+	callCompleted = "call.completed"
+	// recordingReady: the recording of a call can be copied.
+	recordingReady = "recording.ready"
+)
+
+// triggers says at which events a kind acts.
+type triggers struct {
+	// events can be subscribed to; the first ones, up to byDefault, are.
+	events    []string
+	byDefault int
+	// files: it copies recordings and nothing else, so a recording is acted on
+	// whether the call is known to be over or not. Otherwise a recording that
+	// comes before callCompleted goes with that.
+	files bool
+}
+
+// reports are kinds that tell of calls, and copy or link their recording.
+func reports(byDefault int) triggers {
+	return triggers{events: []string{callCompleted, recordingReady}, byDefault: byDefault}
+}
+
+// copies are kinds that keep recordings.
+func copies() triggers {
+	return triggers{events: []string{recordingReady}, byDefault: 1, files: true}
+}
+
+func (t triggers) defaults() []string { return slices.Clone(t.events[:t.byDefault]) }
+
+// fired is the event that a view is for a kind, "" for none.
+func (t triggers) fired(v delivery.View) string {
+	if v.Call == nil {
+		return ""
+	}
+	switch p := v.Payload.(type) {
+	case call.Dispositioned:
+		if v.Call.Ended() && !t.files {
+			return callCompleted
+		}
+	case call.Ended: // a later one only corrects the first
+		if !t.files && completed(v.Call) && (v.CallBefore == nil || !v.CallBefore.Ended()) {
+			return callCompleted
+		}
+	case call.Settled:
+		if !t.files && p.WaitedFor == call.ForDisposition && v.Call.DispositionAt == nil {
+			return callCompleted
+		}
+	case call.RecordingReady:
+		if t.files || completed(v.Call) {
+			return recordingReady
+		}
+	}
+	return ""
+}
+
+// completed reports whether callCompleted has been told of a call.
+func completed(c *call.Call) bool {
+	return c.Ended() && (c.DispositionAt != nil || slices.Contains(c.Settled, call.ForDisposition))
+}

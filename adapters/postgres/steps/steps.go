@@ -1,0 +1,128 @@
+// Package steps remembers what connectors have done, so that an attempt that is
+// made again does it once. It is a memory, not a truth: what it forgets is
+// looked for in the other system.
+package steps
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Kept is how long a step is remembered: longer than any retry, resend or
+// usual replay.
+const Kept = 400 * 24 * time.Hour
+
+const (
+	sweepEvery = time.Hour
+	sweepRows  = 10_000
+)
+
+// Config configures a Store.
+type Config struct {
+	Pool *pgxpool.Pool
+	// Clock is time.Now unless set.
+	Clock  func() time.Time
+	Logger *slog.Logger
+}
+
+// Store keeps steps in Postgres. It is safe for concurrent use.
+type Store struct {
+	cfg    Config
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// New returns a store.
+func New(cfg Config) (*Store, error) {
+	if cfg.Pool == nil {
+		return nil, errors.New("steps: Pool is required")
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Store{cfg: cfg}, nil
+}
+
+// Get returns what Put kept, nil if nothing.
+func (s *Store) Get(ctx context.Context, org, endpointID, step string) (json.RawMessage, error) {
+	var result json.RawMessage
+	err := s.cfg.Pool.QueryRow(ctx, selectStep, org, endpointID, step).Scan(&result)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what a connector did: %w", err)
+	}
+	return result, nil
+}
+
+// Put keeps a result durably; a later one replaces it.
+func (s *Store) Put(ctx context.Context, org, endpointID, step string, result json.RawMessage) error {
+	if _, err := s.cfg.Pool.Exec(ctx, upsertStep, org, endpointID, step, result, s.cfg.Clock().UTC()); err != nil {
+		return fmt.Errorf("keeping what a connector did: %w", err)
+	}
+	return nil
+}
+
+// Claim keeps a result durably if there is none, and returns the one that is
+// kept.
+func (s *Store) Claim(ctx context.Context, org, endpointID, step string, result json.RawMessage) (json.RawMessage, error) {
+	var kept json.RawMessage
+	if err := s.cfg.Pool.QueryRow(ctx, claimStep, org, endpointID, step, result, s.cfg.Clock().UTC()).Scan(&kept); err != nil {
+		return nil, fmt.Errorf("keeping what a connector did: %w", err)
+	}
+	return kept, nil
+}
+
+// Start begins to forget what is older than Kept.
+func (s *Store) Start(ctx context.Context) error {
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.done.Go(func() {
+		tick := time.NewTicker(sweepEvery)
+		defer tick.Stop()
+		for {
+			if err := s.Forget(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Logger.WarnContext(ctx, "old steps of connectors cannot be forgotten now", slog.Any("err", err))
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// Stop ends what Start began.
+func (s *Store) Stop(context.Context) error {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.done.Wait()
+	return nil
+}
+
+// Forget deletes what is older than Kept.
+func (s *Store) Forget(ctx context.Context) error {
+	for {
+		tag, err := s.cfg.Pool.Exec(ctx, forgetSteps, s.cfg.Clock().UTC().Add(-Kept), sweepRows)
+		if err != nil {
+			return fmt.Errorf("forgetting what connectors did: %w", err)
+		}
+		if tag.RowsAffected() < sweepRows {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package steps_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"trunkline.dev/trunkline/adapters/internal/testenv"
+	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/steps"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	pool, err := postgres.Open(t.Context(), testenv.Postgres(t), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if err := postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	store, err := steps.New(steps.Config{Pool: pool, Clock: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(org, endpoint, step, result string) {
+		t.Helper()
+		if err := store.Put(t.Context(), org, endpoint, step, json.RawMessage(result)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	get := func(org, endpoint, step string) string {
+		t.Helper()
+		got, err := store.Get(t.Context(), org, endpoint, step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(got)
+	}
+	if got := get("org", "slack", "posted/1"); got != "" {
+		t.Errorf("nothing was done, and it remembers %s", got)
+	}
+	put("org", "slack", "posted/1", `{"ts": "1"}`)
+	put("org", "other", "posted/1", `{"ts": "2"}`)
+	if got := get("org", "slack", "posted/1"); got != `{"ts": "1"}` {
+		t.Errorf("it remembers %s", got)
+	}
+	if got := get("org-2", "slack", "posted/1"); got != "" {
+		t.Errorf("another org sees %s", got)
+	}
+	put("org", "slack", "posted/1", `{"ts": "3"}`)
+	if got := get("org", "slack", "posted/1"); got != `{"ts": "3"}` {
+		t.Errorf("after a later result it remembers %s", got)
+	}
+
+	t.Run("of several claims one is kept", func(t *testing.T) {
+		var wg sync.WaitGroup
+		got := make([]string, 8)
+		for i := range got {
+			wg.Go(func() {
+				kept, err := store.Claim(t.Context(), "org", "drive", "folder", json.RawMessage(strconv.Itoa(i)))
+				if err != nil {
+					t.Error(err)
+				}
+				got[i] = string(kept)
+			})
+		}
+		wg.Wait()
+		for _, g := range got {
+			if g != got[0] || g == "" {
+				t.Fatalf("the claims got %v", got)
+			}
+		}
+	})
+
+	now = now.Add(steps.Kept)
+	put("org", "slack", "posted/2", `1`)
+	now = now.Add(time.Second)
+	if err := store.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := get("org", "slack", "posted/1"); got != "" {
+		t.Errorf("after %s it still remembers %s", steps.Kept, got)
+	}
+	if got := get("org", "slack", "posted/2"); got != "1" {
+		t.Errorf("it forgot what is new: %q", got)
+	}
+}

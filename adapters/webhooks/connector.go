@@ -1,0 +1,40 @@
+package webhooks
+
+import (
+	"context"
+	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// Connector makes the attempts of a dialect whose deliveries need more than one
+// POST: a CRM, a file store. It is planned, ordered, retried, held and logged
+// as webhooks are.
+type Connector interface {
+	// Deliver does what a delivery asks for, from the beginning or from where an
+	// earlier attempt came to: doing it twice leaves one effect. It returns soon
+	// after ctx ends. Body of the result says what was done, step by step, without
+	// credentials; a StatusCode of 2xx and no Error is success, 429 asks for less.
+	Deliver(ctx context.Context, e delivery.Endpoint, d delivery.Delivery) Result
+}
+
+// attempt makes one attempt: a request, or what a connector does.
+func (e *Engine) attempt(ctx context.Context, d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration, turn int) (Request, Result) {
+	req := e.request(d, ep, dialect, timeout, turn)
+	c, ok := e.cfg.Connectors[dialect.Name()]
+	if !ok {
+		return req, e.cfg.Attempter.Attempt(ctx, req)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	start := e.cfg.Clock()
+	res := c.Deliver(ctx, ep, d)
+	res.StartedAt, res.Duration = start, e.cfg.Clock().Sub(start)
+	return req, res
+}
+
+// asked is what a connector is asked for. It stands in the log as the request, so
+// that it can be sent again; no headers are sent with it.
+func asked(d delivery.Delivery, ep delivery.Endpoint, timeout time.Duration) Request {
+	return Request{URL: ep.URL, Headers: []delivery.Header{}, Body: d.Body, Timeout: timeout}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+
+	"trunkline.dev/trunkline/adapters/connectors"
+	"trunkline.dev/trunkline/adapters/dialects"
+	"trunkline.dev/trunkline/adapters/httpapi"
+	"trunkline.dev/trunkline/adapters/postgres/steps"
+	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/commands/settings"
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// startConnectors makes the connectors and their memory. It comes before the
+// settings, which ask them what is right.
+func (a *app) startConnectors(ctx context.Context) error {
+	memory, err := steps.New(steps.Config{Pool: a.pool, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	a.guard = webhooks.NewGuard(a.cfg.WebhooksAllowCIDRs, a.cfg.WebhooksAllowHTTP)
+	var formats []connectors.Format
+	for _, d := range dialects.All() {
+		formats = append(formats, d)
+	}
+	a.connectors, err = connectors.New(connectors.Config{
+		Control: a.guard.Control, CheckURL: a.guard.CheckURL, Steps: memory, Formats: formats, Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	a.onStop("connectors", func(context.Context) error { a.connectors.Close(); return nil })
+	if !a.cfg.has("webhooks") {
+		return nil
+	}
+	if err := memory.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("steps of connectors", memory.Stop)
+	return nil
+}
+
+// formats are what the delivery engine can render: the dialects, and the
+// connectors that render something of their own.
+func (a *app) formats() (all []webhooks.Dialect, work map[string]webhooks.Connector) {
+	for _, d := range dialects.All() {
+		all = append(all, d)
+	}
+	work = make(map[string]webhooks.Connector)
+	for _, r := range a.connectors.Rendered() {
+		all = append(all, r)
+		if r.Works() {
+			work[r.Name()] = worker{a.connectors}
+		}
+	}
+	return all, work
+}
+
+// worker makes the attempts of connectors.
+type worker struct{ set *connectors.Set }
+
+// Deliver does what a delivery asks for.
+func (w worker) Deliver(ctx context.Context, e delivery.Endpoint, d delivery.Delivery) webhooks.Result {
+	o := w.set.Deliver(ctx, e, d)
+	return webhooks.Result{StatusCode: o.StatusCode, Body: o.Steps, Error: o.Error, RetryAfter: o.RetryAfter}
+}
+
+// checker tries connectors for the API.
+type checker struct{ set *connectors.Set }
+
+var (
+	_ httpapi.Checker     = checker{}
+	_ settings.Connectors = (*connectors.Set)(nil)
+)
+
+// Check tries whether a connector can do its work.
+func (c checker) Check(ctx context.Context, e delivery.Endpoint) httpapi.ConnectorCheck {
+	r := c.set.Check(ctx, e)
+	out := httpapi.ConnectorCheck{OK: r.OK, Steps: make([]httpapi.ConnectorCheckStep, len(r.Steps))}
+	for i, s := range r.Steps {
+		out.Steps[i] = httpapi.ConnectorCheckStep(s)
+	}
+	return out
+}
