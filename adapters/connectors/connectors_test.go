@@ -215,13 +215,14 @@ func TestAnAttemptEndsInTime(t *testing.T) {
 // source.
 func TestStoredRecordingsComeFromTheHub(t *testing.T) {
 	t.Parallel()
-	library := shelf{"rec-1": "audio of the hub"}
+	library := make(shelf)
 	r, o := newRig(t, func(c *connectors.Config) { c.Recordings = library }), newSalesforce(t)
 	o.Add("Lead", salesforcefake.Record{"Name": "John Smith", "Phone": "5551234567"})
 	e := r.salesforce(o, nil)
 	story := r.newStory()
 	story.ends()
 	story.happens(call.Dispositioned{Disposition: "x"})
+	library[call.RecordingID("org", story.id, "rec-1")] = "audio of the hub"
 	r.succeeds(e, story.records("rec-1", 9999))
 	r.succeeds(e, story.records("rec-2", 9999))
 	var sizes []int64

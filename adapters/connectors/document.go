@@ -75,7 +75,9 @@ type docList struct {
 
 // docAudio is a recording that can be copied.
 type docAudio struct {
-	ID          string     `json:"id"`
+	ID string `json:"id"`
+	// HubID is what the hub calls its copy.
+	HubID       string     `json:"hub_id,omitempty"`
 	URL         string     `json:"url"`
 	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
 	Format      string     `json:"format"`
@@ -129,7 +131,7 @@ func audioOf(v delivery.View) *docAudio {
 	if r == nil {
 		return nil
 	}
-	a := &docAudio{ID: r.ID, URL: v.RecordingURL, Format: r.Format, DurationSec: r.DurationSec, SourceURL: r.URL}
+	a := &docAudio{ID: r.ID, HubID: call.RecordingID(v.Event.Org, v.Call.ID, r.ID), URL: v.RecordingURL, Format: r.Format, DurationSec: r.DurationSec, SourceURL: r.URL}
 	if a.URL == "" {
 		a.URL = r.URL
 	}

@@ -28,7 +28,8 @@ type Audio struct {
 // Recordings opens the hub's copies of recordings. It is safe for concurrent
 // use.
 type Recordings interface {
-	// Open opens a recording of an org. ErrNotStored: there is no copy, or not yet.
+	// Open opens the copy that call.RecordingID names. ErrNotStored: there is
+	// none, or not yet; any other error fails the attempt.
 	Open(ctx context.Context, org, recordingID string) (Audio, error)
 }
 
@@ -49,7 +50,7 @@ func (a *attempt) open(ctx context.Context) (Audio, error) {
 	}
 	audio, err := Audio{}, ErrNotStored
 	if a.set.cfg.Recordings != nil {
-		audio, err = a.set.cfg.Recordings.Open(ctx, a.endpoint.Org, r.ID)
+		audio, err = a.set.cfg.Recordings.Open(ctx, a.endpoint.Org, r.HubID)
 	}
 	if errors.Is(err, ErrNotStored) {
 		audio, err = a.fetch(ctx)

@@ -18,7 +18,7 @@ type reader struct {
 	id     int
 	poller *kafkago.Poller[event.Recorded]
 	// end is where the log ends at least, as far as this process knows.
-	end func() int64
+	end    func() int64
 	events []event.Recorded // polled, not yet handed out
 	next   int64            // what Read goes on from
 	high   int64

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"trunkline.dev/trunkline/adapters/connectors"
 	"trunkline.dev/trunkline/adapters/dialects"
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/postgres/steps"
 	"trunkline.dev/trunkline/adapters/webhooks"
+	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -26,6 +28,7 @@ func (a *app) startConnectors(ctx context.Context) error {
 	}
 	a.connectors, err = connectors.New(connectors.Config{
 		Control: a.guard.Control, CheckURL: a.guard.CheckURL, Steps: memory, Formats: formats, Version: version,
+		Recordings: copies{a},
 	})
 	if err != nil {
 		return err
@@ -64,6 +67,23 @@ type worker struct{ set *connectors.Set }
 func (w worker) Deliver(ctx context.Context, e delivery.Endpoint, d delivery.Delivery) webhooks.Result {
 	o := w.set.Deliver(ctx, e, d)
 	return webhooks.Result{StatusCode: o.StatusCode, Body: o.Steps, Error: o.Error, RetryAfter: o.RetryAfter}
+}
+
+// copies opens the hub's copies of recordings for connectors. The library is
+// made after the connectors and before the first attempt of one.
+type copies struct{ app *app }
+
+// Open implements connectors.Recordings. What retention deleted is not fetched
+// from its source again.
+func (c copies) Open(ctx context.Context, org, recordingID string) (connectors.Audio, error) {
+	audio, err := c.app.recordings.Open(ctx, org, recordingID)
+	switch {
+	case errors.Is(err, recordings.ErrUnknown), errors.Is(err, recordings.ErrNotStored):
+		return connectors.Audio{}, connectors.ErrNotStored
+	case err != nil:
+		return connectors.Audio{}, err
+	}
+	return connectors.Audio{ReadCloser: audio, Size: audio.Size, ContentType: audio.ContentType, SHA256: audio.SHA256}, nil
 }
 
 // checker tries connectors for the API.

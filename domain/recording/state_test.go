@@ -141,9 +141,13 @@ func TestBatchesDoNotMatter(t *testing.T) {
 			c, s := rapid.SampledFrom(calls).Draw(t, "call"), rapid.SampledFrom(sources).Draw(t, "source")
 			id := call.RecordingID("org", c, s)
 			p := rapid.SampledFrom([]event.Payload{
-				ready(s, fmt.Sprint("https://a.example/", i)), stored(c, s, fmt.Sprint("k", i), i), call.RecordingDelayed{RecordingID: id},
-				call.RecordingFetchFailed{RecordingID: id, Attempts: i, Error: "x"}, call.RecordingHeld{RecordingID: id, Reason: "y"},
-				call.RecordingReleased{RecordingID: id}, call.RecordingDeleted{RecordingID: id, DeletedAt: at(i)}, call.Ended{EndedAt: at(i)},
+				ready(s, fmt.Sprint("https://a.example/", i)), stored(c, s, fmt.Sprint("k", i), i),
+				call.RecordingDelayed{RecordingID: id},
+				call.RecordingFetchFailed{RecordingID: id, Attempts: i, Error: "x"},
+				call.RecordingHeld{RecordingID: id, Reason: "y"},
+				call.RecordingReleased{RecordingID: id},
+				call.RecordingDeleted{RecordingID: id, DeletedAt: at(i)},
+				call.Ended{EndedAt: at(i)},
 			}).Draw(t, "fact")
 			events = append(events, fact(t, i, i, c, p))
 		}

@@ -108,8 +108,12 @@ func TestAnAlertIsRaisedOnceAndEndsWithTheCondition(t *testing.T) {
 		return alert.Triggered{Rule: "Queue too long", RuleID: "r1", Metric: "queue_depth", Condition: ">", Threshold: 20, Value: v, WindowSec: 300, Severity: "high", Campaign: "Q1"}
 	}
 	want := []event.Payload{
-		raised(21), alert.Resolved{Note: "The condition has ended: the value is 20."}, raised(27), alert.Resolved{Note: "The condition has ended."},
-		raised(30), alert.Resolved{Note: "The rule was disabled."},
+		raised(21),
+		alert.Resolved{Note: "The condition has ended: the value is 20."},
+		raised(27),
+		alert.Resolved{Note: "The condition has ended."},
+		raised(30),
+		alert.Resolved{Note: "The rule was disabled."},
 	}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Errorf("(-want +said):\n%s", diff)

@@ -76,15 +76,27 @@ func TestAQueueWaitsIsAnsweredAndEnds(t *testing.T) {
 		events []event.Recorded
 		want   map[string]rule.Sample
 	}{
-		{10, []event.Recorded{fact(t, 1, "a", inbound(1, "Q1")), fact(t, 2, "b", inbound(2, "Q1")), fact(t, 3, "c", call.Started{Direction: "outbound", StartedAt: at(3)})},
-			map[string]rule.Sample{"queue_depth": {N: 2}}},
-		{20, []event.Recorded{fact(t, 12, "a", call.Answered{AnsweredAt: at(11)}), fact(t, 13, "a", call.Answered{AnsweredAt: at(13)})},
-			map[string]rule.Sample{"queue_depth": {N: 1}, "wait_time": {N: 1, Sum: 10}}},
-		{30, []event.Recorded{fact(t, 21, "b", call.Ended{EndedAt: at(21)}), fact(t, 22, "a", call.Ended{EndedAt: at(22)}), fact(t, 23, "a", call.Ended{EndedAt: at(24)}), fact(t, 24, "c", call.Ended{EndedAt: at(24)})},
-			map[string]rule.Sample{"drop_rate": {N: 3, Sum: 1}}},
+		{
+			10,
+			[]event.Recorded{fact(t, 1, "a", inbound(1, "Q1")), fact(t, 2, "b", inbound(2, "Q1")), fact(t, 3, "c", call.Started{Direction: "outbound", StartedAt: at(3)})},
+			map[string]rule.Sample{"queue_depth": {N: 2}},
+		},
+		{
+			20,
+			[]event.Recorded{fact(t, 12, "a", call.Answered{AnsweredAt: at(11)}), fact(t, 13, "a", call.Answered{AnsweredAt: at(13)})},
+			map[string]rule.Sample{"queue_depth": {N: 1}, "wait_time": {N: 1, Sum: 10}},
+		},
+		{
+			30,
+			[]event.Recorded{fact(t, 21, "b", call.Ended{EndedAt: at(21)}), fact(t, 22, "a", call.Ended{EndedAt: at(22)}), fact(t, 23, "a", call.Ended{EndedAt: at(24)}), fact(t, 24, "c", call.Ended{EndedAt: at(24)})},
+			map[string]rule.Sample{"drop_rate": {N: 3, Sum: 1}},
+		},
 		{40, nil, map[string]rule.Sample{}},
-		{50, []event.Recorded{fact(t, 41, "d", call.Ended{EndedAt: at(41), Status: "Abandoned"}), fact(t, 42, "d", inbound(40, "Q1"))},
-			map[string]rule.Sample{"drop_rate": {N: 1, Sum: 1}}},
+		{
+			50,
+			[]event.Recorded{fact(t, 41, "d", call.Ended{EndedAt: at(41), Status: "Abandoned"}), fact(t, 42, "d", inbound(40, "Q1"))},
+			map[string]rule.Sample{"drop_rate": {N: 1, Sum: 1}},
+		},
 	} {
 		if diff := cmp.Diff(step.want, see(&w, step.tick, "", step.events...)); diff != "" {
 			t.Errorf("step %d (-want +got):\n%s", i, diff)
@@ -116,12 +128,18 @@ func TestAgentsComePauseAndGo(t *testing.T) {
 		events   []event.Recorded
 		want     map[string]rule.Sample
 	}{
-		{10, "", []event.Recorded{fact(t, 1, "jane", in("Q1")), fact(t, 2, "joe", in("Q2")), fact(t, 3, "jane", agent.Pause{})},
-			map[string]rule.Sample{"agent_count": {N: 2}, "pause_time": {N: 1, Max: 7}}},
+		{
+			10, "",
+			[]event.Recorded{fact(t, 1, "jane", in("Q1")), fact(t, 2, "joe", in("Q2")), fact(t, 3, "jane", agent.Pause{})},
+			map[string]rule.Sample{"agent_count": {N: 2}, "pause_time": {N: 1, Max: 7}},
+		},
 		{20, "Q2", []event.Recorded{fact(t, 11, "jane", agent.Pause{})}, map[string]rule.Sample{"agent_count": {N: 1}}},
 		{30, "Q1", nil, map[string]rule.Sample{"agent_count": {N: 1}, "pause_time": {N: 1, Max: 27}}},
-		{40, "", []event.Recorded{fact(t, 31, "jane", agent.Resume{}), fact(t, 32, "joe", agent.LogOut{}), fact(t, 33, "jane", agent.Resume{Change: agent.Change{Strict: true}})},
-			map[string]rule.Sample{"agent_count": {N: 1}}},
+		{
+			40, "",
+			[]event.Recorded{fact(t, 31, "jane", agent.Resume{}), fact(t, 32, "joe", agent.LogOut{}), fact(t, 33, "jane", agent.Resume{Change: agent.Change{Strict: true}})},
+			map[string]rule.Sample{"agent_count": {N: 1}},
+		},
 		{50, "", []event.Recorded{fact(t, 41, "jane", agent.LogIn{Change: agent.Change{Strict: true}})}, map[string]rule.Sample{"agent_count": {N: 1}}},
 	} {
 		if diff := cmp.Diff(step.want, see(&w, step.tick, step.campaign, step.events...)); diff != "" {
@@ -206,8 +224,15 @@ func TestACrashChangesNothing(t *testing.T) {
 			second += rapid.Float64Range(0, 15).Draw(t, "pause")
 			subject := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "subject")
 			events = append(events, fact(t, second, subject, rapid.SampledFrom([]event.Payload{
-				inbound(second, "Q1"), call.Answered{AnsweredAt: at(second)}, call.Ended{EndedAt: at(second)}, agent.LogIn{}, agent.Pause{}, agent.Resume{}, agent.LogOut{},
-				delivery.Attempted{Outcome: delivery.OutcomeFailed}, call.RecordingReady{Recording: call.Recording{ID: "r", URL: "https://x"}},
+				inbound(second, "Q1"),
+				call.Answered{AnsweredAt: at(second)},
+				call.Ended{EndedAt: at(second)},
+				agent.LogIn{},
+				agent.Pause{},
+				agent.Resume{},
+				agent.LogOut{},
+				delivery.Attempted{Outcome: delivery.OutcomeFailed},
+				call.RecordingReady{Recording: call.Recording{ID: "r", URL: "https://x"}},
 			}).Draw(t, "fact")))
 		}
 		last := at(second + 10).Truncate(step)
