@@ -116,7 +116,10 @@ func foreignClients(t *testing.T, addr string) {
 		}
 		return got.ID != ""
 	})
-	if d := cmp.Diff(event.Recorded{Event: e, Position: at}, got); d != "" {
+	if got.AppendedAt.IsZero() {
+		t.Error("the event says nothing of when it was appended")
+	}
+	if d := cmp.Diff(event.Recorded{Event: e, Position: at, AppendedAt: got.AppendedAt}, got); d != "" {
 		t.Error(d)
 	}
 }
