@@ -101,7 +101,7 @@ type Asker struct {
 	all      int
 	stopped  bool
 
-	run  context.Context
+	run  context.Context //nolint:containedctx // the life of the asker, from New to Stop
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
