@@ -102,7 +102,8 @@ func dayThroughKills(t *testing.T, h *hub, strikes []strike, o simulate.Options)
 	}
 	t.Logf("%s\n%s", &progress, &table)
 	if err != nil {
-		t.Fatal(err)
+		status, how, _ := h.get(t.Context(), "/v1/projections")
+		t.Fatalf("%v\nthe read models: %d %s", err, status, how)
 	}
 	return rep
 }
