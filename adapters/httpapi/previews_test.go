@@ -142,7 +142,7 @@ func TestWebhooksAreStreamed(t *testing.T) {
 	o := newStudio(t)
 	o.talk(1)
 	srv := httptest.NewServer(o.handler)
-	defer srv.Close()
+	t.Cleanup(srv.Close)
 	s := o.stream(t, srv, "/v1/webhooks/stream?dialect=dialnote&events=call_logs,notes")
 	first, second := s.next(), s.next()
 	if first.Event != "notes" && second.Event != "notes" || first.Event != "call_logs" && second.Event != "call_logs" {
