@@ -113,7 +113,7 @@ func dialercxCall(v delivery.View, e delivery.Endpoint) (string, object) {
 			{"direction", known(c.Direction)},
 			{"campaign", known(c.Campaign)},
 		}
-	case call.RecordingStored, call.RecordingDelayed:
+	case call.RecordingStored, call.RecordingDelayed, call.RecordingFetchFailed:
 		r, ok := available(v)
 		if !ok {
 			return "", nil

@@ -90,7 +90,7 @@ func (Dialnote) Render(v delivery.View, e delivery.Endpoint) ([]delivery.Message
 
 func dialnoteData(v delivery.View, e delivery.Endpoint) (name, typ string, data object) {
 	c := v.Call
-	switch v.Payload.(type) {
+	switch p := v.Payload.(type) {
 	case call.Ended:
 		if v.CallBefore != nil && v.CallBefore.Ended() { // a later end corrects the first
 			return "", "", nil
@@ -102,15 +102,15 @@ func dialnoteData(v delivery.View, e delivery.Endpoint) (name, typ string, data 
 			{"status", known(c.Status)},
 			{"duration", c.DurationSec},
 		}
-	case call.RecordingReady:
+	case call.RecordingStored: // from now on it can be had from us
 		url, _ := recording(v)
 		return dialnoteCallRecordings, dialnoteRecordingCompleted, object{
 			{"callSid", callID(v, e)},
-			{"recordingSid", known(c.Recording.ID)},
+			{"recordingSid", known(p.SourceID)},
 			{"recordingUrl", url},
 			{"direction", known(c.Direction)},
 			{"phoneNumber", known(c.OtherParty())},
-			{"duration", c.Recording.DurationSec},
+			{"duration", p.DurationSec},
 		}
 	case call.NoteAdded:
 		note, news := noteAdded(v)

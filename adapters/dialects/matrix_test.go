@@ -84,12 +84,18 @@ func matrixOut(t *testing.T, from dialects.Dialect, in dialects.Inbound, to dial
 	t.Helper()
 	var out bytes.Buffer
 	hub := dialecttest.NewHub("connection/conn-1")
-	record := func(f commands.Fact) {
+	var record func(commands.Fact)
+	record = func(f commands.Fact) {
 		t.Helper()
 		v, ok := hub.Record(t, f)
 		if !ok {
 			return
 		}
+		defer func() {
+			for _, f := range dialecttest.Fetched(f, v) {
+				record(f)
+			}
+		}()
 		messages, err := to.Render(v, delivery.Endpoint{ID: "endpoint-2", IDs: "source"})
 		if err != nil {
 			t.Fatal(err)

@@ -52,6 +52,7 @@ func sampleCall(now time.Time) *call.Call {
 		Disposition: "Interested", DispositionAt: &now,
 		Notes:      []call.Note{{ID: "sample-note", Body: "Call back on Friday.", Author: &call.Agent{ID: "jsmith", Name: "Jane Agent"}, At: now}},
 		Recording:  &call.Recording{ID: "sample-recording", URL: "https://example.com/recording.mp3", Format: "mp3", DurationSec: &length, ExpiresAt: &expires},
+		Copy:       &call.Copy{ID: "sample-recording", State: call.CopyStored},
 		Transcript: "Agent: Hello, this is Jane.\nCustomer: Hello Jane.", TranscriptAt: &now,
 		Summary: "The customer is interested and asks for a call on Friday.", UpdatedAt: now,
 	}
@@ -88,7 +89,8 @@ func (d Dialnote) Sample(name string, e delivery.Endpoint, now time.Time) (deliv
 	case dialnoteCallLogs:
 		return callView("call.ended.v1", call.Ended{})
 	case dialnoteCallRecordings:
-		return callView("call.recording_ready.v1", call.RecordingReady{})
+		length := 142.0
+		return callView("call.recording_stored.v1", call.RecordingStored{SourceID: "sample-recording", DurationSec: &length})
 	case dialnoteNotes:
 		return callView("call.note_added.v1", call.NoteAdded{NoteID: "sample-note"})
 	case dialnoteDisabled:

@@ -92,14 +92,14 @@ func symboMessage(v delivery.View, name, part, kind string, data object) (delive
 // symboNews reports whether an event changes what the body says of a call that
 // is over. A disposition that a person chose again is news too.
 func symboNews(v delivery.View, e delivery.Endpoint) (bool, error) {
-	if _, ok := v.Payload.(call.Dispositioned); ok {
+	switch v.Payload.(type) {
+	case call.Dispositioned:
 		return disposed(v), nil
+	case call.RecordingReady, call.RecordingDeleted: // that it can be had, or not any more, is not this
+		return false, nil
 	}
 	was := v
 	was.Call = v.CallBefore
-	if was.Call.Recording == nil {
-		was.RecordingURL, was.RecordingExpires = "", time.Time{}
-	}
 	before, err := render(symboData(was, e))
 	if err != nil {
 		return false, err
@@ -135,9 +135,9 @@ func symboCall(v delivery.View, e delivery.Endpoint) object {
 // the example shows "" for what is not there, so do we.
 func symboData(v delivery.View, e delivery.Endpoint) object {
 	c := v.Call
-	url, _ := recording(v)
-	if url == nil {
-		url = ""
+	var url any = ""
+	if recordingThere(c) {
+		url, _ = recording(v)
 	}
 	m := c.Metrics
 	if m == nil {
@@ -206,7 +206,7 @@ func symboRecords(c *call.Call) any {
 	if said := rawText(c.SourceData["should_record_call"]); said != "" {
 		return said
 	}
-	if c.Recording != nil {
+	if recordingThere(c) {
 		return "record"
 	}
 	return nil

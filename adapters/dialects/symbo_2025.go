@@ -91,7 +91,7 @@ func symbo2025Names(v delivery.View, e delivery.Endpoint) ([]string, error) {
 			names = append(names, symbo2025Recorded)
 		}
 		return names, nil
-	case call.RecordingReady, call.TranscriptReady, call.Settled:
+	case call.RecordingStored, call.RecordingDelayed, call.RecordingFetchFailed, call.TranscriptReady, call.Settled:
 		if !symboRecorded(c) {
 			return nil, nil
 		}
@@ -117,7 +117,7 @@ func symbo2025Names(v delivery.View, e delivery.Endpoint) ([]string, error) {
 // symboRecorded reports whether the recording of a call that is over is there,
 // and its transcription, or that was waited for.
 func symboRecorded(c *call.Call) bool {
-	return c.Ended() && c.Recording != nil && (c.TranscriptAt != nil || waited(c, call.ForTranscript))
+	return c.Ended() && recordingThere(c) && (c.TranscriptAt != nil || waited(c, call.ForTranscript))
 }
 
 func (Symbo2025) prospect(v delivery.View, e delivery.Endpoint) ([]delivery.Message, error) {

@@ -52,21 +52,30 @@ func recording(v delivery.View) (url any, expires any) {
 }
 
 // available returns the recording that an event makes available: once the hub
-// holds it, or when its copy is late and receivers are told without it. A
-// recording is available once. Where it is had says recording.
+// holds it, or when its copy is late or is not to be had, and receivers are told
+// without it. A recording is available once. Where it is had says recording.
 func available(v delivery.View) (call.Recording, bool) {
-	var r call.Recording
-	switch p := v.Payload.(type) {
-	case call.RecordingStored:
-		r = call.Recording{ID: p.SourceID, Format: p.Format, DurationSec: p.DurationSec}
-		return r, !p.Delayed
-	case call.RecordingDelayed:
-		if v.Call != nil && v.Call.Recording != nil && v.Call.Recording.ID == p.SourceID {
+	as := func(sourceID string) (r call.Recording) {
+		if v.Call != nil && v.Call.Recording != nil && v.Call.Recording.ID == sourceID {
 			r = *v.Call.Recording
 		}
-		return r, true
+		return r
 	}
-	return r, false
+	switch p := v.Payload.(type) {
+	case call.RecordingStored:
+		return call.Recording{ID: p.SourceID, Format: p.Format, DurationSec: p.DurationSec}, !p.Delayed
+	case call.RecordingDelayed:
+		return as(p.SourceID), true
+	case call.RecordingFetchFailed:
+		return as(p.SourceID), !p.Delayed
+	}
+	return call.Recording{}, false
+}
+
+// recordingThere reports whether the call's recording was made available.
+func recordingThere(c *call.Call) bool {
+	k := c.Copy
+	return k != nil && k.State != call.CopyDeleted && (k.State == call.CopyStored || k.Delayed)
 }
 
 // notes joins the notes of a call, a line each, oldest first.

@@ -13,6 +13,9 @@ type RecordingFetchFailed struct {
 	Attempts int `json:"attempts"`
 	// Error is what the last of them met, in words.
 	Error string `json:"error"`
+	// Delayed says that receivers were told before, without the copy (see
+	// RecordingDelayed); else they are told now.
+	Delayed bool `json:"delayed,omitempty"`
 }
 
 // EventType returns call.recording_fetch_failed.v1.
@@ -20,7 +23,7 @@ func (RecordingFetchFailed) EventType() event.Type { return "call.recording_fetc
 
 func (f RecordingFetchFailed) fold(c *Call, _ event.Envelope) {
 	if k := c.copyOf(f.RecordingID); k != nil && k.State == CopyPending {
-		k.State, k.Error = CopyFailed, f.Error
+		k.State, k.Error, k.Delayed = CopyFailed, f.Error, true
 		c.Copy = k
 	}
 }

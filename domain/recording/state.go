@@ -185,7 +185,8 @@ func (r Recording) Stored(f call.RecordingStored) Recording {
 
 // Failed is the recording once its fetch was given up.
 func (r Recording) Failed(f call.RecordingFetchFailed) Recording {
-	r.State, r.Attempts, r.LastError, r.FailAlerted = call.CopyFailed, f.Attempts, f.Error, true
+	r.State, r.Attempts, r.LastError = call.CopyFailed, f.Attempts, f.Error
+	r.Delayed, r.FailAlerted = true, true
 	return r.idle()
 }
 

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -22,8 +23,12 @@ func HostileFacts() *rapid.Generator[[]commands.Fact] {
 	byTopic := make(map[event.Topic][]reflect.Type)
 	for _, e := range catalog.All() {
 		for _, topic := range event.PublicTopics() {
-			if event.On(topic, e.Type) {
-				byTopic[topic] = append(byTopic[topic], reflect.TypeOf(e.Payload))
+			if !event.On(topic, e.Type) {
+				continue
+			}
+			byTopic[topic] = append(byTopic[topic], reflect.TypeOf(e.Payload))
+			if !e.Own || e.Type == (call.Settled{}.EventType()) { // what webhooks are made of
+				byTopic[topic] = append(byTopic[topic], reflect.TypeOf(e.Payload), reflect.TypeOf(e.Payload))
 			}
 		}
 	}
@@ -32,7 +37,7 @@ func HostileFacts() *rapid.Generator[[]commands.Fact] {
 	return rapid.Custom(func(t *rapid.T) []commands.Fact {
 		agents := rapid.SliceOfN(rapid.StringN(1, 12, -1), 1, 2).Draw(t, "agents")
 		var facts []commands.Fact
-		for n := range rapid.SampledFrom([]int{2, 8, 20, 40}).Draw(t, "facts") {
+		for n := range rapid.SampledFrom([]int{2, 20, 40, 60}).Draw(t, "facts") {
 			of := rapid.SampledFrom(byTopic[rapid.SampledFrom(topics).Draw(t, "topic")]).Draw(t, "type")
 			p := payload(t, of)
 			f := commands.Fact{

@@ -56,8 +56,8 @@ func (h *Hub) Record(t testing.TB, f commands.Fact) (delivery.View, bool) {
 	h.seen[id] = true
 
 	ev, err := event.New(event.Envelope{
-		ID: id, Source: h.Source, Subject: subject, Org: "org-1", Actor: "key/1", OccurredAt: f.OccurredAt, RecordedAt: f.OccurredAt.Add(time.Second),
-	}, p)
+		ID: id, Source: h.Source, Subject: subject, Org: org, Actor: "key/1", OccurredAt: f.OccurredAt, RecordedAt: f.OccurredAt.Add(time.Second),
+	}, ofRecording(p, subject))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +67,34 @@ func (h *Hub) Record(t testing.TB, f commands.Fact) (delivery.View, bool) {
 	}
 	v.OrgName = "Acme"
 	return v, true
+}
+
+// org is the tenant of all that a Hub records.
+const org = "org-1"
+
+// ofRecording gives a fact about a recording the hub's own id of it.
+func ofRecording(p event.Payload, callID string) event.Payload {
+	id := func(have, source string) string {
+		if have != "" {
+			return have
+		}
+		return call.RecordingID(org, callID, source)
+	}
+	switch p := p.(type) {
+	case call.RecordingStored:
+		p.RecordingID = id(p.RecordingID, p.SourceID)
+		return p
+	case call.RecordingDelayed:
+		p.RecordingID = id(p.RecordingID, p.SourceID)
+		return p
+	case call.RecordingFetchFailed:
+		p.RecordingID = id(p.RecordingID, p.SourceID)
+		return p
+	case call.RecordingDeleted:
+		p.RecordingID = id(p.RecordingID, p.SourceID)
+		return p
+	}
+	return p
 }
 
 func leadID(phone string) string { return event.DeriveID("lead", phone) }
@@ -102,4 +130,18 @@ func e164(t testing.TB, number string) string {
 		t.Fatalf("%q is no phone number: %v", number, err)
 	}
 	return phonenumbers.Format(n, phonenumbers.E164)
+}
+
+// Fetched is what a hub says next of a recording that was announced to it: that
+// it has it. Of other facts it is nothing.
+func Fetched(f commands.Fact, v delivery.View) []commands.Fact {
+	p, announced := f.Payload.(call.RecordingReady)
+	if !announced {
+		return nil
+	}
+	f.Payload = call.RecordingStored{
+		SourceID: v.Call.Recording.ID, Key: "k", SHA256: "00", Bytes: 3, ContentType: "audio/mpeg", Format: p.Recording.Format,
+		DurationSec: p.Recording.DurationSec, StoredAt: f.OccurredAt,
+	}
+	return []commands.Fact{f}
 }

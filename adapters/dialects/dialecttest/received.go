@@ -124,10 +124,11 @@ func roundTrip(t *testing.T, d dialects.Dialect, in dialects.Inbound, o Options)
 			if ok {
 				got = append(got, onward(v)...)
 			}
-			if _, announced := f.Payload.(call.RecordingReady); announced && ok { // what the second hub says next
-				f.Payload = call.RecordingDelayed{RecordingID: v.Call.Copy.ID, SourceID: v.Call.Recording.ID}
-				if v, ok := second.Record(t, f); ok {
-					got = append(got, onward(v)...)
+			if ok {
+				for _, f := range Fetched(f, v) {
+					if v, ok := second.Record(t, f); ok {
+						got = append(got, onward(v)...)
+					}
 				}
 			}
 			if _, ended := f.Payload.(call.Ended); ended {
