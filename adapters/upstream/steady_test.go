@@ -66,7 +66,7 @@ func TestASourceThatIsSteadyIsReadToItsEnd(t *testing.T) {
 
 // dripping gives a byte now and then.
 type dripping struct {
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // a Reader has no other way to be told
 	every time.Duration
 }
 

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -19,21 +20,16 @@ func TestASpinningMachineIsBusy(t *testing.T) {
 		}
 		return
 	}
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for range runtime.NumCPU() {
 		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !stop.Load() { // that it spins is the point
 			}
 		})
 	}
 	defer wg.Wait()
-	defer close(stop)
+	defer stop.Store(true)
 	busy := MachineBusy()
 	tick := time.NewTicker(busyWindow)
 	defer tick.Stop()

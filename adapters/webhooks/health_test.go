@@ -155,11 +155,11 @@ func TestFiveDaysWithoutADelivery(t *testing.T) {
 				r.happen(r.in(0, hour+1)[hour])
 			}
 			pass(time.Hour)
-			switch {
-			case hour%50 == 25:
+			switch hour % 50 {
+			case 25:
 				h.kill()
 				h = r.start(standard)
-			case hour%50 == 49:
+			case 49:
 				h.stop()
 				h = r.start(standard)
 			}

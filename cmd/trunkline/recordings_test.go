@@ -50,8 +50,15 @@ func recordingSource(t *testing.T, serve http.HandlerFunc) string {
 	return s.URL
 }
 
+// fetched is an answer whose body was read.
+type fetched struct {
+	StatusCode    int
+	Header        http.Header
+	ContentLength int64
+}
+
 // fetch asks like a receiver that has nothing but a URL.
-func fetch(t *testing.T, method, url string, header ...string) (*http.Response, []byte) {
+func fetch(t *testing.T, method, url string, header ...string) (fetched, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
@@ -69,7 +76,7 @@ func fetch(t *testing.T, method, url string, header ...string) (*http.Response, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, b
+	return fetched{StatusCode: resp.StatusCode, Header: resp.Header, ContentLength: resp.ContentLength}, b
 }
 
 // recordingOf waits until the recording of a call is in a state.

@@ -92,7 +92,7 @@ func TestWhatFailsIsTriedAgainUntilTheLinkEnds(t *testing.T) {
 			break
 		}
 		r.now.Store(int64(rec.Due.Sub(noon)/time.Second) + 1)
-		h.rows.Yield(t.Context(), "nobody's", noon) // wakes the loop: the clock of this test rings no bell
+		_ = h.rows.Yield(t.Context(), "nobody's", noon) // wakes the loop: the clock of this test rings no bell
 	}
 	rec := r.known(h, id)
 	if rec.State != call.CopyFailed || rec.LastError != "404" || attempts < 70 {
