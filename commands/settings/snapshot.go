@@ -198,7 +198,7 @@ func (s *Snapshot) AllEndpoints() []delivery.Endpoint {
 func (s *Snapshot) Everything() Changes {
 	return Changes{
 		Orgs: values(s.orgs), Lists: values(s.lists), Keys: values(s.keys),
-		Connections: values(s.connections), Endpoints: values(s.endpoints),
+		Connections: values(s.connections), Endpoints: values(s.endpoints), Rules: values(s.rules),
 	}
 }
 
