@@ -212,7 +212,9 @@ func dialnoteDisabling(t *testing.T, h *hub) {
 			t.Errorf("the test button says %q", got)
 		}
 		admin.patch("/v1/webhooks/"+paused, object{"events": list{"call_logs"}}).want(http.StatusOK)
+		logs := len(customer.at("/logs"))
 		end()
+		customer.wait("/logs", logs+1)
 		customer.wait("/paused", 1)
 		if got := len(customer.at("/paused")); got != 1 {
 			t.Errorf("%d webhooks for one call after the event was chosen", got)

@@ -35,6 +35,7 @@ func replayedWebhook(t *testing.T, h *hub) {
 	from := now()
 	id, secret := endpoint(t, admin, object{"dialect": "dialercx", "url": customer.url("/"), "events": list{"call.started"}})
 	call := startCall(t, admin)
+	customer.wait("/", 1) // two calls have no order of their own
 	startCall(t, admin)
 	first := customer.wait("/", 2)
 	deliveriesOf(t, admin, id, 2, "delivered")

@@ -102,7 +102,7 @@ func (s *Service) Link(org, recordingID string, from time.Time) (string, time.Ti
 // Follow reads where a link leads. A copy that is still being fetched is waited
 // for a while: the webhook that carries the link may be faster than the fetch.
 func (s *Service) Follow(ctx context.Context, l recording.Link) (recording.Recording, error) {
-	r, err := s.cfg.Catalogue.Recording(ctx, l.RecordingID)
+	r, err := s.known(ctx, l.RecordingID)
 	unknown := errors.Is(err, ErrUnknown)
 	if err != nil && !unknown {
 		return r, err
@@ -121,6 +121,26 @@ func (s *Service) Follow(ctx context.Context, l recording.Link) (recording.Recor
 		}
 	}
 	return s.awaitCopy(ctx, r)
+}
+
+// known reads a recording. One that is not known is waited for a moment, if not
+// too many wait: the webhook that carries a link may be faster than the
+// catalogue.
+func (s *Service) known(ctx context.Context, id string) (recording.Recording, error) {
+	r, err := s.cfg.Catalogue.Recording(ctx, id)
+	if !errors.Is(err, ErrUnknown) {
+		return r, err
+	}
+	select {
+	case s.waiting <- struct{}{}:
+		defer func() { <-s.waiting }()
+	default:
+		return r, err
+	}
+	for looks := 0; looks < knownLooks && errors.Is(err, ErrUnknown) && rest(ctx, followPause); looks++ {
+		r, err = s.cfg.Catalogue.Recording(ctx, id)
+	}
+	return r, err
 }
 
 // awaitCopy waits for a copy that is being fetched, if not too many do.
@@ -149,6 +169,8 @@ func (s *Service) awaitCopy(ctx context.Context, r recording.Recording) (recordi
 const (
 	// followPause is the time between two looks for a copy that is waited for.
 	followPause = 200 * time.Millisecond
+	// knownLooks are the further looks for a recording that is not known.
+	knownLooks = 10
 	// maxWaiting bounds the requests that wait for a copy.
 	maxWaiting = 64
 )
