@@ -138,7 +138,9 @@ func accounts(t *testing.T, h *hub) {
 	}
 	defer func() { _ = ch.Close() }()
 	gone := account("good").text("webhook_id")
-	if err := ch.Exec(t.Context(), "ALTER TABLE trunkline.delivery_attempts_g1 DELETE WHERE webhook_id = '"+gone+"' AND event_type = 'lead.upserted.v1' SETTINGS mutations_sync = 1"); err != nil {
+	if err := ch.Exec(t.Context(), fmt.Sprintf(
+		"ALTER TABLE trunkline.delivery_attempts_g%d DELETE WHERE webhook_id = '%s' AND event_type = 'lead.upserted.v1' SETTINGS mutations_sync = 1",
+		h.projection(t, "delivery_log").Generation, gone)); err != nil {
 		t.Fatal(err)
 	}
 	lost("good", "has nothing of it", 1)

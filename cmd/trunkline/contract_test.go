@@ -75,8 +75,8 @@ func TestTheContract(t *testing.T) {
 			})
 		}
 	})
-	t.Run("accounts", func(t *testing.T) { accounts(t, h) })
 	t.Run("rebuilds", func(t *testing.T) { rebuilds(t, h) })
+	t.Run("accounts", func(t *testing.T) { accounts(t, h) }) // it damages a store
 	t.Run("poison", func(t *testing.T) { poison(t, h) })
 	t.Run("stop and start", func(t *testing.T) { stopAndStart(t, h) })
 }

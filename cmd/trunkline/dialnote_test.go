@@ -55,7 +55,11 @@ func dialnoteWebhook(t *testing.T, h *hub) {
 
 	id, _ := finishedCall(t, admin, nil)
 	admin.patch("/v1/calls/"+id, object{"note": `Wants <more> & "soon"`}).want(http.StatusOK)
-	admin.patch("/v1/calls/"+id, object{"recording": object{"url": "https://recordings.example.com/a.mp3?x=1&y=2", "duration_sec": 141.5}}).want(http.StatusOK)
+	source := recordingSource(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "audio/mpeg")
+		_, _ = w.Write(audio(1000))
+	})
+	admin.patch("/v1/calls/"+id, object{"recording": object{"url": source + "/a.mp3?x=1&y=2", "duration_sec": 141.5}}).want(http.StatusOK)
 	log := customer.wait("/logs", 1)[0]
 	if want := fmt.Sprintf(`"data":{"callSid":%q,"direction":"outbound","phoneNumber":"+15551234567","status":"completed","duration":142}}`, id); !strings.HasSuffix(log.body, want) ||
 		!strings.Contains(log.body, fmt.Sprintf(`,"type":"call.completed","timestamp":%q,"organizationId":%q,`, moment(147*time.Second), orgID)) {
@@ -74,7 +78,7 @@ func dialnoteWebhook(t *testing.T, h *hub) {
 		secret   string
 		provider string
 		typ      string
-	}{{log, secret, "", "call.ended.v1"}, {recording, zapSecret, "zapier", "call.recording_ready.v1"}} {
+	}{{log, secret, "", "call.ended.v1"}, {recording, zapSecret, "zapier", "call.recording_stored.v1"}} {
 		if got, want := c.r.wire("X-DialNote-Signature"), dialnoteSignature(c.secret, c.r.body); got != want {
 			t.Errorf("X-DialNote-Signature on the wire is %q, want %q: %v", got, want, c.r.header)
 		}
