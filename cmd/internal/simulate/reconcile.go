@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"trunkline.dev/trunkline/domain/catalog"
 )
 
 // Report is the outcome of a run.
@@ -146,12 +148,21 @@ func (d *day) compare(ctx context.Context, log *logReader) (Report, error) {
 	return rep, nil
 }
 
+// ownTypes are the types of facts that only the hub says.
+var ownTypes = func() map[string]bool {
+	own := make(map[string]bool)
+	for _, e := range catalog.All() {
+		own[string(e.Type)] = e.Own
+	}
+	return own
+}()
+
 // compareLedger holds what was acknowledged, entity by entity, against Kafka.
 func (d *day) compareLedger(kind string, facts map[string]fact, rep *Report) (sent, own int) {
 	inLog := make(map[string]int)
 	for _, f := range facts {
-		if f.typ == "call.settled.v1" {
-			own++ // the hub's own fact; nobody sent it
+		if ownTypes[f.typ] {
+			own++ // nobody sent it
 			continue
 		}
 		inLog[f.entity]++
