@@ -148,6 +148,7 @@ func TestWebhooksAreStreamed(t *testing.T) {
 	if first.Event != "notes" && second.Event != "notes" || first.Event != "call_logs" && second.Event != "call_logs" {
 		t.Errorf("got %+v, %+v", first, second)
 	}
+	o.advance(time.Second) // the feed's order is that of time, over partitions
 	o.talk(2)
 	last := s.next()
 	again := o.stream(t, srv, "/v1/webhooks/stream?dialect=dialnote&events=call_logs,notes", "Last-Event-ID", second.ID)

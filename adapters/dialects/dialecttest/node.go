@@ -2,7 +2,9 @@ package dialecttest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -77,51 +79,61 @@ func NodeModules(t testing.TB) {
 	install(t, scripts)
 }
 
-// installed is where the packages of a folder are installed.
+// installed is where the packages of a folder are installed: a place of its own
+// for each lock file, so that two checkouts or versions do not disturb each other.
 func installed(t testing.TB, folder string) string {
 	t.Helper()
-	return filepath.Join(moduleRoot(t), ".cache", filepath.Base(folder))
+	lock, err := os.ReadFile(filepath.Join(moduleRoot(t), folder, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(lock)
+	return filepath.Join(moduleRoot(t), ".cache", filepath.Base(folder)+"-"+hex.EncodeToString(sum[:6]))
 }
 
 var installing sync.Mutex
 
 // install installs the packages of a folder below .cache, from its lock file,
-// unless they are there already.
+// unless they are there already. They appear whole or not at all, also when
+// several test programs begin at once.
 func install(t testing.TB, folder string) {
 	t.Helper()
 	installing.Lock()
 	defer installing.Unlock()
-	from, to := filepath.Join(moduleRoot(t), folder), installed(t, folder)
-	lock, err := os.ReadFile(filepath.Join(from, "package-lock.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if have, err := os.ReadFile(filepath.Join(to, "installed.lock")); err == nil && bytes.Equal(have, lock) {
+	to := installed(t, folder)
+	if _, err := os.Stat(to); err == nil {
 		return
 	}
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		t.Fatal("npm is not installed: the tests install the receivers' own verification library with it")
+		t.Fatal("npm is not installed: the tests install what receivers run with it")
 	}
-	if err := os.MkdirAll(to, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	building, err := os.MkdirTemp(filepath.Dir(to), filepath.Base(to)+".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(building)
 	for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
-		b, err := os.ReadFile(filepath.Join(from, name))
+		b, err := os.ReadFile(filepath.Join(moduleRoot(t), folder, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(to, name), b, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(building, name), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = to
+	cmd.Dir = building
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("npm ci: %v\n%s", err, out)
 	}
-	if err := os.WriteFile(filepath.Join(to, "installed.lock"), lock, 0o644); err != nil {
-		t.Fatal(err)
+	if err := os.Rename(building, to); err != nil {
+		if _, there := os.Stat(to); there != nil { // else somebody else was first
+			t.Fatal(err)
+		}
 	}
 }
 
