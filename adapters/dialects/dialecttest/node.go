@@ -111,11 +111,11 @@ func install(t testing.TB, folder string) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	building, err := os.MkdirTemp(filepath.Dir(to), filepath.Base(to)+".")
+	building, err := os.MkdirTemp(filepath.Dir(to), filepath.Base(to)+".") //nolint:usetesting // renamed at the end: it must be on the same disk
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(building)
+	defer func() { _ = os.RemoveAll(building) }()
 	for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
 		b, err := os.ReadFile(filepath.Join(moduleRoot(t), folder, name))
 		if err != nil {
