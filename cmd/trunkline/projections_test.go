@@ -51,12 +51,6 @@ func (h *scriptedHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(script[0].body))
 }
 
-// operate runs a command about projections against a hub that answers as scripted.
-func operate(t *testing.T, answers map[string][]scripted, args ...string) (code int, out, errs string, asked []string) {
-	t.Helper()
-	return command(t, answers, append([]string{"projections"}, args...)...)
-}
-
 // command runs a command against a hub that answers as scripted.
 func command(t *testing.T, answers map[string][]scripted, args ...string) (code int, out, errs string, asked []string) {
 	t.Helper()
@@ -131,7 +125,7 @@ func TestProjectionsRebuildWait(t *testing.T) {
 			for k, v := range begun {
 				answers[k] = v
 			}
-			code, out, errs, asked := operate(t, answers, append([]string{"projections", "rebuild", "calls", "--wait", "--every=1ms"}, tt.args...)...)
+			code, out, errs, asked := command(t, answers, append([]string{"projections", "rebuild", "calls", "--wait", "--every=1ms"}, tt.args...)...)
 			if code != tt.code || out != tt.out || !strings.Contains(errs, tt.err) {
 				t.Errorf("exit code %d, out %q, err %q; want %d, %q, %q", code, out, errs, tt.code, tt.out, tt.err)
 			}
@@ -179,7 +173,7 @@ func TestProjectionsCommands(t *testing.T) {
 		{args: "rebuild nothing", code: 1, err: "trunkline: the hub answered 404: nothing at POST /v1/projections/nothing/rebuild\n", last: `POST /v1/projections/nothing/rebuild {"switch":"auto"}`},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
-			code, out, errs, asked := operate(t, answers, append([]string{"projections"}, strings.Fields(tt.args)...)...)
+			code, out, errs, asked := command(t, answers, append([]string{"projections"}, strings.Fields(tt.args)...)...)
 			last := ""
 			if len(asked) > 0 {
 				last = asked[len(asked)-1]

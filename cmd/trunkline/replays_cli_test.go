@@ -79,7 +79,7 @@ func TestReplayRun(t *testing.T) {
 			answers := map[string][]scripted{
 				"POST /v1/replays": {{201, replaying("running", 0, 0, 0)}}, "GET /v1/replays/r1": tt.polls, "GET /v1/replays/r1/report": {tt.report},
 			}
-			code, out, errs, asked := operate(t, answers, append([]string{"replay", "run", "--every=1ms"}, strings.Fields(tt.args)...)...)
+			code, out, errs, asked := command(t, answers, append([]string{"replay", "run", "--every=1ms"}, strings.Fields(tt.args)...)...)
 			if code != tt.code {
 				t.Errorf("exit code %d, want %d: %s", code, tt.code, errs)
 			}
@@ -152,7 +152,7 @@ func TestReplayAndDeliveryCommands(t *testing.T) {
 		{args: "deliveries recover hook", code: 2, want: []string{"--since"}},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
-			code, out, errs, asked := operate(t, answers, strings.Fields(tt.args)...)
+			code, out, errs, asked := command(t, answers, strings.Fields(tt.args)...)
 			if code != tt.code {
 				t.Errorf("exit code %d, want %d: %s", code, tt.code, errs)
 			}
