@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -55,9 +56,9 @@ type Replays struct {
 	engine *Engine
 	store  ReplayStore
 
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	done   chan struct{}
+	loop background.Loop
+
+	mu sync.Mutex
 	// jobs are those under way here, by replay.
 	jobs map[string]*replayJob
 	// begun are the endpoints whose start is known to be stored.
@@ -77,37 +78,15 @@ func NewReplays(cfg ReplaysConfig) (*Replays, error) {
 
 // Start begins to move replays on and returns at once.
 func (r *Replays) Start(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.done != nil {
-		return nil
-	}
-	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	r.done = make(chan struct{})
-	go r.run(ctx, r.done)
+	r.loop.Start(ctx, r.run)
 	return nil
 }
 
 // Stop waits until nothing moves here, or ctx ends. Replays go on in the next
 // process that runs.
-func (r *Replays) Stop(ctx context.Context) error {
-	r.mu.Lock()
-	cancel, done := r.cancel, r.done
-	r.mu.Unlock()
-	if done == nil {
-		return nil
-	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping replays: %w", ctx.Err())
-	}
-}
+func (r *Replays) Stop(ctx context.Context) error { return r.loop.Stop(ctx, "replays") }
 
-func (r *Replays) run(ctx context.Context, done chan struct{}) {
-	defer close(done)
+func (r *Replays) run(ctx context.Context) {
 	var jobs sync.WaitGroup
 	var lookedForStarts, forgot time.Time
 	for {

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/adapters/postgres/outbox"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/settings"
@@ -50,9 +50,7 @@ func (c ForwarderConfig) Validate() error {
 type Forwarder struct {
 	cfg ForwarderConfig
 
-	running sync.Mutex
-	stop    context.CancelFunc
-	done    chan struct{}
+	loop background.Loop
 }
 
 // batchSize bounds what is published between two transactions.
@@ -71,37 +69,13 @@ func NewForwarder(cfg ForwarderConfig) (*Forwarder, error) {
 
 // Start begins forwarding. Starting twice is harmless.
 func (f *Forwarder) Start(ctx context.Context) error {
-	f.running.Lock()
-	defer f.running.Unlock()
-	if f.stop != nil {
-		return nil
-	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	f.stop, f.done = stop, make(chan struct{})
-	go func() {
-		defer close(f.done)
-		f.run(run)
-	}()
+	f.loop.Start(ctx, f.run)
 	return nil
 }
 
 // Stop ends it. What was published and not yet deleted is published again by
 // the next one. Stopping twice, or before Start, is harmless.
-func (f *Forwarder) Stop(ctx context.Context) error {
-	f.running.Lock()
-	defer f.running.Unlock()
-	if f.stop == nil {
-		return nil
-	}
-	f.stop()
-	select {
-	case <-f.done:
-		f.stop = nil
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping the forwarder: %w", ctx.Err())
-	}
-}
+func (f *Forwarder) Stop(ctx context.Context) error { return f.loop.Stop(ctx, "the forwarder") }
 
 func (f *Forwarder) run(ctx context.Context) {
 	tick := time.NewTicker(f.cfg.Poll)

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -58,9 +58,7 @@ type Idempotency struct {
 	// overwrite the answer of the one that took over in another process.
 	owner []byte
 
-	running sync.Mutex
-	stop    context.CancelFunc
-	done    chan struct{}
+	loop background.Loop
 }
 
 var _ commands.Idempotency = (*Idempotency)(nil)
@@ -185,37 +183,19 @@ func (i *Idempotency) Clean(ctx context.Context) (int64, error) {
 
 // Start begins cleaning up. Starting twice is harmless.
 func (i *Idempotency) Start(ctx context.Context) error {
-	i.running.Lock()
-	defer i.running.Unlock()
-	if i.stop != nil {
-		return nil
-	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	i.stop, i.done = stop, make(chan struct{})
-	go func() {
-		defer close(i.done)
-		for wait(run, i.cfg.Clean) {
-			if _, err := i.Clean(run); err != nil && run.Err() == nil {
-				i.cfg.Log.WarnContext(run, "expired answers stay for now", slog.Any("err", err))
-			}
-		}
-	}()
+	i.loop.Start(ctx, i.cleanAlways)
 	return nil
 }
 
 // Stop ends it. Stopping twice, or before Start, is harmless.
 func (i *Idempotency) Stop(ctx context.Context) error {
-	i.running.Lock()
-	defer i.running.Unlock()
-	if i.stop == nil {
-		return nil
-	}
-	i.stop()
-	select {
-	case <-i.done:
-		i.stop = nil
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping the clean-up of answers: %w", ctx.Err())
+	return i.loop.Stop(ctx, "the clean-up of answers")
+}
+
+func (i *Idempotency) cleanAlways(ctx context.Context) {
+	for wait(ctx, i.cfg.Clean) {
+		if _, err := i.Clean(ctx); err != nil && ctx.Err() == nil {
+			i.cfg.Log.WarnContext(ctx, "expired answers stay for now", slog.Any("err", err))
+		}
 	}
 }

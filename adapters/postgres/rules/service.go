@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/rule"
@@ -74,9 +75,7 @@ type Service struct {
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 
-	running sync.Mutex
-	stop    context.CancelFunc
-	done    chan struct{}
+	loop background.Loop
 }
 
 var _ projections.Applier = (*Service)(nil)
@@ -100,37 +99,13 @@ func New(cfg Config) (*Service, error) {
 
 // Start begins to close and to decide. Starting twice is harmless.
 func (s *Service) Start(ctx context.Context) error {
-	s.running.Lock()
-	defer s.running.Unlock()
-	if s.stop != nil {
-		return nil
-	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop, s.done = stop, make(chan struct{})
-	go func(done chan struct{}) {
-		defer close(done)
-		s.run(run)
-	}(s.done)
+	s.loop.Start(ctx, s.run)
 	return nil
 }
 
 // Stop ends it. What was appended and not marked is decided again, with the same
 // ids. Stopping twice, or before Start, is harmless.
-func (s *Service) Stop(ctx context.Context) error {
-	s.running.Lock()
-	defer s.running.Unlock()
-	if s.stop == nil {
-		return nil
-	}
-	s.stop()
-	select {
-	case <-s.done:
-		s.stop = nil
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping the alert rules: %w", ctx.Err())
-	}
-}
+func (s *Service) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "the alert rules") }
 
 func (s *Service) run(ctx context.Context) {
 	tick := time.NewTicker(min(s.cfg.Step/2, time.Second))

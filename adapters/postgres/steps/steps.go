@@ -9,11 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"trunkline.dev/trunkline/adapters/internal/background"
 )
 
 // Kept is how long a step is remembered: longer than any retry, resend or
@@ -35,9 +36,8 @@ type Config struct {
 
 // Store keeps steps in Postgres. It is safe for concurrent use.
 type Store struct {
-	cfg    Config
-	cancel context.CancelFunc
-	done   sync.WaitGroup
+	cfg  Config
+	loop background.Loop
 }
 
 // New returns a store.
@@ -85,33 +85,28 @@ func (s *Store) Claim(ctx context.Context, org, endpointID, step string, result 
 	return kept, nil
 }
 
-// Start begins to forget what is older than Kept.
+// Start begins to forget what is older than Kept. Starting twice is harmless.
 func (s *Store) Start(ctx context.Context) error {
-	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.done.Go(func() {
-		tick := time.NewTicker(sweepEvery)
-		defer tick.Stop()
-		for {
-			if err := s.Forget(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Logger.WarnContext(ctx, "old steps of connectors cannot be forgotten now", slog.Any("err", err))
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
+	s.loop.Start(ctx, s.forgetAlways)
 	return nil
 }
 
-// Stop ends what Start began.
-func (s *Store) Stop(context.Context) error {
-	if s.cancel != nil {
-		s.cancel()
+// Stop ends it. Stopping twice, or before Start, is harmless.
+func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "the memory of steps") }
+
+func (s *Store) forgetAlways(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.Forget(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Logger.WarnContext(ctx, "old steps of connectors cannot be forgotten now", slog.Any("err", err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
-	s.done.Wait()
-	return nil
 }
 
 // Forget deletes what is older than Kept.

@@ -10,7 +10,6 @@ package timers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"sync"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
@@ -77,9 +77,7 @@ type Service struct {
 	firing  sync.Mutex
 	horizon *reactor.Horizon
 
-	running sync.Mutex
-	stop    context.CancelFunc
-	done    chan struct{}
+	loop background.Loop
 }
 
 var _ projections.Applier = (*Service)(nil)
@@ -105,38 +103,14 @@ func New(cfg Config) (*Service, error) {
 
 // Start begins to settle what is due. Starting twice is harmless.
 func (s *Service) Start(ctx context.Context) error {
-	s.running.Lock()
-	defer s.running.Unlock()
-	if s.stop != nil {
-		return nil
-	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop, s.done = stop, make(chan struct{})
-	go func(done chan struct{}) {
-		defer close(done)
-		s.run(run)
-	}(s.done)
+	s.loop.Start(ctx, s.run)
 	return nil
 }
 
 // Stop ends it. What was appended and not yet marked is appended again, under
 // the same id, unless it is read back before. Stopping twice, or before Start,
 // is harmless.
-func (s *Service) Stop(ctx context.Context) error {
-	s.running.Lock()
-	defer s.running.Unlock()
-	if s.stop == nil {
-		return nil
-	}
-	s.stop()
-	select {
-	case <-s.done:
-		s.stop = nil
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping the timers: %w", ctx.Err())
-	}
-}
+func (s *Service) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "the timers") }
 
 // never is a plan later than every timer.
 const never = math.MaxInt64
