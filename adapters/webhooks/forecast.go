@@ -131,7 +131,7 @@ func (r *Replays) sample(o dispatch.Owed, ep delivery.Endpoint) dispatch.Forecas
 	q := r.engine.request(o.Delivery, ep, d, d.Profile().Timeout, 0)
 	return dispatch.ForecastRequest{
 		DeliveryID: o.ID, WebhookID: o.EndpointID, EventID: o.EventID, EventType: o.EventType, Entity: o.EntityID,
-		URL: q.URL, Headers: q.Headers, Body: q.Body,
+		URL: q.URL, Headers: withoutOwn(q.Headers, ep.Headers), Body: q.Body,
 	}
 }
 

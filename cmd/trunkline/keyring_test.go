@@ -78,6 +78,8 @@ func TestSecretsUnderAKMS(t *testing.T) {
 	startCall(t, admin)
 	customer.wait("/", 1)
 
+	replay := admin.post("/v1/replays", object{"from": moment(-time.Hour), "url": customer.url("/replay"), "dialect": "dialercx", "types": list{"call.*"}}).want(http.StatusCreated).text("id")
+
 	state := func(args ...string) (k keyringAnswer) {
 		t.Helper()
 		code, out, said := h.operate(t, append([]string{"secrets"}, args...)...)
@@ -110,6 +112,7 @@ func TestSecretsUnderAKMS(t *testing.T) {
 		if got := admin.get("/v1/webhooks/" + id + "/secret").want(http.StatusOK).text("secret"); got != secret {
 			t.Errorf("the secret is %q, was %q", got, secret)
 		}
+		admin.get("/v1/replays/" + replay).want(http.StatusOK) // its receiver's secret is sealed too
 	})
 	stops := func(name string, code int, change map[string]string, words ...string) {
 		t.Run(name, func(t *testing.T) {

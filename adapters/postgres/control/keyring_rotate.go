@@ -100,10 +100,10 @@ func (s *Store) exchange(ctx context.Context, actor string, action tenant.Action
 		if err := k.follow(ctx, tx); err != nil { // another hub may have rotated at this revision
 			return settings.Changes{}, err
 		}
-		now := s.cfg.Clock()
+		now, former := s.cfg.Clock(), k.state.Load()
 		var retires *time.Time
 		var err error
-		if next, retires, err = make(now, k.state.Load()); err != nil || next == nil {
+		if next, retires, err = make(now, former); err != nil || next == nil {
 			return settings.Changes{}, err
 		}
 		if err := s.publish(ctx, tx, next, now, retires); err != nil {
@@ -118,7 +118,7 @@ func (s *Store) exchange(ctx context.Context, actor string, action tenant.Action
 		if err := s.write(ctx, tx, revision, changes, next); err != nil {
 			return changes, err
 		}
-		return changes, sealReplaysAnew(ctx, tx, next)
+		return changes, s.sealReplaysAnew(ctx, tx, former, next)
 	})
 	if err != nil || next == nil {
 		return err
@@ -129,8 +129,11 @@ func (s *Store) exchange(ctx context.Context, actor string, action tenant.Action
 	return nil
 }
 
-// sealReplaysAnew reaches what is sealed beside the settings.
-func sealReplaysAnew(ctx context.Context, tx pgx.Tx, next *keys) error {
+// sealReplaysAnew reaches what is sealed beside the settings. The former keys
+// open it, also when they retire: a hub that had not heard of the rotation yet
+// may have used one since. What they do not open was lost before, and must not
+// keep the keys from being exchanged.
+func (s *Store) sealReplaysAnew(ctx context.Context, tx pgx.Tx, former, next *keys) error {
 	rows, err := tx.Query(ctx, sealedReplays)
 	if err != nil {
 		return err
@@ -145,9 +148,10 @@ func sealReplaysAnew(ctx context.Context, tx pgx.Tx, next *keys) error {
 	}
 	for _, r := range all {
 		about := dispatch.SealedAs(r.Org, r.ID)
-		text, err := next.open(r.Sealed, about)
+		text, err := former.open(r.Sealed, about)
 		if err != nil {
-			return err
+			s.cfg.Log.WarnContext(ctx, "the secret of a replay's receiver is lost", slog.String("replay", r.ID), slog.Any("err", err))
+			continue
 		}
 		sealed, err := next.seal(text, about)
 		if err != nil {

@@ -113,7 +113,8 @@ func TestRotatingTheKeyring(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.answers(t, "before", "sealed by the former key")
-	keepReplay(t, url, first.keyring, "the secret of its receiver")
+	keepReplay(t, url, "replay-1", first.keyring, "the secret of its receiver")
+	keepReplay(t, url, "lost", keyring(t), "sealed by nobody's key")
 
 	state, err := first.store.RotateKeyring(t.Context(), "key/admin")
 	if err != nil {
@@ -124,7 +125,7 @@ func TestRotatingTheKeyring(t *testing.T) {
 	}
 
 	t.Run("a replay's own receiver is sealed by the new key", func(t *testing.T) {
-		sealed := sealedReplay(t, url)
+		sealed := sealedReplay(t, url, "replay-1")
 		if text, err := first.keyring.Open(sealed, dispatch.SealedAs("org-1", "replay-1")); err != nil || string(text) != "the secret of its receiver" {
 			t.Errorf("%q %v", text, err)
 		}
@@ -192,6 +193,12 @@ func TestRotatingTheKeyring(t *testing.T) {
 		}
 	})
 	t.Run("former keys go when nothing is sealed by them any more", func(t *testing.T) {
+		// A hub that had not heard of the rotation made another replay.
+		former, err := control.OpenKeyring(at("former"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keepReplay(t, url, "replay-2", former, "sealed late by the former key")
 		clock.Advance(25 * time.Hour)
 		apply(t, second.store, settings.Changes{}) // wakes those who follow
 		deadline := time.After(30 * time.Second)
@@ -210,7 +217,12 @@ func TestRotatingTheKeyring(t *testing.T) {
 			case <-second.store.Directory().Changed():
 			}
 		}
-		newNode(t, url, at("last"), clock.Now) // opens everything
+		last := newNode(t, url, at("last"), clock.Now) // opens everything
+		for id, want := range map[string]string{"replay-1": "the secret of its receiver", "replay-2": "sealed late by the former key"} {
+			if text, err := last.keyring.Open(sealedReplay(t, url, id), dispatch.SealedAs("org-1", id)); err != nil || string(text) != want {
+				t.Errorf("%s: %q %v", id, text, err)
+			}
+		}
 	})
 }
 
@@ -279,24 +291,24 @@ func TestAFileOfAnotherDatabaseIsSetAside(t *testing.T) {
 var errAway = errors.New("away")
 
 // keepReplay stores a replay with a receiver of its own.
-func keepReplay(t *testing.T, url string, k *control.Keyring, secret string) {
+func keepReplay(t *testing.T, url, id string, k *control.Keyring, secret string) {
 	t.Helper()
-	sealed, err := k.Seal([]byte(secret), dispatch.SealedAs("org-1", "replay-1"))
+	sealed, err := k.Seal([]byte(secret), dispatch.SealedAs("org-1", id))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = connect(t, url).Exec(t.Context(), `
 INSERT INTO replays (replay_id, org_id, kind, state, detail, from_at, types, entity_id, list_id, endpoint_id, sealed, rate_per_sec, same, created_by,
     created_at, changed_at, cursor, read, events, deliveries, filtered, scanned, total, first_at, last_at)
-VALUES ('replay-1', 'org-1', 'replay', 'running', '', now(), '{}', '', '', '', $1, 0, '', '', now(), now(), '', false, 0, 0, 0, 0, 0, '', '')`, sealed)
+VALUES ($2, 'org-1', 'replay', 'running', '', now(), '{}', '', '', '', $1, 0, '', '', now(), now(), '', false, 0, 0, 0, 0, 0, '', '')`, sealed, id)
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func sealedReplay(t *testing.T, url string) (sealed []byte) {
+func sealedReplay(t *testing.T, url, id string) (sealed []byte) {
 	t.Helper()
-	if err := connect(t, url).QueryRow(t.Context(), `SELECT sealed FROM replays WHERE replay_id = 'replay-1'`).Scan(&sealed); err != nil {
+	if err := connect(t, url).QueryRow(t.Context(), `SELECT sealed FROM replays WHERE replay_id = $1`, id).Scan(&sealed); err != nil {
 		t.Fatal(err)
 	}
 	return sealed
