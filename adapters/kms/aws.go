@@ -11,14 +11,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/smithy-go"
 	"github.com/tink-crypto/tink-go-awskms/v3/integration/awskms"
-	"github.com/tink-crypto/tink-go/v2/core/registry"
+	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 var awsKey = regexp.MustCompile(`^aws-kms://arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]+:(key|alias)/[A-Za-z0-9/_-]+$`)
 
 func checkAWS(uri string) bool { return awsKey.MatchString(uri) }
 
-func openAWS(ctx context.Context, uri string) (registry.KMSClient, error) {
+func openAWS(ctx context.Context, uri string) (tink.AEAD, error) {
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithRegion(awsKey.FindStringSubmatch(uri)[1]),
 		config.WithRetryMaxAttempts(1), // whoever calls tries again, and says so
@@ -27,7 +27,11 @@ func openAWS(ctx context.Context, uri string) (registry.KMSClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return awskms.NewClientWithOptions(ctx, uri, awskms.WithKMS(kms.NewFromConfig(cfg)))
+	held, err := awskms.NewClientWithOptions(ctx, uri, awskms.WithKMS(kms.NewFromConfig(cfg)))
+	if err != nil {
+		return nil, err
+	}
+	return held.GetAEAD(uri)
 }
 
 // refusedByAWS tells refusals from faults by the code: AWS answers both with 400.

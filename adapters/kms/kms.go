@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/core/registry"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
@@ -32,8 +31,8 @@ const timeout = 10 * time.Second
 type vendor struct {
 	scheme, form string
 	check        func(uri string) bool
-	// open makes a client; it makes no request.
-	open func(ctx context.Context, uri string) (registry.KMSClient, error)
+	// open returns the key; it makes no request.
+	open func(ctx context.Context, uri string) (tink.AEAD, error)
 	// refused tells an answer that says no from one that never came.
 	refused func(error) bool
 }
@@ -42,7 +41,7 @@ func vendors() []vendor {
 	return []vendor{
 		{scheme: "aws-kms://", form: "aws-kms://arn:aws:kms:<region>:<account>:key/<id>", check: checkAWS, open: openAWS, refused: refusedByAWS},
 		{
-			scheme: "gcp-kms://", form: "gcp-kms://projects/<project>/locations/<location>/keyRings/<ring>/cryptoKeys/<key>",
+			scheme: gcpScheme, form: "gcp-kms://projects/<project>/locations/<location>/keyRings/<ring>/cryptoKeys/<key>",
 			check: checkGCP, open: openGCP, refused: refusedByGCP,
 		},
 		{scheme: "hcvault://", form: "hcvault://[host:port]/<mount>/keys/<name>", check: checkVault, open: openVault, refused: refusedByVault},
@@ -86,11 +85,7 @@ func Open(ctx context.Context, uri string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := v.open(ctx, uri)
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", uri, oneLine(err))
-	}
-	held, err := client.GetAEAD(uri)
+	held, err := v.open(ctx, uri)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", uri, oneLine(err))
 	}

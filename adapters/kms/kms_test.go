@@ -58,11 +58,7 @@ func all() []underTest {
 					if err := Check(uri); err != nil {
 						t.Fatal(err)
 					}
-					client, err := openGCPWith(t.Context(), uri, option.WithEndpoint(g.URL), option.WithoutAuthentication())
-					if err != nil {
-						t.Fatal(err)
-					}
-					held, err := client.GetAEAD(uri)
+					held, err := openGCPWith(t.Context(), uri, option.WithEndpoint(g.URL), option.WithoutAuthentication())
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -167,6 +163,29 @@ func TestWrongCredentialsAreRefused(t *testing.T) {
 				t.Errorf("the credential is in the error: %v", err)
 			}
 		})
+	}
+}
+
+func TestWhatIsDamagedOnTheWayIsNotTaken(t *testing.T) {
+	t.Parallel()
+	g := kmstest.NewGCP(t)
+	const name = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
+	g.AddKey(t, name)
+	held, err := openGCPWith(t.Context(), gcpScheme+name, option.WithEndpoint(g.URL), option.WithoutAuthentication())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newKey(gcpScheme+name, remote{held, refusedByGCP})
+	sealed, err := k.Seal([]byte("text"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Damage.Store(true)
+	if _, err := k.Seal([]byte("text"), ""); !errors.Is(err, errDamaged) || errors.Is(err, ErrRefused) {
+		t.Errorf("sealing: %v", err)
+	}
+	if _, err := k.Open(sealed, ""); !errors.Is(err, errDamaged) || errors.Is(err, ErrRefused) {
+		t.Errorf("opening: %v", err)
 	}
 }
 

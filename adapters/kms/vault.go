@@ -10,7 +10,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 	"github.com/tink-crypto/tink-go-hcvault/v2/integration/hcvault"
-	"github.com/tink-crypto/tink-go/v2/core/registry"
+	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 // checkVault wants a mount and a key. Without a host the server is that of
@@ -25,7 +25,7 @@ func checkVault(uri string) bool {
 	return n >= 3 && parts[n-2] == "keys" && !strings.Contains(u.Path, "//") && parts[n-1] != ""
 }
 
-func openVault(_ context.Context, uri string) (registry.KMSClient, error) {
+func openVault(_ context.Context, uri string) (tink.AEAD, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,11 @@ func openVault(_ context.Context, uri string) (registry.KMSClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return hcvault.NewClientWithAEADOptions(uri, client.Logical())
+	held, err := hcvault.NewClientWithAEADOptions(uri, client.Logical())
+	if err != nil {
+		return nil, err
+	}
+	return held.GetAEAD(uri)
 }
 
 func refusedByVault(err error) bool {

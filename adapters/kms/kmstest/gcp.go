@@ -1,18 +1,24 @@
 package kmstest
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"hash/crc32"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
 // GCP is Google Cloud KMS by its REST interface. Keys are named by their
 // resource names.
-type GCP struct{ service }
+type GCP struct {
+	service
+	// Damage changes a bit of what is answered.
+	Damage atomic.Bool
+}
 
 // NewGCP starts one.
 func NewGCP(t testing.TB) *GCP {
@@ -50,25 +56,25 @@ func (g *GCP) serve(w http.ResponseWriter, r *http.Request) {
 		gcpError(w, http.StatusNotFound, "NOT_FOUND", "CryptoKey "+name+" not found.")
 		return
 	}
-	about, err := base64.URLEncoding.DecodeString(in.About)
+	about, err := base64.StdEncoding.DecodeString(in.About)
 	if err != nil || in.AboutSum != sum(about) {
 		gcpError(w, http.StatusBadRequest, "INVALID_ARGUMENT", "The additional_authenticated_data checksum does not match.")
 		return
 	}
 	switch {
 	case action == "encrypt" && in.Plaintext != nil:
-		text, err := base64.URLEncoding.DecodeString(*in.Plaintext)
+		text, err := base64.StdEncoding.DecodeString(*in.Plaintext)
 		if err != nil || in.TextSum != sum(text) {
 			gcpError(w, http.StatusBadRequest, "INVALID_ARGUMENT", "The plaintext checksum does not match.")
 			return
 		}
 		sealed := key.Seal(nil, nil, text, about)
 		gcpAnswer(w, map[string]any{
-			"name": name + "/cryptoKeyVersions/1", "ciphertext": base64.StdEncoding.EncodeToString(sealed), "ciphertextCrc32c": sum(sealed),
+			"name": name + "/cryptoKeyVersions/1", "ciphertext": g.sent(sealed), "ciphertextCrc32c": sum(sealed),
 			"verifiedPlaintextCrc32c": true, "verifiedAdditionalAuthenticatedDataCrc32c": true, "protectionLevel": "SOFTWARE",
 		})
 	case action == "decrypt" && in.Ciphertext != nil:
-		sealed, err := base64.URLEncoding.DecodeString(*in.Ciphertext)
+		sealed, err := base64.StdEncoding.DecodeString(*in.Ciphertext)
 		if err != nil || in.SealedSum != sum(sealed) {
 			gcpError(w, http.StatusBadRequest, "INVALID_ARGUMENT", "The ciphertext checksum does not match.")
 			return
@@ -78,10 +84,19 @@ func (g *GCP) serve(w http.ResponseWriter, r *http.Request) {
 			gcpError(w, http.StatusBadRequest, "INVALID_ARGUMENT", "Decryption failed: the ciphertext is invalid.")
 			return
 		}
-		gcpAnswer(w, map[string]any{"plaintext": base64.StdEncoding.EncodeToString(text), "plaintextCrc32c": sum(text), "usedPrimary": true})
+		gcpAnswer(w, map[string]any{"plaintext": g.sent(text), "plaintextCrc32c": sum(text), "usedPrimary": true})
 	default:
 		gcpError(w, http.StatusBadRequest, "INVALID_ARGUMENT", "a required field is missing")
 	}
+}
+
+// sent is how bytes leave.
+func (g *GCP) sent(b []byte) string {
+	if g.Damage.Load() {
+		b = bytes.Clone(b)
+		b[0] ^= 1
+	}
+	return base64.StdEncoding.EncodeToString(b)
 }
 
 // sum is a checksum as JSON has it: an int64 in a string.
