@@ -79,6 +79,11 @@ func TestWhenCallsAreTold(t *testing.T) {
 		"no transcript in time":              {func(s *story) delivery.View { s.ends(); return s.happens(call.Settled{WaitedFor: call.ForTranscript}) }, nil},
 		"a recording of a call that goes on": {func(s *story) delivery.View { return s.records("r", 1) }, nil},
 		"a recording before the disposition": {func(s *story) delivery.View { s.ends(); return s.records("r", 1) }, nil},
+		"a recording that is announced": {func(s *story) delivery.View {
+			s.ends()
+			s.happens(call.Dispositioned{Disposition: "x"})
+			return s.announces("r", "https://example.com/r.mp3")
+		}, nil},
 		"a recording after the disposition": {func(s *story) delivery.View {
 			s.ends()
 			s.happens(call.Dispositioned{Disposition: "x"})
@@ -89,6 +94,29 @@ func TestWhenCallsAreTold(t *testing.T) {
 			s.happens(call.Settled{WaitedFor: call.ForDisposition})
 			return s.records("r", 1)
 		}, []string{"recording.ready"}},
+		"a recording that is late": {func(s *story) delivery.View {
+			s.ends()
+			s.happens(call.Dispositioned{Disposition: "x"})
+			return s.delays("r")
+		}, []string{"recording.ready"}},
+		"a recording that was late": {func(s *story) delivery.View {
+			s.ends()
+			s.happens(call.Dispositioned{Disposition: "x"})
+			s.delays("r")
+			return s.arrives("r")
+		}, []string{"recording.ready"}},
+		"a recording that is not to be had": {func(s *story) delivery.View {
+			s.ends()
+			s.happens(call.Dispositioned{Disposition: "x"})
+			s.announces("r", "https://example.com/r.mp3")
+			return s.misses("r")
+		}, []string{"recording.ready"}},
+		"a recording that was late and is not to be had": {func(s *story) delivery.View {
+			s.ends()
+			s.happens(call.Dispositioned{Disposition: "x"})
+			s.delays("r")
+			return s.misses("r")
+		}, nil},
 		"a note": {func(s *story) delivery.View { s.ends(); return s.happens(call.NoteAdded{Note: "n"}) }, nil},
 	} {
 		var got []string
@@ -98,6 +126,52 @@ func TestWhenCallsAreTold(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+// TestLateRecordings are told of early to those that link to them, once to Zapier,
+// and to those that copy when there is something to copy. So are those that the
+// hub cannot have.
+func TestLateRecordings(t *testing.T) {
+	t.Parallel()
+	r, d := newRig(t), newDrive(t)
+	zap := r.connector("zapier", map[string]any{"url": "https://example.com/hook"}, nil, func(e *delivery.Endpoint) { e.Events = []string{"call.completed", "recording.ready"} })
+	crm := r.hubspot(newHubSpot(t), nil)
+	files := r.drive(d, nil)
+	story := r.newStory()
+	story.ends()
+	story.happens(call.Dispositioned{Disposition: "x"})
+	late := story.delays("rec-1")
+	there := story.arrives("rec-1")
+	story.announces("rec-2", "https://example.com/r.mp3")
+	missing := story.misses("rec-2")
+	for name, c := range map[string]struct {
+		endpoint                delivery.Endpoint
+		early, arrived, missing int
+	}{"zapier": {zap, 1, 0, 1}, "hubspot": {crm, 0, 1, 0}, "google_drive": {files, 0, 1, 0}} {
+		early, arrived, missing := len(r.owed(c.endpoint, late)), len(r.owed(c.endpoint, there)), len(r.owed(c.endpoint, missing))
+		if early != c.early || arrived != c.arrived || missing != c.missing {
+			t.Errorf("%s is told %d times when it is late, %d times when it is there and %d times when it is not to be had", name, early, arrived, missing)
+		}
+	}
+}
+
+// TestAnUploadWaitsForTheHubsCopy: the task is made, and the recording follows
+// in a delivery of its own.
+func TestAnUploadWaitsForTheHubsCopy(t *testing.T) {
+	t.Parallel()
+	r, a := newRig(t), newHubSpot(t)
+	e := r.hubspot(a, nil)
+	story := r.newStory()
+	story.announces("rec-1", r.recordings.URL+"/70.mp3")
+	story.ends()
+	got := r.succeeds(e, story.happens(call.Dispositioned{Disposition: "x"}))
+	if n, f := len(a.Objects("calls")), len(a.Files()); n != 1 || f != 0 || got.result("upload the recording") != "the hub does not hold it yet; a delivery of its own follows" {
+		t.Errorf("%d calls, %d files: %s", n, f, got.Steps)
+	}
+	r.succeeds(e, story.arrives("rec-1"))
+	if calls, files := a.Objects("calls"), a.Files(); len(calls) != 1 || len(files) != 1 || files[0].Size != 70 || calls[0].Properties["hs_attachment_ids"] != files[0].ID {
+		t.Errorf("calls %v, files %v", calls, files)
 	}
 }
 
@@ -222,9 +296,11 @@ func TestStoredRecordingsComeFromTheHub(t *testing.T) {
 	story := r.newStory()
 	story.ends()
 	story.happens(call.Dispositioned{Disposition: "x"})
-	library[call.RecordingID("org", story.id, "rec-1")] = "audio of the hub"
+	library[story.recording("rec-1")] = "audio of the hub"
 	r.succeeds(e, story.records("rec-1", 9999))
 	r.succeeds(e, story.records("rec-2", 9999))
+	library[story.recording("rec-3")] = "deleted"
+	r.fails(e, story.records("rec-3", 9999), 0, "deleted its copy")
 	var sizes []int64
 	for _, f := range o.Files() {
 		sizes = append(sizes, f.Size)
@@ -238,6 +314,9 @@ type shelf map[string]string
 
 func (s shelf) Open(_ context.Context, org, id string) (connectors.Audio, error) {
 	text, ok := s[id]
+	if text == "deleted" {
+		return connectors.Audio{}, connectors.ErrDeleted
+	}
 	if !ok || org != "org" {
 		return connectors.Audio{}, connectors.ErrNotStored
 	}

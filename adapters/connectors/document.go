@@ -73,16 +73,19 @@ type docList struct {
 	Name string `json:"name"`
 }
 
-// docAudio is a recording that can be copied.
+// docAudio is the recording of a call.
 type docAudio struct {
+	// ID is the hub's.
 	ID string `json:"id"`
-	// HubID is what the hub calls its copy.
-	HubID       string     `json:"hub_id,omitempty"`
+	// Stored says that the hub holds it; otherwise a delivery of its own follows when
+	// it does.
+	Stored      bool       `json:"stored"`
 	URL         string     `json:"url"`
 	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
 	Format      string     `json:"format"`
+	ContentType string     `json:"content_type"`
 	DurationSec *float64   `json:"duration_sec"`
-	// SourceURL is where the recording was found, for a hub without a copy of it.
+	// SourceURL is where the recording was found, for a hub that has lost its copy.
 	SourceURL string `json:"source_url,omitempty"`
 }
 
@@ -126,23 +129,22 @@ func leadOf(l *lead.Lead, c *call.Call) docLead {
 	}
 }
 
+// audioOf is the recording that a view is about: the one that its event tells
+// of, else the call's newest.
 func audioOf(v delivery.View) *docAudio {
-	r := v.Call.Recording
-	if r == nil {
+	r, k := v.Call.Recording, v.Call.Copy
+	if r == nil || k == nil || k.State == call.CopyDeleted {
 		return nil
 	}
-	a := &docAudio{ID: r.ID, HubID: call.RecordingID(v.Event.Org, v.Call.ID, r.ID), URL: v.RecordingURL, Format: r.Format, DurationSec: r.DurationSec, SourceURL: r.URL}
-	if a.URL == "" {
-		a.URL = r.URL
-	}
-	if a.ID == "" {
-		a.ID = v.Call.ID
+	a := &docAudio{ID: k.ID, Stored: k.State == call.CopyStored, Format: r.Format, ContentType: k.ContentType, DurationSec: r.DurationSec, SourceURL: r.URL, URL: v.RecordingURL}
+	if p, ok := v.Payload.(call.RecordingStored); ok && p.RecordingID != k.ID { // of one that another has followed
+		a = &docAudio{ID: p.RecordingID, Stored: true, Format: p.Format, ContentType: p.ContentType, DurationSec: p.DurationSec, URL: v.RecordingURL}
 	}
 	switch {
 	case !v.RecordingExpires.IsZero():
 		a.ExpiresAt = &v.RecordingExpires
-	case v.RecordingURL == "":
-		a.ExpiresAt = r.ExpiresAt
+	case a.URL == "":
+		a.URL, a.ExpiresAt = a.SourceURL, r.ExpiresAt
 	}
 	return a
 }

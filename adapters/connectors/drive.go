@@ -118,8 +118,8 @@ type driveFile struct {
 }
 
 func (k driveKind) deliver(ctx context.Context, a *attempt) error {
-	if a.doc.Recording == nil {
-		return failure(0, "the call has no recording")
+	if !a.copyable() {
+		return nil
 	}
 	s, err := k.session(ctx, a)
 	if err != nil {

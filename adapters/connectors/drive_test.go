@@ -56,12 +56,13 @@ func TestDriveNamesFilesAsTheSeedDoes(t *testing.T) {
 			t.Parallel()
 			r, d := newRig(t), newDrive(t)
 			e := r.drive(d, map[string]any{"subfolders": subfolders})
-			v := r.newStory().records("rec-1", 5000)
+			story := r.newStory()
+			v := story.records("rec-1", 5000)
 			r.succeeds(e, v)
 			if diff := cmp.Diff([]string{want}, d.Files(false)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if f := d.File(); f.Size != 5000 || f.SHA256 != sumOf(5000) || f.MIME != "audio/mpeg" || f.Properties["trunkline_recording_id"] != "rec-1" {
+			if f := d.File(); f.Size != 5000 || f.SHA256 != sumOf(5000) || f.MIME != "audio/mpeg" || f.Properties["trunkline_recording_id"] != story.recording("rec-1") {
 				t.Errorf("the file is %+v", f)
 			}
 			folders := d.Files(true)

@@ -107,6 +107,7 @@ func sampleView(name string, e delivery.Endpoint, now time.Time) delivery.View {
 		StartedAt: &start, AnsweredAt: &answered, EndedAt: &now, DurationSec: &seconds,
 		Disposition: "Interested", DispositionAt: &now, Notes: []call.Note{{ID: "sample-note", Body: "This is a test by Trunkline.", At: now}},
 		Recording:  &call.Recording{ID: sampleRecording, Format: "mp3", DurationSec: &length},
+		Copy:       &call.Copy{ID: sampleRecording, State: call.CopyStored, ContentType: "audio/mpeg", Bytes: int64(len(silence)), StoredAt: &now},
 		Transcript: "Agent: Hello, this is Jane.", Summary: "A test call: nobody was called.",
 	}
 	v := delivery.View{
@@ -124,7 +125,7 @@ func sampleView(name string, e delivery.Endpoint, now time.Time) delivery.View {
 	case callCompleted:
 		v.Event.Type, v.Payload = "call.dispositioned.v1", call.Dispositioned{Disposition: c.Disposition}
 	case recordingReady:
-		v.Event.Type, v.Payload = "call.recording_ready.v1", call.RecordingReady{Recording: *c.Recording}
+		v.Event.Type, v.Payload = "call.recording_stored.v1", call.RecordingStored{RecordingID: sampleRecording, SourceID: sampleRecording, Format: "mp3"}
 	}
 	return v
 }

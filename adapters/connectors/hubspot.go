@@ -105,7 +105,7 @@ func (k hubspotKind) deliver(ctx context.Context, a *attempt) error {
 		return err
 	}
 	file := ""
-	if a.doc.Recording != nil && (s.config.CopyRecording == nil || *s.config.CopyRecording) {
+	if (s.config.CopyRecording == nil || *s.config.CopyRecording) && a.copyable() {
 		if file, err = s.file(ctx); err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func TestHubSpotWhole(t *testing.T) {
 			r.succeeds(e, v)
 
 			files := a.Files()
-			if len(files) != 1 || files[0].Size != 5000 || files[0].Name != "John Smith - 2026-11-28T12:01:00Z (rec-1).mp3" || files[0].Folder != "/call recordings" || files[0].Type != "audio/mpeg" {
+			if len(files) != 1 || files[0].Size != 5000 || files[0].Name != "John Smith - 2026-11-28T12:01:00Z ("+story.recording("rec-1")+").mp3" || files[0].Folder != "/call recordings" || files[0].Type != "audio/mpeg" {
 				t.Fatalf("the files are %+v", files)
 			}
 			calls := a.Objects("calls")

@@ -44,7 +44,7 @@ func TestNoRecordingIsInMemoryWhole(t *testing.T) { //nolint:paralleltest // see
 				if done := story.happens(call.Dispositioned{Disposition: "Sale"}); len(r.owed(c.endpoint, done)) > 0 {
 					r.succeeds(c.endpoint, done)
 				}
-				v := story.happens(call.RecordingReady{Recording: call.Recording{ID: fmt.Sprint("big", i), URL: fmt.Sprintf("%s%s/%d.mp3", r.recordings.URL, path, size), Format: "mp3"}})
+				v := story.stores(fmt.Sprint("big", i), fmt.Sprintf("%s%s/%d.mp3", r.recordings.URL, path, size))
 				grown := growth(func() { r.succeeds(c.endpoint, v) })
 				if got := c.received(); got != size {
 					t.Errorf("the other system has %d bytes", got)

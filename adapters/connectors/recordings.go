@@ -6,14 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 )
 
-// ErrNotStored says that the hub has no copy of a recording.
-var ErrNotStored = errors.New("the hub has no copy of the recording")
+// The errors of Recordings.
+var (
+	// ErrNotStored says that the hub has no copy of a recording.
+	ErrNotStored = errors.New("the hub has no copy of the recording")
+	// ErrDeleted says that the hub deleted its copy when its time was over.
+	ErrDeleted = errors.New("the hub deleted its copy of the recording when its time was over")
+)
 
 // Audio is an open recording.
 type Audio struct {
@@ -28,8 +35,8 @@ type Audio struct {
 // Recordings opens the hub's copies of recordings. It is safe for concurrent
 // use.
 type Recordings interface {
-	// Open opens the copy that call.RecordingID names. ErrNotStored: there is
-	// none, or not yet; any other error fails the attempt.
+	// Open opens a recording of an org by the hub's id. ErrNotStored: there is no copy,
+	// or not yet; ErrDeleted: not any more.
 	Open(ctx context.Context, org, recordingID string) (Audio, error)
 }
 
@@ -41,6 +48,17 @@ var silence = bytes.Repeat(append([]byte{0xFF, 0xF3, 0x10, 0xC0}, make([]byte, 2
 // what the hub takes itself.
 const maxSpool = 512 << 20
 
+// copyable reports whether the call has a recording that can be copied now. One
+// that the hub is still fetching is told of again when it has it.
+func (a *attempt) copyable() bool {
+	r := a.doc.Recording
+	if r != nil && !r.Stored {
+		a.tape.step("upload the recording")
+		a.tape.done("the hub does not hold it yet; a delivery of its own follows")
+	}
+	return r != nil && r.Stored
+}
+
 // open opens the call's recording: the hub's copy, else where its source has
 // it. The length is always known.
 func (a *attempt) open(ctx context.Context) (Audio, error) {
@@ -50,7 +68,7 @@ func (a *attempt) open(ctx context.Context) (Audio, error) {
 	}
 	audio, err := Audio{}, ErrNotStored
 	if a.set.cfg.Recordings != nil {
-		audio, err = a.set.cfg.Recordings.Open(ctx, a.endpoint.Org, r.HubID)
+		audio, err = a.set.cfg.Recordings.Open(ctx, a.endpoint.Org, r.ID)
 	}
 	if errors.Is(err, ErrNotStored) {
 		audio, err = a.fetch(ctx)
@@ -70,9 +88,6 @@ func (a *attempt) open(ctx context.Context) (Audio, error) {
 // compared with the announced length by net/http.
 func (a *attempt) fetch(ctx context.Context) (Audio, error) {
 	from := a.doc.Recording.SourceURL
-	if from == "" {
-		from = a.doc.Recording.URL
-	}
 	if from == "" {
 		return Audio{}, failure(0, "there is no place where the recording can be fetched")
 	}
@@ -120,6 +135,12 @@ func (a *attempt) extension() string {
 	f := strings.ToLower(strings.TrimPrefix(a.doc.Recording.Format, "."))
 	if _, known := audioTypes[f]; known {
 		return "." + f
+	}
+	media, _, _ := mime.ParseMediaType(a.doc.Recording.ContentType)
+	for _, f := range slices.Sorted(maps.Keys(audioTypes)) {
+		if audioTypes[f] == media && media != "audio/mpeg" {
+			return "." + f
+		}
 	}
 	return ".mp3"
 }

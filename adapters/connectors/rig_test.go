@@ -206,10 +206,42 @@ func (s *story) ends() delivery.View {
 	return s.happens(call.Ended{EndedAt: s.start.Add(time.Hour), DurationSec: &seconds})
 }
 
-// records tells of a recording of n bytes.
+// records tells of a recording of n bytes, which the hub then holds. The view is
+// of that.
 func (s *story) records(id string, n int64) delivery.View {
-	return s.happens(call.RecordingReady{Recording: call.Recording{ID: id, URL: fmt.Sprintf("%s/%d.mp3", s.r.recordings.URL, n), Format: "mp3"}})
+	return s.stores(id, fmt.Sprintf("%s/%d.mp3", s.r.recordings.URL, n))
 }
+
+func (s *story) stores(id, url string) delivery.View {
+	s.announces(id, url)
+	return s.arrives(id)
+}
+
+// delays announces a recording whose copy is late.
+func (s *story) delays(id string) delivery.View {
+	s.announces(id, s.r.recordings.URL+"/10.mp3")
+	return s.happens(call.RecordingDelayed{RecordingID: s.recording(id), SourceID: id, AfterSec: 20})
+}
+
+// misses tells that the hub has given up fetching a recording that was announced.
+func (s *story) misses(id string) delivery.View {
+	late := s.call.Copy != nil && s.call.Copy.Delayed
+	return s.happens(call.RecordingFetchFailed{RecordingID: s.recording(id), SourceID: id, Attempts: 3, Error: "it answered 404", Delayed: late})
+}
+
+// arrives tells that the hub holds a recording that was announced.
+func (s *story) arrives(id string) delivery.View {
+	late := s.call.Copy != nil && s.call.Copy.Delayed
+	return s.happens(call.RecordingStored{RecordingID: s.recording(id), SourceID: id, Format: "mp3", ContentType: "audio/mpeg", Delayed: late})
+}
+
+// announces tells of a recording that the hub does not hold yet.
+func (s *story) announces(id, url string) delivery.View {
+	return s.happens(call.RecordingReady{Recording: call.Recording{ID: id, URL: url, Format: "mp3"}})
+}
+
+// recording is the hub's id of a recording.
+func (s *story) recording(id string) string { return call.RecordingID("org", s.id, id) }
 
 // owed are the deliveries of a view to a connector.
 func (r *rig) owed(e delivery.Endpoint, v delivery.View) []delivery.Delivery {

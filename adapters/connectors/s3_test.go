@@ -18,7 +18,6 @@ import (
 
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 	"trunkline.dev/trunkline/adapters/internal/testenv"
-	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/delivery"
 )
 
@@ -118,7 +117,7 @@ func TestS3(t *testing.T) {
 	})
 	t.Run("a namesake in the same second has its own", func(t *testing.T) {
 		r.succeeds(e, story.records("rec-2", 10))
-		if diff := cmp.Diff([]string{"Q2 Florida Realtors/John Smith - 2026-11-28T12:01:00Z (rec-2).mp3", want[0]}, b.objects(t)); diff != "" {
+		if diff := cmp.Diff([]string{"Q2 Florida Realtors/John Smith - 2026-11-28T12:01:00Z (" + story.recording("rec-2") + ").mp3", want[0]}, b.objects(t)); diff != "" {
 			t.Errorf("objects (-want +got):\n%s", diff)
 		}
 	})
@@ -130,7 +129,7 @@ func TestS3(t *testing.T) {
 		}
 	})
 	t.Run("of unknown length", func(t *testing.T) {
-		chunked := story.happens(call.RecordingReady{Recording: call.Recording{ID: "rec-4", URL: r.recordings.URL + "/chunked/70000.mp3", Format: "mp3"}})
+		chunked := story.stores("rec-4", r.recordings.URL+"/chunked/70000.mp3")
 		r.succeeds(r.s3(b, map[string]any{"key": "chunked"}), chunked)
 		if n, sum := b.sum(t, "chunked.mp3"); n != 70000 || sum != sumOf(70000) {
 			t.Errorf("%d bytes, %s", n, sum)

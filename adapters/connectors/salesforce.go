@@ -117,7 +117,7 @@ func (k salesforceKind) deliver(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	if a.doc.Recording == nil || s.config.CopyRecording != nil && !*s.config.CopyRecording {
+	if s.config.CopyRecording != nil && !*s.config.CopyRecording || !a.copyable() {
 		return nil
 	}
 	file, err := s.file(ctx)

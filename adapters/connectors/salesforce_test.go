@@ -66,7 +66,7 @@ func TestSalesforceWhole(t *testing.T) {
 		t.Errorf("the task (-want +got):\n%s", diff)
 	}
 	files := o.Files()
-	if len(files) != 1 || files[0].Size != 5000 || files[0].Title != "John Smith - 2026-11-28T12:01:00Z" || files[0].Path != "rec-1.mp3" {
+	if len(files) != 1 || files[0].Size != 5000 || files[0].Title != "John Smith - 2026-11-28T12:01:00Z" || files[0].Path != story.recording("rec-1")+".mp3" {
 		t.Fatalf("the files are %+v", files)
 	}
 	if diff := cmp.Diff([]string{files[0].Document + " " + id, files[0].Document + " " + lead}, o.Links()); diff != "" {
@@ -269,7 +269,7 @@ func TestSalesforceRefusals(t *testing.T) {
 	r.succeeds(e, v)
 
 	t.Run("a recording that is gone fails in words and leaves the task", func(t *testing.T) {
-		late := story.happens(call.RecordingReady{Recording: call.Recording{ID: "rec-1", URL: r.recordings.URL + "/gone", Format: "mp3"}})
+		late := story.stores("rec-1", r.recordings.URL+"/gone")
 		r.fails(e, late, 0, "its source answered 410", "expired")
 		if n := len(o.Records("Task")); n != 1 {
 			t.Errorf("%d tasks", n)

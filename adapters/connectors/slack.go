@@ -38,7 +38,11 @@ const (
 
 func (slackKind) name() string { return "slack" }
 
-func (slackKind) triggers() triggers { return reports(2) }
+func (slackKind) triggers() triggers {
+	t := reports(2)
+	t.links = true
+	return t
+}
 
 func (slackKind) texts() bool { return false }
 
@@ -99,7 +103,7 @@ func (k slackKind) deliver(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	if !c.UploadRecording || a.doc.Recording == nil {
+	if !c.UploadRecording || !a.copyable() {
 		return nil
 	}
 	return k.upload(ctx, a, api, post)

@@ -13,7 +13,9 @@ const (
 	// with each further disposition, and also when the hub has waited for one in
 	// vain, so that every call is told of.
 	callCompleted = "call.completed"
-	// recordingReady: the recording of a call can be copied.
+	// recordingReady: the hub holds the recording of a call, so it can be copied.
+	// Kinds that only link to it are also told when its copy is late or is not to be
+	// had: our link leads to the source then.
 	recordingReady = "recording.ready"
 )
 
@@ -26,6 +28,9 @@ type triggers struct {
 	// whether the call is known to be over or not. Otherwise a recording that
 	// comes before callCompleted goes with that.
 	files bool
+	// links: a copy that is late or not to be had is told of too. once: and then not
+	// again when it is there.
+	links, once bool
 }
 
 // reports are kinds that tell of calls, and copy or link their recording.
@@ -58,8 +63,16 @@ func (t triggers) fired(v delivery.View) string {
 		if !t.files && p.WaitedFor == call.ForDisposition && v.Call.DispositionAt == nil {
 			return callCompleted
 		}
-	case call.RecordingReady:
-		if t.files || completed(v.Call) {
+	case call.RecordingStored:
+		if (t.files || completed(v.Call)) && (!t.once || !p.Delayed) {
+			return recordingReady
+		}
+	case call.RecordingDelayed:
+		if t.links && completed(v.Call) {
+			return recordingReady
+		}
+	case call.RecordingFetchFailed:
+		if t.links && completed(v.Call) && !p.Delayed {
 			return recordingReady
 		}
 	}

@@ -32,7 +32,11 @@ type zapierConfig struct {
 
 func (zapierKind) name() string { return "zapier" }
 
-func (zapierKind) triggers() triggers { return reports(1) }
+func (zapierKind) triggers() triggers {
+	t := reports(1)
+	t.links, t.once = true, true
+	return t
+}
 
 func (k zapierKind) prepare(f *faults, e *delivery.Endpoint) {
 	c := read[zapierConfig](f, e)

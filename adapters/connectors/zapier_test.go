@@ -44,7 +44,7 @@ func TestZapierBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]any{
-		"id": "call-1-event-4", "event_name": "call.completed", "call_id": "call-1", "disposition": "Interested", "recording_url": r.recordings.URL + "/10.mp3",
+		"id": "call-1-event-5", "event_name": "call.completed", "call_id": "call-1", "disposition": "Interested", "recording_url": r.recordings.URL + "/10.mp3",
 		"lead_name": "John Smith", "lead_phone": "+15551234567", "agent_name": "Jane Agent", "list_name": "Q2 Florida Realtors", "score": 7.0,
 	}, extras); diff != "" {
 		t.Errorf("extras (-want +got):\n%s", diff)

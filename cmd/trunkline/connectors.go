@@ -27,8 +27,7 @@ func (a *app) startConnectors(ctx context.Context) error {
 		formats = append(formats, d)
 	}
 	a.connectors, err = connectors.New(connectors.Config{
-		Control: a.guard.Control, CheckURL: a.guard.CheckURL, Steps: memory, Formats: formats, Version: version,
-		Recordings: copies{a},
+		Control: a.guard.Control, CheckURL: a.guard.CheckURL, Steps: memory, Recordings: library{a}, Formats: formats, Version: version,
 	})
 	if err != nil {
 		return err
@@ -44,6 +43,24 @@ func (a *app) startConnectors(ctx context.Context) error {
 	return nil
 }
 
+// library opens the hub's copies of recordings for connectors, which are made
+// before it.
+type library struct{ app *app }
+
+// Open opens a recording of an org.
+func (l library) Open(ctx context.Context, org, recordingID string) (connectors.Audio, error) {
+	audio, err := l.app.recordings.Open(ctx, org, recordingID)
+	switch {
+	case errors.Is(err, recordings.ErrDeleted):
+		return connectors.Audio{}, connectors.ErrDeleted
+	case errors.Is(err, recordings.ErrNotStored), errors.Is(err, recordings.ErrUnknown):
+		return connectors.Audio{}, connectors.ErrNotStored
+	case err != nil:
+		return connectors.Audio{}, err
+	}
+	return connectors.Audio{ReadCloser: audio, Size: audio.Size, ContentType: audio.ContentType, SHA256: audio.SHA256}, nil
+}
+
 // formats are what the delivery engine can render: the dialects, and the
 // connectors that render something of their own.
 func (a *app) formats() (all []webhooks.Dialect, work map[string]webhooks.Connector) {
@@ -54,36 +71,24 @@ func (a *app) formats() (all []webhooks.Dialect, work map[string]webhooks.Connec
 	for _, r := range a.connectors.Rendered() {
 		all = append(all, r)
 		if r.Works() {
-			work[r.Name()] = worker{a.connectors}
+			work[r.Name()] = worker{set: a.connectors, links: a.reviving(nil)}
 		}
 	}
 	return all, work
 }
 
 // worker makes the attempts of connectors.
-type worker struct{ set *connectors.Set }
-
-// Deliver does what a delivery asks for.
-func (w worker) Deliver(ctx context.Context, e delivery.Endpoint, d delivery.Delivery) webhooks.Result {
-	o := w.set.Deliver(ctx, e, d)
-	return webhooks.Result{StatusCode: o.StatusCode, Body: o.Steps, Error: o.Error, RetryAfter: o.RetryAfter}
+type worker struct {
+	set   *connectors.Set
+	links reviving
 }
 
-// copies opens the hub's copies of recordings for connectors. The library is
-// made after the connectors and before the first attempt of one.
-type copies struct{ app *app }
-
-// Open implements connectors.Recordings. What retention deleted is not fetched
-// from its source again.
-func (c copies) Open(ctx context.Context, org, recordingID string) (connectors.Audio, error) {
-	audio, err := c.app.recordings.Open(ctx, org, recordingID)
-	switch {
-	case errors.Is(err, recordings.ErrUnknown), errors.Is(err, recordings.ErrNotStored):
-		return connectors.Audio{}, connectors.ErrNotStored
-	case err != nil:
-		return connectors.Audio{}, err
-	}
-	return connectors.Audio{ReadCloser: audio, Size: audio.Size, ContentType: audio.ContentType, SHA256: audio.SHA256}, nil
+// Deliver does what a delivery asks for. The links that it leaves in the other
+// system live as long as those of a webhook that is sent now.
+func (w worker) Deliver(ctx context.Context, e delivery.Endpoint, d delivery.Delivery) webhooks.Result {
+	w.links.reviveIn(ctx, d.Body)
+	o := w.set.Deliver(ctx, e, d)
+	return webhooks.Result{StatusCode: o.StatusCode, Body: o.Steps, Error: o.Error, RetryAfter: o.RetryAfter}
 }
 
 // checker tries connectors for the API.

@@ -128,12 +128,20 @@ type reviving struct {
 // Attempt revives links and makes the attempt. A webhook is not held back by a
 // link that could not be revived.
 func (r reviving) Attempt(ctx context.Context, req webhooks.Request) webhooks.Result {
-	for _, l := range recording.LinksIn(req.Body, r.publicURL) {
+	r.reviveIn(ctx, req.Body)
+	return r.Attempter.Attempt(ctx, req)
+}
+
+func (r reviving) reviveIn(ctx context.Context, body []byte) {
+	for _, l := range recording.LinksIn(body, r.publicURL) {
 		if err := r.revive(ctx, l); err != nil {
 			r.log.WarnContext(ctx, "a link to a recording is not revived", slog.String("recording", l.RecordingID), slog.Any("err", err))
 		}
 	}
-	return r.Attempter.Attempt(ctx, req)
+}
+
+func (a *app) reviving(attempts webhooks.Attempter) reviving {
+	return reviving{attempts, a.recordings, a.cfg.PublicURL, a.log}
 }
 
 // revivePatience bounds what a link may take of the time for an attempt.

@@ -43,7 +43,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	a.engine, err = webhooks.New(webhooks.Config{
 		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a}, Log: a.events,
 		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Past: pastLog{kafka.NewPast(a.broker, 0)}, AsOf: a.reader.AsOf,
-		Recording: a.recordingLink, Attempter: reviving{a.sender, a.recordings, a.cfg.PublicURL, a.log}, Dialects: formats, Connectors: work,
+		Recording: a.recordingLink, Attempter: a.reviving(a.sender), Dialects: formats, Connectors: work,
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
 	if err != nil {

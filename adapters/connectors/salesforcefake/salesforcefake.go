@@ -148,6 +148,14 @@ func (o *Org) EndSessions() {
 	clear(o.tokens)
 }
 
+// HoldUpload holds the next upload up until release, or until its client is gone;
+// begun is closed when it is there.
+func (o *Org) HoldUpload() (begun <-chan struct{}, release func()) {
+	there, until := make(chan struct{}), make(chan struct{})
+	o.Break(fake.Fault{At: "POST /services/data/" + Version + "/sobjects/ContentVersion", Begun: there, Until: until})
+	return there, sync.OnceFunc(func() { close(until) })
+}
+
 func refuse(w http.ResponseWriter, status int, code, message string, fields ...string) {
 	e := map[string]any{"message": message, "errorCode": code}
 	if len(fields) > 0 {

@@ -43,8 +43,10 @@ type Fault struct {
 	// Lost lets the fake do what it is asked, and breaks the connection instead of
 	// answering.
 	Lost bool
-	// Until holds the request up until it is closed or the client gives up.
+	// Until holds the request up until it is closed or the client gives up. Begun is
+	// closed when the request is there.
 	Until <-chan struct{}
+	Begun chan<- struct{}
 }
 
 // Server is a fake's server. It is safe for concurrent use.
@@ -129,6 +131,9 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 		case f == nil:
 			h.ServeHTTP(answer, r)
 		case f.Until != nil:
+			if f.Begun != nil {
+				close(f.Begun)
+			}
 			select {
 			case <-f.Until:
 			case <-r.Context().Done():
