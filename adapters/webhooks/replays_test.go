@@ -581,7 +581,7 @@ func TestForecastTellsWhatAReplayWouldDo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2)
-		r.endpoint("a")
+		r.endpoint("a", func(e *delivery.Endpoint) { e.Headers = map[string]string{"authorization": "Bearer theirs"} })
 		r.answers(func(q Request) Result { return ok() })
 		h := r.start(nil)
 		defer h.stop()
@@ -602,6 +602,9 @@ func TestForecastTellsWhatAReplayWouldDo(t *testing.T) {
 		}
 		if !slices.ContainsFunc(f.Sample[0].Headers, func(h delivery.Header) bool { return h.Name == "trunkline-replay" }) {
 			t.Errorf("the sample has no trunkline-replay: %v", f.Sample[0].Headers)
+		}
+		if !slices.Contains(f.Sample[0].Headers, delivery.Header{Name: "authorization", Value: NotKept}) {
+			t.Errorf("the sample does not say that a header of the customer's own is sent, or says its value: %v", f.Sample[0].Headers)
 		}
 		c := f.Compared
 		if c.Same != 29 || c.Different != 1 || c.NeverSent != 1 || c.NotKept != 0 || len(c.Examples) != 1 || !slices.Equal(c.Examples[0].Changes, []string{`/entity: "call-7" → "call seven"`}) {
