@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
+	"trunkline.dev/trunkline/adapters/procstat"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -87,6 +90,8 @@ func BenchmarkSink(b *testing.B) {
 func benchmarkSink(b *testing.B, perCall int) {
 	s, a := benchSink(b)
 	parts := benchWorld(b.N, perCall)
+	runtime.GC()
+	before := procstat.Of(os.Getpid())
 	b.ResetTimer()
 	var eg errgroup.Group
 	for p, part := range parts {
@@ -108,7 +113,7 @@ func benchmarkSink(b *testing.B, perCall int) {
 	if err := eg.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	report(b, s)
+	report(b, s, before)
 }
 
 func BenchmarkBare(b *testing.B) {
@@ -135,6 +140,8 @@ func benchmarkBare(b *testing.B, perCall int) {
 			part = part[n:]
 		}
 	}
+	runtime.GC()
+	before := procstat.Of(os.Getpid())
 	b.ResetTimer()
 	for _, r := range rows {
 		if err := bareEvents(b.Context(), s, r.events); err != nil {
@@ -144,7 +151,7 @@ func benchmarkBare(b *testing.B, perCall int) {
 			b.Fatal(err)
 		}
 	}
-	report(b, s)
+	report(b, s, before)
 }
 
 func benchSink(b *testing.B) (*Store, *applier[analyticsRows]) {
@@ -164,9 +171,12 @@ func benchSink(b *testing.B) (*Store, *applier[analyticsRows]) {
 	return s, sink.Applier(1).(*applier[analyticsRows])
 }
 
-func report(b *testing.B, s *Store) {
+func report(b *testing.B, s *Store, before procstat.Used) {
 	b.Helper()
 	b.StopTimer()
+	used := procstat.Of(os.Getpid()).Since(before)
+	b.ReportMetric(float64(used[procstat.Hub].Microseconds())/float64(b.N), "go-µs/event")
+	b.ReportMetric(float64(used[procstat.ClickHouse].Microseconds())/float64(b.N), "ch-µs/event")
 	var events, calls uint64
 	if err := s.conn.QueryRow(b.Context(), "SELECT (SELECT count() FROM events), (SELECT count() FROM calls)").Scan(&events, &calls); err != nil {
 		b.Fatal(err)

@@ -3,15 +3,15 @@ package clickhouse
 import "hash/maphash"
 
 // filter is a Bloom filter of entities: it may take one that it never saw for
-// known, never the other way round. Its size is fixed at 1 MiB, which is wrong
-// once in fifty at a million entities; past that it only saves less.
+// known, never the other way round. Its size is fixed at 512 KiB, which is
+// wrong once in fifty at half a million entities; past that it only saves less.
 type filter struct {
 	seed maphash.Seed
 	bits []uint64
 }
 
 const (
-	filterBits   = 1 << 23
+	filterBits   = 1 << 22
 	filterProbes = 4
 )
 

@@ -13,7 +13,7 @@ import (
 // than usual. A burst leaves garbage of several times what is in use; by Go's
 // own rule the process would grow to twice the most that was ever in use at a
 // time.
-const heapBase = 216 << 20
+const heapBase = 228 << 20
 
 // limitEvery is how often the limit follows what is in use.
 const limitEvery = time.Second
