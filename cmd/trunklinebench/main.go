@@ -76,10 +76,7 @@ func measure(ctx context.Context, o options) ([]row, []line, error) {
 		return nil, nil, err
 	}
 	defer b.sink.stop()
-	var p *profiler
-	if o.profiles != "" {
-		p = &profiler{hub: h, dir: o.profiles}
-	}
+	p := newProfiler(h, o.profiles)
 	var rows []row
 	for _, step := range []struct {
 		name string

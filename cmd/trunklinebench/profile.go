@@ -21,6 +21,14 @@ type profiler struct {
 	dir string
 }
 
+// newProfiler keeps profiles of a hub in a folder; "" keeps none.
+func newProfiler(h *hub, dir string) *profiler {
+	if dir == "" {
+		return nil
+	}
+	return &profiler{hub: h, dir: dir}
+}
+
 // during runs a step while the hub's CPU is profiled, and keeps its heap after.
 func (p *profiler) during(ctx context.Context, name string, step func() error) error {
 	if p == nil {
