@@ -136,9 +136,9 @@ func (c *Client) Ping(ctx context.Context) error {
 
 // Close closes every connection. Log and sources must have stopped before.
 func (c *Client) Close() {
+	c.shared.Wait() // a fetch that its readers left may still be about to ask
 	c.transport.CloseIdleConnections()
 	c.conns.Close()
-	c.shared.Wait()
 }
 
 // api is kafka-go's client over the shared transport. The timeout bounds one

@@ -71,9 +71,13 @@ func toKafka(topic string, m *message.Message, key []byte) kafka.Message {
 }
 
 // fromKafka makes a message of a record. Its id is the one it was published
-// with, else the event's.
-func fromKafka(k kafka.Message, previous int64) *message.Message {
+// with, else the event's. The attributes of an event that is decoded are not in
+// the metadata once more.
+func fromKafka(k kafka.Message, e *event.Recorded, previous int64) *message.Message {
 	m := message.NewMessage("", k.Value)
+	if e != nil {
+		m.UUID = e.ID
+	}
 	for _, h := range k.Headers {
 		if h.Key == headerUUID {
 			m.UUID = string(h.Value)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -216,7 +217,10 @@ func (s *Subscriber) deliver(ctx context.Context, topic string, partition int, f
 		if s.cfg.Shared != nil {
 			return s.cfg.Shared.Fetch(ctx, topic, partition, offset, fetch)
 		}
-		return kafkago.Fetch(ctx, s.transport.Broker, topic, partition, offset, fetch, func(m kafka.Message) kafkago.Record { return kafkago.Record{Message: m} })
+		return kafkago.Fetch(ctx, s.transport.Broker, topic, partition, offset, fetch, func(m kafka.Message) kafkago.Record {
+			m.Headers = slices.Clone(m.Headers)
+			return kafkago.Record{Message: m}
+		})
 	}
 	poller := kafkago.NewPoller(ask, kafkago.PollConfig{StallAfter: s.cfg.StallAfter, Logger: s.cfg.Logger}, topic, partition, from)
 	polled := make(chan []kafkago.Record)

@@ -96,7 +96,7 @@ func (w *window) run(ctx context.Context, polled <-chan []kafkago.Record) {
 func (w *window) prepare(ctx context.Context) *flight {
 	r := w.waiting[0]
 	ctx, cancel := context.WithCancel(ctx)
-	m := fromKafka(r.Message, r.previous)
+	m := fromKafka(r.Message, r.Event, r.previous)
 	m.SetContext(withEvent(ctx, r.Event))
 	return &flight{record: r, message: m, cancel: cancel}
 }

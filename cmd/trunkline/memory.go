@@ -19,9 +19,10 @@ const heapBase = 228 << 20
 const limitEvery = time.Second
 
 // startMemory keeps the process small for as long as that is cheap: beyond
-// heapBase the collector runs when half of what is in use has been allocated
-// anew, not as much again. A fixed limit would have it run without end in an
-// installation that needs more. Who sets GOGC or GOMEMLIMIT decides for himself.
+// heapBase the collector runs when three quarters of what is in use have been
+// allocated anew, not as much again. A fixed limit would have it run without end
+// in an installation that needs more. Who sets GOGC or GOMEMLIMIT decides for
+// himself.
 func (a *app) startMemory(context.Context) error {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return nil
@@ -52,7 +53,7 @@ func (a *app) startMemory(context.Context) error {
 // memoryLimit is what Go may take when so much of its heap was in use at the
 // last collection, and it needs so much for itself.
 func memoryLimit(live, own uint64) int64 {
-	return int64(max(heapBase, live+live/2+own))
+	return int64(max(heapBase, live+live/4*3+own))
 }
 
 // readMemory returns the heap in use at the last collection, and what Go has

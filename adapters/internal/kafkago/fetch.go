@@ -45,7 +45,8 @@ type FetchConfig struct {
 }
 
 // Fetch asks once for the records from an offset on. No records are no error.
-// An offset that is not there is projections.ErrOutOfRange.
+// An offset that is not there is projections.ErrOutOfRange. The headers of a
+// message that decode is given are the next one's when it has returned.
 func Fetch[T any](ctx context.Context, b Broker, topic string, partition int, offset int64, cfg FetchConfig, decode func(kafka.Message) T) (Fetched[T], error) {
 	// kafka-go lets the broker wait for at most half of its own timeout.
 	resp, err := b.Client(2*cfg.MaxWait+requestTimeout).Fetch(ctx, &kafka.FetchRequest{
@@ -62,6 +63,7 @@ func Fetch[T any](ctx context.Context, b Broker, topic string, partition int, of
 		return Fetched[T]{}, err
 	}
 	got := Fetched[T]{Next: offset, High: resp.HighWatermark}
+	var room arena
 	for {
 		r, err := resp.Records.ReadRecord()
 		if errors.Is(err, io.EOF) {
@@ -73,7 +75,7 @@ func Fetch[T any](ctx context.Context, b Broker, topic string, partition int, of
 			}
 			return Fetched[T]{}, fmt.Errorf("reading records of %s/%d@%d: %w", topic, partition, offset, err)
 		}
-		m, err := read(topic, partition, r)
+		m, err := room.message(topic, partition, r)
 		if err != nil {
 			return Fetched[T]{}, fmt.Errorf("reading a record of %s/%d@%d: %w", topic, partition, r.Offset, err)
 		}
@@ -85,25 +87,6 @@ func Fetch[T any](ctx context.Context, b Broker, topic string, partition int, of
 	}
 	got.Next = max(got.Next, behindControl(resp.Records))
 	return got, nil
-}
-
-func read(topic string, partition int, r *kafka.Record) (kafka.Message, error) {
-	m := kafka.Message{Topic: topic, Partition: partition, Offset: r.Offset, Headers: r.Headers, Time: r.Time}
-	for _, b := range []struct {
-		from protocol.Bytes
-		to   *[]byte
-	}{{r.Key, &m.Key}, {r.Value, &m.Value}} {
-		if b.from == nil {
-			continue
-		}
-		content, err := protocol.ReadAll(b.from)
-		_ = b.from.Close()
-		if err != nil {
-			return m, err
-		}
-		*b.to = content
-	}
-	return m, nil
 }
 
 // behindControl returns the offset behind the last control batch. A foreign

@@ -14,7 +14,8 @@ import (
 // change it.
 type Record struct {
 	kafka.Message
-	// Event is nil where nobody decodes it.
+	// Event is nil where nobody decodes it; if it is not, the message has no
+	// headers.
 	Event *event.Recorded
 }
 
@@ -82,6 +83,7 @@ func FetchDecoded(b Broker, decode func(kafka.Message) event.Recorded) SharedFet
 	return func(ctx context.Context, topic string, partition int, offset int64, cfg FetchConfig) (Fetched[Record], error) {
 		return Fetch(ctx, b, topic, partition, offset, cfg, func(m kafka.Message) Record {
 			e := decode(m)
+			m.Headers = nil // they are in the event
 			return Record{m, &e}
 		})
 	}
@@ -160,7 +162,7 @@ func (s *Shared) fly(ctx context.Context, p *sharedPart, f *flight, at partition
 
 // recordOverhead is about what a record with its event takes in memory beside
 // its content.
-const recordOverhead = 1536
+const recordOverhead = 1024
 
 func sizeOf(records []Record) int {
 	n := 0
