@@ -158,10 +158,9 @@ func (b *bench) rebuilds(ctx context.Context) ([]row, error) {
 			return nil, fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	ratio := func(a, b float64) string { return fmt.Sprintf("%.0f %%", 100*a/b) }
 	return []row{
-		{"Postgres rebuild of calls and their history, 12 events a call", fmt.Sprintf("%.0f events/s", rates[0]), fmt.Sprintf("bare COPY of the history rows %.0f/s", rates[1]), ratio(rates[0], rates[1]), "35 %"},
-		{"ClickHouse rebuild of events, calls, agent states", fmt.Sprintf("%.0f events/s", rates[2]), fmt.Sprintf("bare clickhouse-go batches of the same rows %.0f events/s", rates[3]), ratio(rates[2], rates[3]), "80 %"},
+		{"Postgres rebuild of calls and their history, 12 events a call", fmt.Sprintf("%.0f events/s", rates[0]), fmt.Sprintf("bare COPY of the history rows %.0f/s", rates[1]), percent(rates[0], rates[1]), "35 %"},
+		{"ClickHouse rebuild of events, calls, agent states", fmt.Sprintf("%.0f events/s", rates[2]), fmt.Sprintf("bare clickhouse-go batches of the same rows %.0f events/s", rates[3]), percent(rates[2], rates[3]), "80 %"},
 	}, nil
 }
 
