@@ -9,9 +9,9 @@ import (
 // groups joins the batches of the sessions of one build into common inserts.
 // ClickHouse wants few large inserts; there are a hundred partitions, each with
 // little to say. No goroutine waits when there is nothing to do: the first
-// session to come leads, waits a moment for others, inserts for all.
+// session to come leads, waits for others, inserts for all.
 type groups[R any] struct {
-	linger  time.Duration
+	every   time.Duration
 	minRows int // worth an insert
 	maxRows int // enough for one
 	// maxBytes is enough for one, too.
@@ -23,6 +23,8 @@ type groups[R any] struct {
 	turn chan struct{}
 	mu   sync.Mutex
 	open *group[R]
+	// begun is when the last insert was begun.
+	begun time.Time
 }
 
 // work is one session's part of a group.
@@ -51,7 +53,7 @@ type group[R any] struct {
 
 func newGroups[R any](cfg SinkConfig, flush func(context.Context, []*work[R])) *groups[R] {
 	return &groups[R]{
-		linger: cfg.Linger, minRows: cfg.MinRows, maxRows: cfg.MaxRows, maxBytes: cfg.MaxBytes, timeout: cfg.InsertTimeout,
+		every: cfg.Every, minRows: cfg.MinRows, maxRows: cfg.MaxRows, maxBytes: cfg.MaxBytes, timeout: cfg.InsertTimeout,
 		flush: flush, turn: make(chan struct{}, 1),
 	}
 }
@@ -113,16 +115,22 @@ func (g *groups[R]) lead(ctx context.Context, mine *group[R]) {
 	if g.open == mine {
 		g.open = nil
 	}
+	g.begun = time.Now()
 	g.mu.Unlock()
 	insert, end := detached(ctx, g.timeout)
 	defer end()
 	g.flush(insert, mine.works)
 }
 
-// gather waits for company: for the linger when there is little to do, and for a
-// moment when there is much, because then the others are about to come too.
+// gather waits for company: until the next insert is due when there is little to
+// do, and for a moment when there is much, because then the others are about to
+// come too, or when nothing was inserted lately.
 func (g *groups[R]) gather(ctx context.Context, mine *group[R]) {
-	timer := time.NewTimer(g.linger)
+	g.mu.Lock()
+	due := g.every - time.Since(g.begun)
+	g.mu.Unlock()
+	moment := min(g.every, busyLinger)
+	timer := time.NewTimer(max(due, moment))
 	defer timer.Stop()
 	select {
 	case <-mine.busy:
@@ -133,17 +141,17 @@ func (g *groups[R]) gather(ctx context.Context, mine *group[R]) {
 	case <-ctx.Done():
 		return
 	}
-	moment := time.NewTimer(min(g.linger, busyLinger))
-	defer moment.Stop()
+	soon := time.NewTimer(moment)
+	defer soon.Stop()
 	select {
 	case <-mine.full:
-	case <-moment.C:
+	case <-soon.C:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 }
 
-// busyLinger is how long a group that is worth an insert waits for more.
+// busyLinger is how long a group waits for more that need not wait for its turn.
 const busyLinger = 25 * time.Millisecond
 
 // detached returns a context that ends after a time, or when parent has ended

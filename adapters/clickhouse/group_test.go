@@ -39,7 +39,7 @@ func (f *flushes) flush(ctx context.Context, works []*work[int]) {
 
 func TestGroupsWaitForCompanyOnlyAsLongAsTheyShould(t *testing.T) {
 	t.Parallel()
-	cfg := SinkConfig{Linger: time.Second, MinRows: 100, MaxRows: 200}.withDefaults()
+	cfg := SinkConfig{Every: time.Second, MinRows: 100, MaxRows: 200}.withDefaults()
 	cfg.MaxBytes = 4 * behindBytes
 	type arrival struct {
 		after time.Duration
@@ -51,14 +51,15 @@ func TestGroupsWaitForCompanyOnlyAsLongAsTheyShould(t *testing.T) {
 		groups   []int
 		took     time.Duration
 	}{
-		"alone, for the linger":           {[]arrival{{0, 1, 0}}, []int{1}, time.Second},
+		"alone, until the next is due":    {[]arrival{{0, 1, 0}}, []int{1}, time.Second},
 		"few, in one insert":              {[]arrival{{0, 1, 0}, {100 * time.Millisecond, 1, 0}, {900 * time.Millisecond, 1, 0}}, []int{3}, time.Second},
 		"many rows, for a moment":         {[]arrival{{0, 100, 0}, {10 * time.Millisecond, 50, 0}}, []int{2}, busyLinger},
 		"until there are many":            {[]arrival{{0, 1, 0}, {300 * time.Millisecond, 99, 0}}, []int{2}, 300*time.Millisecond + busyLinger},
-		"no longer than the linger":       {[]arrival{{0, 1, 0}, {990 * time.Millisecond, 99, 0}}, []int{2}, time.Second},
+		"no longer than that":             {[]arrival{{0, 1, 0}, {990 * time.Millisecond, 99, 0}}, []int{2}, time.Second},
 		"not at all when it is full":      {[]arrival{{0, 200, 0}}, []int{1}, 0},
 		"until it is full":                {[]arrival{{0, 100, 0}, {10 * time.Millisecond, 100, 0}}, []int{2}, 10 * time.Millisecond},
-		"the late one makes a group":      {[]arrival{{0, 1, 0}, {1500 * time.Millisecond, 1, 0}}, []int{1, 1}, 2500 * time.Millisecond},
+		"the late one makes a group":      {[]arrival{{0, 1, 0}, {1500 * time.Millisecond, 1, 0}}, []int{1, 1}, 2 * time.Second},
+		"after a pause, for a moment":     {[]arrival{{time.Hour, 1, 0}, {time.Hour + 10*time.Millisecond, 1, 0}}, []int{2}, time.Hour + busyLinger},
 		"who is behind, for a moment":     {[]arrival{{0, 1, 0}, {300 * time.Millisecond, 1, behindBytes}}, []int{2}, 300*time.Millisecond + busyLinger},
 		"not at all when it is heavy":     {[]arrival{{0, 1, 4 * behindBytes}}, []int{1}, 0},
 		"nothing to insert waits as well": {[]arrival{{0, 0, 0}, {100 * time.Millisecond, 0, 0}}, []int{2}, time.Second},
@@ -69,6 +70,7 @@ func TestGroupsWaitForCompanyOnlyAsLongAsTheyShould(t *testing.T) {
 				f := &flushes{}
 				g := newGroups(cfg, f.flush)
 				begin := time.Now()
+				g.begun = begin
 				var wg sync.WaitGroup
 				for _, a := range test.arrivals {
 					wg.Go(func() {
@@ -112,7 +114,8 @@ func TestALeaderWhosePartitionIsTakenFinishesForTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &flushes{}
-		g := newGroups(SinkConfig{Linger: time.Hour}.withDefaults(), f.flush)
+		g := newGroups(SinkConfig{Every: time.Hour}.withDefaults(), f.flush)
+		g.begun = time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -159,7 +162,7 @@ func TestAnInsertThatHangsIsEnded(t *testing.T) {
 		cancelled bool
 		took      time.Duration
 	}{
-		"after the timeout":               {false, 500*time.Millisecond + time.Minute},
+		"after the timeout":               {false, busyLinger + time.Minute},
 		"after the grace of a late owner": {true, 2*time.Second + leaderGrace},
 	} {
 		t.Run(name, func(t *testing.T) {

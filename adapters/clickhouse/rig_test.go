@@ -22,7 +22,7 @@ type rig struct {
 }
 
 // quick does not make tests wait for company.
-var quick = SinkConfig{Linger: time.Millisecond}
+var quick = SinkConfig{Every: time.Millisecond}
 
 func newRig(t *testing.T, w *world) *rig {
 	t.Helper()

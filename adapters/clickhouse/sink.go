@@ -13,11 +13,13 @@ import (
 
 // SinkConfig says how events are batched.
 type SinkConfig struct {
-	// Linger is how long the first of a batch waits for others, which is also how
-	// far the tables lag when little happens. Default 500 ms.
-	Linger time.Duration
+	// Every is the time between the beginnings of two inserts, which is also how far
+	// the tables lag when little happens. What comes after a pause is inserted at
+	// once. Default 1 s: an insert makes thirty files for each table, and while the
+	// disk takes them in, the embedded broker's flushes wait.
+	Every time.Duration
 	// MinRows is the number of rows that are worth an insert and are not made to
-	// wait for the linger. Default 4,000: each insert makes a part, which costs as
+	// wait. Default 4,000: each insert makes a part, which costs as
 	// much again when parts are merged.
 	MinRows int
 	// MaxRows is the number of rows of one insert. Default 10,000.
@@ -31,15 +33,15 @@ type SinkConfig struct {
 
 // Validate reports every problem of the configuration.
 func (c SinkConfig) Validate() error {
-	if c.Linger < 0 || c.MinRows < 0 || c.MaxRows < 0 || c.MaxBytes < 0 || c.InsertTimeout < 0 {
+	if c.Every < 0 || c.MinRows < 0 || c.MaxRows < 0 || c.MaxBytes < 0 || c.InsertTimeout < 0 {
 		return errors.New("clickhouse: the settings of a sink must be positive")
 	}
 	return nil
 }
 
 func (c SinkConfig) withDefaults() SinkConfig {
-	if c.Linger == 0 {
-		c.Linger = 500 * time.Millisecond
+	if c.Every == 0 {
+		c.Every = time.Second
 	}
 	if c.MinRows == 0 {
 		c.MinRows = 4000

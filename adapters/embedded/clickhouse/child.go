@@ -47,6 +47,10 @@ func runChild(order childOrder, args []string) int {
 	// to every process at once, and would end us under the hub's last writes.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 
+	if err := yield(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 75
+	}
 	if err := confine(order.Dir, order.Lib, order.Ports); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 74
