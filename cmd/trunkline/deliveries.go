@@ -41,15 +41,6 @@ type deliveryState struct {
 	NextAttemptAt *string `json:"next_attempt_at"`
 }
 
-// deliveryPath is the path of a delivery, or of what can be done with it.
-func deliveryPath(id, action string) string {
-	path := "/v1/deliveries/" + url.PathEscape(id)
-	if action != "" {
-		path += "/" + action
-	}
-	return path
-}
-
 type deliveriesList struct {
 	Webhook string `arg:"" help:"Id of the webhook."`
 	Status  string `enum:"pending,delivered,exhausted,held,dropped," default:"" help:"Only these: pending, delivered, exhausted, held or dropped."`
@@ -78,7 +69,7 @@ func (c deliveriesList) Run(ctx context.Context, s streams) error {
 	var answer struct {
 		Data []deliveryState `json:"data"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, "/v1/webhooks/"+url.PathEscape(c.Webhook)+"/deliveries?"+query.Encode(), nil, &answer)
+	raw, err := ask(ctx, op, http.MethodGet, pathOf("webhooks", c.Webhook, "deliveries?"+query.Encode()), nil, &answer)
 	if err != nil {
 		return err
 	}
@@ -105,7 +96,7 @@ func (c deliveriesShow) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	var d deliveryState
-	raw, err := ask(ctx, op, http.MethodGet, deliveryPath(c.ID, ""), nil, &d)
+	raw, err := ask(ctx, op, http.MethodGet, pathOf("deliveries", c.ID, ""), nil, &d)
 	if err != nil {
 		return err
 	}
@@ -144,7 +135,7 @@ func (c deliveriesResend) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	raw, err := ask(ctx, op, http.MethodPost, deliveryPath(c.ID, "resend"), nil, nil)
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("deliveries", c.ID, "resend"), nil, nil)
 	if err != nil {
 		return err
 	}
@@ -168,7 +159,7 @@ func (c deliveriesCancel) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	var d deliveryState
-	raw, err := ask(ctx, op, http.MethodPost, deliveryPath(c.ID, "cancel"), reasonBody(c.Reason), &d)
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("deliveries", c.ID, "cancel"), reasonBody(c.Reason), &d)
 	if err != nil {
 		return err
 	}
@@ -208,7 +199,7 @@ func (c deliveriesRecover) Run(ctx context.Context, s streams) error {
 		Deliveries int64  `json:"deliveries"`
 		ReplayID   string `json:"replay_id"`
 	}
-	raw, err := ask(ctx, op, http.MethodPost, "/v1/webhooks/"+url.PathEscape(c.Webhook)+"/recover", body, &answer)
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("webhooks", c.Webhook, "recover"), body, &answer)
 	if err != nil {
 		return err
 	}

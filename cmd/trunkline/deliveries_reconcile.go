@@ -67,7 +67,7 @@ func (c deliveriesReconcile) Run(ctx context.Context, s streams) error {
 	var all []reconciled
 	for _, h := range hooks {
 		var r reconciled
-		raw, err := ask(ctx, op, http.MethodGet, "/v1/webhooks/"+url.PathEscape(h.ID)+"/reconciliation?limit=20"+c.dayParameter(), nil, &r)
+		raw, err := ask(ctx, op, http.MethodGet, pathOf("webhooks", h.ID, "reconciliation?limit=20"+c.dayParameter()), nil, &r)
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ type namedWebhook struct {
 func (c deliveriesReconcile) webhooks(ctx context.Context, op *operator) ([]namedWebhook, error) {
 	if c.Webhook != "" {
 		var one namedWebhook
-		err := op.call(ctx, http.MethodGet, "/v1/webhooks/"+url.PathEscape(c.Webhook), nil, &one)
+		err := op.call(ctx, http.MethodGet, pathOf("webhooks", c.Webhook, ""), nil, &one)
 		return []namedWebhook{one}, err
 	}
 	var all []namedWebhook

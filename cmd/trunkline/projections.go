@@ -36,15 +36,6 @@ type projectionState struct {
 	Rebuild    *rebuildState `json:"rebuild"`
 }
 
-// projectionPath is the path of a read model, or of what can be done with it.
-func projectionPath(name, action string) string {
-	path := "/v1/projections/" + url.PathEscape(name)
-	if action != "" {
-		path += "/" + action
-	}
-	return path
-}
-
 // ask makes one call and returns the answer's bytes, for --json, beside into.
 func ask(ctx context.Context, op *operator, method, path string, body, into any) (json.RawMessage, error) {
 	var raw json.RawMessage
@@ -137,7 +128,7 @@ func (c projectionsDiff) Run(ctx context.Context, s streams) error {
 		} `json:"tables"`
 		Differences []string `json:"differences"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, "diff"), nil, &answer)
+	raw, err := ask(ctx, op, http.MethodGet, pathOf("projections", c.Name, "diff"), nil, &answer)
 	if err != nil {
 		return err
 	}
@@ -205,7 +196,7 @@ func decide(ctx context.Context, s streams, name, action string, asJSON bool) er
 		return err
 	}
 	var after projectionState
-	raw, err := ask(ctx, op, http.MethodPost, projectionPath(name, action), nil, &after)
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("projections", name, action), nil, &after)
 	if err != nil {
 		return err
 	}
@@ -251,7 +242,7 @@ func (c projectionsParked) release(ctx context.Context, s streams, op *operator,
 		Parked  int     `json:"parked"`
 		Reason  *string `json:"reason"`
 	}
-	raw, err := ask(ctx, op, http.MethodPost, projectionPath(c.Name, "parked/"+action), body, &answer)
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("projections", c.Name, "parked/"+action), body, &answer)
 	if err != nil {
 		return err
 	}
@@ -283,7 +274,7 @@ func (c projectionsParked) list(ctx context.Context, s streams, op *operator) er
 			} `json:"data"`
 			Next *string `json:"next_cursor"`
 		}
-		raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, "parked?limit=200&cursor="+url.QueryEscape(cursor)), nil, &page)
+		raw, err := ask(ctx, op, http.MethodGet, pathOf("projections", c.Name, "parked?limit=200&cursor="+url.QueryEscape(cursor)), nil, &page)
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (c projectionsRebuild) Run(ctx context.Context, s streams) error {
 		body["switch"] = "manual"
 	}
 	var begun rebuildState
-	raw, err := ask(ctx, op, http.MethodPost, projectionPath(c.Name, "rebuild"), body, &begun)
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("projections", c.Name, "rebuild"), body, &begun)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (c projectionsRebuild) await(ctx context.Context, op *operator, begun rebui
 	answered := time.Now()
 	for {
 		var p projectionState
-		raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, ""), nil, &p)
+		raw, err := ask(ctx, op, http.MethodGet, pathOf("projections", c.Name, ""), nil, &p)
 		switch {
 		case err != nil && (refused(err) || ctx.Err() != nil || time.Since(answered) > c.Patience):
 			return nil, last, fmt.Errorf("waiting for the rebuild of %s, which goes on in the hub: %w", c.Name, err)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -49,10 +48,6 @@ type recordingState struct {
 	Hold          *struct {
 		Reason *string `json:"reason"`
 	} `json:"hold"`
-}
-
-func recordingPath(id, action string) string {
-	return strings.TrimSuffix("/v1/recordings/"+url.PathEscape(id)+"/"+action, "/")
 }
 
 // eachRecording calls each for every page of recordings in a state; "" is any.
@@ -180,7 +175,7 @@ func changeRecording(ctx context.Context, s streams, method, id, action string, 
 		return err
 	}
 	var r recordingState
-	raw, err := ask(ctx, op, method, recordingPath(id, action), body, &r)
+	raw, err := ask(ctx, op, method, pathOf("recordings", id, action), body, &r)
 	if err != nil {
 		return err
 	}
@@ -265,7 +260,7 @@ func (c recordingsVerify) Run(ctx context.Context, s streams) error {
 			Bytes  int64   `json:"bytes"`
 			Reason *string `json:"reason"`
 		}
-		raw, err := ask(ctx, op, http.MethodPost, recordingPath(id, "verify"), nil, &v)
+		raw, err := ask(ctx, op, http.MethodPost, pathOf("recordings", id, "verify"), nil, &v)
 		if err != nil {
 			progress.end(false)
 			return fmt.Errorf("verifying %s: %w", id, err)

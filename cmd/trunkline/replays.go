@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -65,15 +64,6 @@ func (r replayState) detail() string {
 		return ""
 	}
 	return *r.Detail
-}
-
-// replayPath is the path of a replay, or of what can be done with it.
-func replayPath(id, action string) string {
-	path := "/v1/replays/" + url.PathEscape(id)
-	if action != "" {
-		path += "/" + action
-	}
-	return path
 }
 
 // replayScope says what is replayed, where to, and how fast.
@@ -296,7 +286,7 @@ func (c replayRun) await(ctx context.Context, op *operator, id string, each func
 	answered := time.Now()
 	for {
 		var r replayState
-		_, err := ask(ctx, op, http.MethodGet, replayPath(id, ""), nil, &r)
+		_, err := ask(ctx, op, http.MethodGet, pathOf("replays", id, ""), nil, &r)
 		switch {
 		case err != nil && (refused(err) || ctx.Err() != nil || time.Since(answered) > c.Patience):
 			return fmt.Errorf("waiting for replay %s, which goes on in the hub: %w", id, err)
@@ -367,7 +357,7 @@ func (c replayReport) Run(ctx context.Context, s streams) error {
 		FirstPosition *string `json:"first_position"`
 		LastPosition  *string `json:"last_position"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, replayPath(c.ID, "report"), nil, &r)
+	raw, err := ask(ctx, op, http.MethodGet, pathOf("replays", c.ID, "report"), nil, &r)
 	if err != nil {
 		return err
 	}
@@ -457,7 +447,7 @@ func (c replayDecision) decide(ctx context.Context, s streams, action string) er
 		return err
 	}
 	var after replayState
-	raw, err := ask(ctx, op, http.MethodPost, replayPath(c.ID, action), reasonBody(c.Reason), &after)
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("replays", c.ID, action), reasonBody(c.Reason), &after)
 	if err != nil {
 		return err
 	}

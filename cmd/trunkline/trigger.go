@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"trunkline.dev/trunkline/domain/delivery"
@@ -81,8 +80,7 @@ func (c triggerCommand) throughHub(ctx context.Context, s streams) error {
 		Response   *message `json:"response"`
 		Error      *string  `json:"error"`
 	}
-	path := "/v1/webhooks/" + url.PathEscape(c.Webhook) + "/test"
-	if err := op.call(ctx, http.MethodPost, path, map[string]string{"event": c.Event}, &answer); err != nil {
+	if err := op.call(ctx, http.MethodPost, pathOf("webhooks", c.Webhook, "test"), map[string]string{"event": c.Event}, &answer); err != nil {
 		return err
 	}
 	if err := printRequest(s.out, headerList(answer.Request.Headers), []byte(answer.Request.Body)); err != nil {
