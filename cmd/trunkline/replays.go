@@ -269,41 +269,16 @@ func (c replayRun) Run(ctx context.Context, s streams) error {
 	}
 	seen := newReplayPace()
 	show := showProgress(s.err, c.JSON, seen.progress(begun))
-	err = c.await(ctx, op, begun.ID, func(r replayState) { show.update(seen.progress(r)) })
+	w := waiting{what: "replay " + begun.ID, path: pathOf("replays", begun.ID, ""), every: c.Every, patience: c.Patience}
+	_, err = await(ctx, op, w, func(r replayState) (bool, error) {
+		show.update(seen.progress(r))
+		return r.ended(), nil
+	})
 	show.end(err == nil)
 	if err != nil {
 		return err
 	}
 	return replayReport{ID: begun.ID, JSON: c.JSON}.Run(ctx, s)
-}
-
-// await asks until the replay has come to an end, or is paused and goes on by
-// nobody. A hub that restarts meanwhile goes on with the replay, so that it may
-// be away for a while.
-func (c replayRun) await(ctx context.Context, op *operator, id string, each func(replayState)) error {
-	tick := time.NewTicker(c.Every)
-	defer tick.Stop()
-	answered := time.Now()
-	for {
-		var r replayState
-		_, err := ask(ctx, op, http.MethodGet, pathOf("replays", id, ""), nil, &r)
-		switch {
-		case err != nil && (refused(err) || ctx.Err() != nil || time.Since(answered) > c.Patience):
-			return fmt.Errorf("waiting for replay %s, which goes on in the hub: %w", id, err)
-		case err != nil:
-		default:
-			answered = time.Now()
-			each(r)
-			if r.ended() {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for replay %s, which goes on in the hub: %w", id, ctx.Err())
-		}
-	}
 }
 
 // replayPace measures how fast a replay ends deliveries.
