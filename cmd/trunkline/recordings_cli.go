@@ -112,20 +112,6 @@ func (c recordingsList) Run(ctx context.Context, s streams) error {
 	return errors.Join(err, t.Flush())
 }
 
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-func orDash[T any](v *T) string {
-	if v == nil {
-		return "–"
-	}
-	return fmt.Sprint(*v)
-}
-
 type recordingsShow struct {
 	ID   string `arg:"" help:"Id of the recording, as in list."`
 	JSON bool   `name:"json" help:"Print the API's answer."`
@@ -170,19 +156,11 @@ func (c recordingsRelease) Run(ctx context.Context, s streams) error {
 
 // changeRecording makes a call about one recording and shows it.
 func changeRecording(ctx context.Context, s streams, method, id, action string, body any, asJSON bool) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var r recordingState
-	raw, err := ask(ctx, op, method, pathOf("recordings", id, action), body, &r)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return printRaw(s.out, raw)
-	}
-	return r.show(s.out)
+	q := question{method: method, path: pathOf("recordings", id, action), body: body, json: asJSON}
+	return show(ctx, s, q, &r, func() error {
+		return r.show(s.out)
+	})
 }
 
 // show prints a line for each thing that is known.

@@ -56,13 +56,6 @@ func (r replayState) target() string {
 	return "–"
 }
 
-func (r replayState) detail() string {
-	if r.Detail == nil {
-		return ""
-	}
-	return *r.Detail
-}
-
 type replayRun struct {
 	replayScope
 	NoWait   bool          `help:"Begin only: the hub goes on by itself."`
@@ -131,7 +124,7 @@ func (p *replayPace) progress(r replayState) progressState {
 		p.since, p.from, p.first = time.Now(), ended, false
 	}
 	s := progressState{title: "replay " + r.ID, stage: r.State, done: r.Progress.Done, total: r.Progress.Total, unit: "records"}
-	if detail := r.detail(); detail != "" {
+	if detail := deref(r.Detail); detail != "" {
 		s.stage += " (" + detail + ")"
 	}
 	s.pace = fmt.Sprintf("%d of %d deliveries ended", ended, r.Progress.Deliveries)
@@ -148,10 +141,6 @@ type replayReport struct {
 
 // Run prints how a replay went.
 func (c replayReport) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var r struct {
 		Replay   replayState      `json:"replay"`
 		Counts   map[string]int64 `json:"counts"`
@@ -165,16 +154,9 @@ func (c replayReport) Run(ctx context.Context, s streams) error {
 		FirstPosition *string `json:"first_position"`
 		LastPosition  *string `json:"last_position"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, pathOf("replays", c.ID, "report"), nil, &r)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		if err := printRaw(s.out, raw); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(s.out, "replay %s to %s: %s after %s\n", r.Replay.ID, r.Replay.target(), strings.TrimSpace(r.Replay.State+" "+r.Replay.detail()), age(r.DurationSec))
+	q := question{method: http.MethodGet, path: pathOf("replays", c.ID, "report"), json: c.JSON}
+	err := show(ctx, s, q, &r, func() error {
+		fmt.Fprintf(s.out, "replay %s to %s: %s after %s\n", r.Replay.ID, r.Replay.target(), strings.TrimSpace(r.Replay.State+" "+deref(r.Replay.Detail)), age(r.DurationSec))
 		p := r.Replay.Progress
 		fmt.Fprintf(s.out, "%d events, %d deliveries, %d events of which nothing is owed\n", p.Events, p.Deliveries, p.Filtered)
 		for _, k := range []string{"delivered", "exhausted", "dropped", "held", "pending"} {
@@ -188,8 +170,11 @@ func (c replayReport) Run(ctx context.Context, s streams) error {
 		for _, f := range r.Failures {
 			fmt.Fprintf(s.out, "  %d × %s: %s (one is %s)\n", f.Count, f.Status, f.Reason, f.DeliveryID)
 		}
-	}
+		return nil
+	})
 	switch {
+	case err != nil:
+		return err
 	case r.Replay.State == "aborted":
 		return fmt.Errorf("replay %s was aborted", c.ID)
 	case r.Replay.State == "finished" && r.Counts["exhausted"]+r.Counts["dropped"] > 0:
@@ -205,26 +190,18 @@ type replayList struct {
 
 // Run prints one line for each replay.
 func (c replayList) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var answer struct {
 		Data []replayState `json:"data"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, fmt.Sprintf("/v1/replays?limit=%d", c.Limit), nil, &answer)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	t := table(s.out)
-	fmt.Fprintln(t, "ID\tKIND\tSTATE\tTARGET\tDELIVERIES\tREAD\tCREATED\tDETAIL")
-	for _, r := range answer.Data {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d/%d\t%s\t%s\n", r.ID, r.Kind, r.State, r.target(), r.Progress.Deliveries, r.Progress.Done, r.Progress.Total, r.CreatedAt, r.detail())
-	}
-	return t.Flush()
+	q := question{method: http.MethodGet, path: fmt.Sprintf("/v1/replays?limit=%d", c.Limit), json: c.JSON}
+	return show(ctx, s, q, &answer, func() error {
+		t := table(s.out)
+		fmt.Fprintln(t, "ID\tKIND\tSTATE\tTARGET\tDELIVERIES\tREAD\tCREATED\tDETAIL")
+		for _, r := range answer.Data {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d/%d\t%s\t%s\n", r.ID, r.Kind, r.State, r.target(), r.Progress.Deliveries, r.Progress.Done, r.Progress.Total, r.CreatedAt, deref(r.Detail))
+		}
+		return t.Flush()
+	})
 }
 
 // replayDecision is what the three decisions have in common.
@@ -250,20 +227,12 @@ type replayAbort struct{ replayDecision }
 func (c replayAbort) Run(ctx context.Context, s streams) error { return c.decide(ctx, s, "abort") }
 
 func (c replayDecision) decide(ctx context.Context, s streams, action string) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var after replayState
-	raw, err := ask(ctx, op, http.MethodPost, pathOf("replays", c.ID, action), reasonBody(c.Reason), &after)
-	if err != nil {
+	q := question{method: http.MethodPost, path: pathOf("replays", c.ID, action), body: reasonBody(c.Reason), json: c.JSON}
+	return show(ctx, s, q, &after, func() error {
+		_, err := fmt.Fprintf(s.out, "replay %s is %s\n", after.ID, after.State)
 		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	_, err = fmt.Fprintf(s.out, "replay %s is %s\n", after.ID, after.State)
-	return err
+	})
 }
 
 func reasonBody(reason string) any {

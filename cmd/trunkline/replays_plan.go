@@ -89,14 +89,9 @@ func (c replayPlan) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	var f forecast
-	raw, err := ask(ctx, op, http.MethodPost, "/v1/replays", body, &f)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	return f.print(s.out)
+	return op.show(ctx, s, question{method: http.MethodPost, path: "/v1/replays", body: body, json: c.JSON}, &f, func() error {
+		return f.print(s.out)
+	})
 }
 
 // forecast is the answer to a dry run.

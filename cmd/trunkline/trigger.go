@@ -86,17 +86,7 @@ func (c triggerCommand) throughHub(ctx context.Context, s streams) error {
 	if err := printRequest(s.out, headerList(answer.Request.Headers), []byte(answer.Request.Body)); err != nil {
 		return err
 	}
-	status, said, body := 0, "", ""
-	if answer.StatusCode != nil {
-		status = *answer.StatusCode
-	}
-	if answer.Error != nil {
-		said = *answer.Error
-	}
-	if answer.Response != nil {
-		body = answer.Response.Body
-	}
-	return printAnswer(s.out, status, answer.DurationMS, said, body)
+	return printAnswer(s.out, deref(answer.StatusCode), answer.DurationMS, deref(answer.Error), deref(answer.Response).Body)
 }
 
 // printAnswer tells what the receiver said; that it did not take the webhook is
