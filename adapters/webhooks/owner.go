@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -313,7 +314,7 @@ func (e *Engine) planLoop(o *owner, from int64) {
 			}
 			states.Restart(batch[0].Position.Offset)
 			e.cfg.Logger.WarnContext(o.ctx, "planning deliveries is put off", slog.String("position", batch[0].Position.String()), slog.Any("err", err))
-			if !sleep(o.ctx, pause) {
+			if !background.Rest(o.ctx, pause) {
 				return
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands/recordings"
@@ -87,12 +88,8 @@ func (s *Store) Await(ctx context.Context, positions ...event.Position) error {
 		if there {
 			return nil
 		}
-		t := time.NewTimer(awaitPause)
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !background.Rest(ctx, awaitPause) {
 			return ctx.Err()
-		case <-t.C:
 		}
 	}
 }
