@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"text/tabwriter"
 	"time"
 )
@@ -50,6 +51,25 @@ func ask(ctx context.Context, op *operator, method, path string, body, into any)
 		}
 	}
 	return raw, nil
+}
+
+// eachPage hands over the pages of a list one after the other, as ask does. at is
+// the path of the page behind a cursor, which is "" for the first one.
+func eachPage[T any](ctx context.Context, op *operator, at func(cursor string) string, each func(raw json.RawMessage, page []T) error) error {
+	for cursor := ""; ; {
+		var page struct {
+			Data []T     `json:"data"`
+			Next *string `json:"next_cursor"`
+		}
+		raw, err := ask(ctx, op, http.MethodGet, at(cursor), nil, &page)
+		if err != nil {
+			return err
+		}
+		if err := each(raw, page.Data); err != nil || page.Next == nil {
+			return err
+		}
+		cursor = *page.Next
+	}
 }
 
 func printRaw(w io.Writer, raw json.RawMessage) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -111,20 +112,11 @@ func (c deliveriesReconcile) webhooks(ctx context.Context, op *operator) ([]name
 		return []namedWebhook{one}, err
 	}
 	var all []namedWebhook
-	for cursor := ""; ; {
-		var page struct {
-			Data []namedWebhook `json:"data"`
-			Next *string        `json:"next_cursor"`
-		}
-		if err := op.call(ctx, http.MethodGet, "/v1/webhooks?limit=200&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Data...)
-		if page.Next == nil {
-			return all, nil
-		}
-		cursor = *page.Next
-	}
+	err := eachPage(ctx, op, func(cursor string) string { return "/v1/webhooks?limit=200&cursor=" + url.QueryEscape(cursor) }, func(_ json.RawMessage, page []namedWebhook) error {
+		all = append(all, page...)
+		return nil
+	})
+	return all, err
 }
 
 func printAccounts(w io.Writer, hooks []namedWebhook, all []reconciled) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -193,40 +194,36 @@ func (c projectionsParked) release(ctx context.Context, s streams, op *operator,
 	})
 }
 
+// parkedEvent is an event that was set aside, in the API's words.
+type parkedEvent struct {
+	Position string  `json:"position"`
+	Entity   *string `json:"entity"`
+	Type     string  `json:"type"`
+	EventID  string  `json:"event_id"`
+	Behind   bool    `json:"behind"`
+	Reason   string  `json:"reason"`
+}
+
 // list prints all parked events, page by page.
 func (c projectionsParked) list(ctx context.Context, s streams, op *operator) error {
 	t := table(s.out)
 	if !c.JSON {
 		fmt.Fprintln(t, "POSITION\tENTITY\tTYPE\tEVENT\tBEHIND\tREASON")
 	}
-	for cursor := ""; ; {
-		var page struct {
-			Data []struct {
-				Position string  `json:"position"`
-				Entity   *string `json:"entity"`
-				Type     string  `json:"type"`
-				EventID  string  `json:"event_id"`
-				Behind   bool    `json:"behind"`
-				Reason   string  `json:"reason"`
-			} `json:"data"`
-			Next *string `json:"next_cursor"`
-		}
-		raw, err := ask(ctx, op, http.MethodGet, pathOf("projections", c.Name, "parked?limit=200&cursor="+url.QueryEscape(cursor)), nil, &page)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			if err := printRaw(s.out, raw); err != nil {
-				return err
-			}
-		} else {
-			for _, e := range page.Data {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", e.Position, orDash(e.Entity), e.Type, e.EventID, strconv.FormatBool(e.Behind), e.Reason)
-			}
-		}
-		if page.Next == nil {
-			return t.Flush()
-		}
-		cursor = *page.Next
+	at := func(cursor string) string {
+		return pathOf("projections", c.Name, "parked?limit=200&cursor="+url.QueryEscape(cursor))
 	}
+	err := eachPage(ctx, op, at, func(raw json.RawMessage, page []parkedEvent) error {
+		if c.JSON {
+			return printRaw(s.out, raw)
+		}
+		for _, e := range page {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", e.Position, orDash(e.Entity), e.Type, e.EventID, strconv.FormatBool(e.Behind), e.Reason)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.Flush()
 }

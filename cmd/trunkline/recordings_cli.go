@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,6 @@ type recordingState struct {
 	CallID      string     `json:"call_id"`
 	State       string     `json:"state"`
 	URL         *string    `json:"url"`
-	URLEnds     *time.Time `json:"url_expires_at"`
 	SHA256      *string    `json:"sha256"`
 	Bytes       *int64     `json:"bytes"`
 	ContentType *string    `json:"content_type"`
@@ -51,27 +51,16 @@ type recordingState struct {
 }
 
 // eachRecording calls each for every page of recordings in a state; "" is any.
-func eachRecording(ctx context.Context, op *operator, state, call string, each func(raw []byte, page []recordingState) error) error {
-	for cursor := ""; ; {
+func eachRecording(ctx context.Context, op *operator, state, call string, each func(raw json.RawMessage, page []recordingState) error) error {
+	return eachPage(ctx, op, func(cursor string) string {
 		q := url.Values{"limit": {"200"}}
 		for name, v := range map[string]string{"state": state, "call_id": call, "cursor": cursor} {
 			if v != "" {
 				q.Set(name, v)
 			}
 		}
-		var page struct {
-			Data []recordingState `json:"data"`
-			Next *string          `json:"next_cursor"`
-		}
-		raw, err := ask(ctx, op, http.MethodGet, "/v1/recordings?"+q.Encode(), nil, &page)
-		if err != nil {
-			return err
-		}
-		if err := each(raw, page.Data); err != nil || page.Next == nil {
-			return err
-		}
-		cursor = *page.Next
-	}
+		return "/v1/recordings?" + q.Encode()
+	}, each)
 }
 
 type recordingsList struct {
@@ -90,7 +79,7 @@ func (c recordingsList) Run(ctx context.Context, s streams) error {
 	if !c.JSON {
 		fmt.Fprintln(t, "RECORDING\tCALL\tSTATE\tBYTES\tANNOUNCED\tATTEMPTS\tNEXT\tHELD\tERROR")
 	}
-	err = eachRecording(ctx, op, c.State, c.Call, func(raw []byte, page []recordingState) error {
+	err = eachRecording(ctx, op, c.State, c.Call, func(raw json.RawMessage, page []recordingState) error {
 		if c.JSON {
 			return printRaw(s.out, raw)
 		}
@@ -220,7 +209,7 @@ func (c recordingsVerify) Run(ctx context.Context, s streams) error {
 	op.http = &http.Client{} // every byte is read: as long as it takes
 	ids := c.IDs
 	if len(ids) == 0 {
-		if err := eachRecording(ctx, op, "stored", "", func(_ []byte, page []recordingState) error {
+		if err := eachRecording(ctx, op, "stored", "", func(_ json.RawMessage, page []recordingState) error {
 			for _, r := range page {
 				ids = append(ids, r.ID)
 			}
