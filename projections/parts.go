@@ -83,10 +83,3 @@ func (r *Runner) fail(why string) {
 	defer r.mu.Unlock()
 	r.err = why
 }
-
-// retire ends the runner from within.
-func (r *Runner) retire() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cancel()
-}

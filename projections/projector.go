@@ -46,11 +46,10 @@ func (c ProjectorConfig) Validate() error {
 // process began is worked on by all, and goes on after a restart.
 type Projector struct {
 	cfg  ProjectorConfig
+	loop loop
 	kick chan struct{}
 
 	mu      sync.Mutex
-	cancel  context.CancelFunc
-	done    chan struct{}
 	runners map[Ref]*Runner
 	lags    map[lagKey]lag
 }
@@ -68,32 +67,13 @@ func NewProjector(cfg ProjectorConfig) (*Projector, error) {
 
 // Start begins to run and returns at once.
 func (p *Projector) Start(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.done != nil {
-		return nil
-	}
-	ctx, p.cancel = context.WithCancel(ctx)
-	p.done = make(chan struct{})
-	go p.run(ctx, p.done)
+	p.loop.start(ctx, p.run)
 	return nil
 }
 
 // Stop ends all runners and waits for them, or until ctx ends.
 func (p *Projector) Stop(ctx context.Context) error {
-	p.mu.Lock()
-	cancel, done := p.cancel, p.done
-	p.mu.Unlock()
-	if done == nil {
-		return nil
-	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping the projector: %w", ctx.Err())
-	}
+	return p.loop.stop(ctx, "the projector")
 }
 
 // Look makes it look for new generations now.
@@ -104,8 +84,7 @@ func (p *Projector) Look() {
 	}
 }
 
-func (p *Projector) run(ctx context.Context, done chan struct{}) {
-	defer close(done)
+func (p *Projector) run(ctx context.Context) {
 	defer p.stopAll(context.WithoutCancel(ctx))
 	tick := time.NewTicker(p.cfg.Every)
 	defer tick.Stop()

@@ -93,12 +93,11 @@ type RebuilderConfig struct {
 type Rebuilder struct {
 	cfg    RebuilderConfig
 	byName map[string]Generations
+	loop   loop
 
-	begin  sync.Mutex // one Begin at a time in this process; the lease is for others
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	done   chan struct{}
-	speed  map[string]*speed
+	begin sync.Mutex // one Begin at a time in this process; the lease is for others
+	mu    sync.Mutex
+	speed map[string]*speed
 	// targets are where the log ended when a rebuild was looked at.
 	targets map[Ref][]RebuildPart
 }
@@ -123,37 +122,17 @@ func NewRebuilder(cfg RebuilderConfig) (*Rebuilder, error) {
 
 // Start begins to move rebuilds on and returns at once.
 func (r *Rebuilder) Start(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.done != nil {
-		return nil
-	}
-	ctx, r.cancel = context.WithCancel(ctx)
-	r.done = make(chan struct{})
-	go r.run(ctx, r.done)
+	r.loop.start(ctx, r.run)
 	return nil
 }
 
 // Stop waits until nothing runs, or ctx ends. Rebuilds go on with the next
 // process that runs.
 func (r *Rebuilder) Stop(ctx context.Context) error {
-	r.mu.Lock()
-	cancel, done := r.cancel, r.done
-	r.mu.Unlock()
-	if done == nil {
-		return nil
-	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping the rebuilder: %w", ctx.Err())
-	}
+	return r.loop.stop(ctx, "the rebuilder")
 }
 
-func (r *Rebuilder) run(ctx context.Context, done chan struct{}) {
-	defer close(done)
+func (r *Rebuilder) run(ctx context.Context) {
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {

@@ -81,12 +81,12 @@ func Group(projection string, generation int) string {
 // Runner applies the log to one generation of one read model, as a member of
 // its consumer group. Stop before Start and a second Stop do no harm.
 type Runner struct {
-	cfg    RunnerConfig
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	done   chan struct{}
-	parts  map[partitionID]*Part
-	err    string
+	cfg  RunnerConfig
+	loop loop
+
+	mu    sync.Mutex
+	parts map[partitionID]*Part
+	err   string
 }
 
 type partitionID struct {
@@ -134,43 +134,21 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 
 // Start joins the group and returns at once. The runner ends with ctx or Stop.
 func (r *Runner) Start(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.done != nil {
-		return nil
-	}
-	ctx, r.cancel = context.WithCancel(ctx)
-	r.done = make(chan struct{})
-	go r.run(ctx, r.done)
+	r.loop.start(ctx, r.run)
 	return nil
 }
 
 // Stop leaves the group and waits until nothing runs, or ctx ends.
 func (r *Runner) Stop(ctx context.Context) error {
-	r.mu.Lock()
-	cancel, done := r.cancel, r.done
-	r.mu.Unlock()
-	if done == nil {
-		return nil
-	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping the runner of %s: %w", r.cfg.Projection, ctx.Err())
-	}
+	return r.loop.stop(ctx, "the runner of "+r.cfg.Projection)
 }
 
 // Done is closed when the runner has ended. It is nil before Start.
 func (r *Runner) Done() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.done
+	return r.loop.ended()
 }
 
-func (r *Runner) run(ctx context.Context, done chan struct{}) {
-	defer close(done)
+func (r *Runner) run(ctx context.Context) {
 	group := Group(r.cfg.Projection, r.cfg.Generation.Number)
 	pause := r.cfg.Backoff
 	for ctx.Err() == nil {
@@ -201,7 +179,7 @@ func (r *Runner) handle(ctx context.Context, p Partition) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, ErrRetired):
-			r.retire()
+			r.loop.end()
 			return nil
 		case errors.Is(err, ErrFenced):
 			r.failPart(id, err)

@@ -2,12 +2,10 @@ package connectors
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -111,84 +109,6 @@ func (k hubspotKind) deliver(ctx context.Context, a *attempt) error {
 		}
 	}
 	return s.log(ctx, contact, file)
-}
-
-// contact finds who has the call's number, in the ways in which numbers are
-// written, and makes a contact if that is wanted.
-func (s hubspotSession) contact(ctx context.Context) (string, error) {
-	s.tape.step("find the contact by phone")
-	n, ok := numbersOf(s.doc.party())
-	if !ok {
-		s.tape.done("the call has no number")
-		return "", nil
-	}
-	written := slices.Compact([]string{n.e164, n.digits, n.national, strings.ToLower(n.shown)})
-	found, err := s.search(ctx, "contacts", []string{"firstname", "lastname", "phone"},
-		filter{PropertyName: "phone", Operator: "IN", Values: written}, filter{PropertyName: "mobilephone", Operator: "IN", Values: written},
-		filter{PropertyName: "hs_searchable_calculated_phone_number", Operator: "EQ", Value: n.national},
-		filter{PropertyName: "hs_searchable_calculated_mobile_number", Operator: "EQ", Value: n.national},
-	)
-	if err != nil {
-		return "", err
-	}
-	if len(found) > 0 {
-		s.tape.done("contact %s (%s), of %d found", found[0].ID, strings.TrimSpace(found[0].Properties["firstname"]+" "+found[0].Properties["lastname"]), len(found))
-		return found[0].ID, nil
-	}
-	s.tape.done("nobody has %s", n.e164)
-	if !s.config.CreateContacts {
-		return "", nil
-	}
-	return s.makeContact(ctx, n)
-}
-
-// makeContact makes a contact, or finds the one of a moment ago, which search
-// does not find yet. Somebody may have deleted that since.
-func (s hubspotSession) makeContact(ctx context.Context, n numbers) (string, error) {
-	s.tape.step("make a contact")
-	key := "hubspot/contact/" + n.e164
-	id, known, err := remembered[string](ctx, s.attempt, key)
-	if err != nil {
-		return "", err
-	}
-	if known {
-		err := s.api.call(ctx, http.MethodGet, s.crm("/contacts/"+url.PathEscape(id)), nil, nil)
-		if !isHubSpot(err, http.StatusNotFound) {
-			s.tape.done("contact %s, made before", id)
-			return id, err
-		}
-	}
-	if id, err = s.newContact(ctx, n); err != nil {
-		return "", err
-	}
-	s.tape.done("contact %s", id)
-	return id, s.remember(ctx, key, id)
-}
-
-func (s hubspotSession) newContact(ctx context.Context, n numbers) (string, error) {
-	l := s.doc.Lead
-	properties := map[string]string{"phone": n.e164}
-	for name, value := range map[string]string{
-		"firstname": l.FirstName, "lastname": l.LastName, "email": l.Email, "company": l.Company, "jobtitle": l.Title, "city": l.City, "state": l.State, "zip": l.Zip,
-	} {
-		if value != "" {
-			properties[name] = value
-		}
-	}
-	if l.FirstName == "" && l.LastName == "" {
-		properties["lastname"] = s.doc.title()
-	}
-	var made hubspotObject
-	err := s.api.call(ctx, http.MethodPost, s.crm("/contacts"), map[string]any{"properties": properties}, &made)
-	var he *hubspotError
-	if errors.As(err, &he) && he.status == http.StatusConflict {
-		// "Contact already exists. Existing ID: 123": somebody with that e-mail
-		// address and another number.
-		if m := hubspotExisting.FindStringSubmatch(he.what); m != nil {
-			return m[1], nil
-		}
-	}
-	return made.ID, err
 }
 
 var hubspotExisting = regexp.MustCompile(`Existing ID: ([0-9]+)`)

@@ -100,14 +100,6 @@ func (l *Log) Append(ctx context.Context, events ...event.Event) ([]event.Positi
 	return positions, nil
 }
 
-// AppendRecorded puts a record into a partition as it is, faults included: for
-// tests of what a foreign producer may do. The position's offset is ignored.
-func (l *Log) AppendRecorded(r event.Recorded) event.Position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.put(r.Position.Topic, r.Position.Partition, r)
-}
-
 func (l *Log) append(topic event.Topic, e event.Event) event.Position {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(event.Key(e.Org, e.Subject)))

@@ -20,9 +20,6 @@ func Main(m *testing.M) { testenv.Main(m) }
 // ApacheKafka starts an Apache Kafka for this test.
 func ApacheKafka(t *testing.T) *Apache { return testenv.ApacheKafka(t) }
 
-// Kafka starts an empty embedded Kafka for this test and returns its address.
-func Kafka(t *testing.T) string { return testenv.Kafka(t) }
-
 // Postgres makes an empty database for this test and returns its URL.
 func Postgres(t *testing.T) string { return testenv.Postgres(t) }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -102,7 +103,7 @@ func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic
 			return lag, nil
 		}
 		b.patience -= pause
-		if !sleep(ctx, pause) {
+		if !background.Rest(ctx, pause) {
 			return 0, ctx.Err()
 		}
 	}

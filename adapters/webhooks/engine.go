@@ -17,6 +17,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -220,7 +221,7 @@ func (e *Engine) disableLoop(ctx context.Context) {
 		}
 		if err := e.cfg.Disabler.Disable(ctx, id, reason); err != nil {
 			e.cfg.Logger.WarnContext(ctx, "disabling an endpoint is put off", slog.String("endpoint", id), slog.Any("err", err))
-			if !sleep(ctx, time.Second) {
+			if !background.Rest(ctx, time.Second) {
 				return
 			}
 			continue

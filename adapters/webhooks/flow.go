@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 )
 
@@ -76,7 +77,7 @@ func (e *Engine) awaitFlow(ctx context.Context, plan [][]dispatch.Owed) {
 	defer cancel()
 	for e.fed(plan) {
 		before := e.cfg.Clock()
-		if !sleep(ctx, flowPoll) || !e.saturated(e.cfg.Clock().Sub(before)-flowPoll) {
+		if !background.Rest(ctx, flowPoll) || !e.saturated(e.cfg.Clock().Sub(before)-flowPoll) {
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 )
 
@@ -135,7 +136,7 @@ func (e *Engine) look(ctx context.Context) {
 			break
 		}
 		e.put(ctx, "looking at the receivers of replays is put off", err)
-		if !sleep(ctx, pause) {
+		if !background.Rest(ctx, pause) {
 			return
 		}
 	}
@@ -222,7 +223,7 @@ func (e *Engine) checkpoint(ctx context.Context, now time.Time, ticked bool) boo
 		if err != nil {
 			// It may have been done: the same batch again tells.
 			e.put(ctx, "checkpoint is put off", err)
-			if !sleep(ctx, pause) {
+			if !background.Rest(ctx, pause) {
 				return false
 			}
 			continue

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -178,7 +179,7 @@ func (e *Engine) append(ctx context.Context, batch []fact) {
 			continue
 		}
 		e.cfg.Logger.WarnContext(ctx, "delivery facts wait for the log", slog.Int("facts", len(events)), slog.Any("err", err))
-		if !sleep(ctx, pause) {
+		if !background.Rest(ctx, pause) {
 			return
 		}
 	}
@@ -212,17 +213,6 @@ func cutText(s string) string {
 	}
 	// A rune that is cut apart would be replaced, which is as good.
 	return s[:cutBody] + delivery.CutMark
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // wake tells a loop that there is something to do, without ever waiting.

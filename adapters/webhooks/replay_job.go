@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -74,7 +75,7 @@ func (j *replayJob) run(ctx context.Context) {
 		default:
 			pause = 50 * time.Millisecond
 		}
-		if wait > 0 && !sleep(ctx, wait) {
+		if wait > 0 && !background.Rest(ctx, wait) {
 			return
 		}
 	}

@@ -104,7 +104,7 @@ func (r *Replays) run(ctx context.Context) {
 			r.assign(ctx, leased, &jobs)
 		}
 		r.complain(ctx, "leasing replays is put off", err)
-		if !sleep(ctx, lookEvery) {
+		if !background.Rest(ctx, lookEvery) {
 			break
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/adapters/memory/deliveries"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/call"
@@ -668,7 +669,7 @@ func (h *hub) subscribe(ctx context.Context, p int) {
 				if h.Handle(m) == nil {
 					return
 				}
-				if !sleep(ctx, time.Second) {
+				if !background.Rest(ctx, time.Second) {
 					return
 				}
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
@@ -197,7 +198,7 @@ func (s *Service) Cancel(ctx context.Context, org, deliveryID, reason string) (d
 		if err != nil && ctx.Err() == nil {
 			return dispatch.Undecided, fmt.Errorf("cancelling: %w", err)
 		}
-		if v := together(keys, verdicts); v != dispatch.Undecided || !sleep(ctx, cancelPoll) {
+		if v := together(keys, verdicts); v != dispatch.Undecided || !background.Rest(ctx, cancelPoll) {
 			return v, nil
 		}
 	}

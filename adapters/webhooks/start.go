@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -121,7 +122,7 @@ func (e *Engine) takeStarts(o *owner) bool {
 				return false
 			}
 			e.cfg.Logger.WarnContext(o.ctx, "taking over an endpoint is put off", slog.String("endpoint", id), slog.Any("err", err))
-			if !sleep(o.ctx, pause) {
+			if !background.Rest(o.ctx, pause) {
 				return false
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -25,7 +26,7 @@ func (e *Engine) tell(ctx context.Context) {
 		})
 		if err != nil && ctx.Err() == nil {
 			e.cfg.Logger.WarnContext(ctx, "telling how webhooks stand is put off", slog.Any("err", err))
-			if !sleep(ctx, tellEvery) {
+			if !background.Rest(ctx, tellEvery) {
 				return
 			}
 		}

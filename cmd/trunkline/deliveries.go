@@ -41,15 +41,6 @@ type deliveryState struct {
 	NextAttemptAt *string `json:"next_attempt_at"`
 }
 
-// deliveryPath is the path of a delivery, or of what can be done with it.
-func deliveryPath(id, action string) string {
-	path := "/v1/deliveries/" + url.PathEscape(id)
-	if action != "" {
-		path += "/" + action
-	}
-	return path
-}
-
 type deliveriesList struct {
 	Webhook string `arg:"" help:"Id of the webhook."`
 	Status  string `enum:"pending,delivered,exhausted,held,dropped," default:"" help:"Only these: pending, delivered, exhausted, held or dropped."`
@@ -78,19 +69,15 @@ func (c deliveriesList) Run(ctx context.Context, s streams) error {
 	var answer struct {
 		Data []deliveryState `json:"data"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, "/v1/webhooks/"+url.PathEscape(c.Webhook)+"/deliveries?"+query.Encode(), nil, &answer)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	t := table(s.out)
-	fmt.Fprintln(t, "ID\tSTATUS\tTYPE\tENTITY\tATTEMPTS\tNEXT\tREASON")
-	for _, d := range answer.Data {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", d.ID, d.Status, d.EventType, d.Entity, len(d.Attempts), orDash(d.NextAttemptAt), orDash(d.Reason))
-	}
-	return t.Flush()
+	q := question{method: http.MethodGet, path: pathOf("webhooks", c.Webhook, "deliveries?"+query.Encode()), json: c.JSON}
+	return op.show(ctx, s, q, &answer, func() error {
+		t := table(s.out)
+		fmt.Fprintln(t, "ID\tSTATUS\tTYPE\tENTITY\tATTEMPTS\tNEXT\tREASON")
+		for _, d := range answer.Data {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", d.ID, d.Status, d.EventType, d.Entity, len(d.Attempts), orDash(d.NextAttemptAt), orDash(d.Reason))
+		}
+		return t.Flush()
+	})
 }
 
 type deliveriesShow struct {
@@ -100,37 +87,28 @@ type deliveriesShow struct {
 
 // Run prints a delivery.
 func (c deliveriesShow) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var d deliveryState
-	raw, err := ask(ctx, op, http.MethodGet, deliveryPath(c.ID, ""), nil, &d)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	fmt.Fprintf(s.out, "%s of %s %s to webhook %s: %s\n", d.ID, d.EventType, d.Entity, d.WebhookID, d.Status)
-	if d.Reason != nil {
-		fmt.Fprintf(s.out, "because %s\n", *d.Reason)
-	}
-	if d.NextAttemptAt != nil {
-		fmt.Fprintf(s.out, "the next attempt is due at %s\n", *d.NextAttemptAt)
-	}
-	for _, a := range d.Attempts {
-		outcome := "no answer"
-		if a.StatusCode != nil {
-			outcome = fmt.Sprint(*a.StatusCode)
+	return show(ctx, s, question{method: http.MethodGet, path: pathOf("deliveries", c.ID, ""), json: c.JSON}, &d, func() error {
+		fmt.Fprintf(s.out, "%s of %s %s to webhook %s: %s\n", d.ID, d.EventType, d.Entity, d.WebhookID, d.Status)
+		if d.Reason != nil {
+			fmt.Fprintf(s.out, "because %s\n", *d.Reason)
 		}
-		if a.Error != nil {
-			outcome += ", " + *a.Error
+		if d.NextAttemptAt != nil {
+			fmt.Fprintf(s.out, "the next attempt is due at %s\n", *d.NextAttemptAt)
 		}
-		fmt.Fprintf(s.out, "\nattempt %d at %s, %.1f ms: %s\n", a.Number, a.StartedAt, a.DurationMS, outcome)
-		fmt.Fprintf(s.out, "  sent      %s\n  answered  %s\n", a.RequestBody, a.ResponseBody)
-	}
-	return nil
+		for _, a := range d.Attempts {
+			outcome := "no answer"
+			if a.StatusCode != nil {
+				outcome = fmt.Sprint(*a.StatusCode)
+			}
+			if a.Error != nil {
+				outcome += ", " + *a.Error
+			}
+			fmt.Fprintf(s.out, "\nattempt %d at %s, %.1f ms: %s\n", a.Number, a.StartedAt, a.DurationMS, outcome)
+			fmt.Fprintf(s.out, "  sent      %s\n  answered  %s\n", a.RequestBody, a.ResponseBody)
+		}
+		return nil
+	})
 }
 
 type deliveriesResend struct {
@@ -140,19 +118,11 @@ type deliveriesResend struct {
 
 // Run sends a delivery again.
 func (c deliveriesResend) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
+	q := question{method: http.MethodPost, path: pathOf("deliveries", c.ID, "resend"), json: c.JSON}
+	return show(ctx, s, q, nil, func() error {
+		_, err := fmt.Fprintf(s.out, "%s will be sent again now\n", c.ID)
 		return err
-	}
-	raw, err := ask(ctx, op, http.MethodPost, deliveryPath(c.ID, "resend"), nil, nil)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	_, err = fmt.Fprintf(s.out, "%s will be sent again now\n", c.ID)
-	return err
+	})
 }
 
 type deliveriesCancel struct {
@@ -163,24 +133,16 @@ type deliveriesCancel struct {
 
 // Run gives a delivery up.
 func (c deliveriesCancel) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var d deliveryState
-	raw, err := ask(ctx, op, http.MethodPost, deliveryPath(c.ID, "cancel"), reasonBody(c.Reason), &d)
-	if err != nil {
+	q := question{method: http.MethodPost, path: pathOf("deliveries", c.ID, "cancel"), body: reasonBody(c.Reason), json: c.JSON}
+	return show(ctx, s, q, &d, func() error {
+		if d.Status != "dropped" {
+			_, err := fmt.Fprintf(s.out, "%s is %s; the hub will drop it as soon as it can\n", d.ID, d.Status)
+			return err
+		}
+		_, err := fmt.Fprintf(s.out, "%s is dropped\n", d.ID)
 		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	if d.Status != "dropped" {
-		_, err = fmt.Fprintf(s.out, "%s is %s; the hub will drop it as soon as it can\n", d.ID, d.Status)
-		return err
-	}
-	_, err = fmt.Fprintf(s.out, "%s is dropped\n", d.ID)
-	return err
+	})
 }
 
 type deliveriesRecover struct {
@@ -208,13 +170,9 @@ func (c deliveriesRecover) Run(ctx context.Context, s streams) error {
 		Deliveries int64  `json:"deliveries"`
 		ReplayID   string `json:"replay_id"`
 	}
-	raw, err := ask(ctx, op, http.MethodPost, "/v1/webhooks/"+url.PathEscape(c.Webhook)+"/recover", body, &answer)
-	if err != nil {
+	q := question{method: http.MethodPost, path: pathOf("webhooks", c.Webhook, "recover"), body: body, json: c.JSON}
+	return op.show(ctx, s, q, &answer, func() error {
+		_, err := fmt.Fprintf(s.out, "%d deliveries will be sent again; see: trunkline replay report %s\n", answer.Deliveries, answer.ReplayID)
 		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	_, err = fmt.Fprintf(s.out, "%d deliveries will be sent again; see: trunkline replay report %s\n", answer.Deliveries, answer.ReplayID)
-	return err
+	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +68,7 @@ func (c deliveriesReconcile) Run(ctx context.Context, s streams) error {
 	var all []reconciled
 	for _, h := range hooks {
 		var r reconciled
-		raw, err := ask(ctx, op, http.MethodGet, "/v1/webhooks/"+url.PathEscape(h.ID)+"/reconciliation?limit=20"+c.dayParameter(), nil, &r)
+		raw, err := ask(ctx, op, http.MethodGet, pathOf("webhooks", h.ID, "reconciliation?limit=20"+c.dayParameter()), nil, &r)
 		if err != nil {
 			return err
 		}
@@ -107,24 +108,15 @@ type namedWebhook struct {
 func (c deliveriesReconcile) webhooks(ctx context.Context, op *operator) ([]namedWebhook, error) {
 	if c.Webhook != "" {
 		var one namedWebhook
-		err := op.call(ctx, http.MethodGet, "/v1/webhooks/"+url.PathEscape(c.Webhook), nil, &one)
+		err := op.call(ctx, http.MethodGet, pathOf("webhooks", c.Webhook, ""), nil, &one)
 		return []namedWebhook{one}, err
 	}
 	var all []namedWebhook
-	for cursor := ""; ; {
-		var page struct {
-			Data []namedWebhook `json:"data"`
-			Next *string        `json:"next_cursor"`
-		}
-		if err := op.call(ctx, http.MethodGet, "/v1/webhooks?limit=200&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Data...)
-		if page.Next == nil {
-			return all, nil
-		}
-		cursor = *page.Next
-	}
+	err := eachPage(ctx, op, func(cursor string) string { return "/v1/webhooks?limit=200&cursor=" + url.QueryEscape(cursor) }, func(_ json.RawMessage, page []namedWebhook) error {
+		all = append(all, page...)
+		return nil
+	})
+	return all, err
 }
 
 func printAccounts(w io.Writer, hooks []namedWebhook, all []reconciled) error {

@@ -114,7 +114,7 @@ func (c dialectRender) asked(ctx context.Context, d dialects.Dialect) ([]outgoin
 	var answer struct {
 		Data []previewed `json:"data"`
 	}
-	if err := op.call(ctx, http.MethodGet, "/v1/events/"+url.PathEscape(c.Event)+"/webhooks?"+q.Encode(), nil, &answer); err != nil {
+	if err := op.call(ctx, http.MethodGet, pathOf("events", c.Event, "webhooks?"+q.Encode()), nil, &answer); err != nil {
 		return nil, err
 	}
 	made := make([]outgoing, len(answer.Data))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -49,6 +50,15 @@ func (e *apiError) Error() string {
 		return fmt.Sprintf("the hub answered %d %s", e.Status, e.Title)
 	}
 	return fmt.Sprintf("the hub answered %d: %s", e.Status, e.Detail)
+}
+
+// pathOf is the path of one thing of a collection, or of what can be done with it.
+func pathOf(collection, id, action string) string {
+	path := "/v1/" + collection + "/" + url.PathEscape(id)
+	if action != "" {
+		path += "/" + action
+	}
+	return path
 }
 
 // call sends body as JSON, if there is one, and reads the answer into into.

@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"text/tabwriter"
-	"time"
 )
 
 // projectionsCommand operates the read models of a running hub over its API.
@@ -36,76 +33,23 @@ type projectionState struct {
 	Rebuild    *rebuildState `json:"rebuild"`
 }
 
-// projectionPath is the path of a read model, or of what can be done with it.
-func projectionPath(name, action string) string {
-	path := "/v1/projections/" + url.PathEscape(name)
-	if action != "" {
-		path += "/" + action
-	}
-	return path
-}
-
-// ask makes one call and returns the answer's bytes, for --json, beside into.
-func ask(ctx context.Context, op *operator, method, path string, body, into any) (json.RawMessage, error) {
-	var raw json.RawMessage
-	if err := op.call(ctx, method, path, body, &raw); err != nil {
-		return nil, err
-	}
-	if into != nil {
-		if err := json.Unmarshal(raw, into); err != nil {
-			return nil, fmt.Errorf("reading the hub's answer: %w", err)
-		}
-	}
-	return raw, nil
-}
-
-func printRaw(w io.Writer, raw json.RawMessage) error {
-	_, err := fmt.Fprintf(w, "%s\n", raw)
-	return err
-}
-
-// table lines up columns. What is written to it appears at Flush.
-func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 2, ' ', 0) }
-
 type projectionsStatus struct {
 	JSON bool `name:"json" help:"Print the API's answer."`
 }
 
 // Run prints one line for each read model.
 func (c projectionsStatus) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var answer struct {
 		Data []projectionState `json:"data"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, "/v1/projections", nil, &answer)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	t := table(s.out)
-	fmt.Fprintln(t, "NAME\tSTATE\tLAG\tAGE\tPARKED\tGENERATION\tERROR")
-	for _, p := range answer.Data {
-		text := ""
-		if p.Error != nil {
-			text = *p.Error
+	return show(ctx, s, question{method: http.MethodGet, path: "/v1/projections", json: c.JSON}, &answer, func() error {
+		t := table(s.out)
+		fmt.Fprintln(t, "NAME\tSTATE\tLAG\tAGE\tPARKED\tGENERATION\tERROR")
+		for _, p := range answer.Data {
+			fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d\t%d\t%s\n", p.Name, p.State, p.LagEvents, age(p.LagSeconds), p.Parked, p.Generation, deref(p.Error))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d\t%d\t%s\n", p.Name, p.State, p.LagEvents, age(p.LagSeconds), p.Parked, p.Generation, text)
-	}
-	return t.Flush()
-}
-
-// age is a number of seconds for people.
-func age(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second))
-	if d < 10*time.Second {
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return d.Round(time.Second).String()
+		return t.Flush()
+	})
 }
 
 type projectionsDiff struct {
@@ -137,15 +81,8 @@ func (c projectionsDiff) Run(ctx context.Context, s streams) error {
 		} `json:"tables"`
 		Differences []string `json:"differences"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, "diff"), nil, &answer)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		if err := printRaw(s.out, raw); err != nil {
-			return err
-		}
-	} else {
+	q := question{method: http.MethodGet, path: pathOf("projections", c.Name, "diff"), json: c.JSON}
+	err = op.show(ctx, s, q, &answer, func() error {
 		t := table(s.out)
 		fmt.Fprintln(t, "TABLE\tLIVE ROWS\tOTHER ROWS\tLIVE HASH\tOTHER HASH\t")
 		for _, d := range answer.Tables {
@@ -161,6 +98,10 @@ func (c projectionsDiff) Run(ctx context.Context, s streams) error {
 		for _, d := range answer.Differences {
 			fmt.Fprintln(s.out, d)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if !answer.Equal {
 		return errDiffers
@@ -200,20 +141,12 @@ func (c projectionsDrop) Run(ctx context.Context, s streams) error {
 
 // decide tells the hub what was decided about a read model.
 func decide(ctx context.Context, s streams, name, action string, asJSON bool) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var after projectionState
-	raw, err := ask(ctx, op, http.MethodPost, projectionPath(name, action), nil, &after)
-	if err != nil {
+	q := question{method: http.MethodPost, path: pathOf("projections", name, action), json: asJSON}
+	return show(ctx, s, q, &after, func() error {
+		_, err := fmt.Fprintf(s.out, "%s: generation %d is live, state %s\n", after.Name, after.Generation, after.State)
 		return err
-	}
-	if asJSON {
-		return printRaw(s.out, raw)
-	}
-	_, err = fmt.Fprintf(s.out, "%s: generation %d is live, state %s\n", after.Name, after.Generation, after.State)
-	return err
+	})
 }
 
 type projectionsParked struct {
@@ -251,18 +184,24 @@ func (c projectionsParked) release(ctx context.Context, s streams, op *operator,
 		Parked  int     `json:"parked"`
 		Reason  *string `json:"reason"`
 	}
-	raw, err := ask(ctx, op, http.MethodPost, projectionPath(c.Name, "parked/"+action), body, &answer)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	fmt.Fprintf(s.out, "%d applied, %d stay parked\n", answer.Applied, answer.Parked)
-	if answer.Reason != nil {
-		fmt.Fprintln(s.out, *answer.Reason)
-	}
-	return nil
+	q := question{method: http.MethodPost, path: pathOf("projections", c.Name, "parked/"+action), body: body, json: c.JSON}
+	return op.show(ctx, s, q, &answer, func() error {
+		fmt.Fprintf(s.out, "%d applied, %d stay parked\n", answer.Applied, answer.Parked)
+		if answer.Reason != nil {
+			fmt.Fprintln(s.out, *answer.Reason)
+		}
+		return nil
+	})
+}
+
+// parkedEvent is an event that was set aside, in the API's words.
+type parkedEvent struct {
+	Position string  `json:"position"`
+	Entity   *string `json:"entity"`
+	Type     string  `json:"type"`
+	EventID  string  `json:"event_id"`
+	Behind   bool    `json:"behind"`
+	Reason   string  `json:"reason"`
 }
 
 // list prints all parked events, page by page.
@@ -271,38 +210,20 @@ func (c projectionsParked) list(ctx context.Context, s streams, op *operator) er
 	if !c.JSON {
 		fmt.Fprintln(t, "POSITION\tENTITY\tTYPE\tEVENT\tBEHIND\tREASON")
 	}
-	for cursor := ""; ; {
-		var page struct {
-			Data []struct {
-				Position string  `json:"position"`
-				Entity   *string `json:"entity"`
-				Type     string  `json:"type"`
-				EventID  string  `json:"event_id"`
-				Behind   bool    `json:"behind"`
-				Reason   string  `json:"reason"`
-			} `json:"data"`
-			Next *string `json:"next_cursor"`
-		}
-		raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, "parked?limit=200&cursor="+url.QueryEscape(cursor)), nil, &page)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			if err := printRaw(s.out, raw); err != nil {
-				return err
-			}
-		} else {
-			for _, e := range page.Data {
-				entity := "–"
-				if e.Entity != nil {
-					entity = *e.Entity
-				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", e.Position, entity, e.Type, e.EventID, strconv.FormatBool(e.Behind), e.Reason)
-			}
-		}
-		if page.Next == nil {
-			return t.Flush()
-		}
-		cursor = *page.Next
+	at := func(cursor string) string {
+		return pathOf("projections", c.Name, "parked?limit=200&cursor="+url.QueryEscape(cursor))
 	}
+	err := eachPage(ctx, op, at, func(raw json.RawMessage, page []parkedEvent) error {
+		if c.JSON {
+			return printRaw(s.out, raw)
+		}
+		for _, e := range page {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", e.Position, orDash(e.Entity), e.Type, e.EventID, strconv.FormatBool(e.Behind), e.Reason)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.Flush()
 }

@@ -41,7 +41,7 @@ func (c projectionsRebuild) Run(ctx context.Context, s streams) error {
 		body["switch"] = "manual"
 	}
 	var begun rebuildState
-	raw, err := ask(ctx, op, http.MethodPost, projectionPath(c.Name, "rebuild"), body, &begun)
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("projections", c.Name, "rebuild"), body, &begun)
 	if err != nil {
 		return err
 	}
@@ -68,40 +68,18 @@ func (c projectionsRebuild) Run(ctx context.Context, s streams) error {
 	return err
 }
 
-// await asks until the rebuild does not go on by itself. A hub that restarts
-// meanwhile goes on with the rebuild, so that it may be away for a while.
+// await asks until the rebuild does not go on by itself.
 func (c projectionsRebuild) await(ctx context.Context, op *operator, begun rebuildState, each func(rebuildState)) (raw []byte, last rebuildState, err error) {
-	tick := time.NewTicker(c.Every)
-	defer tick.Stop()
-	answered := time.Now()
-	for {
-		var p projectionState
-		raw, err := ask(ctx, op, http.MethodGet, projectionPath(c.Name, ""), nil, &p)
-		switch {
-		case err != nil && (refused(err) || ctx.Err() != nil || time.Since(answered) > c.Patience):
-			return nil, last, fmt.Errorf("waiting for the rebuild of %s, which goes on in the hub: %w", c.Name, err)
-		case err != nil:
-		case p.Rebuild == nil || p.Rebuild.Generation != begun.Generation:
-			return raw, last, fmt.Errorf("the rebuild of %s as generation %d was replaced by another", c.Name, begun.Generation)
-		default:
-			answered, last = time.Now(), *p.Rebuild
-			each(last)
-			if last.Stage != "building" && last.Stage != "comparing" {
-				return raw, last, nil
-			}
+	w := waiting{what: "the rebuild of " + c.Name, path: pathOf("projections", c.Name, ""), every: c.Every, patience: c.Patience}
+	raw, err = await(ctx, op, w, func(p projectionState) (over bool, err error) {
+		if p.Rebuild == nil || p.Rebuild.Generation != begun.Generation {
+			return true, fmt.Errorf("the rebuild of %s as generation %d was replaced by another", c.Name, begun.Generation)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, last, fmt.Errorf("waiting for the rebuild of %s, which goes on in the hub: %w", c.Name, ctx.Err())
-		}
-	}
-}
-
-// refused reports whether the hub said no, which asking again does not change.
-func refused(err error) bool {
-	var a *apiError
-	return errors.As(err, &a) && a.Status < http.StatusInternalServerError && a.Status != http.StatusTooManyRequests
+		last = *p.Rebuild
+		each(last)
+		return last.Stage != "building" && last.Stage != "comparing", nil
+	})
+	return raw, last, err
 }
 
 // verdict is nil when the rebuild ended as it was asked to.

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -30,7 +30,6 @@ type recordingState struct {
 	CallID      string     `json:"call_id"`
 	State       string     `json:"state"`
 	URL         *string    `json:"url"`
-	URLEnds     *time.Time `json:"url_expires_at"`
 	SHA256      *string    `json:"sha256"`
 	Bytes       *int64     `json:"bytes"`
 	ContentType *string    `json:"content_type"`
@@ -51,32 +50,17 @@ type recordingState struct {
 	} `json:"hold"`
 }
 
-func recordingPath(id, action string) string {
-	return strings.TrimSuffix("/v1/recordings/"+url.PathEscape(id)+"/"+action, "/")
-}
-
 // eachRecording calls each for every page of recordings in a state; "" is any.
-func eachRecording(ctx context.Context, op *operator, state, call string, each func(raw []byte, page []recordingState) error) error {
-	for cursor := ""; ; {
+func eachRecording(ctx context.Context, op *operator, state, call string, each func(raw json.RawMessage, page []recordingState) error) error {
+	return eachPage(ctx, op, func(cursor string) string {
 		q := url.Values{"limit": {"200"}}
 		for name, v := range map[string]string{"state": state, "call_id": call, "cursor": cursor} {
 			if v != "" {
 				q.Set(name, v)
 			}
 		}
-		var page struct {
-			Data []recordingState `json:"data"`
-			Next *string          `json:"next_cursor"`
-		}
-		raw, err := ask(ctx, op, http.MethodGet, "/v1/recordings?"+q.Encode(), nil, &page)
-		if err != nil {
-			return err
-		}
-		if err := each(raw, page.Data); err != nil || page.Next == nil {
-			return err
-		}
-		cursor = *page.Next
-	}
+		return "/v1/recordings?" + q.Encode()
+	}, each)
 }
 
 type recordingsList struct {
@@ -95,7 +79,7 @@ func (c recordingsList) Run(ctx context.Context, s streams) error {
 	if !c.JSON {
 		fmt.Fprintln(t, "RECORDING\tCALL\tSTATE\tBYTES\tANNOUNCED\tATTEMPTS\tNEXT\tHELD\tERROR")
 	}
-	err = eachRecording(ctx, op, c.State, c.Call, func(raw []byte, page []recordingState) error {
+	err = eachRecording(ctx, op, c.State, c.Call, func(raw json.RawMessage, page []recordingState) error {
 		if c.JSON {
 			return printRaw(s.out, raw)
 		}
@@ -115,20 +99,6 @@ func (c recordingsList) Run(ctx context.Context, s streams) error {
 		return nil
 	})
 	return errors.Join(err, t.Flush())
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-func orDash[T any](v *T) string {
-	if v == nil {
-		return "–"
-	}
-	return fmt.Sprint(*v)
 }
 
 type recordingsShow struct {
@@ -175,19 +145,11 @@ func (c recordingsRelease) Run(ctx context.Context, s streams) error {
 
 // changeRecording makes a call about one recording and shows it.
 func changeRecording(ctx context.Context, s streams, method, id, action string, body any, asJSON bool) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var r recordingState
-	raw, err := ask(ctx, op, method, recordingPath(id, action), body, &r)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return printRaw(s.out, raw)
-	}
-	return r.show(s.out)
+	q := question{method: method, path: pathOf("recordings", id, action), body: body, json: asJSON}
+	return show(ctx, s, q, &r, func() error {
+		return r.show(s.out)
+	})
 }
 
 // show prints a line for each thing that is known.
@@ -247,7 +209,7 @@ func (c recordingsVerify) Run(ctx context.Context, s streams) error {
 	op.http = &http.Client{} // every byte is read: as long as it takes
 	ids := c.IDs
 	if len(ids) == 0 {
-		if err := eachRecording(ctx, op, "stored", "", func(_ []byte, page []recordingState) error {
+		if err := eachRecording(ctx, op, "stored", "", func(_ json.RawMessage, page []recordingState) error {
 			for _, r := range page {
 				ids = append(ids, r.ID)
 			}
@@ -265,7 +227,7 @@ func (c recordingsVerify) Run(ctx context.Context, s streams) error {
 			Bytes  int64   `json:"bytes"`
 			Reason *string `json:"reason"`
 		}
-		raw, err := ask(ctx, op, http.MethodPost, recordingPath(id, "verify"), nil, &v)
+		raw, err := ask(ctx, op, http.MethodPost, pathOf("recordings", id, "verify"), nil, &v)
 		if err != nil {
 			progress.end(false)
 			return fmt.Errorf("verifying %s: %w", id, err)

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 )
@@ -60,186 +56,6 @@ func (r replayState) target() string {
 	return "–"
 }
 
-func (r replayState) detail() string {
-	if r.Detail == nil {
-		return ""
-	}
-	return *r.Detail
-}
-
-// replayPath is the path of a replay, or of what can be done with it.
-func replayPath(id, action string) string {
-	path := "/v1/replays/" + url.PathEscape(id)
-	if action != "" {
-		path += "/" + action
-	}
-	return path
-}
-
-// replayScope says what is replayed, where to, and how fast.
-type replayScope struct {
-	From    string   `required:"" placeholder:"TIME" help:"Events recorded from this time on: 2026-11-28T10:00:00Z, or how long ago: 90m, 48h."`
-	Until   string   `placeholder:"TIME" help:"And before this one; until now if left out."`
-	Types   []string `name:"type" placeholder:"TYPE" help:"Only these types: call.ended.v1, call.*; may be repeated."`
-	Entity  string   `placeholder:"ID" help:"Only this call, lead, agent, alert, message or contact."`
-	List    string   `placeholder:"ID" help:"Only calls and leads of this list."`
-	Webhook string   `placeholder:"ID" help:"Send to this webhook, or to every one that was owed (*)."`
-	URL     string   `name:"url" placeholder:"URL" help:"Send here instead, with --dialect."`
-	Dialect string   `placeholder:"NAME" help:"The format for --url."`
-	Events  []string `name:"event" placeholder:"NAME" help:"Only these of the dialect's events, for --url; may be repeated."`
-	Secret  string   `placeholder:"WHSEC" help:"The signing secret for --url; a new one if left out."`
-	Rate    float64  `placeholder:"N" help:"Requests a second at most; 100 if left out."`
-}
-
-// body is the scope as the API takes it.
-func (c replayScope) body(dryRun bool) (map[string]any, error) {
-	body := make(map[string]any)
-	now := time.Now()
-	for name, text := range map[string]string{"from": c.From, "until": c.Until} {
-		if text == "" {
-			continue
-		}
-		at, err := timeOrAgo(text, now)
-		if err != nil {
-			return nil, fmt.Errorf("%w: --%s: %w", errUsage, name, err)
-		}
-		body[name] = at.UTC().Format(time.RFC3339Nano)
-	}
-	for name, text := range map[string]string{
-		"entity": c.Entity, "list_id": c.List, "webhook_id": c.Webhook, "url": c.URL, "dialect": c.Dialect, "secret": c.Secret,
-	} {
-		if text != "" {
-			body[name] = text
-		}
-	}
-	if len(c.Types) > 0 {
-		body["types"] = c.Types
-	}
-	if len(c.Events) > 0 {
-		body["events"] = c.Events
-	}
-	if c.Rate != 0 {
-		body["rate_per_sec"] = c.Rate
-	}
-	if dryRun {
-		body["dry_run"] = true
-	}
-	return body, nil
-}
-
-// timeOrAgo reads a time, or how long ago it was.
-func timeOrAgo(text string, now time.Time) (time.Time, error) {
-	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return at, nil
-	}
-	ago, err := time.ParseDuration(text)
-	if err != nil || ago < 0 {
-		return time.Time{}, fmt.Errorf("%q is neither a time such as 2026-11-28T10:00:00Z nor a duration such as 90m", text)
-	}
-	return now.Add(-ago), nil
-}
-
-type replayPlan struct {
-	replayScope
-	JSON bool `name:"json" help:"Print the API's answer."`
-}
-
-// Run prints what a replay would do.
-func (c replayPlan) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
-	body, err := c.body(true)
-	if err != nil {
-		return err
-	}
-	var f forecast
-	raw, err := ask(ctx, op, http.MethodPost, "/v1/replays", body, &f)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	return f.print(s.out)
-}
-
-// forecast is the answer to a dry run.
-type forecast struct {
-	Complete       bool             `json:"complete"`
-	Events         int64            `json:"events"`
-	ByType         map[string]int64 `json:"by_type"`
-	ByDay          map[string]int64 `json:"by_day"`
-	RenderedEvents int64            `json:"rendered_events"`
-	Deliveries     int64            `json:"deliveries"`
-	ByWebhook      map[string]int64 `json:"by_webhook"`
-	Filtered       int64            `json:"filtered"`
-	Sample         []struct {
-		DeliveryID string `json:"delivery_id"`
-		EventType  string `json:"event_type"`
-		URL        string `json:"url"`
-		Request    struct {
-			Headers map[string]string `json:"headers"`
-			Body    string            `json:"body"`
-		} `json:"request"`
-	} `json:"sample"`
-	Differences struct {
-		Same      int64 `json:"same"`
-		Different int64 `json:"different"`
-		NeverSent int64 `json:"never_sent"`
-		NotKept   int64 `json:"not_kept"`
-		Examples  []struct {
-			DeliveryID string   `json:"delivery_id"`
-			EventType  string   `json:"event_type"`
-			Changes    []string `json:"changes"`
-		} `json:"examples"`
-	} `json:"differences"`
-}
-
-func (f forecast) print(w io.Writer) error {
-	fmt.Fprintf(w, "%d events, %d deliveries, %d events of which nothing is owed\n", f.Events, f.Deliveries, f.Filtered)
-	if !f.Complete {
-		fmt.Fprintln(w, "the time was up before the end of the scope: these are the counts of its beginning")
-	}
-	if f.RenderedEvents < f.Events {
-		fmt.Fprintf(w, "deliveries and differences are those of the first %d events\n", f.RenderedEvents)
-	}
-	t := table(w)
-	for _, part := range []struct {
-		name   string
-		counts map[string]int64
-	}{{"TYPE", f.ByType}, {"DAY", f.ByDay}, {"WEBHOOK", f.ByWebhook}} {
-		if len(part.counts) == 0 {
-			continue
-		}
-		fmt.Fprintf(t, "\n%s\tCOUNT\n", part.name)
-		for _, k := range slices.Sorted(maps.Keys(part.counts)) {
-			fmt.Fprintf(t, "%s\t%d\n", k, part.counts[k])
-		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	d := f.Differences
-	fmt.Fprintf(w, "\nbeside what was sent then: %d the same, %d different, %d never sent, %d no longer kept\n", d.Same, d.Different, d.NeverSent, d.NotKept)
-	for _, x := range d.Examples {
-		fmt.Fprintf(w, "  %s %s\n", x.DeliveryID, x.EventType)
-		for _, line := range x.Changes {
-			fmt.Fprintf(w, "    %s\n", line)
-		}
-	}
-	if len(f.Sample) > 0 {
-		q := f.Sample[0]
-		fmt.Fprintf(w, "\nthe first request, to %s:\n", q.URL)
-		for _, name := range slices.Sorted(maps.Keys(q.Request.Headers)) {
-			fmt.Fprintf(w, "  %s: %s\n", name, q.Request.Headers[name])
-		}
-		fmt.Fprintf(w, "\n  %s\n", q.Request.Body)
-	}
-	return nil
-}
-
 type replayRun struct {
 	replayScope
 	NoWait   bool          `help:"Begin only: the hub goes on by itself."`
@@ -279,41 +95,16 @@ func (c replayRun) Run(ctx context.Context, s streams) error {
 	}
 	seen := newReplayPace()
 	show := showProgress(s.err, c.JSON, seen.progress(begun))
-	err = c.await(ctx, op, begun.ID, func(r replayState) { show.update(seen.progress(r)) })
+	w := waiting{what: "replay " + begun.ID, path: pathOf("replays", begun.ID, ""), every: c.Every, patience: c.Patience}
+	_, err = await(ctx, op, w, func(r replayState) (bool, error) {
+		show.update(seen.progress(r))
+		return r.ended(), nil
+	})
 	show.end(err == nil)
 	if err != nil {
 		return err
 	}
 	return replayReport{ID: begun.ID, JSON: c.JSON}.Run(ctx, s)
-}
-
-// await asks until the replay has come to an end, or is paused and goes on by
-// nobody. A hub that restarts meanwhile goes on with the replay, so that it may
-// be away for a while.
-func (c replayRun) await(ctx context.Context, op *operator, id string, each func(replayState)) error {
-	tick := time.NewTicker(c.Every)
-	defer tick.Stop()
-	answered := time.Now()
-	for {
-		var r replayState
-		_, err := ask(ctx, op, http.MethodGet, replayPath(id, ""), nil, &r)
-		switch {
-		case err != nil && (refused(err) || ctx.Err() != nil || time.Since(answered) > c.Patience):
-			return fmt.Errorf("waiting for replay %s, which goes on in the hub: %w", id, err)
-		case err != nil:
-		default:
-			answered = time.Now()
-			each(r)
-			if r.ended() {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for replay %s, which goes on in the hub: %w", id, ctx.Err())
-		}
-	}
 }
 
 // replayPace measures how fast a replay ends deliveries.
@@ -333,7 +124,7 @@ func (p *replayPace) progress(r replayState) progressState {
 		p.since, p.from, p.first = time.Now(), ended, false
 	}
 	s := progressState{title: "replay " + r.ID, stage: r.State, done: r.Progress.Done, total: r.Progress.Total, unit: "records"}
-	if detail := r.detail(); detail != "" {
+	if detail := deref(r.Detail); detail != "" {
 		s.stage += " (" + detail + ")"
 	}
 	s.pace = fmt.Sprintf("%d of %d deliveries ended", ended, r.Progress.Deliveries)
@@ -350,10 +141,6 @@ type replayReport struct {
 
 // Run prints how a replay went.
 func (c replayReport) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var r struct {
 		Replay   replayState      `json:"replay"`
 		Counts   map[string]int64 `json:"counts"`
@@ -367,16 +154,9 @@ func (c replayReport) Run(ctx context.Context, s streams) error {
 		FirstPosition *string `json:"first_position"`
 		LastPosition  *string `json:"last_position"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, replayPath(c.ID, "report"), nil, &r)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		if err := printRaw(s.out, raw); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(s.out, "replay %s to %s: %s after %s\n", r.Replay.ID, r.Replay.target(), strings.TrimSpace(r.Replay.State+" "+r.Replay.detail()), age(r.DurationSec))
+	q := question{method: http.MethodGet, path: pathOf("replays", c.ID, "report"), json: c.JSON}
+	err := show(ctx, s, q, &r, func() error {
+		fmt.Fprintf(s.out, "replay %s to %s: %s after %s\n", r.Replay.ID, r.Replay.target(), strings.TrimSpace(r.Replay.State+" "+deref(r.Replay.Detail)), age(r.DurationSec))
 		p := r.Replay.Progress
 		fmt.Fprintf(s.out, "%d events, %d deliveries, %d events of which nothing is owed\n", p.Events, p.Deliveries, p.Filtered)
 		for _, k := range []string{"delivered", "exhausted", "dropped", "held", "pending"} {
@@ -390,8 +170,11 @@ func (c replayReport) Run(ctx context.Context, s streams) error {
 		for _, f := range r.Failures {
 			fmt.Fprintf(s.out, "  %d × %s: %s (one is %s)\n", f.Count, f.Status, f.Reason, f.DeliveryID)
 		}
-	}
+		return nil
+	})
 	switch {
+	case err != nil:
+		return err
 	case r.Replay.State == "aborted":
 		return fmt.Errorf("replay %s was aborted", c.ID)
 	case r.Replay.State == "finished" && r.Counts["exhausted"]+r.Counts["dropped"] > 0:
@@ -407,26 +190,18 @@ type replayList struct {
 
 // Run prints one line for each replay.
 func (c replayList) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var answer struct {
 		Data []replayState `json:"data"`
 	}
-	raw, err := ask(ctx, op, http.MethodGet, fmt.Sprintf("/v1/replays?limit=%d", c.Limit), nil, &answer)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	t := table(s.out)
-	fmt.Fprintln(t, "ID\tKIND\tSTATE\tTARGET\tDELIVERIES\tREAD\tCREATED\tDETAIL")
-	for _, r := range answer.Data {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d/%d\t%s\t%s\n", r.ID, r.Kind, r.State, r.target(), r.Progress.Deliveries, r.Progress.Done, r.Progress.Total, r.CreatedAt, r.detail())
-	}
-	return t.Flush()
+	q := question{method: http.MethodGet, path: fmt.Sprintf("/v1/replays?limit=%d", c.Limit), json: c.JSON}
+	return show(ctx, s, q, &answer, func() error {
+		t := table(s.out)
+		fmt.Fprintln(t, "ID\tKIND\tSTATE\tTARGET\tDELIVERIES\tREAD\tCREATED\tDETAIL")
+		for _, r := range answer.Data {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d/%d\t%s\t%s\n", r.ID, r.Kind, r.State, r.target(), r.Progress.Deliveries, r.Progress.Done, r.Progress.Total, r.CreatedAt, deref(r.Detail))
+		}
+		return t.Flush()
+	})
 }
 
 // replayDecision is what the three decisions have in common.
@@ -452,20 +227,12 @@ type replayAbort struct{ replayDecision }
 func (c replayAbort) Run(ctx context.Context, s streams) error { return c.decide(ctx, s, "abort") }
 
 func (c replayDecision) decide(ctx context.Context, s streams, action string) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var after replayState
-	raw, err := ask(ctx, op, http.MethodPost, replayPath(c.ID, action), reasonBody(c.Reason), &after)
-	if err != nil {
+	q := question{method: http.MethodPost, path: pathOf("replays", c.ID, action), body: reasonBody(c.Reason), json: c.JSON}
+	return show(ctx, s, q, &after, func() error {
+		_, err := fmt.Fprintf(s.out, "replay %s is %s\n", after.ID, after.State)
 		return err
-	}
-	if c.JSON {
-		return printRaw(s.out, raw)
-	}
-	_, err = fmt.Fprintf(s.out, "replay %s is %s\n", after.ID, after.State)
-	return err
+	})
 }
 
 func reasonBody(reason string) any {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -56,18 +55,9 @@ func (c secretsRotateKey) Run(ctx context.Context, s streams) error {
 }
 
 func keyringCall(ctx context.Context, s streams, method, path string, asJSON bool) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
 	var answer keyringAnswer
-	raw, err := ask(ctx, op, method, path, nil, &answer)
-	if err != nil {
+	return show(ctx, s, question{method: method, path: path, json: asJSON}, &answer, func() error {
+		_, err := fmt.Fprint(s.out, answer)
 		return err
-	}
-	if asJSON {
-		return printRaw(s.out, json.RawMessage(raw))
-	}
-	_, err = fmt.Fprint(s.out, answer)
-	return err
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"trunkline.dev/trunkline/domain/delivery"
@@ -81,24 +80,13 @@ func (c triggerCommand) throughHub(ctx context.Context, s streams) error {
 		Response   *message `json:"response"`
 		Error      *string  `json:"error"`
 	}
-	path := "/v1/webhooks/" + url.PathEscape(c.Webhook) + "/test"
-	if err := op.call(ctx, http.MethodPost, path, map[string]string{"event": c.Event}, &answer); err != nil {
+	if err := op.call(ctx, http.MethodPost, pathOf("webhooks", c.Webhook, "test"), map[string]string{"event": c.Event}, &answer); err != nil {
 		return err
 	}
 	if err := printRequest(s.out, headerList(answer.Request.Headers), []byte(answer.Request.Body)); err != nil {
 		return err
 	}
-	status, said, body := 0, "", ""
-	if answer.StatusCode != nil {
-		status = *answer.StatusCode
-	}
-	if answer.Error != nil {
-		said = *answer.Error
-	}
-	if answer.Response != nil {
-		body = answer.Response.Body
-	}
-	return printAnswer(s.out, status, answer.DurationMS, said, body)
+	return printAnswer(s.out, deref(answer.StatusCode), answer.DurationMS, deref(answer.Error), deref(answer.Response).Body)
 }
 
 // printAnswer tells what the receiver said; that it did not take the webhook is

@@ -123,12 +123,29 @@ func (s *Service) Follow(ctx context.Context, l recording.Link) (recording.Recor
 	return s.awaitCopy(ctx, r)
 }
 
-// known reads a recording. One that is not known is waited for a moment, if not
-// too many wait: the webhook that carries a link may be faster than the
-// catalogue.
+// known reads a recording. One that is not known is waited for a moment: the
+// webhook that carries a link may be faster than the catalogue.
 func (s *Service) known(ctx context.Context, id string) (recording.Recording, error) {
 	r, err := s.cfg.Catalogue.Recording(ctx, id)
-	if !errors.Is(err, ErrUnknown) {
+	looks := 0
+	return s.lookAgain(ctx, id, r, err, func(_ recording.Recording, err error) bool {
+		looks++
+		return errors.Is(err, ErrUnknown) && looks <= knownLooks
+	})
+}
+
+// awaitCopy waits for a copy that is being fetched.
+func (s *Service) awaitCopy(ctx context.Context, r recording.Recording) (recording.Recording, error) {
+	end := s.cfg.Clock().Add(s.cfg.FollowWait)
+	return s.lookAgain(ctx, r.ID, r, nil, func(r recording.Recording, err error) bool {
+		return err == nil && r.State == call.CopyPending && s.cfg.Clock().Before(end)
+	})
+}
+
+// lookAgain reads a recording again and again while what was read of it makes that
+// worth it, if not too many requests wait.
+func (s *Service) lookAgain(ctx context.Context, id string, r recording.Recording, err error, worth func(recording.Recording, error) bool) (recording.Recording, error) {
+	if !worth(r, err) {
 		return r, err
 	}
 	select {
@@ -137,33 +154,13 @@ func (s *Service) known(ctx context.Context, id string) (recording.Recording, er
 	default:
 		return r, err
 	}
-	for looks := 0; looks < knownLooks && errors.Is(err, ErrUnknown) && rest(ctx, followPause); looks++ {
+	for again := true; again; again = worth(r, err) {
+		if !rest(ctx, followPause) {
+			return r, errors.Join(err, ctx.Err())
+		}
 		r, err = s.cfg.Catalogue.Recording(ctx, id)
 	}
 	return r, err
-}
-
-// awaitCopy waits for a copy that is being fetched, if not too many do.
-func (s *Service) awaitCopy(ctx context.Context, r recording.Recording) (recording.Recording, error) {
-	if r.State != call.CopyPending {
-		return r, nil
-	}
-	select {
-	case s.waiting <- struct{}{}:
-		defer func() { <-s.waiting }()
-	default:
-		return r, nil
-	}
-	for end := s.cfg.Clock().Add(s.cfg.FollowWait); r.State == call.CopyPending && s.cfg.Clock().Before(end); {
-		if !rest(ctx, followPause) {
-			return r, ctx.Err()
-		}
-		var err error
-		if r, err = s.cfg.Catalogue.Recording(ctx, r.ID); err != nil {
-			return r, err
-		}
-	}
-	return r, nil
 }
 
 const (

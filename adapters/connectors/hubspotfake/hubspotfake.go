@@ -33,7 +33,7 @@ type Object struct {
 	Properties map[string]any `json:"properties"`
 	// Contacts are those that a call is associated with.
 	Contacts []string `json:"-"`
-	// fresh objects are not found by search yet.
+	// fresh objects are not found by search.
 	fresh bool
 }
 
@@ -48,7 +48,7 @@ type Account struct {
 	*fake.Server
 	// Scopes are the private app's.
 	Scopes []string
-	// Lags keeps what is new from being found until Index.
+	// Lags keeps what is new from being found.
 	Lags bool
 
 	mu      sync.Mutex
@@ -106,17 +106,6 @@ func (a *Account) add(object string, properties map[string]any) *Object {
 	o := &Object{ID: fmt.Sprint(1000 + a.n), Properties: properties, fresh: a.Lags}
 	a.objects[object] = append(a.objects[object], o)
 	return o
-}
-
-// Index lets search find all that is there.
-func (a *Account) Index() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, of := range a.objects {
-		for _, o := range of {
-			o.fresh = false
-		}
-	}
 }
 
 // Objects are those of a kind.

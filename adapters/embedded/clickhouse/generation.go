@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"trunkline.dev/trunkline/adapters/embedded/internal/address"
 	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
@@ -161,7 +161,7 @@ func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 
 func ping(ctx context.Context, addr string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+dialable(addr)+"/ping", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.Dialable(addr)+"/ping", nil)
 	if err != nil {
 		return false
 	}
@@ -176,7 +176,7 @@ func ping(ctx context.Context, addr string) bool {
 
 // query runs one statement as the hub's user.
 func (e *Engine) query(ctx context.Context, sql string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+dialable(e.HTTPAddr())+"/", strings.NewReader(sql))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address.Dialable(e.HTTPAddr())+"/", strings.NewReader(sql))
 	if err != nil {
 		return err
 	}
@@ -195,18 +195,6 @@ func (e *Engine) query(ctx context.Context, sql string) error {
 		return fmt.Errorf("%s: %s", sql, strings.TrimSpace(string(b)))
 	}
 	return nil
-}
-
-// dialable replaces the wildcard host, which one can listen on but not dial.
-func dialable(addr string) string {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", port)
-	}
-	return addr
 }
 
 // waitUnlocked returns when no engine holds the data any more.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 
+	"trunkline.dev/trunkline/adapters/embedded/internal/address"
 	"trunkline.dev/trunkline/adapters/embedded/internal/secret"
 	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
@@ -77,7 +78,7 @@ func (s *Server) Addr() string {
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(User, s.password), Host: dialable(s.addr), Path: Database, RawQuery: "sslmode=disable"}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(User, s.password), Host: address.Dialable(s.addr), Path: Database, RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
@@ -179,16 +180,4 @@ func (s *Server) pickPort() error {
 	defer s.mu.Unlock()
 	s.addr = net.JoinHostPort(host, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 	return nil
-}
-
-// dialable replaces the wildcard host, which one can listen on but not dial.
-func dialable(addr string) string {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", port)
-	}
-	return addr
 }

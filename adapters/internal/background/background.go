@@ -1,11 +1,12 @@
-// Package background runs a function beside its caller, from Start to Stop: the
-// loops of the stores and of the delivery engine.
+// Package background runs a function beside its caller, from Start to Stop, and
+// lets it rest: the loops of the stores and of the delivery engine.
 package background
 
 import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Loop is the running of a function. The zero value does not run. It is safe for
@@ -50,5 +51,17 @@ func (l *Loop) Stop(ctx context.Context, what string) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("stopping %s: %w", what, ctx.Err())
+	}
+}
+
+// Rest waits for a while and reports false when ctx ended first.
+func Rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"trunkline.dev/trunkline/adapters/internal/background"
 )
 
 // A Child is one running generation of the supervised service.
@@ -164,12 +166,8 @@ func (s *Supervisor) watch(ctx context.Context, child Child, done chan struct{})
 func (s *Supervisor) relaunch(ctx context.Context, pause *time.Duration) Child {
 	for {
 		s.cfg.Logger.Warn("embedded service restarts", slog.String("service", s.cfg.Name), slog.Duration("pause", *pause), slog.Any("err", s.Err()))
-		t := time.NewTimer(*pause)
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !background.Rest(ctx, *pause) {
 			return nil
-		case <-t.C:
 		}
 		*pause = min(2**pause, s.cfg.MaxPause)
 

@@ -73,17 +73,6 @@ func (s *Store) Create(_ context.Context, model string) (projections.Generation,
 	return g, nil
 }
 
-// Checkpoint returns the next offset of a partition of a generation.
-func (s *Store) Checkpoint(_ context.Context, ref projections.Ref, topic event.Topic, partition int) (int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b, err := s.build(ref)
-	if err != nil {
-		return 0, err
-	}
-	return b.checkpoint(part{topic, partition}).next, nil
-}
-
 // Duplicates implements projections.Duplicates.
 func (s *Store) Duplicates(_ context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error) {
 	s.mu.Lock()

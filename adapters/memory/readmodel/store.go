@@ -25,7 +25,6 @@ type Store struct {
 	skips       map[string][]projections.Skip
 	duplicates  map[event.Position]projections.Duplicate
 	fail        error
-	refuse      func(event.Recorded) bool
 }
 
 var _ projections.Store = (*Store)(nil)
@@ -76,14 +75,6 @@ func (s *Store) FailCommits(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = err
-}
-
-// Refuse makes Commit fail with ErrRefused for a batch that holds such an event
-// in its history, as a database would that cannot store a value.
-func (s *Store) Refuse(which func(event.Recorded) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refuse = which
 }
 
 func (s *Store) build(ref projections.Ref) (*build, error) {
@@ -236,11 +227,6 @@ func (s *Store) Commit(_ context.Context, ref projections.Ref, batch projections
 	b, err := s.build(ref)
 	if err != nil {
 		return errors.Join(projections.ErrFenced, err)
-	}
-	for _, h := range batch.History {
-		if s.refuse != nil && s.refuse(h.Recorded) {
-			return fmt.Errorf("%w: %s", projections.ErrRefused, h.ID)
-		}
 	}
 	if batch.Amend != nil {
 		return s.amend(ref, b, batch)

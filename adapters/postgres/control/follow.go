@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"trunkline.dev/trunkline/adapters/internal/background"
 )
 
 // pause is how long to wait for a database that does not answer.
@@ -35,7 +37,7 @@ func (s *Store) Start(ctx context.Context) error {
 		if !isUnavailable(err) {
 			return err
 		}
-		if !wait(ctx, pause) {
+		if !background.Rest(ctx, pause) {
 			return fmt.Errorf("loading settings: %w", errors.Join(ctx.Err(), err))
 		}
 	}
@@ -83,7 +85,7 @@ func (s *Store) follow(ctx context.Context) {
 			s.cfg.Log.WarnContext(ctx, "settings are served from memory", slog.Any("err", err))
 			down = true
 		}
-		wait(ctx, pause)
+		background.Rest(ctx, pause)
 	}
 }
 
@@ -150,16 +152,4 @@ func (s *Store) reload(ctx context.Context) error {
 	}
 	s.dir.advance(next)
 	return nil
-}
-
-// wait reports whether it waited to the end.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

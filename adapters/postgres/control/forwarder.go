@@ -93,7 +93,7 @@ func (f *Forwarder) run(ctx context.Context) {
 		if n == batchSize && err == nil {
 			continue
 		}
-		if down && !wait(ctx, pause) {
+		if down && !background.Rest(ctx, pause) {
 			return
 		}
 		select {

@@ -193,7 +193,7 @@ func (i *Idempotency) Stop(ctx context.Context) error {
 }
 
 func (i *Idempotency) cleanAlways(ctx context.Context) {
-	for wait(ctx, i.cfg.Clean) {
+	for background.Rest(ctx, i.cfg.Clean) {
 		if _, err := i.Clean(ctx); err != nil && ctx.Err() == nil {
 			i.cfg.Log.WarnContext(ctx, "expired answers stay for now", slog.Any("err", err))
 		}

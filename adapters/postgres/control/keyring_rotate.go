@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/commands/settings"
 	"trunkline.dev/trunkline/domain/tenant"
@@ -41,15 +42,8 @@ func (s *Store) KeyringState(ctx context.Context) (KeyringState, error) {
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return KeyringState{}, unavailable("reading the keyring", err)
 	}
-	out.RotatedAt, out.RetiresAt = orZero(rotated), orZero(retires)
+	out.RotatedAt, out.RetiresAt = dbtime.From(rotated), dbtime.From(retires)
 	return out, nil
-}
-
-func orZero(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.UTC()
 }
 
 // RotateKeyring makes a new primary key and seals every setting anew by it, in

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/rule"
@@ -104,10 +105,7 @@ func keyFromRow(row pgx.CollectableRow) (tenant.Key, error) {
 		k.Scopes = append(k.Scopes, tenant.Scope(s))
 	}
 	copy(k.Hash[:], hash)
-	k.CreatedAt = k.CreatedAt.UTC()
-	if expires != nil {
-		k.ExpiresAt = expires.UTC()
-	}
+	k.CreatedAt, k.ExpiresAt = k.CreatedAt.UTC(), dbtime.From(expires)
 	return k, nil
 }
 
@@ -120,11 +118,7 @@ func keyToRow(k tenant.Key) []any {
 	for i, s := range k.Scopes {
 		scopes[i] = string(s)
 	}
-	var expires *time.Time
-	if !k.ExpiresAt.IsZero() {
-		expires = &k.ExpiresAt
-	}
-	return []any{k.ID, k.Org, list, k.Name, scopes, k.Hash[:], k.Prefix, k.CreatedAt, expires}
+	return []any{k.ID, k.Org, list, k.Name, scopes, k.Hash[:], k.Prefix, k.CreatedAt, dbtime.To(k.ExpiresAt)}
 }
 
 func (k *keys) connectionFromRow(row pgx.CollectableRow) (tenant.Connection, error) {

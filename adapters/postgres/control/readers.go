@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"trunkline.dev/trunkline/adapters/internal/background"
 )
 
 const (
@@ -45,7 +47,7 @@ func (s *Store) awaitReaders(ctx context.Context, revision int64) {
 		if err := s.cfg.Pool.QueryRow(ctx, readersBehind, s.name, revision, alive).Scan(&behind); err != nil || !behind {
 			return
 		}
-		if !wait(ctx, pause) {
+		if !background.Rest(ctx, pause) {
 			s.cfg.Log.WarnContext(ctx, "another hub does not follow the settings", slog.Int64("revision", revision))
 			return
 		}

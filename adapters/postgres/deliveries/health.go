@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/outbox"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
@@ -43,12 +45,12 @@ func scanHealth(ctx context.Context, q querier, sql string, endpointIDs []string
 	var (
 		id                                          string
 		h                                           delivery.Health
-		sent, delivered, failingAt, exhausted, told *utc
+		sent, delivered, failingAt, exhausted, told *time.Time
 	)
 	into := []any{&id, &sent, &delivered, &h.ConsecutiveFailures, &failingAt, &exhausted, &told, &h.LastStatus, &h.LastError}
 	_, err = pgx.ForEachRow(rows, into, func() error {
-		h.LastSentAt, h.LastDeliveredAt, h.FailingSince = sent.time(), delivered.time(), failingAt.time()
-		h.ExhaustedAt, h.ToldAt = exhausted.time(), told.time()
+		h.LastSentAt, h.LastDeliveredAt, h.FailingSince = dbtime.From(sent), dbtime.From(delivered), dbtime.From(failingAt)
+		h.ExhaustedAt, h.ToldAt = dbtime.From(exhausted), dbtime.From(told)
 		all[id] = h
 		return nil
 	})
@@ -94,13 +96,13 @@ func mergeHealth(ctx context.Context, tx pgx.Tx, changes []dispatch.HealthChange
 	if err := keepNotices(ctx, tx, notices); err != nil {
 		return nil, err
 	}
-	var sent, delivered, failing, exhausted, told []*utc
+	var sent, delivered, failing, exhausted, told []*time.Time
 	var failures, status []int
 	var errs []string
 	for _, id := range ids {
 		h := known[id]
-		sent, delivered, failing = append(sent, orNull(h.LastSentAt)), append(delivered, orNull(h.LastDeliveredAt)), append(failing, orNull(h.FailingSince))
-		exhausted, told = append(exhausted, orNull(h.ExhaustedAt)), append(told, orNull(h.ToldAt))
+		sent, delivered, failing = append(sent, dbtime.To(h.LastSentAt)), append(delivered, dbtime.To(h.LastDeliveredAt)), append(failing, dbtime.To(h.FailingSince))
+		exhausted, told = append(exhausted, dbtime.To(h.ExhaustedAt)), append(told, dbtime.To(h.ToldAt))
 		failures, status, errs = append(failures, h.ConsecutiveFailures), append(status, h.LastStatus), append(errs, h.LastError)
 	}
 	_, err = tx.Exec(ctx, writeHealthSQL, ids, sent, delivered, failures, failing, exhausted, told, status, errs)

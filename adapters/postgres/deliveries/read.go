@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -119,7 +120,7 @@ func (s *Store) List(ctx context.Context, q dispatch.ListQuery) ([]dispatch.Owed
 	if q.Status == "" {
 		statuses = []string{string(delivery.Pending), string(delivery.IsHeld)}
 	}
-	rows, err := s.pool.Query(ctx, listSQL, q.Org, q.EndpointID, statuses, orNull(q.Before), q.Limit)
+	rows, err := s.pool.Query(ctx, listSQL, q.Org, q.EndpointID, statuses, dbtime.To(q.Before), q.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing unfinished deliveries: %w", err)
 	}
@@ -140,10 +141,10 @@ func (s *Store) Waiting(ctx context.Context, endpointIDs ...string) (map[string]
 	var (
 		id     string
 		w      dispatch.Waiting
-		oldest *utc
+		oldest *time.Time
 	)
 	_, err = pgx.ForEachRow(rows, []any{&id, &w.Count, &w.Held, &oldest}, func() error {
-		w.Oldest = oldest.time()
+		w.Oldest = dbtime.From(oldest)
 		waiting[id] = w
 		return nil
 	})
@@ -156,11 +157,11 @@ func (s *Store) Waiting(ctx context.Context, endpointIDs ...string) (map[string]
 // Total tells how much is unfinished in all; Oldest is of what is pending.
 func (s *Store) Total(ctx context.Context) (dispatch.Waiting, error) {
 	var w dispatch.Waiting
-	var oldest *utc
+	var oldest *time.Time
 	if err := s.pool.QueryRow(ctx, totalSQL).Scan(&w.Count, &w.Held, &oldest); err != nil {
 		return w, fmt.Errorf("counting all unfinished deliveries: %w", err)
 	}
-	w.Oldest = oldest.time()
+	w.Oldest = dbtime.From(oldest)
 	return w, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -39,7 +40,7 @@ func (s *Store) AddReplay(ctx context.Context, r dispatch.Replay, parts []dispat
 		types = []string{}
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, addReplaySQL, r.ID, r.Org, r.Kind, r.State, r.Detail, r.From, orNull(r.Until), types, r.Entity, r.ListID,
+		tag, err := tx.Exec(ctx, addReplaySQL, r.ID, r.Org, r.Kind, r.State, r.Detail, r.From, dbtime.To(r.Until), types, r.Entity, r.ListID,
 			r.EndpointID, target, sealed, r.RatePerSec, r.Same, r.CreatedBy, r.CreatedAt, r.Cursor, r.Total)
 		if err != nil {
 			return err
@@ -161,7 +162,7 @@ func (s *Store) scanReplay(row pgx.CollectableRow) (dispatch.Leased, error) {
 	var (
 		l                                     dispatch.Leased
 		r                                     = &l.Replay
-		from, until, created, changed, endsAt *utc
+		from, until, created, changed, endsAt *time.Time
 		target, sealed                        []byte
 		first, last                           string
 	)
@@ -170,7 +171,7 @@ func (s *Store) scanReplay(row pgx.CollectableRow) (dispatch.Leased, error) {
 		&r.Scanned, &r.Total, &first, &last, &l.Epoch); err != nil {
 		return l, err
 	}
-	r.From, r.Until, r.CreatedAt, r.ChangedAt, r.EndedAt = from.time(), until.time(), created.time(), changed.time(), endsAt.time()
+	r.From, r.Until, r.CreatedAt, r.ChangedAt, r.EndedAt = dbtime.From(from), dbtime.From(until), dbtime.From(created), dbtime.From(changed), dbtime.From(endsAt)
 	r.First, r.Last = readPosition(first), readPosition(last)
 	if len(r.Types) == 0 {
 		r.Types = nil

@@ -1,48 +1,17 @@
 package deliveries
 
 import (
-	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 )
-
-// utc is a time that may be NULL and is read in UTC.
-type utc time.Time
-
-// Scan implements sql.Scanner.
-func (u *utc) Scan(v any) error {
-	t, ok := v.(time.Time)
-	if !ok {
-		return fmt.Errorf("%T is no time", v)
-	}
-	*u = utc(t.UTC())
-	return nil
-}
-
-// Value implements driver.Valuer.
-func (u utc) Value() (driver.Value, error) { return time.Time(u), nil }
-
-func (u *utc) time() time.Time {
-	if u == nil {
-		return time.Time{}
-	}
-	return time.Time(*u)
-}
-
-func orNull(t time.Time) *utc {
-	if t.IsZero() {
-		return nil
-	}
-	u := utc(t)
-	return &u
-}
 
 // rowArrays are rows as the columns that the statements unnest.
 type rowArrays struct {
@@ -52,7 +21,7 @@ type rowArrays struct {
 	offsets, sequences, previous                                           []int64
 	firsts                                                                 []bool
 	due, eventAt, createdAt                                                []time.Time
-	firstAttempts                                                          []*utc
+	firstAttempts                                                          []*time.Time
 	bodies                                                                 [][]byte
 }
 
@@ -71,7 +40,7 @@ func (a *rowArrays) add(o dispatch.Owed, first bool) error {
 	a.offsets, a.ranks = append(a.offsets, o.Offset), append(a.ranks, o.Rank)
 	a.orderKeys, a.firsts = append(a.orderKeys, o.OrderKey), append(a.firsts, first)
 	a.statuses, a.due = append(a.statuses, string(o.Status)), append(a.due, o.NextAttemptAt)
-	a.attempts, a.firstAttempts = append(a.attempts, o.Attempts), append(a.firstAttempts, orNull(o.FirstAttemptAt))
+	a.attempts, a.firstAttempts = append(a.attempts, o.Attempts), append(a.firstAttempts, dbtime.To(o.FirstAttemptAt))
 	a.errs = append(a.errs, o.LastError)
 	a.events, a.types = append(a.events, o.EventID), append(a.types, string(o.EventType))
 	a.eventAt, a.entities = append(a.eventAt, o.EventAt), append(a.entities, o.EntityID)
@@ -165,7 +134,7 @@ func scanRowAfter(r pgx.CollectableRow, before ...any) (dispatch.Owed, error) {
 		o                            dispatch.Owed
 		headers                      []byte
 		status                       string
-		due, first, eventAt, created *utc
+		due, first, eventAt, created *time.Time
 	)
 	err := r.Scan(append(before,
 		&o.ID, &o.ReplayID, &o.Org, &o.EndpointID, &o.Topic, &o.Partition, &o.Offset, &o.Rank, &o.OrderKey, &status, &due,
@@ -183,6 +152,6 @@ func scanRowAfter(r pgx.CollectableRow, before ...any) (dispatch.Owed, error) {
 		o.Headers = h
 	}
 	o.Status = delivery.Status(status)
-	o.NextAttemptAt, o.FirstAttemptAt, o.EventAt, o.CreatedAt = due.time(), first.time(), eventAt.time(), created.time()
+	o.NextAttemptAt, o.FirstAttemptAt, o.EventAt, o.CreatedAt = dbtime.From(due), dbtime.From(first), dbtime.From(eventAt), dbtime.From(created)
 	return o, nil
 }

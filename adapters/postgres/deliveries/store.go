@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -252,10 +254,10 @@ func (s *Store) Offered(ctx context.Context, ps []dispatch.Partition) ([]dispatc
 		}
 		var told keyArrays
 		var b dispatch.Backlog
-		var due *utc
+		var due *time.Time
 		var keys []string
 		_, err = pgx.ForEachRow(rows, []any{&b.Topic, &b.ID, &b.EndpointID, &b.Org, &b.Rows, &b.Held, &due, &keys}, func() error {
-			b.NextDue = due.time()
+			b.NextDue = dbtime.From(due)
 			all = append(all, b)
 			for _, k := range keys {
 				told.add(dispatch.Owed{Delivery: delivery.Delivery{Topic: b.Topic, Partition: b.ID, EndpointID: b.EndpointID}}, k)
@@ -300,10 +302,10 @@ func promote(ctx context.Context, tx executor, k keyArrays) error {
 }
 
 func backlog(r pgx.CollectableRow) (b dispatch.Backlog, err error) {
-	var due *utc
+	var due *time.Time
 	if err := r.Scan(&b.Topic, &b.ID, &b.EndpointID, &b.Org, &b.Rows, &b.Held, &due); err != nil {
 		return b, err
 	}
-	b.NextDue = due.time()
+	b.NextDue = dbtime.From(due)
 	return b, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -125,12 +126,8 @@ func (s *Store) advance(ctx context.Context, conn *pgxpool.Conn, t *tables, ref 
 	var batch pgx.Batch
 	batch.Queue("BEGIN")
 	batch.Queue("SET LOCAL synchronous_commit = off")
-	var recorded *time.Time
-	if !b.RecordedAt.IsZero() {
-		recorded = &b.RecordedAt
-	}
 	advanced := int64(0)
-	batch.Queue(advanceSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Tenure.Next, b.Tenure.Epoch, b.Next, recorded, b.Tenure.Revision)
+	batch.Queue(advanceSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Tenure.Next, b.Tenure.Epoch, b.Next, dbtime.To(b.RecordedAt), b.Tenure.Revision)
 	s.queueRows(&batch, t, ref, b, known)
 	if len(b.Recent) > 0 {
 		batch.Queue(rememberSQL, ref.Model, ref.Generation, b.Topic, b.Partition, b.Tenure.Next, packSeen(b.Recent))

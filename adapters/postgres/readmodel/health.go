@@ -3,7 +3,6 @@ package readmodel
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -67,31 +66,6 @@ ORDER BY day`
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the account of %s: %w", webhookID, err)
-	}
-	return all, nil
-}
-
-// ParkedCounts returns how many events each projection's live generation has
-// parked; a projection with none is absent.
-func (r *Reader) ParkedCounts(ctx context.Context) (map[string]int64, error) {
-	const sql = `
-SELECT p.projection, count(*)
-FROM parked_events p
-JOIN generations g ON g.projection = p.projection AND g.generation = p.generation AND g.status = 'live'
-GROUP BY p.projection`
-	rows, err := r.pool.Query(ctx, sql)
-	if err != nil {
-		return nil, fmt.Errorf("counting parked events: %w", err)
-	}
-	all := make(map[string]int64)
-	var name string
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
-		all[name] = n
-		return nil
-	})
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("counting parked events: %w", err)
 	}
 	return all, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/event"
@@ -46,7 +48,7 @@ func (s *Store) Recordings(ctx context.Context, f recordings.Filter) ([]recordin
 			return nil, "", projections.ErrCursor
 		}
 	}
-	all, err := s.recordings(ctx, listSQL, f.Org, string(f.State), f.CallID, toDB(from.At), from.ID, f.Limit+1)
+	all, err := s.recordings(ctx, listSQL, f.Org, string(f.State), f.CallID, dbtime.To(from.At), from.ID, f.Limit+1)
 	if err != nil || len(all) <= f.Limit {
 		return all, "", err
 	}
@@ -86,12 +88,8 @@ func (s *Store) Await(ctx context.Context, positions ...event.Position) error {
 		if there {
 			return nil
 		}
-		t := time.NewTimer(awaitPause)
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !background.Rest(ctx, awaitPause) {
 			return ctx.Err()
-		case <-t.C:
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/event"
@@ -86,7 +87,7 @@ SELECT EXISTS (
 func (s *Store) Next(ctx context.Context, now time.Time) (time.Time, error) {
 	var at *time.Time
 	err := s.cfg.Pool.QueryRow(ctx, nextSQL, now, s.cfg.Owner).Scan(&at)
-	return fromDB(at), doing("reading when a recording is due", err)
+	return dbtime.From(at), doing("reading when a recording is due", err)
 }
 
 // Settle implements recordings.Jobs. The facts are appended while the row is

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
@@ -41,8 +42,8 @@ func scan(from pgx.CollectableRow) (row, error) {
 		&r.leasedBy, &list)
 	r.State, r.Announced.Origin = call.CopyState(state), event.Origin(origin)
 	r.Announced.RecordedAt = r.Announced.RecordedAt.UTC()
-	r.ExpiresAt, r.StoredAt, r.DeletedAt = fromDB(expires), fromDB(stored), fromDB(deleted)
-	r.Due, r.DelayDue, r.NearEnd = fromDB(due), fromDB(delay), fromDB(near)
+	r.ExpiresAt, r.StoredAt, r.DeletedAt = dbtime.From(expires), dbtime.From(stored), dbtime.From(deleted)
+	r.Due, r.DelayDue, r.NearEnd = dbtime.From(due), dbtime.From(delay), dbtime.From(near)
 	if list != nil {
 		r.ListID, r.ListKnown = *list, true
 	}
@@ -53,23 +54,8 @@ func scan(from pgx.CollectableRow) (row, error) {
 func args(r recording.Recording) []any {
 	return []any{
 		r.ID, r.Org, r.CallID, r.SourceID, r.Partition, string(r.State),
-		r.Announced.EventID, r.Announced.CorrelationID, string(r.Announced.Origin), r.Announced.RecordedAt, r.URL, recordings.Host(r.URL), r.Format, r.DurationSec, toDB(r.ExpiresAt),
-		r.Key, r.SHA256, r.Bytes, r.ContentType, toDB(r.StoredAt), toDB(r.DeletedAt), r.Held, r.HoldReason,
-		r.Attempts, r.LastError, toDB(r.Due), r.Delayed, toDB(r.DelayDue), toDB(r.NearEnd), r.NearAlerted, r.FailAlerted,
+		r.Announced.EventID, r.Announced.CorrelationID, string(r.Announced.Origin), r.Announced.RecordedAt, r.URL, recordings.Host(r.URL), r.Format, r.DurationSec, dbtime.To(r.ExpiresAt),
+		r.Key, r.SHA256, r.Bytes, r.ContentType, dbtime.To(r.StoredAt), dbtime.To(r.DeletedAt), r.Held, r.HoldReason,
+		r.Attempts, r.LastError, dbtime.To(r.Due), r.Delayed, dbtime.To(r.DelayDue), dbtime.To(r.NearEnd), r.NearAlerted, r.FailAlerted,
 	}
-}
-
-// fromDB reads NULL as the zero time.
-func fromDB(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
-func toDB(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -84,5 +85,5 @@ func (s *Service) next(ctx context.Context) (time.Time, error) {
 	if err := s.cfg.Pool.QueryRow(ctx, nextSQL).Scan(&at); err != nil {
 		return time.Time{}, fmt.Errorf("reading the next timer: %w", err)
 	}
-	return fromDB(at), nil
+	return dbtime.From(at), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -22,8 +23,8 @@ func scan(r pgx.CollectableRow) (row, error) {
 	var ended, disposition, transcript *time.Time
 	err := r.Scan(&t.Org, &t.ID, &t.partition, &t.Ended.EventID, &t.Ended.CorrelationID, &t.Ended.Origin, &ended,
 		&t.Disposition.Over, &disposition, &t.Transcript.Over, &transcript, &t.RecordedAt)
-	t.Ended.RecordedAt = fromDB(ended)
-	t.Disposition.Due, t.Transcript.Due = fromDB(disposition), fromDB(transcript)
+	t.Ended.RecordedAt = dbtime.From(ended)
+	t.Disposition.Due, t.Transcript.Due = dbtime.From(disposition), dbtime.From(transcript)
 	t.RecordedAt = t.RecordedAt.UTC()
 	return t, err
 }
@@ -42,25 +43,10 @@ func columns(rows []row) []any {
 	recorded := make([]time.Time, n)
 	for i, r := range rows {
 		orgs[i], ids[i], partitions[i] = r.Org, r.ID, r.partition
-		ended[i], correlations[i], origins[i], endedAt[i] = r.Ended.EventID, r.Ended.CorrelationID, string(r.Ended.Origin), toDB(r.Ended.RecordedAt)
-		haveDisposition[i], disposition[i] = r.Disposition.Over, toDB(r.Disposition.Due)
-		haveTranscript[i], transcript[i] = r.Transcript.Over, toDB(r.Transcript.Due)
+		ended[i], correlations[i], origins[i], endedAt[i] = r.Ended.EventID, r.Ended.CorrelationID, string(r.Ended.Origin), dbtime.To(r.Ended.RecordedAt)
+		haveDisposition[i], disposition[i] = r.Disposition.Over, dbtime.To(r.Disposition.Due)
+		haveTranscript[i], transcript[i] = r.Transcript.Over, dbtime.To(r.Transcript.Due)
 		recorded[i] = r.RecordedAt
 	}
 	return []any{orgs, ids, partitions, ended, correlations, origins, endedAt, haveDisposition, disposition, haveTranscript, transcript, recorded}
-}
-
-// fromDB reads NULL as the zero time.
-func fromDB(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
-func toDB(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

@@ -65,12 +65,8 @@ func (c *client) do(ctx context.Context, method, path string, body, into any) er
 			return fmt.Errorf("%s %s: gave up after %s: %w", method, path, c.patience, errors.Join(err, fmt.Errorf("status %d %s", status, answer)))
 		}
 		c.retries.Add(1)
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
+		if err := rest(ctx, pause); err != nil {
+			return err
 		}
 	}
 }

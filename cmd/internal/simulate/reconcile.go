@@ -100,12 +100,8 @@ func (d *day) reconcile(ctx context.Context) (Report, error) {
 			fmt.Fprintln(d.o.Progress, "a store does not answer yet:", err)
 		}
 		last = err
-		timer := time.NewTimer(time.Second)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return rep, ctx.Err()
-		case <-timer.C:
+		if err := rest(ctx, time.Second); err != nil {
+			return rep, err
 		}
 	}
 }

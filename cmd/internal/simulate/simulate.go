@@ -126,7 +126,12 @@ func (v virtual) until(ctx context.Context, t time.Time) error {
 	if wait <= 0 {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(wait)
+	return rest(ctx, wait)
+}
+
+// rest waits for a while; the error is that of a context that ended first.
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -3,32 +3,13 @@
 package fake
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 )
-
-// Request is one that the fake was asked.
-type Request struct {
-	Method, Path string
-	Query        url.Values
-	Header       http.Header
-	// Body is the beginning of it.
-	Body string
-	// Size is how many bytes of it were read.
-	Size int64
-	// Status is what was answered, 0 for an answer that was lost.
-	Status int
-}
-
-// String is the request as tests compare it: "POST /path 200".
-func (r Request) String() string { return fmt.Sprintf("%s %s %d", r.Method, r.Path, r.Status) }
 
 // Fault makes something go wrong.
 type Fault struct {
@@ -54,7 +35,7 @@ type Server struct {
 	*httptest.Server
 	mu         sync.Mutex
 	faults     []*Fault
-	requests   []Request
+	lines      []string
 	complaints []string
 }
 
@@ -87,22 +68,13 @@ func (s *Server) Complaints() []string {
 	return append([]string(nil), s.complaints...)
 }
 
-// Requests are those that were answered, or whose answer was lost.
-func (s *Server) Requests() []Request {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]Request(nil), s.requests...)
-}
-
-// Lines are the requests as text, and forgets them.
+// Lines are the requests that were answered, as "POST /path 200", or whose answer
+// was lost, with 0 as the status; and forgets them.
 func (s *Server) Lines() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lines := make([]string, len(s.requests))
-	for i, r := range s.requests {
-		lines[i] = r.String()
-	}
-	s.requests = nil
+	lines := s.lines
+	s.lines = nil
 	return lines
 }
 
@@ -123,8 +95,6 @@ func (s *Server) strike(line string) *Fault {
 
 func (s *Server) wrap(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		read := &reading{ReadCloser: r.Body}
-		r.Body = read
 		answer := &answering{ResponseWriter: w, status: http.StatusOK}
 		f := s.strike(r.Method + " " + r.URL.Path)
 		switch {
@@ -151,30 +121,12 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 			_, _ = io.WriteString(answer, f.Body)
 		}
 		s.mu.Lock()
-		s.requests = append(s.requests, Request{
-			Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: maps.Clone(r.Header), Body: read.begin.String(), Size: read.n, Status: answer.status,
-		})
+		s.lines = append(s.lines, fmt.Sprintf("%s %s %d", r.Method, r.URL.Path, answer.status))
 		s.mu.Unlock()
 		if answer.status == 0 {
 			panic(http.ErrAbortHandler)
 		}
 	})
-}
-
-// kept is how much of a body is kept.
-const kept = 64 << 10
-
-type reading struct {
-	io.ReadCloser
-	begin bytes.Buffer
-	n     int64
-}
-
-func (r *reading) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	r.n += int64(n)
-	r.begin.Write(p[:min(n, kept-min(r.begin.Len(), kept))])
-	return n, err
 }
 
 type answering struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -67,17 +68,13 @@ func (t *Tenure) Commit(ctx context.Context, events []event.Recorded, load func(
 // MoveTo is Commit for who folds in memory and makes it durable now and then: it
 // moves the checkpoint to an offset, which may be where it is.
 func (t *Tenure) MoveTo(ctx context.Context, next int64, recordedAt time.Time, load func(*pgx.Batch), write func(context.Context, pgx.Tx) error) error {
-	var recorded *time.Time
-	if !recordedAt.IsZero() {
-		recorded = &recordedAt
-	}
 	err := pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
 		moved := int64(0)
 		var batch pgx.Batch
 		batch.Queue("SET LOCAL synchronous_commit = off")
 		// The compare-and-set comes first, so that a former owner learns its fate
 		// before it has read or written anything.
-		batch.Queue(advanceSQL, t.name, t.topic, t.partition, t.next, t.epoch, next, recorded).
+		batch.Queue(advanceSQL, t.name, t.topic, t.partition, t.next, t.epoch, next, dbtime.To(recordedAt)).
 			Exec(func(tag pgconn.CommandTag) error {
 				moved = tag.RowsAffected()
 				return nil

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"text/tabwriter"
+	"time"
+)
+
+// question is a call of the API whose answer is for people to read.
+type question struct {
+	method, path string
+	body         any
+	// json has the answer printed as it came.
+	json bool
+}
+
+// show asks a question of the hub, reads the answer into into, if that is not
+// nil, and has tell print it.
+func show(ctx context.Context, s streams, q question, into any, tell func() error) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	return op.show(ctx, s, q, into, tell)
+}
+
+func (o *operator) show(ctx context.Context, s streams, q question, into any, tell func() error) error {
+	raw, err := ask(ctx, o, q.method, q.path, q.body, into)
+	if err != nil {
+		return err
+	}
+	if q.json {
+		return printRaw(s.out, raw)
+	}
+	return tell()
+}
+
+// ask makes one call and returns the answer's bytes, for --json, beside into.
+func ask(ctx context.Context, op *operator, method, path string, body, into any) (json.RawMessage, error) {
+	var raw json.RawMessage
+	if err := op.call(ctx, method, path, body, &raw); err != nil {
+		return nil, err
+	}
+	if into != nil {
+		if err := json.Unmarshal(raw, into); err != nil {
+			return nil, fmt.Errorf("reading the hub's answer: %w", err)
+		}
+	}
+	return raw, nil
+}
+
+// eachPage hands over the pages of a list one after the other, as ask does. at is
+// the path of the page behind a cursor, which is "" for the first one.
+func eachPage[T any](ctx context.Context, op *operator, at func(cursor string) string, each func(raw json.RawMessage, page []T) error) error {
+	for cursor := ""; ; {
+		var page struct {
+			Data []T     `json:"data"`
+			Next *string `json:"next_cursor"`
+		}
+		raw, err := ask(ctx, op, http.MethodGet, at(cursor), nil, &page)
+		if err != nil {
+			return err
+		}
+		if err := each(raw, page.Data); err != nil || page.Next == nil {
+			return err
+		}
+		cursor = *page.Next
+	}
+}
+
+func printRaw(w io.Writer, raw json.RawMessage) error {
+	_, err := fmt.Fprintf(w, "%s\n", raw)
+	return err
+}
+
+// table lines up columns. What is written to it appears at Flush.
+func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 2, ' ', 0) }
+
+// age is a number of seconds for people.
+func age(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// deref is what v points to, the zero value if it is nil.
+func deref[T any](v *T) T {
+	if v == nil {
+		var zero T
+		return zero
+	}
+	return *v
+}
+
+func orDash[T any](v *T) string {
+	if v == nil {
+		return "–"
+	}
+	return fmt.Sprint(*v)
+}
