@@ -137,7 +137,7 @@ func TestWhatIsAppendedFolds(t *testing.T) {
 		}
 		var c call.Call
 		for _, e := range appended {
-			if err := catalog.Apply(&c, e.Event); err != nil {
+			if err := catalog.Apply(&c, e); err != nil {
 				t.Fatalf("folding %s: %v", e.Data, err)
 			}
 			if e.OccurredAt.After(noon.Add(5 * time.Minute)) {
@@ -194,7 +194,7 @@ func FuzzLeads(f *testing.F) {
 			t.Fatalf("%d answers, %d events", len(ups), len(events))
 		}
 		for _, e := range events {
-			if err := catalog.Apply(new(lead.Lead), e.Event); err != nil {
+			if err := catalog.Apply(new(lead.Lead), e); err != nil {
 				t.Errorf("folding %s: %v", e.Data, err)
 			}
 		}

@@ -62,7 +62,7 @@ func (s *AnalyticsCall) Fold(rec event.Recorded) error {
 	if s.Version > 0 && rec.Position.Offset <= s.Position.Offset {
 		return nil
 	}
-	p, err := catalog.Decode(rec.Type, rec.Data)
+	p, err := catalog.Payload(rec)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (s *AnalyticsAgent) Fold(rec event.Recorded) (*AgentStateRow, error) {
 	if s.Version > 0 && rec.Position.Offset <= s.Position.Offset {
 		return nil, nil
 	}
-	p, err := catalog.Decode(rec.Type, rec.Data)
+	p, err := catalog.Payload(rec)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,8 @@
 package projections
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
-	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -19,7 +16,6 @@ func Deliveries() Model {
 		Topic: event.Deliveries,
 		Table: "endpoint_health",
 		New:   func() event.Entity { return new(EndpointHealth) },
-		Fold:  foldDelivery,
 		Columns: []Column{
 			column("last_sent_at", Time, func(h *EndpointHealth) *time.Time { return h.LastSentAt }),
 			column("consecutive_failures", Int, func(h *EndpointHealth) int64 { return h.ConsecutiveFailures }),
@@ -72,35 +68,7 @@ type DeliveryCounts struct {
 	Dropped   int64 `json:"dropped"`
 }
 
-// attempt is the part of delivery.Attempted that health is made of. Bodies are
-// not decoded: they are most of the data and none of the health.
-type attempt struct {
-	StartedAt  time.Time `json:"started_at"`
-	StatusCode int       `json:"status_code"`
-	Outcome    string    `json:"outcome"`
-	Error      string    `json:"error"`
-}
-
-func foldDelivery(s event.Entity, e event.Event) error {
-	h, ok := s.(*EndpointHealth)
-	if !ok {
-		return fmt.Errorf("%T is no endpoint health", s)
-	}
-	switch e.Type {
-	case delivery.Attempted{}.EventType():
-		var a attempt
-		if err := json.Unmarshal(e.Data, &a); err != nil {
-			return fmt.Errorf("decoding %s: %w", e.Type, err)
-		}
-		h.attempted(e.Subject, a)
-		return nil
-	default:
-		return catalog.Apply(s, e)
-	}
-}
-
-func (h *EndpointHealth) attempted(id string, a attempt) {
-	h.WebhookID = id
+func (h *EndpointHealth) attempted(a delivery.Attempted) {
 	at := event.Time(a.StartedAt)
 	h.LastSentAt = &at
 	h.LastStatus, h.LastError = a.StatusCode, a.Error
@@ -112,15 +80,13 @@ func (h *EndpointHealth) attempted(id string, a attempt) {
 	} else {
 		h.ConsecutiveFailures++
 	}
-	h.Counts.add(h.last)
 }
 
-// Apply folds the facts of a delivery other than its attempts.
+// Apply folds the facts of a delivery.
 func (h *EndpointHealth) Apply(e event.Envelope, p event.Payload) error {
 	switch f := p.(type) {
 	case delivery.Attempted:
-		h.attempted(e.Subject, attempt{StartedAt: f.StartedAt, StatusCode: f.StatusCode, Outcome: f.Outcome, Error: f.Error})
-		return nil
+		h.attempted(f)
 	case delivery.Exhausted:
 		h.last = DeliveryCounts{Exhausted: 1}
 	case delivery.Held:

@@ -53,7 +53,7 @@ type OutcomeRow struct {
 // DeliveryRows turns a fact of the deliveries topic into its row, which is of
 // one kind or of the other. An error says that the fact cannot be understood.
 func DeliveryRows(rec event.Recorded) (*AttemptRow, *OutcomeRow, error) {
-	p, err := catalog.Decode(rec.Type, rec.Data)
+	p, err := catalog.Payload(rec)
 	if err != nil {
 		return nil, nil, err
 	}

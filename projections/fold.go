@@ -182,7 +182,7 @@ func (f *folder) apply(n *entry, e event.Recorded) (reached bool, err error) {
 			reached, err = true, fmt.Errorf("folding %s broke: %v", e.Type, r)
 		}
 	}()
-	return false, f.model.fold(n.state, e.Event)
+	return false, f.model.fold(n.state, e)
 }
 
 // applied books an event that was folded.

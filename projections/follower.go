@@ -203,7 +203,7 @@ func (f *Follower) step(n *followed, e event.Recorded) (s Step) {
 			s = Step{Apart: true}
 		}
 	}()
-	payload, err := catalog.Decode(e.Type, e.Data)
+	payload, err := catalog.Payload(e)
 	after := catalog.Copy(n.state)
 	if err == nil {
 		err = after.Apply(e.Envelope, payload)

@@ -45,7 +45,7 @@ func (w *world) fold(below int64) (rows map[projections.Key]projections.Loaded, 
 			repeated = repeated || h == projections.HashID(e.ID)
 		}
 		after := catalog.Copy(state)
-		err := catalog.Apply(after, e.Event)
+		err := catalog.Apply(after, e)
 		switch {
 		case repeated, len(row.Parked) > 0:
 			steps = append(steps, truth{})

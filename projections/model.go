@@ -23,8 +23,9 @@ type Model struct {
 	History string
 	// New returns the state of an entity without events.
 	New func() event.Entity
-	// Fold applies one event to a state; nil is catalog.Apply.
-	Fold func(s event.Entity, e event.Event) error
+	// Fold applies one event to a state; nil is catalog.Apply. It is for tests of what
+	// a build does whose code does not know an event.
+	Fold func(s event.Entity, e event.Recorded) error
 	// Columns are those of Table beside the fixed ones.
 	Columns []Column
 	// Extra is a further table, nil for none.
@@ -95,7 +96,7 @@ type ExtraRow struct {
 	Keys, Values []any
 }
 
-func (m Model) fold(s event.Entity, e event.Event) error {
+func (m Model) fold(s event.Entity, e event.Recorded) error {
 	if m.Fold != nil {
 		return m.Fold(s, e)
 	}
@@ -131,6 +132,3 @@ func deref(s *string) string {
 	}
 	return *s
 }
-
-// Fold applies one event to a state of a model, as its projector does.
-func Fold(m Model, s event.Entity, e event.Event) error { return m.fold(s, e) }

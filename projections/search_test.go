@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/projections"
@@ -72,7 +73,7 @@ func FuzzFold(f *testing.F) {
 			return
 		}
 		s := m.New()
-		if projections.Fold(m, s, event.Event{Envelope: event.Envelope{ID: "e", Subject: "s", Org: "o", Type: event.Type(typ)}, Data: data}) != nil {
+		if catalog.Apply(s, event.Recorded{Event: event.Event{Envelope: event.Envelope{ID: "e", Subject: "s", Org: "o", Type: event.Type(typ)}, Data: data}}) != nil {
 			return
 		}
 		if _, err := event.Marshal(s); err != nil {

@@ -68,7 +68,7 @@ func (w Waits) Fold(known map[Key]CallTimer, events []event.Recorded) map[Key]Ca
 		if !ok {
 			continue
 		}
-		p, err := catalog.Decode(e.Type, e.Data)
+		p, err := catalog.Payload(e)
 		if err != nil {
 			continue
 		}

@@ -31,7 +31,7 @@ func folded[S any, P interface {
 			if _, dup := w.dups[e.Position]; dup {
 				continue
 			}
-			if catalog.Apply(P(states[key]), e.Event) == nil {
+			if catalog.Apply(P(states[key]), e) == nil {
 				versions[key]++
 				each(key, states[key], versions[key])
 			}

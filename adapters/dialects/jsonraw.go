@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // errNotJSON says that a stored value is not JSON, which intake cannot let in.
@@ -18,7 +20,7 @@ var errNotJSON = errors.New("not JSON")
 // escapes, of a repeated key the last value in the first place, array-index
 // keys first. exact keeps the digits of a number that a double cannot carry.
 func appendRaw(dst []byte, raw json.RawMessage, exact bool) ([]byte, error) {
-	if !json.Valid(raw) { // also bounds the nesting, so the recursion below ends
+	if !event.Valid(raw) { // also bounds the nesting, so the recursion below ends
 		return nil, errNotJSON
 	}
 	r := rawReader{b: raw, exact: exact}

@@ -54,7 +54,7 @@ func cloudEvents(h http.Header, body []byte) ([]commands.CloudEvent, error) {
 
 func batch(body []byte) ([]commands.CloudEvent, error) {
 	var items []json.RawMessage
-	if json.Valid(body) && bytes.HasPrefix(bytes.TrimLeft(body, jsonSpace), []byte("[")) {
+	if event.Valid(body) && bytes.HasPrefix(bytes.TrimLeft(body, jsonSpace), []byte("[")) {
 		items = commands.Elements(body)
 	} else if err := commands.Decode(body, &items); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func batch(body []byte) ([]commands.CloudEvent, error) {
 const jsonSpace = " \n\r\t"
 
 func single(body []byte) (commands.CloudEvent, error) {
-	if !json.Valid(body) {
+	if !event.Valid(body) {
 		return commands.CloudEvent{}, commands.Decode(body, new(map[string]json.RawMessage))
 	}
 	return structured(bytes.Trim(body, jsonSpace), "")
@@ -135,7 +135,7 @@ func structured(body []byte, at string) (commands.CloudEvent, error) {
 	if b64 := get("data_base64"); b64 != "" {
 		e.DataPointer = at + "/data_base64"
 		raw, err := base64.StdEncoding.DecodeString(b64)
-		if err != nil || !json.Valid(raw) {
+		if err != nil || !event.Valid(raw) {
 			wrong("data_base64", "expected base64 of JSON")
 		}
 		e.Data = raw

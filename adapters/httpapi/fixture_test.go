@@ -226,7 +226,7 @@ func (f folded) Verdict(_ context.Context, org, agentID, eventID string) (agent.
 		if e.Org != org || e.Subject != agentID {
 			continue
 		}
-		if err := catalog.Apply(&a, e.Event); err != nil {
+		if err := catalog.Apply(&a, e); err != nil {
 			return "", false, err
 		}
 		if e.ID == eventID {

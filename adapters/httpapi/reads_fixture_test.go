@@ -81,7 +81,7 @@ func fold[S any, P interface {
 			byID[e.Subject] = item
 			items = append(items, item)
 		}
-		if err := catalog.Apply(P(&item.State), e.Event); err != nil {
+		if err := catalog.Apply(P(&item.State), e); err != nil {
 			return nil, err
 		}
 		item.Version, item.Position = seen[e.Subject], e.Position
@@ -225,7 +225,7 @@ func (l logReads) AgentStates(_ context.Context, org, id string, p httpapi.Page)
 			continue
 		}
 		before := a.Seq
-		if err := catalog.Apply(&a, e.Event); err != nil {
+		if err := catalog.Apply(&a, e); err != nil {
 			return httpapi.List[httpapi.AgentState]{}, err
 		}
 		if a.Seq == before {

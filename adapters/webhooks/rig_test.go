@@ -354,7 +354,7 @@ func (l *link) Known(_ context.Context, _ event.Topic, keys []projections.Key) (
 			if r.Subject != k.ID || slices.Contains(row.Recent, projections.HashID(r.ID)) {
 				continue
 			}
-			if err := catalog.Apply(state, r.Event); err != nil {
+			if err := catalog.Apply(state, r); err != nil {
 				return nil, err
 			}
 			row.Version++

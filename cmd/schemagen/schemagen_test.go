@@ -108,7 +108,7 @@ func TestExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			if state, ok := catalog.Entity(topic); ok {
-				if err := catalog.Apply(state, ev); err != nil {
+				if err := catalog.Apply(state, event.Recorded{Event: ev}); err != nil {
 					t.Errorf("the example does not fold: %v", err)
 				}
 			}

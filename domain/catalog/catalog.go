@@ -156,9 +156,15 @@ func shallow[T any](s *T) *T {
 	return &c
 }
 
+// Payload reads the data of an event from the log, once for all who share it
+// (event.Memo).
+func Payload(e event.Recorded) (event.Payload, error) {
+	return e.Memo.Payload(func() (event.Payload, error) { return Decode(e.Type, e.Data) })
+}
+
 // Apply decodes an event and folds it into a state.
-func Apply(s event.Entity, e event.Event) error {
-	p, err := Decode(e.Type, e.Data)
+func Apply(s event.Entity, e event.Recorded) error {
+	p, err := Payload(e)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -155,4 +156,22 @@ func types() []string {
 		names[string(e.Type)] = true
 	}
 	return slices.Sorted(maps.Keys(names))
+}
+
+// TestAPayloadIsDecodedOnceForAllWhoShareIt: copies of an event share it.
+func TestAPayloadIsDecodedOnceForAllWhoShareIt(t *testing.T) {
+	t.Parallel()
+	e := event.Recorded{Event: event.Event{Envelope: event.Envelope{Type: "call.note_added.v1"}, Data: []byte(`{"note":"a"}`)}, Memo: new(event.Memo)}
+	first, err := catalog.Payload(e)
+	if err != nil || first != event.Payload(call.NoteAdded{Note: "a"}) {
+		t.Fatalf("%v, %v", first, err)
+	}
+	e.Data = []byte(`not read again`)
+	if again, err := catalog.Payload(e); err != nil || again != first {
+		t.Errorf("the second one gets %v, %v", again, err)
+	}
+	e.Memo = nil
+	if _, err := catalog.Payload(e); err == nil {
+		t.Error("without a memo the data is not read")
+	}
 }

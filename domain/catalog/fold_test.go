@@ -107,7 +107,7 @@ func shallow(s event.Entity) event.Entity {
 
 func apply(t *rapid.T, s event.Entity, e event.Event) {
 	t.Helper()
-	if err := catalog.Apply(s, e); err != nil {
+	if err := catalog.Apply(s, event.Recorded{Event: e}); err != nil {
 		t.Fatalf("%s %s: %v", e.Type, e.Data, err)
 	}
 }
@@ -155,7 +155,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		if s, ok := catalog.Entity(topic); ok {
-			if err := catalog.Apply(s, first); err != nil {
+			if err := catalog.Apply(s, event.Recorded{Event: first}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -77,6 +77,8 @@ type Recorded struct {
 	// Fault is set instead of a trustworthy envelope when the record could not
 	// be decoded (a foreign producer's mistake). Consumers park it.
 	Fault error `json:"-"`
+	// Memo keeps what was decoded for all who share the event; nil keeps nothing.
+	Memo *Memo `json:"-"`
 }
 
 // New makes an event of a payload. It fails only if the payload cannot be

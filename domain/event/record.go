@@ -1,7 +1,6 @@
 package event
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -87,7 +86,7 @@ func Headers(e Envelope) []Header {
 // it cannot read: a record that is no event of ours gets a Fault, ErrMalformed,
 // that says everything that is wrong, with what could be read.
 func FromRecord(at Position, key, value []byte, header func(name string) string) Recorded {
-	r := Recorded{Position: at, Event: Event{Data: value, Envelope: Envelope{
+	r := Recorded{Position: at, Memo: new(Memo), Event: Event{Data: value, Envelope: Envelope{
 		ID:            header(HeaderID),
 		Type:          Type(header(HeaderType)),
 		Source:        header(HeaderSource),
@@ -126,7 +125,7 @@ func FromRecord(at Position, key, value []byte, header func(name string) string)
 	if want := Key(r.Org, r.Subject); string(key) != want {
 		errs = append(errs, fmt.Errorf("key is %q, not %q", key, want))
 	}
-	if !json.Valid(value) {
+	if !Valid(value) {
 		errs = append(errs, errors.New("value is not JSON"))
 	}
 	if len(errs) > 0 {
@@ -154,7 +153,7 @@ func (e Event) Validate() error {
 			break
 		}
 	}
-	if !json.Valid(e.Data) {
+	if !Valid(e.Data) {
 		errs = append(errs, errors.New("data is not JSON"))
 	}
 	if len(errs) > 0 {

@@ -100,7 +100,7 @@ func golden(t *testing.T, topic event.Topic, path string, events []Given) {
 		t.Fatalf("%s has no entity", topic)
 	}
 	for _, g := range events {
-		if err := catalog.Apply(state, g.Event()); err != nil {
+		if err := catalog.Apply(state, event.Recorded{Event: g.Event()}); err != nil {
 			t.Fatal(err)
 		}
 	}

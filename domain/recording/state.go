@@ -231,7 +231,7 @@ func recorded(e event.Recorded) (id string, p event.Payload, ok bool) {
 	if e.Fault != nil || e.ID == "" || e.Org == "" || e.Subject == "" {
 		return "", nil, false
 	}
-	p, err := catalog.Decode(e.Type, e.Data)
+	p, err := catalog.Payload(e)
 	if err != nil {
 		return "", nil, false
 	}

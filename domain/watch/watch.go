@@ -102,7 +102,7 @@ func (w *Watch) Fold(e event.Recorded) {
 	case err != nil, topic != event.Calls && topic != event.Agents && topic != event.Deliveries:
 		return
 	}
-	p, err := catalog.Decode(e.Type, e.Data)
+	p, err := catalog.Payload(e)
 	if err != nil {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -69,7 +70,7 @@ func (h Harness) versions(t *testing.T, m projections.Model, c1, c2 int64) {
 // the state.
 func brokenFold(t *testing.T, h Harness) {
 	m := projections.Calls()
-	m.Fold = func(s event.Entity, e event.Event) error {
+	m.Fold = func(s event.Entity, e event.Recorded) error {
 		c := s.(*call.Call)
 		c.Notes = append(c.Notes, call.Note{Body: "half done"})
 		if e.ID == "e3" {
@@ -92,7 +93,7 @@ func brokenFold(t *testing.T, h Harness) {
 func retry(t *testing.T, h Harness) {
 	m := projections.Calls()
 	broken := m
-	broken.Fold = refusing(m, "e3")
+	broken.Fold = refusing("e3")
 	events := story(0)
 	s, err := h.applier(broken, 1, false).Claim(t.Context(), m.Topic, partition)
 	if err != nil {
@@ -130,12 +131,12 @@ func retry(t *testing.T, h Harness) {
 }
 
 // refusing is a fold that does not know one event.
-func refusing(m projections.Model, id string) func(event.Entity, event.Event) error {
-	return func(s event.Entity, e event.Event) error {
+func refusing(id string) func(event.Entity, event.Recorded) error {
+	return func(s event.Entity, e event.Recorded) error {
 		if e.ID == id {
 			return errors.New("not understood yet")
 		}
-		return projections.Fold(m, s, e)
+		return catalog.Apply(s, e)
 	}
 }
 

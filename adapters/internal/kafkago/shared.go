@@ -167,7 +167,7 @@ const recordOverhead = 1024
 func sizeOf(records []Record) int {
 	n := 0
 	for _, r := range records {
-		n += recordOverhead + len(r.Key) + len(r.Value)
+		n += recordOverhead + len(r.Key) + 2*len(r.Value) // as it came and decoded
 		for _, h := range r.Headers {
 			n += len(h.Value) + len(h.Key)
 		}

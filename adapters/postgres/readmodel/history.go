@@ -208,7 +208,7 @@ func (r *Reader) refold(ctx context.Context, org, id string, include func(Past) 
 		if !include(p) {
 			continue
 		}
-		if err := catalog.Apply(&item.State, p.Event); err != nil {
+		if err := catalog.Apply(&item.State, p.Recorded); err != nil {
 			return Item[call.Call]{}, fmt.Errorf("folding %s: %w", p.Position, err)
 		}
 		item.Version, item.Position = p.Version, p.Position

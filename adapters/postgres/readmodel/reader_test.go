@@ -267,7 +267,7 @@ func expectView(t *testing.T, log []event.Recorded, e event.Recorded) delivery.V
 			continue
 		}
 		ids = append(ids, o.ID)
-		if err := catalog.Apply(state, o.Event); err != nil {
+		if err := catalog.Apply(state, o); err != nil {
 			t.Fatal(err)
 		}
 		b, err := event.Marshal(state)

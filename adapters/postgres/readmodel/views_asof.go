@@ -83,7 +83,7 @@ func leadAsOf(past []Past, at time.Time) (*lead.Lead, error) {
 	}
 	state := new(lead.Lead)
 	for _, p := range past[:last] {
-		if err := catalog.Apply(state, p.Event); err != nil {
+		if err := catalog.Apply(state, p.Recorded); err != nil {
 			return nil, fmt.Errorf("folding %s: %w", p.Position, err)
 		}
 	}
