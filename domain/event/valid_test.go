@@ -26,7 +26,8 @@ func validTexts() []string {
 func sameAsTheLibrary(t interface {
 	Helper()
 	Errorf(string, ...any)
-}, data []byte) {
+}, data []byte,
+) {
 	t.Helper()
 	if got, want := event.Valid(data), json.Valid(data); got != want {
 		t.Errorf("Valid(%.200q) is %v, encoding/json says %v", data, got, want)
