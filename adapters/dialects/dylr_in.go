@@ -60,7 +60,9 @@ type dylrWebhook struct {
 	at                time.Time
 	list              string
 	call, lead, agent reader
-	facts             []commands.Fact
+	// rest is what is not known of a lead that is none.
+	rest  map[string]json.RawMessage
+	facts []commands.Fact
 }
 
 // add appends a fact of the call. Its key is made of what it says, so that the
@@ -108,12 +110,14 @@ func (w *dylrWebhook) upsert() {
 	about := f
 	about.Phone, about.ListID, about.SourceData = "", event.Opt[string]{}, nil
 	if f.Phone != "" && reflect.DeepEqual(about, lead.Upserted{}) {
+		w.rest = f.SourceData
 		return // how the seed's format says that the lead is not known
 	}
 	if f.Phone == "" {
 		if len(l.fields) > 0 && (f.Name.Set || f.ExternalID.Set) {
 			l.wrong("phone", "is required: leads are known by their number")
 		}
+		w.rest = f.SourceData
 		return
 	}
 	w.facts = append(w.facts, commands.Fact{
@@ -183,7 +187,7 @@ func (w *dylrWebhook) said() {
 
 // keep keeps the fields that the seed does not know.
 func (w *dylrWebhook) keep(top reader) {
-	rest := merged(top.rest(), map[string]map[string]json.RawMessage{"call": w.call.rest(), "agent": w.agent.rest()})
+	rest := merged(top.rest(), map[string]map[string]json.RawMessage{"call": w.call.rest(), "lead": w.rest, "agent": w.agent.rest()})
 	if rest != nil {
 		w.add(w.at, call.Corrected{SourceData: rest})
 	}

@@ -53,7 +53,7 @@ func (w *symboWebhook) contact(created bool) {
 	}
 	d.text("full_name")
 	d.text("external_source")
-	f.SourceData = joined(d.rest(), w.top.rest())
+	f.SourceData = joined(joined(d.rest(), w.top.rest()), f.SourceData)
 	var p event.Payload = contact.Updated{Fields: f}
 	if created {
 		p = contact.Created{Fields: f}
