@@ -133,12 +133,12 @@ func (w *dylrWebhook) happened() {
 	if t := c.when("ended_at"); t != nil {
 		ended, implied = *t, false
 	}
-	started := ended
+	started, inferred := ended, true
 	if length != nil {
 		started = ended.Add(-time.Duration(*length) * time.Second)
 	}
 	if t := c.when("started_at"); t != nil {
-		started = *t
+		started, inferred = *t, false
 	}
 	direction := "outbound" // dylr dials; only a call from its lead came in
 	if p := w.lead.text("phone"); p != "" && p == from {
@@ -147,7 +147,7 @@ func (w *dylrWebhook) happened() {
 	w.add(started, call.Started{
 		ExternalID: w.id, ConnectionID: w.connection.ID, Direction: direction, From: from, To: to,
 		Agent: w.person(), ListID: w.connection.ListID, StartedAt: started,
-		SourceData: with(nil, "list", w.list),
+		SourceData: with(nil, "list", w.list), Inferred: inferred,
 	})
 	w.add(ended, call.Ended{EndedAt: ended, DurationSec: length, Implied: implied})
 }
