@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,6 +53,8 @@ type alloWebhook struct {
 	header     http.Header
 	top, data  reader
 	topic      string
+	// nested are unknown fields of objects in data, by the object's name.
+	nested map[string]map[string]json.RawMessage
 	// at is when it was sent; zero in the first version, which does not say.
 	at    time.Time
 	facts []commands.Fact
@@ -81,7 +84,20 @@ func (w *alloWebhook) moment() []string {
 }
 
 // rest is what the version does not know.
-func (w *alloWebhook) rest() map[string]json.RawMessage { return joined(w.data.rest(), w.top.rest()) }
+func (w *alloWebhook) rest() map[string]json.RawMessage {
+	return merged(joined(w.data.rest(), w.top.rest()), w.nested)
+}
+
+// inside keeps the unknown fields of an object in data.
+func (w *alloWebhook) inside(name string, rest map[string]json.RawMessage) {
+	if rest == nil {
+		return
+	}
+	if w.nested == nil {
+		w.nested = make(map[string]map[string]json.RawMessage)
+	}
+	w.nested[name] = rest
+}
 
 // started is the start of a call as a webhook knows it.
 func (w *alloWebhook) started(id, direction, from, to string, at time.Time) call.Started {
@@ -181,6 +197,7 @@ func (w *alloWebhook) transfer(id string, at time.Time) {
 func (w *alloWebhook) party(key string) *call.Party {
 	r := w.data.object(key)
 	p := call.Party{Number: r.text("number"), AgentEmail: r.text("user_email"), AgentName: r.text("user_name")}
+	w.inside(key, r.rest())
 	if p == (call.Party{}) {
 		return nil
 	}
@@ -200,7 +217,8 @@ func (w *alloWebhook) tags(id string, at time.Time) {
 
 func (w *alloWebhook) transcript(id string, at time.Time) {
 	f := call.TranscriptReady{Transcript: w.data.text("concatenated_transcript")}
-	for _, entry := range w.data.objects("transcriptions") {
+	strange := make(map[string]map[string]json.RawMessage)
+	for i, entry := range w.data.objects("transcriptions") {
 		s := call.Segment{Text: entry.text("text"), StartSeconds: entry.number("start_seconds"), EndSeconds: entry.number("end_seconds")}
 		source := entry.text("source")
 		for speaker, name := range alloSpeakers {
@@ -215,7 +233,9 @@ func (w *alloWebhook) transcript(id string, at time.Time) {
 			s.At = &t
 		}
 		f.Segments = append(f.Segments, s)
+		strange[strconv.Itoa(i)] = entry.rest()
 	}
+	w.inside("transcriptions", merged(nil, strange))
 	if f.Transcript != "" || f.Segments != nil {
 		w.add(id, at, f)
 	}
@@ -290,7 +310,7 @@ func (w *alloWebhook) contact(created bool) {
 
 // told adds a contact's fact.
 func (w *alloWebhook) told(id string, created bool, f contact.Fields) {
-	f.SourceData = w.rest()
+	f.SourceData = joined(w.rest(), f.SourceData)
 	var p event.Payload = contact.Updated{Fields: f}
 	if created {
 		p = contact.Created{Fields: f}

@@ -1,6 +1,7 @@
 package dialects
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -94,8 +95,8 @@ func (w *alloWebhook) answered() {
 // no word of its address book.
 func (w *alloWebhook) whoCalls(id string) {
 	who, company := w.data.object("person"), w.data.object("company")
-	w.data.raw("deals")
-	if len(who.fields) == 0 {
+	w.data.nothing("deals")
+	if len(who.fields) == 0 && len(company.fields) == 0 {
 		return
 	}
 	f := allo2Fields(w.connection, who, company, true)
@@ -136,7 +137,7 @@ func allo2Fields(c tenant.Connection, who, company reader, created bool) contact
 	case name != "":
 		f.Company = event.Some(name)
 	}
-	f.SourceData = who.rest()
+	f.SourceData = merged(who.rest(), map[string]map[string]json.RawMessage{"company": company.rest()})
 	return f
 }
 

@@ -57,6 +57,7 @@ func (DialerCX) Decode(c tenant.Connection, _ http.Header, body []byte) ([]comma
 	}
 	w.key = string(canonical)
 	data := r.objectRequired("data")
+	w.top = r.rest()
 	switch w.name {
 	case dialercxCallStarted:
 		w.callStarted(data)
@@ -84,7 +85,9 @@ type dialercxWebhook struct {
 	name       string
 	at         time.Time
 	key        string
-	facts      []commands.Fact
+	// top are the unknown fields beside data.
+	top   map[string]json.RawMessage
+	facts []commands.Fact
 }
 
 func (w *dialercxWebhook) add(externalID string, at time.Time, p event.Payload) {
@@ -93,9 +96,14 @@ func (w *dialercxWebhook) add(externalID string, at time.Time, p event.Payload) 
 	})
 }
 
+// rest is what the format does not know.
+func (w *dialercxWebhook) rest(data reader) map[string]json.RawMessage {
+	return joined(data.rest(), w.top)
+}
+
 // keep keeps the unknown fields of a call's webhook.
-func (w *dialercxWebhook) keep(id string, rest map[string]json.RawMessage) {
-	if rest != nil {
+func (w *dialercxWebhook) keep(id string, data reader) {
+	if rest := w.rest(data); rest != nil {
 		w.add(id, w.at, call.Corrected{SourceData: rest})
 	}
 }
@@ -132,7 +140,7 @@ func (w *dialercxWebhook) callStarted(data reader) {
 		data.wrong("direction", `expected "inbound" or "outbound"`)
 	}
 	s := w.started(id, data, direction)
-	s.SourceData = data.rest()
+	s.SourceData = w.rest(data)
 	w.add(id, w.at, s)
 }
 
@@ -148,7 +156,7 @@ func (w *dialercxWebhook) callEnded(data reader) {
 	w.add(id, s.StartedAt, s)
 	w.add(id, w.at, call.Ended{EndedAt: w.at, DurationSec: length})
 	disposition := data.text("disposition")
-	w.keep(id, data.rest())
+	w.keep(id, data)
 	if disposition != "" { // last, so that webhooks of ours that wait for it find the rest
 		w.add(id, w.at, call.Dispositioned{Disposition: disposition, Agent: callAgent(data.text("agent"))})
 	}
@@ -160,7 +168,7 @@ func (w *dialercxWebhook) recordingReady(data reader) {
 		data.wrong("recording_url", "is required")
 	}
 	rec := call.Recording{URL: url, Format: data.text("format"), DurationSec: data.number("duration"), ExpiresAt: data.when("expires_at")}
-	w.keep(id, data.rest())
+	w.keep(id, data)
 	w.add(id, w.at, call.RecordingReady{Recording: rec})
 }
 
@@ -173,7 +181,7 @@ func (w *dialercxWebhook) agentChanged(data reader) {
 	}
 	data.number("previous_state_seconds") // follows from the states
 	c := agent.Change{Name: data.text("name"), Reason: data.text("reason"), Campaign: data.text("campaign")}
-	c.SourceData = data.rest()
+	c.SourceData = w.rest(data)
 	var p event.Payload
 	switch w.name {
 	case dialercxAgentLogin:
@@ -204,10 +212,11 @@ func (w *dialercxWebhook) leadUpdated(data reader) {
 		"external_id": &f.ExternalID, "name": &f.Name, "first_name": &f.FirstName, "last_name": &f.LastName,
 		"company": &f.Company, "title": &f.Title, "email": &f.Email, "city": &f.City, "state": &f.State, "zip": &f.Zip,
 	}
-	foreign := make(map[string]json.RawMessage)
+	foreign, more := make(map[string]json.RawMessage), make(map[string]map[string]json.RawMessage)
 	for _, field := range slices.Sorted(maps.Keys(changes.fields)) {
 		change := changes.object(field)
 		value, isSet := change.raw("new")
+		change.raw("old")
 		switch custom, isCustom := strings.CutPrefix(field, "custom_fields."); {
 		case isCustom:
 			if f.CustomFields == nil {
@@ -223,10 +232,12 @@ func (w *dialercxWebhook) leadUpdated(data reader) {
 			*known[field] = event.Null[string]()
 		default: // list_id among them: their list is not ours
 			foreign[field] = changes.fields[field]
+			continue
 		}
+		more[field] = change.rest()
 	}
 	list := data.text("list")
-	f.SourceData = with(merged(data.rest(), map[string]map[string]json.RawMessage{"changes": foreign}), "list", list)
+	f.SourceData = with(merged(w.rest(data), map[string]map[string]json.RawMessage{"changes": merged(foreign, more)}), "list", list)
 	w.facts = append(w.facts, commands.Fact{Payload: f, OccurredAt: w.at, Pointer: "/data", EventKey: event.DeriveID(w.name, w.key)})
 }
 
@@ -245,6 +256,6 @@ func (w *dialercxWebhook) alertTriggered(data reader) {
 	if n := data.number("value"); n != nil {
 		f.Value = *n
 	}
-	f.SourceData = data.rest()
+	f.SourceData = w.rest(data)
 	w.add(id, at, f)
 }

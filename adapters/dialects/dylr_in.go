@@ -60,7 +60,9 @@ type dylrWebhook struct {
 	at                time.Time
 	list              string
 	call, lead, agent reader
-	facts             []commands.Fact
+	// rest is what is not known of a lead that is none.
+	rest  map[string]json.RawMessage
+	facts []commands.Fact
 }
 
 // add appends a fact of the call. Its key is made of what it says, so that the
@@ -108,12 +110,14 @@ func (w *dylrWebhook) upsert() {
 	about := f
 	about.Phone, about.ListID, about.SourceData = "", event.Opt[string]{}, nil
 	if f.Phone != "" && reflect.DeepEqual(about, lead.Upserted{}) {
+		w.rest = f.SourceData
 		return // how the seed's format says that the lead is not known
 	}
 	if f.Phone == "" {
 		if len(l.fields) > 0 && (f.Name.Set || f.ExternalID.Set) {
 			l.wrong("phone", "is required: leads are known by their number")
 		}
+		w.rest = f.SourceData
 		return
 	}
 	w.facts = append(w.facts, commands.Fact{
@@ -129,12 +133,12 @@ func (w *dylrWebhook) happened() {
 	if t := c.when("ended_at"); t != nil {
 		ended, implied = *t, false
 	}
-	started := ended
+	started, inferred := ended, true
 	if length != nil {
 		started = ended.Add(-time.Duration(*length) * time.Second)
 	}
 	if t := c.when("started_at"); t != nil {
-		started = *t
+		started, inferred = *t, false
 	}
 	direction := "outbound" // dylr dials; only a call from its lead came in
 	if p := w.lead.text("phone"); p != "" && p == from {
@@ -143,7 +147,7 @@ func (w *dylrWebhook) happened() {
 	w.add(started, call.Started{
 		ExternalID: w.id, ConnectionID: w.connection.ID, Direction: direction, From: from, To: to,
 		Agent: w.person(), ListID: w.connection.ListID, StartedAt: started,
-		SourceData: with(nil, "list", w.list),
+		SourceData: with(nil, "list", w.list), Inferred: inferred,
 	})
 	w.add(ended, call.Ended{EndedAt: ended, DurationSec: length, Implied: implied})
 }
@@ -183,7 +187,7 @@ func (w *dylrWebhook) said() {
 
 // keep keeps the fields that the seed does not know.
 func (w *dylrWebhook) keep(top reader) {
-	rest := merged(top.rest(), map[string]map[string]json.RawMessage{"call": w.call.rest(), "agent": w.agent.rest()})
+	rest := merged(top.rest(), map[string]map[string]json.RawMessage{"call": w.call.rest(), "lead": w.rest, "agent": w.agent.rest()})
 	if rest != nil {
 		w.add(w.at, call.Corrected{SourceData: rest})
 	}

@@ -69,6 +69,14 @@ func (r reader) raw(key string) (json.RawMessage, bool) {
 	return v, true
 }
 
+// nothing reads a field that the hub has nothing to say in: null. Anything else
+// that is in it is left over.
+func (r reader) nothing(key string) {
+	if v, ok := r.fields[key]; ok && bytes.Equal(v, []byte("null")) {
+		r.read[key] = true
+	}
+}
+
 // text reads a string; empty when it is absent.
 func (r reader) text(key string) string {
 	v, ok := r.raw(key)

@@ -123,21 +123,20 @@ func TestProfilesAreTheSeeds(t *testing.T) {
 	t.Parallel()
 	standard := delivery.StandardRetries()
 	want := map[string]delivery.Profile{
-		"dialercx":   {Timeout: 10 * time.Second, Retries: []time.Duration{5 * time.Second, 30 * time.Second, 120 * time.Second}},
-		"dylr":       {Timeout: 10 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
-		"dialnote":   {Timeout: 30 * time.Second, Retries: []time.Duration{5 * time.Second, 30 * time.Second}, DisableAfterFailures: 3},
-		"allo":       {Timeout: 30 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
+		"dialercx": {Timeout: 10 * time.Second, Retries: []time.Duration{5 * time.Second, 30 * time.Second, 120 * time.Second}},
+		"dylr":     {Timeout: 10 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
+		"dialnote": {Timeout: 30 * time.Second, Retries: []time.Duration{5 * time.Second, 30 * time.Second}, DisableAfterFailures: 3},
+		"allo":     {Timeout: 30 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
+		"allo/v2": {Timeout: 20 * time.Second, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour, Retries: []time.Duration{
+			5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour,
+		}},
 		"symbo":      {Timeout: 10 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
 		"symbo/2025": {Timeout: 10 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
 		"trunkline":  {Timeout: 15 * time.Second, Retries: standard, Jitter: 0.2, DisableAfter: 5 * 24 * time.Hour},
 	}
-	for name, profile := range want {
-		d, ok := dialects.Get(name)
-		if !ok {
-			t.Fatalf("no dialect %s", name)
-		}
-		if diff := cmp.Diff(profile, d.Profile()); diff != "" {
-			t.Errorf("%s: %s", name, diff)
+	for _, d := range dialects.All() {
+		if diff := cmp.Diff(want[d.Name()], d.Profile()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", d.Name(), diff)
 		}
 	}
 }

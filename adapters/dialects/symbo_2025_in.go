@@ -52,8 +52,8 @@ func (w *symboWebhook) contact(created bool) {
 		f.ExternalID = event.Some(w.id)
 	}
 	d.text("full_name")
-	d.text("external_source")
-	f.SourceData = joined(d.rest(), w.top.rest())
+	source := externalSource(d)
+	f.SourceData = with(joined(joined(d.rest(), w.top.rest()), f.SourceData), "external_source", source)
 	var p event.Payload = contact.Updated{Fields: f}
 	if created {
 		p = contact.Created{Fields: f}

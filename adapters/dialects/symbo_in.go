@@ -207,12 +207,12 @@ func (w *symboWebhook) prospect() {
 		Phone: w.other, ExternalID: p.opt("external_id"), Name: p.opt("full_name"), FirstName: p.opt("first_name"),
 		LastName: p.opt("last_name"), Title: p.opt("title"),
 	}
-	p.text("external_source")
+	source := externalSource(p)
 	if url := p.text("linkedin_url"); url != "" {
 		f.CustomFields = map[string]json.RawMessage{"linkedin_url": appendString(nil, url)}
 	}
 	id := p.text("id")
-	rest := with(p.rest(), "id", id)
+	rest := with(with(p.rest(), "id", id), "external_source", source)
 	if w.other == "" || !f.ExternalID.Set && !f.Name.Set && !f.FirstName.Set && !f.LastName.Set && !f.Title.Set && f.CustomFields == nil {
 		w.rest = merged(nil, map[string]map[string]json.RawMessage{"prospect": rest})
 		return
@@ -224,6 +224,14 @@ func (w *symboWebhook) prospect() {
 	w.facts = append(w.facts, commands.Fact{
 		Payload: f, OccurredAt: w.at, Pointer: "/data/prospect", EventKey: contentKey(f, "symbo", w.id),
 	})
+}
+
+// externalSource is what external_id is an id of, "" for what the seed says.
+func externalSource(r reader) string {
+	if source := r.text("external_source"); source != symboSource {
+		return source
+	}
+	return ""
 }
 
 // transcription reads the speakers of a transcription where it has them.

@@ -116,7 +116,7 @@ func ReadLookup(body []byte) (contact.Fields, error) {
 		return contact.Fields{}, fmt.Errorf("reading the answer: %w", err)
 	}
 	f := lookupFields(r, true)
-	f.SourceData = r.rest()
+	f.SourceData = joined(r.rest(), f.SourceData)
 	if err := r.err(); err != nil {
 		return contact.Fields{}, fmt.Errorf("reading the answer: %w", err)
 	}
@@ -126,8 +126,9 @@ func ReadLookup(body []byte) (contact.Fields, error) {
 	return f, nil
 }
 
-// lookupFields reads the flat object. Of a whole entry that was changed, what is
-// sent empty is not there any more.
+// lookupFields reads the flat object, and keeps what it does not know of the
+// account. Of a whole entry that was changed, what is sent empty is not there any
+// more.
 func lookupFields(r reader, created bool) contact.Fields {
 	whole := func(key string) event.Opt[string] {
 		o := r.opt(key)
@@ -169,6 +170,7 @@ func lookupFields(r reader, created bool) contact.Fields {
 	f.Phones = group(phones, phones == nil, !created && r.has("_phone"))
 	f.Address = group(address, address == contact.Address{}, !created && r.has("address_"))
 	f.Account = group(account, account == contact.Account{}, !created && r.has("account"))
+	f.SourceData = merged(nil, map[string]map[string]json.RawMessage{"account": a.rest()})
 	return f
 }
 

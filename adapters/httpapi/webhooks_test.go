@@ -238,6 +238,26 @@ func TestDialnoteSecretIsFixed(t *testing.T) {
 	}
 }
 
+// TestZapiersURLsNeedNoProvider: "The Zapier webhook URLs (starting with
+// hooks.zapier.com) work automatically" (seed 001).
+func TestZapiersURLsNeedNoProvider(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	for _, c := range []struct{ url, given, want string }{
+		{"https://hooks.zapier.com/hooks/catch/1/a/", "", "zapier"},
+		{"https://HOOKS.zapier.com/hooks/catch/1/a/", `,"provider":null`, "zapier"},
+		{"https://hooks.zapier.com/hooks/catch/1/a/", `,"provider":"custom"`, "custom"},
+		{"https://hooks.zapier.com.example.com/", "", "custom"},
+		{"https://example.com/hooks.zapier.com", "", "custom"},
+		{"https://example.com/", `,"provider":"zapier"`, "zapier"},
+	} {
+		got := o.made(201, "POST", "/v1/webhooks", fmt.Sprintf(`{"name":"Zap","url":%q,"dialect":"dialnote","events":["notes"]%s}`, c.url, c.given))["provider"]
+		if got != c.want {
+			t.Errorf("%s%s has the provider %v, want %s", c.url, c.given, got, c.want)
+		}
+	}
+}
+
 func TestSymboSecretIsTheAccounts(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)

@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -114,9 +115,20 @@ func checkProvider(f *faults, e *delivery.Endpoint) {
 		return
 	}
 	if e.Provider == "" {
-		e.Provider = providerCustom
+		e.Provider = providerOf(e.URL)
 	}
 	oneOf(f, "/provider", e.Provider, providerZapier, providerCustom)
+}
+
+// zapierHost is where Zapier's own URLs lead, which work without a word about
+// the provider (seed 001).
+const zapierHost = "hooks.zapier.com"
+
+func providerOf(rawURL string) string {
+	if u, err := url.Parse(rawURL); err == nil && strings.EqualFold(u.Hostname(), zapierHost) {
+		return providerZapier
+	}
+	return providerCustom
 }
 
 func oneOf(f *faults, pointer, got string, want ...string) {

@@ -43,7 +43,7 @@ type Call struct {
 	AnsweredAt    *time.Time `json:"answered_at"`
 	EndedAt       *time.Time `json:"ended_at"`
 	// DurationSec is the source's figure, else the whole seconds from answer
-	// (or start) to end.
+	// (or a start that was reported) to end.
 	DurationSec *int64 `json:"duration_sec"`
 	// DurationReported says that DurationSec is the source's figure. A computed
 	// one follows what becomes known later, in whatever order that comes.
@@ -170,14 +170,15 @@ func (c *Call) OtherParty() string {
 	return c.To
 }
 
-// settleDuration computes the duration where no source gave one.
+// settleDuration computes the duration where no source gave one, from moments
+// that somebody reported.
 func (c *Call) settleDuration() {
 	if c.DurationReported {
 		return
 	}
 	c.DurationSec = nil
 	from := c.AnsweredAt
-	if from == nil {
+	if from == nil && !c.StartInferred {
 		from = c.StartedAt
 	}
 	if from == nil || c.EndedAt == nil {

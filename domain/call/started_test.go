@@ -42,6 +42,33 @@ func TestInferredStartsComeToTheSameInAnyOrder(t *testing.T) {
 	}
 }
 
+// TestNoDurationFollowsFromAnInferredStart: nobody saw when it was, so that the
+// time from it to the end is nobody's word.
+func TestNoDurationFollowsFromAnInferredStart(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 7, 15, 27, 0, 0, time.UTC)
+	inferred, end := call.Started{StartedAt: at, Inferred: true}, call.Ended{EndedAt: at.Add(time.Minute)}
+	for name, c := range map[string]struct {
+		facts []event.Payload
+		want  *int64
+	}{
+		"inferred":            {[]event.Payload{inferred, end}, nil},
+		"inferred afterwards": {[]event.Payload{end, inferred}, nil},
+		"answered":            {[]event.Payload{inferred, call.Answered{AnsweredAt: at.Add(20 * time.Second)}, end}, new(int64(40))},
+		"reported later":      {[]event.Payload{inferred, end, call.Started{StartedAt: at}}, new(int64(60))},
+	} {
+		var got call.Call
+		for _, p := range c.facts {
+			if err := got.Apply(event.Envelope{ID: "e", Subject: "call-1", OccurredAt: at, RecordedAt: at}, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(c.want, got.DurationSec); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func permutations(of []int) [][]int {
 	if len(of) <= 1 {
 		return [][]int{of}

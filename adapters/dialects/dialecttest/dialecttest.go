@@ -32,6 +32,9 @@ type Options struct {
 	Unknowing bool
 	// Ignores are events that are received and make no fact.
 	Ignores []string
+	// Closed are places of bodies, such as "data/changes", where a field more is not
+	// kept; "*" is everywhere but in Open.
+	Closed, Open []string
 	// Incomplete are events that make no fact where something is missing.
 	Incomplete []string
 	// Unsigned is set for a system that signs nothing of its own.
@@ -66,6 +69,7 @@ func Run(t *testing.T, d dialects.Dialect, o Options) {
 	}
 	t.Run("refuses a bad signature in words", func(t *testing.T) { t.Parallel(); badSignature(t, d, in, o) })
 	t.Run("refuses junk by pointer", func(t *testing.T) { t.Parallel(); junk(t, d, in, o) })
+	t.Run("keeps what it does not know", func(t *testing.T) { t.Parallel(); unknown(t, d, in, o) })
 	t.Run("decodes what intake takes", func(t *testing.T) { t.Parallel(); intake(t, d, in) })
 	t.Run("reads a replay as the same facts", func(t *testing.T) { t.Parallel(); replay(t, d, in) })
 	t.Run("brings back what it carries", func(t *testing.T) { t.Parallel(); roundTrip(t, d, in, o) })

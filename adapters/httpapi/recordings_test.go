@@ -1,0 +1,86 @@
+package httpapi_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"trunkline.dev/trunkline/adapters/httpapi"
+	"trunkline.dev/trunkline/adapters/memory"
+	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/recording"
+)
+
+// tape is one stored recording, and what following its link asks for.
+type tape struct {
+	recordings.Jobs
+	recordings.Catalogue
+	recordings.Blobs
+	recordings.Fetcher
+	recordings.Lists
+	recordings.Calls
+	recordings.Knower
+}
+
+const audioOfTape = "0123456789"
+
+func (tape) Recording(_ context.Context, id string) (recording.Recording, error) {
+	if id != "rec-1" {
+		return recording.Recording{}, recordings.ErrUnknown
+	}
+	return recording.Recording{ID: id, Org: "org-1", CallID: "call-1", State: call.CopyStored, ContentType: "audio/mpeg", SHA256: "00", Bytes: 10, StoredAt: noon}, nil
+}
+
+func (tape) Lives(context.Context, string, time.Time) (time.Time, error) { return time.Time{}, nil }
+
+func (tape) LinkKey(org string) ([]byte, bool) { return []byte("key of " + org), true }
+
+func (tape) Open(context.Context, string) (recordings.Blob, error) {
+	return blob{strings.NewReader(audioOfTape)}, nil
+}
+
+type blob struct{ *strings.Reader }
+
+func (blob) Close() error { return nil }
+
+// TestALinkToARecordingEndsAfter72Hours follows a link as receivers do, without a
+// key, to its last second and after it (seed 000).
+func TestALinkToARecordingEndsAfter72Hours(t *testing.T) {
+	t.Parallel()
+	var library *recordings.Service
+	a := newAPI(t, func(a *api, c *httpapi.Config) {
+		var shelf tape
+		var err error
+		library, err = recordings.New(recordings.Config{
+			Jobs: shelf, Catalogue: shelf, Blobs: shelf, Fetcher: shelf, Lists: shelf, Calls: shelf, Keys: shelf, Known: shelf,
+			Log: memory.NewLog(1), Logger: slog.New(slog.DiscardHandler), Clock: a.clock,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Recordings = library
+	})
+	link, ends := library.Link("org-1", "rec-1", noon)
+	if !ends.Equal(noon.Add(72 * time.Hour)) {
+		t.Errorf("it ends at %s", ends)
+	}
+	follow := func(header ...string) answer { return a.do("GET", link, "", append(header, "Authorization", "")...) }
+	a.advance(72*time.Hour - time.Second)
+	if got := follow(); got.Status != http.StatusOK || got.Body != audioOfTape || got.Header.Get("Content-Type") != "audio/mpeg" || got.Header.Get("Accept-Ranges") != "bytes" {
+		t.Errorf("in its last second: %+v", got)
+	}
+	if got := follow("Range", "bytes=2-4"); got.Status != http.StatusPartialContent || got.Body != "234" || got.Header.Get("Content-Range") != fmt.Sprint("bytes 2-4/", len(audioOfTape)) {
+		t.Errorf("a range: %+v", got)
+	}
+	a.advance(time.Second)
+	for _, got := range []answer{follow(), follow("Range", "bytes=2-4")} {
+		if p := a.refused(got, http.StatusGone); !strings.Contains(p.Detail, "ended at "+ends.Format(time.RFC3339)) {
+			t.Errorf("it says %q", p.Detail)
+		}
+	}
+}
