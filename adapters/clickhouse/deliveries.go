@@ -77,7 +77,7 @@ func (s *Store) deliveries(ctx context.Context, f projections.DeliveryFilter) (p
 	if len(found) > f.Limit {
 		page.Deliveries = found[:f.Limit]
 		last := page.Deliveries[f.Limit-1]
-		page.NextCursor = encodeCursor(cursor{last.EventAt, last.ID})
+		page.NextCursor = encodeCursor(cursor{last.EventAt, last.ID, last.WebhookID})
 	}
 	if err := s.fill(ctx, f.Org, page.Deliveries); err != nil {
 		return projections.DeliveryPage{}, err
@@ -126,11 +126,11 @@ WHERE org_id = ? AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < from
 		args = append(args, string(f.Status))
 	}
 	if !after.at.IsZero() {
-		sql += " AND (event_at, delivery_id) < (fromUnixTimestamp64Micro(?), ?)"
-		args = append(args, after.at.UnixMicro(), after.id)
+		sql += " AND (event_at, delivery_id, webhook_id) < (fromUnixTimestamp64Micro(?), ?, ?)"
+		args = append(args, after.at.UnixMicro(), after.id, after.webhook)
 	}
 	sql += `
-ORDER BY event_at DESC, delivery_id DESC
+ORDER BY event_at DESC, delivery_id DESC, webhook_id DESC
 LIMIT ?`
 	args = append(args, limit)
 	var list []projections.DeliveryEntry
@@ -151,12 +151,14 @@ func scanDelivery(r driver.Rows, org string) (projections.DeliveryEntry, error) 
 }
 
 // Delivery returns one delivery, ErrNoDelivery if the log does not have it.
+// Replays to one address outside the settings share their ids: of these it is
+// the one that was tried last.
 func (s *Store) Delivery(ctx context.Context, org, id string) (projections.DeliveryEntry, error) {
 	const sql = `
 SELECT webhook_id, event_at, delivery_id, event_id, event_type, entity_id, status, reason, next_attempt_at
 FROM deliveries
 WHERE org_id = ? AND delivery_id = ?
-ORDER BY event_at
+ORDER BY last_attempt_at DESC NULLS LAST, event_at, webhook_id
 LIMIT 1`
 	var list []projections.DeliveryEntry
 	err := s.query(ctx, sql, []any{org, id}, func(r driver.Rows) error {
@@ -182,7 +184,7 @@ func (s *Store) fill(ctx context.Context, org string, list []projections.Deliver
 		return nil
 	}
 	const sql = "" +
-		"SELECT delivery_id, attempt, started_at, duration_ms, status_code, outcome, error, url, " +
+		"SELECT webhook_id, delivery_id, attempt, started_at, duration_ms, status_code, outcome, error, url, " +
 		"request_headers, request_body, response_headers, response_body " +
 		"FROM delivery_attempts " +
 		"WHERE org_id = ? AND (webhook_id, event_at, delivery_id) IN (SELECT webhook_id, fromUnixTimestamp64Micro(event_at), delivery_id FROM wanted) " +
@@ -192,40 +194,43 @@ func (s *Store) fill(ctx context.Context, org string, list []projections.Deliver
 	if err != nil {
 		return err
 	}
-	at := make(map[string]int, len(list))
+	at := make(map[receipt]int, len(list))
 	for i, d := range list {
-		at[d.ID] = i
+		at[receipt{d.WebhookID, d.ID}] = i
 		if err := wanted.Append(d.WebhookID, d.EventAt.UnixMicro(), d.ID); err != nil {
 			return err
 		}
 	}
 	return s.query(ch.Context(ctx, ch.WithExternalTable(wanted)), sql, []any{org}, func(r driver.Rows) error {
-		id, a, err := scanAttempt(r)
+		of, a, err := scanAttempt(r)
 		if err != nil {
 			return err
 		}
-		d := &list[at[id]]
+		d := &list[at[of]]
 		d.Attempts = append(d.Attempts, a)
 		return nil
 	})
 }
 
-func scanAttempt(r driver.Rows) (id string, a projections.DeliveryAttempt, err error) {
+// receipt names a delivery: its id alone may be that of several replays'.
+type receipt struct{ webhook, delivery string }
+
+func scanAttempt(r driver.Rows) (of receipt, a projections.DeliveryAttempt, err error) {
 	var number uint32
 	var status uint16
 	var request, response string
-	if err := r.Scan(&id, &number, &a.StartedAt, &a.DurationMS, &status, &a.Outcome, &a.Error, &a.URL,
+	if err := r.Scan(&of.webhook, &of.delivery, &number, &a.StartedAt, &a.DurationMS, &status, &a.Outcome, &a.Error, &a.URL,
 		&request, &a.RequestBody, &response, &a.ResponseBody); err != nil {
-		return "", a, err
+		return of, a, err
 	}
 	a.Number, a.StatusCode = int(number), int(status)
 	if a.RequestHeaders, err = readHeaders(request); err != nil {
-		return "", a, fmt.Errorf("reading request headers of %s: %w", id, err)
+		return of, a, fmt.Errorf("reading request headers of %s: %w", of.delivery, err)
 	}
 	if a.ResponseHeaders, err = readHeaders(response); err != nil {
-		return "", a, fmt.Errorf("reading response headers of %s: %w", id, err)
+		return of, a, fmt.Errorf("reading response headers of %s: %w", of.delivery, err)
 	}
-	return id, a, nil
+	return of, a, nil
 }
 
 // readHeaders reads stored headers; they are empty once their time is over.
@@ -238,14 +243,14 @@ func readHeaders(text string) ([]delivery.Header, error) {
 	return h, err
 }
 
-// cursor is the last row of a page.
+// cursor is the last row of a page. webhook is empty where the list is of one.
 type cursor struct {
-	at time.Time
-	id string
+	at          time.Time
+	id, webhook string
 }
 
 func encodeCursor(c cursor) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(c.at.UTC().Format(time.RFC3339Nano) + " " + c.id))
+	return base64.RawURLEncoding.EncodeToString([]byte(c.at.UTC().Format(time.RFC3339Nano) + " " + c.id + " " + c.webhook))
 }
 
 func decodeCursor(text string) (cursor, error) {
@@ -256,10 +261,13 @@ func decodeCursor(text string) (cursor, error) {
 	if err != nil {
 		return cursor{}, ErrBadCursor
 	}
-	at, id, ok := strings.Cut(string(raw), " ")
-	t, err := time.Parse(time.RFC3339Nano, at)
-	if !ok || err != nil {
+	parts := strings.Split(string(raw), " ")
+	if len(parts) != 3 {
 		return cursor{}, ErrBadCursor
 	}
-	return cursor{t, id}, nil
+	t, err := time.Parse(time.RFC3339Nano, parts[0])
+	if err != nil {
+		return cursor{}, ErrBadCursor
+	}
+	return cursor{t, parts[1], parts[2]}, nil
 }

@@ -60,6 +60,9 @@ type Config struct {
 	StoreWait time.Duration
 	// PositionWait is how long a read waits for a position; default 5 s.
 	PositionWait time.Duration
+	// LogWait is how long an answer about deliveries waits for the delivery log;
+	// default 2 s.
+	LogWait time.Duration
 
 	// Reads answers "facts out"; nil answers 404 there.
 	Reads Reads
@@ -89,7 +92,7 @@ func (c Config) Validate() error {
 	if c.LeadsPerMinute < 0 {
 		errs = append(errs, errors.New("httpapi: LeadsPerMinute is negative"))
 	}
-	if c.VerdictWait < 0 || c.PositionWait < 0 || c.StoreWait < 0 || c.Heartbeat < 0 {
+	if c.VerdictWait < 0 || c.PositionWait < 0 || c.LogWait < 0 || c.StoreWait < 0 || c.Heartbeat < 0 {
 		errs = append(errs, errors.New("httpapi: a wait is negative"))
 	}
 	return errors.Join(errs...)
@@ -116,6 +119,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.PositionWait == 0 {
 		c.PositionWait = 5 * time.Second
+	}
+	if c.LogWait == 0 {
+		c.LogWait = 2 * time.Second
 	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 15 * time.Second

@@ -83,6 +83,9 @@ type DeliveryLog interface {
 	// Delivery returns one delivery of an org, projections.ErrNotFound if the log
 	// does not have it.
 	Delivery(ctx context.Context, org, id string) (projections.DeliveryEntry, error)
+	// CatchUp waits until the log has every fact that was acknowledged before the
+	// call, for so long at most, and returns how many it lacks then.
+	CatchUp(ctx context.Context, patience time.Duration) (behind int64, err error)
 }
 
 // Deliverer sends webhooks on demand.

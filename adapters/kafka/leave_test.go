@@ -4,6 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,4 +91,92 @@ func leavesWhileJoining(t *testing.T, addr string) {
 func TestMemberLeavesWhileJoining(t *testing.T) {
 	t.Parallel()
 	leavesWhileJoining(t, testenv.Kafka(t))
+}
+
+// strayJoinHoldsNothing shows that a join of ours whose connection died while it
+// waited does not hold partitions: kafka-go joins anew, under another id, and
+// has forgotten it. Kafka notices in a session, the embedded broker never does.
+func strayJoinHoldsNothing(t *testing.T, addr string) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // what Eventually says comes first
+	defer cancel()
+	c, client, group := newClient(t, addr), api(t, addr), "stray-"+rand.Text()
+	describe := func() kafkago.DescribeGroupsResponseGroup {
+		resp, err := client.DescribeGroups(ctx, &kafkago.DescribeGroupsRequest{GroupIDs: []string{group}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Groups[0]
+	}
+	// The one member does not let go of its partitions before the stray join is
+	// cut off.
+	var held atomic.Int64
+	letGo := make(chan struct{})
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		done <- newSource(t, c, quick()).Run(running, group, []event.Topic{event.Calls}, func(ctx context.Context, _ projections.Partition) error {
+			held.Add(1)
+			defer held.Add(-1)
+			<-ctx.Done()
+			select {
+			case <-letGo:
+			case <-running.Done():
+			}
+			return nil
+		})
+	}()
+	all := int64(c.Partitions())
+	holdsAll := func() error {
+		if n := held.Load(); n != all {
+			return fmt.Errorf("%d partitions of %d are held; members %+v", n, all, describe().Members)
+		}
+		return nil
+	}
+	testenv.Eventually(t, holdsAll)
+
+	// Another one of the same name joins, waits, and is cut off for ever.
+	var conns sync.Map
+	var cut atomic.Bool
+	stray, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
+		ID: group, Brokers: []string{addr}, Topics: []string{string(event.Calls)}, GroupBalancers: []kafkago.GroupBalancer{kafkago.RangeGroupBalancer{}},
+		SessionTimeout: 10 * time.Second, RebalanceTimeout: 10 * time.Second,
+		Dialer: &kafkago.Dialer{ClientID: describe().Members[0].ClientID, DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if cut.Load() {
+				return nil, net.ErrClosed
+			}
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err == nil {
+				conns.Store(c, nil)
+			}
+			return c, err
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stray.Close() }()
+	testenv.Eventually(t, func() error {
+		if n := len(describe().Members); n != 2 {
+			return fmt.Errorf("%d members", n)
+		}
+		return nil
+	})
+	cut.Store(true)
+	conns.Range(func(c, _ any) bool { return c.(net.Conn).Close() == nil })
+	close(letGo)
+	testenv.Eventually(t, func() error {
+		if n := len(describe().Members); n != 1 {
+			return fmt.Errorf("%d members", n)
+		}
+		return holdsAll()
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStrayJoinHoldsNothing(t *testing.T) {
+	t.Parallel()
+	strayJoinHoldsNothing(t, testenv.Kafka(t))
 }

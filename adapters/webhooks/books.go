@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -83,30 +82,10 @@ func (b *books) run(ctx context.Context) error {
 // catchUp waits until a read model has what the log has now, as long as there
 // is patience, and returns how many events it is behind.
 func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic) (int64, error) {
-	ends, err := b.cfg.Ends.Ends(ctx, topics...)
-	if err != nil {
-		return 0, fmt.Errorf("reading where the log ends: %w", err)
-	}
-	// A store that is behind has enough to do.
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		read, err := b.cfg.Log.Checkpoints(ctx, model)
-		if err != nil {
-			return 0, fmt.Errorf("reading how far %s is: %w", model, err)
-		}
-		var lag int64
-		for topic, partitions := range ends {
-			for id, end := range partitions {
-				lag += max(0, end-read[topic][id])
-			}
-		}
-		if lag == 0 || b.patience <= 0 {
-			return lag, nil
-		}
-		b.patience -= pause
-		if !background.Rest(ctx, pause) {
-			return 0, ctx.Err()
-		}
-	}
+	began := time.Now()
+	behind, err := projections.CatchUp(ctx, b.patience, b.cfg.Ends, b.cfg.Log, model, topics...)
+	b.patience -= time.Since(began)
+	return behind, err
 }
 
 // owedPair is an event with the deliveries that it should have made.

@@ -35,7 +35,7 @@ func (a *app) startAPI(ctx context.Context) error {
 		Recorder: a.recorder, Recordings: a.recordings, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound, Lookup: contactLookup{a.reader},
 		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
 		Settings: httpapi.Settings{
-			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: a.analytics, Deliverer: a.deliverer,
+			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: deliveryLog{a.analytics, a.broker}, Deliverer: a.deliverer,
 			Dialects: dialectCatalogue{}, Previewer: previewer{a.deliverer.service, a.reader}, Replays: a.replays,
 			Accountant: a.accountant, Profiles: a.profileOf,
 			Keyring: keyringOf{a.settings},

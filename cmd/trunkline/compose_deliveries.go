@@ -17,6 +17,20 @@ import (
 	"trunkline.dev/trunkline/projections"
 )
 
+// deliveryLog is the delivery log as the API reads it, which knows where the log
+// of facts ends.
+type deliveryLog struct {
+	*clickhouse.Store
+	ends projections.Ends
+}
+
+var _ httpapi.DeliveryLog = deliveryLog{}
+
+// CatchUp waits until the delivery log has what was acknowledged before.
+func (l deliveryLog) CatchUp(ctx context.Context, patience time.Duration) (int64, error) {
+	return projections.CatchUp(ctx, patience, l.ends, l.Store, projections.DeliveryLogName, event.Deliveries)
+}
+
 // sentLog finds finished deliveries in the delivery log.
 type sentLog struct{ store *clickhouse.Store }
 

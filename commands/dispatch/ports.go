@@ -47,7 +47,8 @@ type Store interface {
 	// Offered returns, once for each offer, where rows were offered to
 	// partitions.
 	Offered(ctx context.Context, ps []Partition) ([]Backlog, error)
-	// Health returns what is known of endpoints; one never sent to is missing.
+	// Health returns what is known of endpoints; one never sent to is missing, and
+	// so is a receiver of a replay's own once the replay has ended.
 	Health(ctx context.Context, endpointIDs ...string) (map[string]delivery.Health, error)
 	// Forward hands the oldest of what people are to be told to a function that
 	// appends it, those of one endpoint in their order, and forgets it when that

@@ -160,6 +160,10 @@ func (m *membership) generations(ctx context.Context, hold func(context.Context,
 			}
 		}
 		m.start(ctx, next, g.flushes)
+		m.start(ctx, next, func(ctx context.Context) {
+			m.dismissStrays(ctx, next.MemberID)
+			<-ctx.Done()
+		})
 	}
 }
 
@@ -196,7 +200,7 @@ func (m *membership) leave(ctx context.Context, conns *Conns) {
 	defer cancel()
 	b := NewBackoff(20*time.Millisecond, 500*time.Millisecond)
 	for attempt := 1; ; attempt++ {
-		err := m.leaveUnknown(ctx)
+		err := m.leaveExcept(ctx, "")
 		if err == nil {
 			return
 		}
@@ -207,8 +211,27 @@ func (m *membership) leave(ctx context.Context, conns *Conns) {
 	}
 }
 
-// leaveUnknown leaves as every member that the group knows of us.
-func (m *membership) leaveUnknown(ctx context.Context) error {
+// dismissStrays leaves as those members that are not the one we are: joins of
+// ours that kafka-go gave up while they waited, on a machine that is too slow for
+// its deadlines or on a connection that broke. The group gives them partitions
+// that nobody reads then. Kafka drops them when their session ends; the embedded
+// broker, which counts a session from the answer that it could not give, never.
+func (m *membership) dismissStrays(ctx context.Context, id string) {
+	b := NewBackoff(20*time.Millisecond, 500*time.Millisecond)
+	for attempt := 1; ; attempt++ {
+		err := m.leaveExcept(ctx, id)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if attempt == leaveAttempts || !b.Wait(ctx) {
+			m.cfg.Logger.Warn("asking who is in the group failed", slog.String("group", m.cfg.Group), slog.Any("err", err))
+			return
+		}
+	}
+}
+
+// leaveExcept leaves as every member that the group knows of us but one.
+func (m *membership) leaveExcept(ctx context.Context, id string) error {
 	resp, err := m.broker.Client(leaveGrace).DescribeGroups(ctx, &kafka.DescribeGroupsRequest{GroupIDs: []string{m.cfg.Group}})
 	if err != nil {
 		return err
@@ -218,7 +241,7 @@ func (m *membership) leaveUnknown(ctx context.Context) error {
 			return g.Error
 		}
 		for _, member := range g.Members {
-			if member.ClientID != m.clientID {
+			if member.ClientID != m.clientID || member.MemberID == id {
 				continue
 			}
 			if err := m.leaveAs(ctx, member.MemberID); err != nil {

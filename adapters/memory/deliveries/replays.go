@@ -106,15 +106,16 @@ func (s *Store) Decide(_ context.Context, d dispatch.Decision) (dispatch.Replay,
 	if !slices.Contains(d.Kinds, r.Kind) || !slices.Contains(d.From, r.State) {
 		return r.shown(), false, nil
 	}
-	r.become(d.To)
+	s.become(r, d.To)
 	r.Detail = d.Detail
 	return r.shown(), true, nil
 }
 
-func (r *replay) become(s dispatch.ReplayState) {
-	r.State, r.ChangedAt = s, event.Time(time.Now())
-	if s.Ended() {
+func (s *Store) become(r *replay, to dispatch.ReplayState) {
+	r.State, r.ChangedAt = to, event.Time(time.Now())
+	if to.Ended() {
 		r.EndedAt = r.ChangedAt
+		delete(s.health, r.ID)
 	}
 }
 
@@ -278,7 +279,7 @@ func (s *Store) Step(_ context.Context, st dispatch.Step) (bool, error) {
 		}
 	}
 	if st.State != "" {
-		r.become(st.State)
+		s.become(r, st.State)
 	}
 	s.offer(st.Owed)
 	return true, nil

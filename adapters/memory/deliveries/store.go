@@ -198,17 +198,31 @@ func (s *Store) Commit(_ context.Context, b dispatch.Batch) ([]dispatch.Partitio
 		for _, part := range b.Parts {
 			s.commit(part)
 		}
-		for _, c := range b.Health {
-			s.partition(dispatch.Partition{})
-			merged, told := dispatch.Merge(s.health[c.EndpointID], c)
-			s.health[c.EndpointID], s.notices = merged, append(s.notices, told...)
-		}
+		return nil, s.merge(b.Health), nil
 	}
 	health := make(map[string]delivery.Health)
 	for _, c := range b.Health {
 		health[c.EndpointID] = s.health[c.EndpointID]
 	}
 	return nil, health, nil
+}
+
+// merge adds to what is known of endpoints, and forgets those of replays that
+// have ended.
+func (s *Store) merge(changes []dispatch.HealthChange) map[string]delivery.Health {
+	s.partition(dispatch.Partition{})
+	health := make(map[string]delivery.Health)
+	for _, c := range changes {
+		merged, told := dispatch.Merge(s.health[c.EndpointID], c)
+		s.health[c.EndpointID], s.notices = merged, append(s.notices, told...)
+		health[c.EndpointID] = merged
+	}
+	for id := range health {
+		if r := s.replays[id]; r != nil && r.State.Ended() {
+			delete(s.health, id)
+		}
+	}
+	return health
 }
 
 func (s *Store) commit(part dispatch.Part) {

@@ -325,7 +325,17 @@ FROM unnest($1::text[], $2::text[]) AS n (endpoint_id, org_id)
 ORDER BY endpoint_id
 ON CONFLICT (endpoint_id) DO NOTHING`
 
+// writeHealthSQL runs while the rows are locked, so a replay whose end it does
+// not see yet ends after it, and finds them (see forgetHealthSQL).
 const writeHealthSQL = `
+WITH ended AS (
+    DELETE FROM delivery_health h
+    USING replays r
+    WHERE h.endpoint_id = ANY($1::text[])
+      AND r.replay_id = h.endpoint_id
+      AND r.ended_at IS NOT NULL
+    RETURNING h.endpoint_id
+)
 UPDATE delivery_health h
 SET last_sent_at = n.last_sent_at,
     last_delivered_at = n.last_delivered_at,
@@ -342,4 +352,5 @@ FROM unnest(
     endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, exhausted_at, told_at,
     last_status, last_error
 )
-WHERE h.endpoint_id = n.endpoint_id`
+WHERE h.endpoint_id = n.endpoint_id
+  AND NOT EXISTS (SELECT FROM ended e WHERE e.endpoint_id = h.endpoint_id)`

@@ -53,6 +53,25 @@ WHERE replay_id = $1
   AND kind = ANY($5::text[])
   AND state = ANY($6::text[])`
 
+// holdHealthSQL and forgetHealthSQL forget the health of a receiver of the
+// replay's own. A row that a commit is about to make is not to be seen, but
+// making it as well waits for that commit.
+const holdHealthSQL = `
+INSERT INTO delivery_health (endpoint_id, org_id)
+SELECT replay_id, org_id
+FROM replays
+WHERE replay_id = $1
+  AND target IS NOT NULL
+  AND ended_at IS NOT NULL
+ON CONFLICT (endpoint_id) DO NOTHING`
+
+const forgetHealthSQL = `
+DELETE FROM delivery_health h
+USING replays r
+WHERE h.endpoint_id = $1
+  AND r.replay_id = h.endpoint_id
+  AND r.ended_at IS NOT NULL`
+
 const endsSQL = `
 SELECT status, reason, n, example
 FROM replay_ends

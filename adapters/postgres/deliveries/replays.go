@@ -98,12 +98,31 @@ func (s *Store) Replays(ctx context.Context, org, before string, limit int) ([]d
 
 // Decide implements dispatch.ReplayBook.
 func (s *Store) Decide(ctx context.Context, d dispatch.Decision) (r dispatch.Replay, done bool, err error) {
-	tag, err := s.pool.Exec(ctx, decideReplaySQL, d.ID, d.Org, d.To, d.Detail, d.Kinds, d.From)
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, decideReplaySQL, d.ID, d.Org, d.To, d.Detail, d.Kinds, d.From)
+		if err != nil {
+			return err
+		}
+		if done = tag.RowsAffected() == 1; !done || !d.To.Ended() {
+			return nil
+		}
+		return forgetHealth(ctx, tx, d.ID)
+	})
 	if err != nil {
 		return r, false, fmt.Errorf("deciding on replay %s: %w", d.ID, err)
 	}
 	r, _, err = s.Replay(ctx, d.Org, d.ID)
-	return r, tag.RowsAffected() == 1, err
+	return r, done, err
+}
+
+// forgetHealth forgets how the receiver of a replay did that has just ended: it
+// is nobody else's, and nobody asks any more.
+func forgetHealth(ctx context.Context, tx pgx.Tx, replayID string) error {
+	if _, err := tx.Exec(ctx, holdHealthSQL, replayID); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, forgetHealthSQL, replayID)
+	return err
 }
 
 // Ends implements dispatch.ReplayBook.
@@ -336,6 +355,11 @@ func (s *Store) Step(ctx context.Context, st dispatch.Step) (bool, error) {
 		}
 		if len(dropped.ids) > 0 {
 			if _, err := tx.Exec(ctx, countDroppedSQL, st.ReplayID, dropped.ids, dropped.reasons); err != nil {
+				return err
+			}
+		}
+		if st.State.Ended() {
+			if err := forgetHealth(ctx, tx, st.ReplayID); err != nil {
 				return err
 			}
 		}

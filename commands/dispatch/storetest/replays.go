@@ -21,6 +21,7 @@ var replayCases = []testCase{
 	{"the deliveries of a replay are counted as they end", countsEnds},
 	{"what an offered row waited for may go in the same moment", offersAfterDeletes},
 	{"a receiver of a replay's own is there until its end", targets},
+	{"the health of a receiver of a replay's own ends with the replay", healthOfTargets},
 	{"a cancel is told once and decided in a commit", cancels},
 	{"an undecided cancel is told to the next owner", cancelsSurvive},
 	{"all that is unfinished of a replay can be cancelled", cancelsReplay},
@@ -342,4 +343,53 @@ func targets(_ *testing.T, r *rig) {
 		r.Fatal(err)
 	}
 	r.same("after its end", map[string]delivery.Endpoint{}, read())
+}
+
+// healthOfTargets: whatever ends the replay, and whichever commit comes after it.
+func healthOfTargets(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	part := dispatch.Part{Partition: calls(0), Epoch: c.Epoch}
+	failed := func(endpoint string) dispatch.HealthChange {
+		return dispatch.HealthChange{EndpointID: endpoint, Org: "org", SentAt: r.now, Failures: 1, FailingSince: r.now, LastStatus: 500}
+	}
+	want := delivery.Health{LastSentAt: r.now, ConsecutiveFailures: 1, FailingSince: r.now, LastStatus: 500}
+	left := func(what string, ids ...string) {
+		r.Helper()
+		got, err := r.Health(r.Context(), "finished", "aborted", "ep")
+		if err != nil {
+			r.Fatal(err)
+		}
+		all := make(map[string]delivery.Health)
+		for _, id := range ids {
+			all[id] = want
+		}
+		r.same(what, all, got)
+	}
+	own := func(rp *dispatch.Replay) { rp.Target = &delivery.Endpoint{ID: rp.ID, Org: "org", Enabled: true} }
+	r.add(r.replay("finished", own))
+	r.add(r.replay("aborted", own))
+	r.add(r.replay("to the webhook"))
+	r.commit(part, failed("finished"), failed("aborted"), failed("ep"))
+	decide := func(id string, from, to dispatch.ReplayState) {
+		r.Helper()
+		if _, done, err := r.Decide(r.Context(), dispatch.Decision{
+			Org: "org", ID: id, Kinds: []dispatch.ReplayKind{dispatch.OfScope}, From: []dispatch.ReplayState{from}, To: to,
+		}); err != nil || !done {
+			r.Fatalf("done %v, %v", done, err)
+		}
+	}
+	decide("aborted", dispatch.ReplayRunning, dispatch.ReplayPaused)
+	left("while they go on", "finished", "aborted", "ep")
+	decide("aborted", dispatch.ReplayPaused, dispatch.ReplayAborted)
+	left("once one was aborted", "finished", "ep")
+	leased := r.lease("one")
+	for _, id := range []string{"finished", "to the webhook"} {
+		r.step(true, dispatch.Step{ReplayID: id, Epoch: leased[id].Epoch, State: dispatch.ReplayFinished})
+	}
+	left("once they have ended", "ep")
+	// What was measured before the end may be committed after it.
+	part.Delete = []dispatch.Owed{r.owed(calls(0), "x", 1)}
+	got := r.commit(part, failed("finished"), failed("aborted"))
+	r.same("what the late commit is told", map[string]delivery.Health{"finished": want, "aborted": want}, got)
+	left("after a late commit", "ep")
 }

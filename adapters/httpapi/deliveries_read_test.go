@@ -1,0 +1,229 @@
+package httpapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/adapters/httpapi"
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/projections"
+)
+
+// where a delivery is.
+type where int
+
+const (
+	// inStore: unfinished, and never tried.
+	inStore where = iota
+	// inTopic: delivered; the row is gone, and the delivery log has not read of it.
+	inTopic
+	// inLog: the delivery log has it.
+	inLog
+)
+
+// passage is a store of unfinished deliveries and a delivery log, with one
+// delivery that goes from the one to the other.
+type passage struct {
+	owing
+	hook, org string
+
+	mu sync.Mutex
+	at where
+	// step is called before each question with how many were asked before.
+	step  func(p *passage, asked int)
+	asked int
+	// stuck: the log does not catch up; down: nobody can tell how far it is.
+	stuck, down bool
+	// again: a replay owes the delivery too.
+	again bool
+}
+
+func (p *passage) question() func() {
+	p.mu.Lock()
+	if p.step != nil {
+		p.step(p, p.asked)
+	}
+	p.asked++
+	return p.mu.Unlock
+}
+
+func (p *passage) row(replay string) dispatch.Owed {
+	return dispatch.Owed{Delivery: delivery.Delivery{
+		ID: "d", ReplayID: replay, Org: p.org, EndpointID: p.hook, EventID: "e", EventType: "call.ended.v1", EntityID: "call-1",
+		Status: delivery.Pending, NextAttemptAt: noon, CreatedAt: noon,
+	}}
+}
+
+func (p *passage) entry() projections.DeliveryEntry {
+	return projections.DeliveryEntry{
+		ID: "d", Org: p.org, WebhookID: p.hook, EventID: "e", EventType: "call.ended.v1", EntityID: "call-1", EventAt: noon, Status: delivery.Delivered,
+		Attempts: []projections.DeliveryAttempt{{Number: 1, StartedAt: noon, StatusCode: 204, Outcome: "delivered"}},
+	}
+}
+
+func (p *passage) Get(_ context.Context, _, id string) (dispatch.Owed, bool, error) {
+	defer p.question()()
+	return p.row(""), id == "d" && p.at == inStore, nil
+}
+
+func (p *passage) List(context.Context, dispatch.ListQuery) ([]dispatch.Owed, error) {
+	defer p.question()()
+	var rows []dispatch.Owed
+	if p.again {
+		rows = append(rows, p.row("replay"))
+	}
+	if p.at == inStore {
+		rows = append(rows, p.row(""))
+	}
+	return rows, nil
+}
+
+func (p *passage) Deliveries(_ context.Context, f projections.DeliveryFilter) (page projections.DeliveryPage, err error) {
+	defer p.question()()
+	if p.at == inLog && (f.Status == "" || f.Status == delivery.Delivered) {
+		page.Deliveries = append(page.Deliveries, p.entry())
+	}
+	return page, nil
+}
+
+func (p *passage) Delivery(_ context.Context, _, id string) (projections.DeliveryEntry, error) {
+	defer p.question()()
+	if id != "d" || p.at != inLog {
+		return projections.DeliveryEntry{}, projections.ErrNotFound
+	}
+	return p.entry(), nil
+}
+
+func (p *passage) CatchUp(context.Context, time.Duration) (int64, error) {
+	defer p.question()()
+	switch {
+	case p.down:
+		return 0, errors.New("no broker answers")
+	case p.stuck:
+		return 3, nil
+	}
+	if p.at == inTopic {
+		p.at = inLog
+	}
+	return 0, nil
+}
+
+// passing is an office with a webhook whose one delivery is on its way.
+func passing(t *testing.T, p *passage) (o *office, hook string) {
+	t.Helper()
+	o = newOffice(t, func(_ *office, cfg *httpapi.Config) { cfg.Settings.Owed, cfg.Settings.Log = p, p })
+	hook = o.newWebhook(crm)
+	org, _ := o.store.Snapshot().FirstOrg()
+	p.hook, p.org = hook, org.ID
+	return o, hook
+}
+
+// moves leaves the store before one question and is read by the log before
+// another, or before the same.
+func moves(first, second int) func(*passage, int) {
+	return func(p *passage, asked int) {
+		if asked == first {
+			p.at = inTopic
+		}
+		if asked == second {
+			p.at = inLog
+		}
+	}
+}
+
+// Whatever moves between which two questions, a delivery that was ever shown is
+// shown, once, and does not go back to what it was.
+func TestADeliveryThatLeavesTheStoreDoesNotVanish(t *testing.T) {
+	t.Parallel()
+	const questions = 5
+	for first := range questions {
+		for second := first; second < questions; second++ {
+			t.Run(fmt.Sprintf("moves before questions %d and %d", first, second), func(t *testing.T) {
+				t.Parallel()
+				p := &passage{}
+				o, hook := passing(t, p)
+				for _, path := range []string{"/v1/deliveries/d", "/v1/webhooks/" + hook + "/deliveries"} {
+					p.at, p.asked, p.step = inStore, 0, moves(first, second)
+					got := o.made(200, "GET", path, "")
+					if data, ok := got["data"].([]any); ok {
+						if len(data) != 1 {
+							t.Fatalf("%s has it %d times", path, len(data))
+						}
+						got = data[0].(map[string]any)
+					}
+					if attempts := len(got["attempts"].([]any)); (got["status"] == "delivered") != (attempts == 1) {
+						t.Errorf("%s: %v with %d attempts", path, got["status"], attempts)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestADeliveryBetweenStoreAndLog(t *testing.T) {
+	t.Parallel()
+	p := &passage{}
+	o, hook := passing(t, p)
+	list := func(query string) []any {
+		return o.made(200, "GET", "/v1/webhooks/"+hook+"/deliveries"+query, "")["data"].([]any)
+	}
+	for _, query := range []string{"", "?status=delivered"} {
+		p.at = inTopic
+		if n := len(list(query)); n != 1 {
+			t.Errorf("the list %q has it %d times", query, n)
+		}
+	}
+	p.at = inTopic
+	if got := o.made(200, "GET", "/v1/deliveries/d", ""); got["status"] != "delivered" {
+		t.Errorf("it is %v", got["status"])
+	}
+	o.refused(o.do("GET", "/v1/deliveries/none", ""), 404)
+
+	// While the log stands still nobody can say that there is none.
+	p.at, p.stuck = inTopic, true
+	rec := o.do("GET", "/v1/deliveries/d", "")
+	o.refused(rec, 504)
+	if rec.Header.Get("Retry-After") == "" {
+		t.Error("nobody says when to ask again")
+	}
+	rec = o.do("GET", "/v1/webhooks/"+hook+"/deliveries", "")
+	if rec.Status != 200 || rec.Header.Get("Trunkline-Behind") != "3" {
+		t.Errorf("the list of a log that is behind: %d, Trunkline-Behind %q", rec.Status, rec.Header.Get("Trunkline-Behind"))
+	}
+	p.down = true
+	o.refused(o.do("GET", "/v1/deliveries/d", ""), 504)
+	if n := len(list("")); n != 0 {
+		t.Errorf("the list has it %d times", n)
+	}
+
+	// What is unfinished, or has ended by the log, needs no waiting.
+	for _, at := range []where{inStore, inLog} {
+		p.at = at
+		o.made(200, "GET", "/v1/deliveries/d", "")
+	}
+}
+
+func TestADeliveryThatAReplayOwesTooIsListedOnce(t *testing.T) {
+	t.Parallel()
+	p := &passage{again: true}
+	o, hook := passing(t, p)
+	for at, want := range map[where]int{inStore: 0, inLog: 1} {
+		p.at = at
+		data := o.made(200, "GET", "/v1/webhooks/"+hook+"/deliveries", "")["data"].([]any)
+		var got []string
+		for _, d := range data {
+			d := d.(map[string]any)
+			got = append(got, fmt.Sprintf("%s %s %d", d["id"], d["status"], len(d["attempts"].([]any))))
+		}
+		if diff := cmp.Diff([]string{fmt.Sprintf("d pending %d", want)}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
