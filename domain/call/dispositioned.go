@@ -4,13 +4,14 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// Dispositioned says what came of the call. Each one replaces the former.
+// Dispositioned says what came of the call. Each one replaces the former; one that
+// happened before the one that is known, and comes late, is history only.
 type Dispositioned struct {
 	Disposition string `json:"disposition"`
 	Agent       *Agent `json:"agent,omitempty"`
 	// Restated marks what a source says again because it sends the whole call at
 	// each change (seed 004). It counts where it is news: another disposition
-	// than the one known, and not an older one that comes late.
+	// than the one known.
 	Restated bool `json:"restated,omitempty"`
 }
 
@@ -18,7 +19,7 @@ type Dispositioned struct {
 func (Dispositioned) EventType() event.Type { return "call.dispositioned.v1" }
 
 func (f Dispositioned) fold(c *Call, e event.Envelope) {
-	if f.Restated && c.DispositionAt != nil && (c.Disposition == f.Disposition || e.OccurredAt.Before(*c.DispositionAt)) {
+	if c.DispositionAt != nil && (e.OccurredAt.Before(*c.DispositionAt) || f.Restated && c.Disposition == f.Disposition) {
 		return
 	}
 	c.Disposition = f.Disposition
