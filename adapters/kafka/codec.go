@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"strings"
 	"time"
 	"unsafe"
 
@@ -42,8 +43,7 @@ func (r record) kafka(now time.Time) kafka.Record {
 	return kafka.Record{Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: r.headers, Time: now}
 }
 
-// decode reads a record; what is no event of ours gets a Fault. The strings of
-// the envelope are the headers' own bytes, which nobody changes.
+// decode reads a record; what is no event of ours gets a Fault.
 func decode(m kafka.Message) event.Recorded {
 	at := event.Position{Topic: event.Topic(m.Topic), Partition: m.Partition, Offset: m.Offset}
 	r := event.FromRecord(at, m.Key, m.Value, func(name string) string {
@@ -55,10 +55,33 @@ func decode(m kafka.Message) event.Recorded {
 		}
 		return ""
 	})
+	ownStrings(&r.Envelope)
 	if !m.Time.IsZero() {
 		r.AppendedAt = event.Time(m.Time)
 	}
 	return r
+}
+
+// ownStrings gives an envelope bytes of its own, all in one piece: those of the
+// headers are in memory together with other records, and whoever keeps the id of a
+// call would keep all of these.
+func ownStrings(e *event.Envelope) {
+	kind, origin := string(e.Type), string(e.Origin)
+	fields := [...]*string{&e.ID, &kind, &e.Source, &e.Subject, &e.Org, &e.Actor, &e.CorrelationID, &e.CausationID, &origin, &e.TraceParent}
+	n := 0
+	for _, f := range fields {
+		n += len(*f)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for _, f := range fields {
+		b.WriteString(*f)
+	}
+	rest := b.String()
+	for _, f := range fields {
+		*f, rest = rest[:len(*f)], rest[len(*f):]
+	}
+	e.Type, e.Origin = event.Type(kind), event.Origin(origin)
 }
 
 // partitioner deals keys out as the Java client does, so that a foreign

@@ -36,6 +36,36 @@ func example() event.Event {
 	}
 }
 
+// TestAnEnvelopeHasItsOwnBytes: those of the headers lie together with other
+// records, all of which whoever keeps an id would keep.
+func TestAnEnvelopeHasItsOwnBytes(t *testing.T) {
+	t.Parallel()
+	r := encode(example())
+	m := kafka.Message{Topic: string(event.Calls), Key: r.key, Value: r.value, Headers: r.headers}
+	want, got := decode(m), decode(m)
+	want.Envelope = clone(t, want.Envelope)
+	for _, h := range m.Headers {
+		for i := range h.Value {
+			h.Value[i] = '?'
+		}
+	}
+	if diff := cmp.Diff(want.Envelope, got.Envelope); diff != "" || got.Type != "call.ended.v1" {
+		t.Errorf("the envelope changed with the headers (-want +got):\n%s", diff)
+	}
+}
+
+func clone(t *testing.T, e event.Envelope) (c event.Envelope) {
+	t.Helper()
+	text, err := json.Marshal(e)
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 var update = flag.Bool("update", false, "write the goldens anew")
 
 // The golden is the contract with whoever reads the topics: keys, partitions,

@@ -70,7 +70,9 @@ func (r *reader) Read(ctx context.Context, limit int) ([]event.Recorded, error) 
 	}
 	n := min(max(limit, 1), len(r.events))
 	got := r.events[:n:n]
-	r.events = r.events[n:]
+	if r.events = r.events[n:]; len(r.events) == 0 {
+		r.events = nil // the rest of nothing would keep the whole batch until the next comes
+	}
 	r.next = got[n-1].Position.Offset + 1
 	return got, nil
 }

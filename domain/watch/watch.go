@@ -163,8 +163,10 @@ func (w *Watch) past(t time.Time) time.Time {
 func (w *Watch) call(e event.Recorded, p event.Payload) {
 	o := w.org(e.Org)
 	c, known := o.Calls[e.Subject]
+	subject := e.Subject
 	if !known {
-		c.Heard = w.At
+		// Kept for a day, without the rest of the event that it may be a part of.
+		c.Heard, subject = w.At, strings.Clone(subject)
 	}
 	switch p := p.(type) {
 	case call.Started:
@@ -194,7 +196,7 @@ func (w *Watch) call(e event.Recorded, p event.Payload) {
 	default:
 		return
 	}
-	o.Calls[e.Subject] = c
+	o.Calls[subject] = c
 }
 
 // answer counts the answer of a call, once.

@@ -12,21 +12,26 @@ import (
 // memory until a consumer is done cost the collector more than to copy them.
 type arena struct {
 	free    []byte
+	piece   int
 	headers []kafka.Header
 	names   map[string]string
 }
 
-// piece is how much is allocated at once. Whoever keeps one record keeps the
-// piece that it is in.
-const piece = 16 << 10
+// Pieces are of this size at first, and each is twice the one before: most fetches
+// bring a record or two. Whoever keeps one record keeps the piece that it is in.
+const (
+	firstPiece = 1 << 10
+	largePiece = 16 << 10
+)
 
 // take returns n bytes that nobody else has.
 func (a *arena) take(n int) []byte {
 	if n > len(a.free) {
-		if n >= piece/4 {
+		if n >= largePiece/4 {
 			return make([]byte, n)
 		}
-		a.free = make([]byte, piece)
+		a.piece = min(max(2*a.piece, firstPiece), largePiece)
+		a.free = make([]byte, max(a.piece, n))
 	}
 	b := a.free[:n:n]
 	a.free = a.free[n:]

@@ -160,14 +160,19 @@ func (s *Shared) fly(ctx context.Context, p *sharedPart, f *flight, at partition
 	}
 }
 
-// recordOverhead is about what a record with its event takes in memory beside
-// its content.
-const recordOverhead = 1024
+// recordOverhead and fetchOverhead are about what a record with its event and a
+// fetch take in memory beside their content.
+const (
+	recordOverhead = 1536
+	fetchOverhead  = 1024
+)
 
+// sizeOf is about what records take: their content is there as it came and, twice
+// its size, decoded.
 func sizeOf(records []Record) int {
-	n := 0
+	n := fetchOverhead
 	for _, r := range records {
-		n += recordOverhead + len(r.Key) + 2*len(r.Value) // as it came and decoded
+		n += recordOverhead + len(r.Key) + 3*len(r.Value)
 		for _, h := range r.Headers {
 			n += len(h.Value) + len(h.Key)
 		}
@@ -197,7 +202,9 @@ func (s *Shared) keep(b *batch) {
 	for s.bytes > sharedBytes {
 		old := s.kept.Remove(s.kept.Front()).(*batch)
 		s.bytes -= old.size
-		old.part.batches = old.part.batches[1:] // the oldest of all is the oldest of its partition
+		// The oldest of all is the oldest of its partition. The slice would keep it.
+		old.part.batches[0] = nil
+		old.part.batches = old.part.batches[1:]
 	}
 }
 
