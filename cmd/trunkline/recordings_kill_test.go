@@ -59,7 +59,7 @@ func TestAKillInTheMiddleOfAFetch(t *testing.T) {
 		t.Errorf("the link gives %d bytes", len(body))
 	}
 	stored := 0
-	for _, typ := range historyTypes(admin, id) {
+	for _, typ := range historyTypes(t, admin, id, "call.recording_stored.v1") {
 		if typ == "call.recording_stored.v1" {
 			stored++
 		}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -158,10 +159,13 @@ func recordingsKept(t *testing.T, h *hub) {
 	if _, body := fetch(t, "GET", rec.text("url")); !bytes.Equal(body, mp3) {
 		t.Errorf("the fresh link gives %d bytes", len(body))
 	}
-	copied := admin.get("/v1/calls/" + id).want(http.StatusOK)
-	if copied.text("recording_copy", "state") != "stored" || copied.text("recording_copy", "sha256") != sha(mp3) {
-		t.Errorf("the call has %v", copied.at("recording_copy"))
-	}
+	eventually(t, "the call's copy", func(context.Context) error {
+		copied, _ := admin.get("/v1/calls/" + id).want(http.StatusOK).at("recording_copy").(object)
+		if copied["state"] != "stored" || copied["sha256"] != sha(mp3) {
+			return fmt.Errorf("the call has %v", copied)
+		}
+		return nil
+	})
 	audioByKey(t, h, admin, rec.text("id"), mp3)
 	held(t, admin, rec.text("id"))
 	admin.post("/v1/recordings/"+rec.text("id")+"/fetch", nil).want(http.StatusConflict)
@@ -426,18 +430,25 @@ func recordingsLost(t *testing.T, h *hub) {
 		}
 		return nil
 	})
-	types := historyTypes(admin, page)
+	types := historyTypes(t, admin, page, "call.recording_delayed.v1")
 	if diff := cmp.Diff([]string{"call.started.v1", "call.recording_ready.v1", "call.recording_delayed.v1"}, types); diff != "" {
 		t.Errorf("the history of the call (-want +got):\n%s", diff)
 	}
 }
 
-// historyTypes are the types of a call's events, in their order.
-func historyTypes(admin caller, call string) []string {
-	admin.t.Helper()
-	var types []string
-	for _, e := range admin.get("/v1/calls/" + call + "/history").want(http.StatusOK).list("data") {
-		types = append(types, e.(object)["type"].(string))
-	}
+// historyTypes are the types of a call's events, in their order, once the read
+// model has one of a type, which the hub said: it has no position to wait for.
+func historyTypes(t *testing.T, admin caller, call, typ string) (types []string) {
+	t.Helper()
+	eventually(t, typ+" in the history", func(context.Context) error {
+		types = nil
+		for _, e := range admin.get("/v1/calls/" + call + "/history").want(http.StatusOK).list("data") {
+			types = append(types, e.(object)["type"].(string))
+		}
+		if !slices.Contains(types, typ) {
+			return fmt.Errorf("it is %v", types)
+		}
+		return nil
+	})
 	return types
 }

@@ -14,14 +14,19 @@ func orgsApart(t *testing.T, h *hub) {
 	listID, _ := newList(t, h, mine, object{})
 	lead := mine.post("/v1/leads", object{"phone": "4155550150", "list_id": listID}).want(http.StatusOK)
 	hook, _ := endpoint(t, mine, object{"dialect": "trunkline", "url": customer.url("/"), "events": list{"call.ended.v1"}})
-	call, _ := finishedCall(t, mine, nil)
-	mine.post("/v1/agents/jsmith/state", object{"state": "logged_in"}).want(http.StatusAccepted)
+	call, disposed := finishedCall(t, mine, nil)
+	agent := mine.post("/v1/agents/jsmith/state", object{"state": "logged_in"}).want(http.StatusAccepted)
 	alert := mine.post("/v1/alerts", object{"rule": "r", "metric": "m", "condition": ">", "threshold": 1, "value": 2, "severity": "warning"}).want(http.StatusCreated)
 	message := mine.post("/v1/messages", object{"direction": "inbound", "type": "SMS", "content": "Hi", "from": "+15551234567", "to": "+14143756757"}).want(http.StatusCreated)
 	contact := mine.post("/v1/contacts", object{"external_id": "c", "first_name": "Ann"}).want(http.StatusCreated)
 	customer.wait("/", 1)
 	deliveries := deliveriesOf(t, mine, hook, 1)
-	mine.after(contact, "/v1/agents/jsmith/states").want(http.StatusOK)
+	for path, write := range map[string]answer{ // each has a read model of its own to wait for
+		"/v1/leads/" + lead.text("leads", 0, "id"): lead, "/v1/calls/" + call: disposed, "/v1/agents/jsmith/states": agent,
+		"/v1/alerts/" + alert.text("id"): alert, "/v1/messages/" + message.text("id"): message, "/v1/contacts/" + contact.text("id"): contact,
+	} {
+		mine.after(write, path).want(http.StatusOK)
+	}
 	paths := []string{
 		"/v1/leads/" + lead.text("leads", 0, "id"), "/v1/calls/" + call, "/v1/calls/" + call + "/history", "/v1/calls/" + call + "?version=1",
 		"/v1/agents/jsmith/states", "/v1/alerts/" + alert.text("id"), "/v1/messages/" + message.text("id"), "/v1/contacts/" + contact.text("id"),

@@ -49,7 +49,7 @@ func (s *Service) Release(ctx context.Context, c commands.Caller, id, reason str
 }
 
 // Refetch asks the source for a recording now: one that was given up, or whose
-// next attempt is far away.
+// next attempt is far away. A failure that was said before does not undo it.
 func (s *Service) Refetch(ctx context.Context, c commands.Caller, id string) (recording.Recording, error) {
 	return s.change(ctx, c, id, func(l Locked, now time.Time) (Decision, error) {
 		switch {
@@ -60,9 +60,7 @@ func (s *Service) Refetch(ctx context.Context, c commands.Caller, id string) (re
 		case l.URL == "":
 			return Decision{}, &Conflict{Reason: "the recording was uploaded: there is no source to ask"}
 		}
-		after := l.Recording
-		after.State, after.Due = call.CopyPending, now
-		return Decision{After: after}, nil
+		return Decision{After: l.Again(now)}, nil
 	})
 }
 

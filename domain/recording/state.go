@@ -50,6 +50,9 @@ type Work struct {
 	// Attempts counts the requests that were made since the last announcement.
 	Attempts  int
 	LastError string
+	// AskedAgain says that somebody asked for it: from then on only an attempt that
+	// the hub makes gives it up, and no failure that it reads of in the log.
+	AskedAgain bool
 	// Due is when it is asked for next; zero while nothing is to be done.
 	Due time.Time
 	// Delayed says that call.recording_delayed.v1 was said; DelayDue is when it
@@ -129,10 +132,7 @@ func (p Patience) fold(r Recording, id string, e event.Recorded, payload event.P
 	case call.RecordingDelayed:
 		r.Delayed, r.DelayDue = true, time.Time{}
 	case call.RecordingFetchFailed:
-		if r.State != call.CopyPending {
-			return r, false
-		}
-		return r.Failed(f), true
+		return r.failedBefore(f, e.CausationID == r.Announced.EventID)
 	case call.RecordingDeleted:
 		return r.Deleted(f), true
 	case call.RecordingHeld:
@@ -158,7 +158,7 @@ func (p Patience) announce(r Recording, id string, e event.Recorded, f call.Reco
 	if f.ExpiresAt != nil {
 		r.ExpiresAt = event.Time(*f.ExpiresAt)
 	}
-	r.Attempts, r.LastError, r.Due, r.NearEnd = 0, "", time.Time{}, time.Time{}
+	r.Attempts, r.LastError, r.AskedAgain, r.Due, r.NearEnd = 0, "", false, time.Time{}, time.Time{}
 	if ours(id, f.URL) {
 		r.URL = "" // an upload: call.recording_stored.v1 stands right behind
 		return r, true
@@ -183,6 +183,28 @@ func (r Recording) Stored(f call.RecordingStored) Recording {
 	return r.idle()
 }
 
+// failedBefore is the recording once it is read that its fetch was given up.
+// Whoever announced it or asked for it since then has begun the fetch anew, which
+// the failure does not end; but receivers were told of it and an alert raised.
+func (r Recording) failedBefore(f call.RecordingFetchFailed, announcedSo bool) (Recording, bool) {
+	switch {
+	case r.State != call.CopyPending:
+		return r, false
+	case announcedSo && !r.AskedAgain:
+		return r.Failed(f), true
+	case announcedSo && f.Attempts > r.Attempts:
+		r.Attempts, r.LastError = f.Attempts, f.Error
+	}
+	r.Delayed, r.DelayDue, r.FailAlerted = true, time.Time{}, true
+	return r, true
+}
+
+// Again is the recording once somebody has asked for it.
+func (r Recording) Again(now time.Time) Recording {
+	r.State, r.AskedAgain, r.Due = call.CopyPending, true, now
+	return r
+}
+
 // Failed is the recording once its fetch was given up.
 func (r Recording) Failed(f call.RecordingFetchFailed) Recording {
 	r.State, r.Attempts, r.LastError = call.CopyFailed, f.Attempts, f.Error
@@ -197,7 +219,7 @@ func (r Recording) Deleted(f call.RecordingDeleted) Recording {
 }
 
 func (r Recording) idle() Recording {
-	r.Due, r.DelayDue, r.NearEnd = time.Time{}, time.Time{}, time.Time{}
+	r.AskedAgain, r.Due, r.DelayDue, r.NearEnd = false, time.Time{}, time.Time{}, time.Time{}
 	return r
 }
 

@@ -30,6 +30,15 @@ func fact(t rapid.TB, offset, second int, callID string, p event.Payload) event.
 	return event.Recorded{Event: e, Position: event.Position{Topic: event.Calls, Partition: 3, Offset: int64(offset)}}
 }
 
+// failed is the hub's fact that the fetch of r1 of c1 was given up, as it was
+// announced by an event.
+func failed(t rapid.TB, offset, second int, announced string, attempts int) event.Recorded {
+	t.Helper()
+	e := fact(t, offset, second, "c1", call.RecordingFetchFailed{RecordingID: call.RecordingID("org", "c1", "r1"), Attempts: attempts, Error: "gone"})
+	e.CausationID = announced
+	return e
+}
+
 func ready(id, url string) call.RecordingReady {
 	return call.RecordingReady{Recording: call.Recording{ID: id, URL: url, Format: "mp3"}}
 }
@@ -81,7 +90,7 @@ func TestTheFirstCopyCounts(t *testing.T) {
 	got := one(t, fact(t, 1, 0, "c1", ready("r1", "https://a.example/1.mp3")),
 		fact(t, 2, 1, "c1", stored("c1", "r1", "first", 1)), fact(t, 3, 2, "c1", stored("c1", "r1", "second", 2)),
 		fact(t, 4, 3, "c1", ready("r1", "https://a.example/other.mp3")),
-		fact(t, 5, 4, "c1", call.RecordingFetchFailed{RecordingID: call.RecordingID("org", "c1", "r1"), Attempts: 3, Error: "late"}))
+		failed(t, 5, 4, "e1", 3))
 	if got.Key != "first" || got.State != call.CopyStored || !got.Due.IsZero() || got.URL != "https://a.example/1.mp3" {
 		t.Errorf("it is %+v", got)
 	}
@@ -91,16 +100,29 @@ func TestWhatWasGivenUpIsTriedWhenItIsAnnouncedAgain(t *testing.T) {
 	t.Parallel()
 	id := call.RecordingID("org", "c1", "r1")
 	first := fact(t, 1, 0, "c1", ready("r1", "https://a.example/1.mp3"))
-	failed := fact(t, 2, 100, "c1", call.RecordingFetchFailed{RecordingID: id, Attempts: 9, Error: "gone"})
-	if got := one(t, first, failed); got.State != call.CopyFailed || got.LastError != "gone" || !got.Due.IsZero() || !got.FailAlerted {
+	lost := failed(t, 2, 100, "e1", 9)
+	if got := one(t, first, lost); got.State != call.CopyFailed || got.LastError != "gone" || !got.Due.IsZero() || !got.FailAlerted {
 		t.Errorf("given up: %+v", got)
 	}
-	if got := one(t, first, failed, first); got.State != call.CopyFailed {
+	if got := one(t, first, lost, first); got.State != call.CopyFailed {
 		t.Errorf("the same announcement, repeated, began it anew: %+v", got)
 	}
-	got := one(t, first, fact(t, 3, 20, "c1", call.RecordingDelayed{RecordingID: id}), failed, fact(t, 4, 200, "c1", ready("r1", "https://a.example/2.mp3")))
+	got := one(t, first, fact(t, 3, 20, "c1", call.RecordingDelayed{RecordingID: id}), lost, fact(t, 4, 200, "c1", ready("r1", "https://a.example/2.mp3")))
 	if got.State != call.CopyPending || !got.Due.Equal(at(200)) || got.Attempts != 0 || got.URL != "https://a.example/2.mp3" || !got.DelayDue.IsZero() {
 		t.Errorf("announced again: %+v", got)
+	}
+}
+
+// The source says a recording again before the hub reads that it gave the former
+// announcement up: what was said of that one does not end the new one.
+func TestAFailureEndsOnlyTheAnnouncementThatItIsOf(t *testing.T) {
+	t.Parallel()
+	got := one(t, fact(t, 1, 0, "c1", ready("r1", "https://a.example/1.mp3")), fact(t, 2, 5, "c1", ready("r1", "https://a.example/2.mp3")), failed(t, 3, 4, "e1", 1))
+	if got.State != call.CopyPending || !got.Due.Equal(at(5)) || got.URL != "https://a.example/2.mp3" {
+		t.Errorf("it is %+v", got)
+	}
+	if !got.Delayed || !got.DelayDue.IsZero() || !got.FailAlerted {
+		t.Errorf("receivers were told and an alert was raised: %+v", got)
 	}
 }
 
@@ -149,7 +171,9 @@ func TestBatchesDoNotMatter(t *testing.T) {
 				call.RecordingDeleted{RecordingID: id, DeletedAt: at(i)},
 				call.Ended{EndedAt: at(i)},
 			}).Draw(t, "fact")
-			events = append(events, fact(t, i, i, c, p))
+			e := fact(t, i, i, c, p)
+			e.CausationID = fmt.Sprint("e", rapid.IntRange(0, i).Draw(t, "cause"))
+			events = append(events, e)
 		}
 		whole := patience.Fold(nil, events)
 		piecewise := map[string]recording.Recording{}

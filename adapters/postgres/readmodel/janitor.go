@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -49,10 +49,8 @@ func (c JanitorConfig) Validate() error {
 // Janitor drops the months of history that have left the hot window, once the
 // analytics store has them.
 type Janitor struct {
-	cfg    JanitorConfig
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	done   chan struct{}
+	cfg  JanitorConfig
+	loop background.Loop
 }
 
 // NewJanitor returns a janitor that is not started.
@@ -69,47 +67,23 @@ func NewJanitor(cfg JanitorConfig) (*Janitor, error) {
 	return &Janitor{cfg: cfg}, nil
 }
 
-// Start begins to sweep now and then, and returns at once.
+// Start begins to sweep now and then, and returns at once. Starting twice is
+// harmless.
 func (j *Janitor) Start(ctx context.Context) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.done != nil {
-		return nil
-	}
-	ctx, j.cancel = context.WithCancel(ctx)
-	j.done = make(chan struct{})
-	go j.run(ctx, j.done)
+	j.loop.Start(ctx, j.run)
 	return nil
 }
 
-// Stop waits until nothing runs, or ctx ends.
-func (j *Janitor) Stop(ctx context.Context) error {
-	j.mu.Lock()
-	cancel, done := j.cancel, j.done
-	j.mu.Unlock()
-	if done == nil {
-		return nil
-	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stopping the janitor: %w", ctx.Err())
-	}
-}
+// Stop waits until nothing runs, or ctx ends. Stopping twice, or before Start, is
+// harmless.
+func (j *Janitor) Stop(ctx context.Context) error { return j.loop.Stop(ctx, "the janitor") }
 
-func (j *Janitor) run(ctx context.Context, done chan struct{}) {
-	defer close(done)
-	tick := time.NewTicker(j.cfg.Every)
-	defer tick.Stop()
+func (j *Janitor) run(ctx context.Context) {
 	for {
 		if _, err := j.Sweep(ctx); err != nil && ctx.Err() == nil {
 			j.cfg.Log.WarnContext(ctx, "sweeping history", slog.Any("err", err))
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if !background.Rest(ctx, j.cfg.Every) {
 			return
 		}
 	}

@@ -14,9 +14,9 @@ FOR UPDATE`
 INSERT INTO recordings AS r (recording_id, org_id, call_id, source_id, partition, state,
   announced_id, correlation_id, origin, announced_at, url, host, format, duration_sec, expires_at,
   blob_key, sha256, bytes, content_type, stored_at, deleted_at, held, hold_reason,
-  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted)
+  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted, asked_again)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-  $24, $25, $26, $27, $28, $29, $30, $31)
+  $24, $25, $26, $27, $28, $29, $30, $31, $32)
 ON CONFLICT (recording_id)
 DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, state = EXCLUDED.state,
   announced_id = EXCLUDED.announced_id, correlation_id = EXCLUDED.correlation_id, origin = EXCLUDED.origin,
@@ -26,7 +26,7 @@ DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, st
   deleted_at = EXCLUDED.deleted_at, held = EXCLUDED.held, hold_reason = EXCLUDED.hold_reason,
   attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, due = EXCLUDED.due, delayed = EXCLUDED.delayed,
   delay_due = EXCLUDED.delay_due, near_end = EXCLUDED.near_end, near_alerted = EXCLUDED.near_alerted,
-  fail_alerted = EXCLUDED.fail_alerted`
+  fail_alerted = EXCLUDED.fail_alerted, asked_again = EXCLUDED.asked_again`
 
 	// What is stored under its key is no orphan.
 	endUploadsSQL = `

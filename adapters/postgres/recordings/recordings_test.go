@@ -140,14 +140,76 @@ func TestAnAlertEndsWhenTheRecordingIsStoredAfterAll(t *testing.T) {
 	})
 }
 
-// lostAnswer is a log whose answers do not arrive.
-type lostAnswer struct{ *memory.Log }
+// lostAnswer is a log whose answers do not arrive: those about one type, or all
+// if it names none.
+type lostAnswer struct {
+	*memory.Log
+	about event.Type
+}
 
 func (l lostAnswer) Append(ctx context.Context, events ...event.Event) ([]event.Position, error) {
-	if _, err := l.Log.Append(ctx, events...); err != nil {
-		return nil, err
+	positions, err := l.Log.Append(ctx, events...)
+	if err != nil || l.about != "" && l.about != events[0].Type {
+		return positions, err
 	}
 	return nil, commands.ErrUnavailable
+}
+
+// Somebody asks for a recording again, and only then does the hub read that it
+// gave it up: it is fetched all the same.
+func TestARecordingThatIsAskedForAgainIsNotGivenUpByTheFormerFailure(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		log   func(*rig) commands.Log
+		state call.CopyState
+	}{
+		"the failure is written down": {func(r *rig) commands.Log { return r.log }, call.CopyFailed},
+		"the log's answer is lost": {
+			func(r *rig) commands.Log { return lostAnswer{r.log, "call.recording_fetch_failed.v1"} }, call.CopyPending,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.source.says(where, func() ([]byte, error) { return nil, &recordings.FetchError{Reason: "410", Final: true} })
+			h := r.hub("a", c.log(r))
+			id := r.announce("c1", 0, where)
+			r.read(h)
+			if err := h.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			r.eventually(func() error {
+				if got, rec := r.said(event.Calls), r.known(h, id); len(got) != 1 || rec.State != c.state {
+					return fmt.Errorf("said %v, it is %s", got, rec.State)
+				}
+				return nil
+			})
+			if err := h.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if rec, err := h.Refetch(t.Context(), r.caller(""), id); err != nil || rec.State != call.CopyPending {
+				t.Fatalf("asked again: %+v, %v", rec, err)
+			}
+			r.read(h) // the failure, in the log since before
+			if rec := r.known(h, id); rec.State != call.CopyPending || !rec.Due.Equal(at(0)) || rec.Attempts != 1 || !rec.FailAlerted {
+				t.Errorf("the failure undid it: %+v", rec)
+			}
+			r.source.says(where, func() ([]byte, error) { return audio, nil })
+			r.start(h)
+			r.eventually(func() error {
+				if got := r.said(event.Alerts); len(got) != 2 || got[1] != "alert.resolved.v1" {
+					return fmt.Errorf("said %v", got)
+				}
+				return nil
+			})
+			r.eventually(func() error {
+				if rec := r.known(h, id); rec.State != call.CopyStored || rec.AskedAgain {
+					return fmt.Errorf("%+v", rec)
+				}
+				return nil
+			})
+		})
+	}
 }
 
 // lease takes what is due for a hub that is not started.
@@ -252,7 +314,7 @@ func TestALostAnswerLosesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.source.says(where, func() ([]byte, error) { return audio, nil })
-	h := r.hub("a", lostAnswer{r.log})
+	h := r.hub("a", lostAnswer{Log: r.log})
 	r.start(h)
 	id := r.announce("c1", 0, where)
 	r.eventually(func() error {
