@@ -64,13 +64,12 @@ func (p *peer) record(facts ...commands.Fact) (views []delivery.View, about []st
 			return nil, nil, err
 		}
 		about = append(about, entity(topic, r.Subject))
-		if key := r.Subject + " " + r.EventID; p.seen[key] {
+		key := r.Subject + " " + r.EventID
+		if p.seen[key] {
 			continue
-		} else {
-			p.seen[key] = true
 		}
-		log := p.log.Events(topic)
-		v, err := p.fold(log[r.Position.Offset].Event)
+		p.seen[key] = true
+		v, err := p.fold(p.log.Events(topic)[r.Position.Offset].Event) // there is one partition
 		if err != nil {
 			return nil, nil, err
 		}
