@@ -157,9 +157,16 @@ func (w *alloWebhook) begun(id string, at time.Time) {
 	s.Custom = nonEmpty(d.object("data_collected").fields)
 	s.SourceData = with(s.SourceData, "integration_id", d.text("integration_id"))
 	if direction == "" && at.IsZero() && s.From == "" && s.To == "" {
+		if s.Agent != nil || s.Custom != nil { // known all the same
+			w.add(id, at, call.Corrected{Agent: s.Agent, Custom: s.Custom})
+		}
 		return
 	}
-	if direction != "inbound" && direction != "outbound" {
+	switch direction {
+	case "inbound", "outbound":
+	case "":
+		s.Inferred = true // nobody has told the direction yet
+	default:
 		d.wrong("type", "expected INBOUND or OUTBOUND")
 	}
 	if d.text("start_date") == "" {

@@ -136,6 +136,9 @@ func allo2Fields(c tenant.Connection, who, company reader, created bool) contact
 		f.Account = event.Some(contact.Account{ExternalID: id, Name: name})
 	case name != "":
 		f.Company = event.Some(name)
+		if !created { // else the account that it had would still be shown
+			f.Account = event.Null[contact.Account]()
+		}
 	}
 	f.SourceData = merged(who.rest(), map[string]map[string]json.RawMessage{"company": company.rest()})
 	return f

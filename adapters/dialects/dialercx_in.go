@@ -157,8 +157,11 @@ func (w *dialercxWebhook) callEnded(data reader) {
 	w.add(id, w.at, call.Ended{EndedAt: w.at, DurationSec: length})
 	disposition := data.text("disposition")
 	w.keep(id, data)
-	if disposition != "" { // last, so that webhooks of ours that wait for it find the rest
-		w.add(id, w.at, call.Dispositioned{Disposition: disposition, Agent: callAgent(data.text("agent"))})
+	switch agent := callAgent(data.text("agent")); {
+	case disposition == "" && agent != nil: // a reported start may not have known who took it
+		w.add(id, w.at, call.Corrected{Agent: agent})
+	case disposition != "": // last, so that webhooks of ours that wait for it find the rest
+		w.add(id, w.at, call.Dispositioned{Disposition: disposition, Agent: agent})
 	}
 }
 

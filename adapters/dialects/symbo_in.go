@@ -194,6 +194,8 @@ func (w *symboWebhook) begun() *call.Started {
 		if s.From == "" && s.To == "" {
 			return nil
 		}
+		s.Inferred = true // nobody has told the direction yet
+		return &s
 	}
 	d.wrong("direction", `expected "inbound" or "outbound"`)
 	return nil

@@ -83,17 +83,25 @@ func Connection(d dialects.Dialect) tenant.Connection {
 // Headers are those of a request of a message now, signatures included.
 func Headers(t testing.TB, d dialects.Dialect, m delivery.Message) http.Header {
 	t.Helper()
-	h := http.Header{}
-	standard, err := dialects.SignStandard("msg-1", time.Now(), m.Body, Secret)
+	h, err := headers(d, m, "msg-1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return h
+}
+
+func headers(d dialects.Dialect, m delivery.Message, id string) (http.Header, error) {
+	standard, err := dialects.SignStandard(id, time.Now(), m.Body, Secret)
+	if err != nil {
+		return nil, err
+	}
+	h := http.Header{}
 	for _, list := range [][]delivery.Header{m.Headers, d.Sign(Secret, m.Body), standard} {
 		for _, header := range list {
 			h.Set(header.Name, header.Value)
 		}
 	}
-	return h
+	return h, nil
 }
 
 // Audible are the events of a dialect that something is sent for.
