@@ -16,10 +16,9 @@ type bench struct {
 	ten layout
 	// quiet is an org without an endpoint, for intake.
 	quiet org
-	// calm is the latency at 200/s with nothing wrong, bare that of a bare POST;
-	// calmBurst is that of a burst.
-	calm, bare, calmBurst spread
-	lines                 []line
+	// calm is the latency at 200/s with nothing wrong, bare that of a bare POST.
+	calm, bare spread
+	lines      []line
 }
 
 func (b *bench) prepare(ctx context.Context) (err error) {
@@ -71,35 +70,34 @@ func (b *bench) deliveries(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, burst, err := b.throughput(ctx, b.ten, b.o.events, "1 KB, 10 orgs with an endpoint each", "0.35 s")
+	rows, err := b.throughput(ctx, b.ten, b.o.events, "1 KB, 10 orgs with an endpoint each", "0.35 s")
 	if err != nil {
 		return nil, err
 	}
-	b.calmBurst = burst
-	more, _, err := b.throughput(ctx, fan, b.o.events/2, "1 KB, one org with 10 endpoints", "")
+	more, err := b.throughput(ctx, fan, b.o.events/2, "1 KB, one org with 10 endpoints", "")
 	return append(rows, more...), err
 }
 
 // throughput measures a layout with the use of the machine that goes with it.
-func (b *bench) throughput(ctx context.Context, l layout, deliveries int, what, aim string) ([]row, spread, error) {
+func (b *bench) throughput(ctx context.Context, l layout, deliveries int, what, aim string) ([]row, error) {
 	before := b.hub.usage()
-	rate, burst, err := b.burst(ctx, l, deliveries/l.endpoints())
+	rate, _, err := b.burst(ctx, l, deliveries/l.endpoints())
 	if err != nil {
-		return nil, spread{}, err
+		return nil, err
 	}
 	if err := b.settled(ctx); err != nil { // what the read models cost belongs to it
-		return nil, spread{}, err
+		return nil, err
 	}
 	used := b.hub.usage().since(before)
 	bare, err := b.bareLoop(ctx, deliveries)
 	if err != nil {
-		return nil, spread{}, err
+		return nil, err
 	}
 	return []row{
 		{"webhooks delivered, " + what, fmt.Sprintf("%.0f/s", rate), fmt.Sprintf("bare POST loop %.0f/s", bare), percent(rate, bare), "50 %"},
 		{"CPU per 1,000 of them, hub and stores, intake and read models included", used.perThousand(deliveries), "–", "–", aim},
 		{"bytes written per 1,000 of them", fmt.Sprintf("%.1f MB", float64(used.written)/float64(deliveries)*1000/1e6), "–", "–", ""},
-	}, burst, nil
+	}, nil
 }
 
 // many is the same with a thousand orgs.
@@ -108,7 +106,7 @@ func (b *bench) many(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := b.throughput(ctx, thousand, max(b.o.events, 100_000), "1 KB, 1,000 orgs with an endpoint each", "0.35 s")
+	rows, err := b.throughput(ctx, thousand, max(b.o.events, 100_000), "1 KB, 1,000 orgs with an endpoint each", "0.35 s")
 	if err != nil {
 		return nil, err
 	}
@@ -179,37 +177,29 @@ func (b *bench) backlog(ctx context.Context, o org, want int) error {
 
 // hangingTen and hangingHundred are one endpoint that never answers, of ten and
 // of a hundred.
-func (b *bench) hangingTen(ctx context.Context) (rows []row, err error) {
-	if len(b.calm.sorted) == 0 {
-		if b.calm, err = b.steady(ctx, b.ten, 200); err != nil {
-			return nil, err
-		}
-	}
-	if len(b.calmBurst.sorted) == 0 {
-		if _, b.calmBurst, err = b.burst(ctx, b.ten, b.o.events); err != nil {
-			return nil, err
-		}
-	}
-	return b.hanging(ctx, b.ten, b.calm, b.calmBurst)
-}
+func (b *bench) hangingTen(ctx context.Context) ([]row, error) { return b.hanging(ctx, b.ten) }
 
 func (b *bench) hangingHundred(ctx context.Context) ([]row, error) {
 	hundred, err := b.makeLayout(ctx, "hundred", 100, 1)
 	if err != nil {
 		return nil, err
 	}
-	calm, err := b.steady(ctx, hundred, 200)
-	if err != nil {
-		return nil, err
-	}
-	_, calmBurst, err := b.burst(ctx, hundred, b.o.events)
-	if err != nil {
-		return nil, err
-	}
-	return b.hanging(ctx, hundred, calm, calmBurst)
+	return b.hanging(ctx, hundred)
 }
 
-func (b *bench) hanging(ctx context.Context, l layout, calm, calmBurst spread) ([]row, error) {
+// hanging compares with how the same endpoints did just before.
+func (b *bench) hanging(ctx context.Context, l layout) ([]row, error) {
+	calm, err := b.steady(ctx, l, 200)
+	if err != nil {
+		return nil, err
+	}
+	_, calmBurst, err := b.burst(ctx, l, b.o.events)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.settled(ctx); err != nil {
+		return nil, err
+	}
 	n := len(l.orgs)
 	b.sink.set(l.orgs[0].paths[0], hangs)
 	steady, err := b.steady(ctx, l, 200)
