@@ -170,7 +170,7 @@ func TestHangingEndpointHoldsNeitherTheCheckpointNorTheOthers(t *testing.T) {
 		if well != 2000 {
 			t.Errorf("the other endpoint got %d of 2000", well)
 		}
-		if most := r.most[hanging.URL]; most != DefaultMaxInFlight {
+		if most := r.mostAtOnce(hanging.URL); most != DefaultMaxInFlight {
 			t.Errorf("%d requests hung at once, want %d", most, DefaultMaxInFlight)
 		}
 		var next int64
@@ -498,8 +498,8 @@ func TestOverloadedReceiverIsSlowedDown(t *testing.T) {
 		if delivered != 400 {
 			t.Errorf("%d delivered, want 400", delivered)
 		}
-		if r.most[ep.URL] > DefaultMaxInFlight {
-			t.Errorf("%d in flight", r.most[ep.URL])
+		if n := r.mostAtOnce(ep.URL); n > DefaultMaxInFlight {
+			t.Errorf("%d in flight", n)
 		}
 	})
 }

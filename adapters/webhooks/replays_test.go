@@ -220,12 +220,12 @@ func TestAReplayTakesHalfOfTheSlotsAtMost(t *testing.T) {
 		r.mu.Unlock()
 		h.begin(since)
 		pass(5 * time.Second)
-		if n := r.most["https://a.example/hook"]; n != 4 {
+		if n := r.mostAtOnce("https://a.example/hook"); n != 4 {
 			t.Errorf("%d requests of the replay are under way, want 4", n)
 		}
 		r.happen("live")
 		pass(time.Second)
-		if n := r.most["https://a.example/hook"]; n != 5 {
+		if n := r.mostAtOnce("https://a.example/hook"); n != 5 {
 			t.Errorf("a live delivery waits for a replay: %d under way", n)
 		}
 		pass(10 * time.Minute)

@@ -393,6 +393,13 @@ func (l *link) Earlier(_ context.Context, e event.Recorded) ([]event.Recorded, e
 	return before, nil
 }
 
+// mostAtOnce is how many requests a receiver had under way at most.
+func (r *rig) mostAtOnce(url string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.most[url]
+}
+
 // Attempt implements Attempter.
 func (l *link) Attempt(ctx context.Context, q Request) Result {
 	start := time.Now()
