@@ -23,9 +23,10 @@ func CatchUp(ctx context.Context, patience time.Duration, ends Ends, have Checkp
 	if err != nil {
 		return 0, fmt.Errorf("reading where the log ends: %w", err)
 	}
-	over := time.NewTimer(patience)
-	defer over.Stop()
+	patient, done := context.WithTimeout(ctx, patience)
+	defer done()
 	for pause := catchUpPause; ; pause = min(2*pause, catchUpMaxPause) {
+		over := patient.Err() != nil // before the look, so that there is one when it is over
 		next, err := have.Checkpoints(ctx, projection)
 		if err != nil {
 			return 0, fmt.Errorf("reading how far %s is: %w", projection, err)
@@ -36,18 +37,11 @@ func CatchUp(ctx context.Context, patience time.Duration, ends Ends, have Checkp
 				behind += max(0, end-next[topic][id])
 			}
 		}
-		if behind == 0 || patience <= 0 {
+		if behind == 0 || over {
 			return behind, nil
 		}
-		again := time.NewTimer(pause)
-		select {
-		case <-again.C:
-		case <-over.C:
-			patience = 0 // and one last look
-		case <-ctx.Done():
-			again.Stop()
+		if sleep(patient, pause); ctx.Err() != nil {
 			return behind, ctx.Err()
 		}
-		again.Stop()
 	}
 }
