@@ -79,10 +79,7 @@ func (b *bench) postTogether(ctx context.Context, calls int) error {
 		events := make([]map[string]any, calls)
 		for i, subject := range subjects {
 			eventType, data := callStep(step)
-			events[i] = map[string]any{
-				"specversion": "1.0", "id": uuid.NewString(), "source": "/bench", "type": eventType, "subject": subject,
-				"time": time.Now().UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json", "data": data,
-			}
+			events[i] = cloudEvent(eventType, subject, data)
 		}
 		raw, err := json.Marshal(events)
 		if err != nil {

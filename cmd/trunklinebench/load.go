@@ -12,17 +12,21 @@ import (
 	"github.com/google/uuid"
 )
 
-// cloudEvent is one event of about 1 KB; its subject is a new call.
-func cloudEvent(subject string) map[string]any {
+// cloudEvent is an event of a call as the API takes it.
+func cloudEvent(eventType, call string, data map[string]any) map[string]any {
 	return map[string]any{
-		"specversion": "1.0", "id": uuid.NewString(), "source": "/bench", "type": "call.started.v1", "subject": subject,
-		"time": time.Now().UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json",
-		"data": map[string]any{
-			"direction": "outbound", "from": "+14143756757", "to": "+14155550100", "campaign": "Q1-Sales",
-			"started_at": time.Now().UTC().Format(time.RFC3339Nano), "agent": map[string]string{"id": "jsmith", "name": "Jane Agent"},
-			"custom": map[string]string{"note": strings.Repeat("talk ", 110)},
-		},
+		"specversion": "1.0", "id": uuid.NewString(), "source": "/bench", "type": eventType, "subject": call,
+		"time": time.Now().UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json", "data": data,
 	}
+}
+
+// newCall is the first event of a call, of about 1 KB.
+func newCall(call string) map[string]any {
+	return cloudEvent("call.started.v1", call, map[string]any{
+		"direction": "outbound", "from": "+14143756757", "to": "+14155550100", "campaign": "Q1-Sales",
+		"started_at": time.Now().UTC().Format(time.RFC3339Nano), "agent": map[string]string{"id": "jsmith", "name": "Jane Agent"},
+		"custom": map[string]string{"note": strings.Repeat("talk ", 110)},
+	})
 }
 
 // batches makes n events in batches of 100, as the API takes them.
@@ -32,7 +36,7 @@ func batches(n int) ([][]byte, error) {
 		size := min(n, 100)
 		events := make([]map[string]any, size)
 		for i := range events {
-			events[i] = cloudEvent(uuid.NewString())
+			events[i] = newCall(uuid.NewString())
 		}
 		raw, err := json.Marshal(events)
 		if err != nil {
@@ -115,7 +119,7 @@ func (b *bench) steady(ctx context.Context, l layout, rate int) (spread, error) 
 			return spread{}, err
 		}
 		wg.Go(func() {
-			raw, err := json.Marshal([]any{cloudEvent(subjects[i])})
+			raw, err := json.Marshal([]any{newCall(subjects[i])})
 			if err == nil {
 				err = b.hub.call(ctx, l.orgs[i%len(l.orgs)].key, http.MethodPost, "/v1/events", raw, nil)
 			}
