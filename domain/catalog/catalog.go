@@ -3,7 +3,6 @@
 package catalog
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -181,7 +180,7 @@ func of[P event.Payload]() Entry {
 	var zero P
 	return Entry{Type: zero.EventType(), Payload: zero, decode: func(data []byte) (event.Payload, error) {
 		var p P
-		if err := json.Unmarshal(data, &p); err != nil {
+		if err := event.Unmarshal(data, &p); err != nil {
 			return nil, fmt.Errorf("decoding %s: %w", zero.EventType(), err)
 		}
 		return p, nil

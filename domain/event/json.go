@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"sync"
 )
 
@@ -12,10 +13,25 @@ import (
 func Marshal(v any) ([]byte, error) {
 	e := encoders.Get().(*encoder)
 	defer e.done()
+	if b, ok := shaped(e.AvailableBuffer(), v); ok {
+		_, _ = e.Write(b) // which keeps what the buffer has grown to
+		return bytes.Clone(b), nil
+	}
 	if err := e.enc.Encode(v); err != nil {
 		return nil, err
 	}
 	return bytes.Clone(bytes.TrimSuffix(e.Bytes(), []byte("\n"))), nil
+}
+
+func shaped(b []byte, v any) ([]byte, bool) {
+	if v == nil {
+		return b, false
+	}
+	s := shapeOf(reflect.TypeOf(v))
+	if s == nil {
+		return b, false
+	}
+	return s.append(b, reflect.ValueOf(v))
 }
 
 // encoder is an encoder with its buffer, which is used again: to let a new one
