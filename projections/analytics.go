@@ -137,7 +137,7 @@ func (s *AnalyticsCall) Row() (CallRow, error) {
 // ReadAnalyticsCall reads a state back from the columns state and custom.
 func ReadAnalyticsCall(state, custom []byte) (*AnalyticsCall, error) {
 	s := new(AnalyticsCall)
-	if err := json.Unmarshal(state, s); err != nil {
+	if err := event.Unmarshal(state, s); err != nil {
 		return nil, fmt.Errorf("decoding the state of a call: %w", err)
 	}
 	if len(custom) == 0 {
@@ -152,7 +152,7 @@ func ReadAnalyticsCall(state, custom []byte) (*AnalyticsCall, error) {
 // ReadAnalyticsAgent reads a state back from the column agent.
 func ReadAnalyticsAgent(state []byte) (*AnalyticsAgent, error) {
 	s := new(AnalyticsAgent)
-	if err := json.Unmarshal(state, s); err != nil {
+	if err := event.Unmarshal(state, s); err != nil {
 		return nil, fmt.Errorf("decoding the state of an agent: %w", err)
 	}
 	return s, nil

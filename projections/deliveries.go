@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/domain/delivery"
@@ -71,7 +72,7 @@ type DeliveryCounts struct {
 func (h *EndpointHealth) attempted(a delivery.Attempted) {
 	at := event.Time(a.StartedAt)
 	h.LastSentAt = &at
-	h.LastStatus, h.LastError = a.StatusCode, a.Error
+	h.LastStatus, h.LastError = a.StatusCode, strings.Clone(a.Error) // kept without the rest of the attempt
 	h.last = DeliveryCounts{Attempted: 1}
 	if a.Outcome == delivery.OutcomeDelivered {
 		h.last.Delivered = 1

@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -112,7 +111,7 @@ func (f *folder) restore(k Key, l Loaded) (*entry, error) {
 		return n, nil
 	}
 	n.stored = true
-	if err := json.Unmarshal(l.State, n.state); err != nil {
+	if err := event.Unmarshal(l.State, n.state); err != nil {
 		return nil, fmt.Errorf("reading the stored state of %s: %w", k.ID, err)
 	}
 	return n, nil

@@ -3,7 +3,6 @@ package projections
 import (
 	"container/list"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -176,7 +175,7 @@ func (f *Follower) restore(k Key, row Loaded, before int64) (*followed, error) {
 			row.State = nil
 		}
 	default:
-		if err := json.Unmarshal(row.State, n.state); err != nil {
+		if err := event.Unmarshal(row.State, n.state); err != nil {
 			return nil, fmt.Errorf("reading the stored state of %s: %w", k.ID, err)
 		}
 		n.version, n.recent = row.Version, row.Recent

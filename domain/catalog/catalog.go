@@ -5,6 +5,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"trunkline.dev/trunkline/domain/agent"
 	"trunkline.dev/trunkline/domain/alert"
@@ -178,11 +179,17 @@ func own[P event.Payload]() Entry {
 
 func of[P event.Payload]() Entry {
 	var zero P
+	// What is decoded into is on the heap, and what is returned is a copy of it.
+	zeros := sync.Pool{New: func() any { return new(P) }}
 	return Entry{Type: zero.EventType(), Payload: zero, decode: func(data []byte) (event.Payload, error) {
-		var p P
-		if err := event.Unmarshal(data, &p); err != nil {
+		p := zeros.Get().(*P)
+		defer func() {
+			*p = zero
+			zeros.Put(p)
+		}()
+		if err := event.Unmarshal(data, p); err != nil {
 			return nil, fmt.Errorf("decoding %s: %w", zero.EventType(), err)
 		}
-		return p, nil
+		return *p, nil
 	}}
 }

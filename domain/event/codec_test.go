@@ -34,6 +34,7 @@ type (
 		Int      int                        `json:"int"`
 		Narrow   int32                      `json:"narrow,omitempty"`
 		Wide     int64                      `json:"wide,omitempty"`
+		Count    uint64                     `json:"count,omitempty"`
 		Float    float64                    `json:"float"`
 		Bool     bool                       `json:"bool,omitempty"`
 		At       time.Time                  `json:"at"`
@@ -76,6 +77,7 @@ func texts() []string {
 		`{"ſecond":{"offset":9}}`, // folds to "second"
 		`{"text":null,"word":null,"int":null,"float":null,"bool":null,"at":null,"until":null,"raw":null,"custom":null,"inner":null,"pointer":null,"double":null,"list":null,"opt":null,"opt_list":null,"second":null}`,
 		`{"text":1}`, `{"int":"1"}`, `{"int":1.5}`, `{"int":1e2}`, `{"int":-0}`, `{"int":01}`, `{"wide":9223372036854775807}`, `{"wide":9223372036854775808}`, `{"narrow":2147483648}`, `{"narrow":-2147483648}`,
+		`{"count":18446744073709551615}`, `{"count":18446744073709551616}`, `{"count":-1}`, `{"count":-0}`, `{"count":1.0}`,
 		`{"float":1e400}`, `{"float":-0}`, `{"float":1e-9}`, `{"float":1E+22}`, `{"float":123456789012345678}`, `{"float":true}`, `{"bool":"true"}`, `{"bool":tru}`, `{"bool":false}`,
 		`{"at":"yesterday"}`, `{"at":7}`, `{"at":"2026-03-07T15:30:00+01:00"}`, `{"at":"2026-03-07T15:30:00,5Z"}`, `{"at":"\u0032026-03-07T15:30:00Z"}`, `{"at":"0000-01-01T00:00:00Z","since":"0001-01-01T00:00:00Z"}`,
 		`{"text":"\"\\\/\b\f\n\r\t\u00e9\u2028\u0000é👩"}`, `{"text":"\ud83d\udc69"}`, `{"text":"\ud83d"}`, `{"text":"\udc69\ud83d"}`, `{"text":"\u12g4"}`, `{"text":"\x"}`, "{\"text\":\"a\nb\"}", "{\"text\":\"\xff\"}", "{\"\xff\":1}", "{\"raw\":\"\xff\"}",

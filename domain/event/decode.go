@@ -60,15 +60,20 @@ func (r *reading) into(s *shape, v reflect.Value) bool {
 		v.SetString(text)
 		return ok
 	case asInt:
-		return r.int(v)
+		text, ok := r.figure()
+		n, err := strconv.ParseInt(string(text), 10, v.Type().Bits())
+		v.SetInt(n)
+		return ok && err == nil
+	case asUint:
+		text, ok := r.figure()
+		n, err := strconv.ParseUint(string(text), 10, 64)
+		v.SetUint(n)
+		return ok && err == nil
 	case asFloat:
-		from := r.at
-		if !r.number() {
-			return false
-		}
-		f, err := strconv.ParseFloat(string(r.data[from:r.at]), 64)
+		text, ok := r.figure()
+		f, err := strconv.ParseFloat(string(text), 64)
 		v.SetFloat(f)
-		return err == nil
+		return ok && err == nil
 	case asBool:
 		yes := r.word("true")
 		v.SetBool(yes)
@@ -238,18 +243,11 @@ func (r *reading) rawMap(into *map[string]json.RawMessage) bool {
 	return true
 }
 
-// int reads a number that is written as a whole one.
-func (r *reading) int(v reflect.Value) bool {
+// figure steps over a number, whatever its form.
+func (r *reading) figure() ([]byte, bool) {
 	from := r.at
-	if !r.number() {
-		return false
-	}
-	n, err := strconv.ParseInt(string(r.data[from:r.at]), 10, 64)
-	if err != nil || v.OverflowInt(n) {
-		return false
-	}
-	v.SetInt(n)
-	return true
+	ok := r.number()
+	return r.data[from:r.at], ok
 }
 
 // string reads a text.

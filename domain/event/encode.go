@@ -19,6 +19,8 @@ func (s *shape) append(b []byte, v reflect.Value) (_ []byte, ok bool) {
 		return appendText(b, v.String()), true
 	case asInt:
 		return strconv.AppendInt(b, v.Int(), 10), true
+	case asUint:
+		return strconv.AppendUint(b, v.Uint(), 10), true
 	case asFloat:
 		return appendFloat(b, v.Float())
 	case asBool:

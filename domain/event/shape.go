@@ -25,6 +25,7 @@ type kind uint8
 const (
 	asText kind = iota
 	asInt
+	asUint
 	asFloat
 	asBool
 	asTime
@@ -73,7 +74,7 @@ func (f *field) omitted(v reflect.Value) bool {
 	switch f.shape.kind {
 	case asText, asRaw, asRawMap, asSlice:
 		return v.Len() == 0
-	case asInt, asFloat, asBool, asPointer:
+	case asInt, asUint, asFloat, asBool, asPointer:
 		return v.IsZero()
 	default:
 		return false
@@ -140,6 +141,8 @@ func newShape(t reflect.Type, within []reflect.Type) (*shape, bool) {
 		return &shape{kind: asText}, true
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		return &shape{kind: asInt}, true
+	case reflect.Uint64:
+		return &shape{kind: asUint}, true
 	case reflect.Float64:
 		return &shape{kind: asFloat}, true
 	case reflect.Bool:

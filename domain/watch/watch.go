@@ -171,7 +171,7 @@ func (w *Watch) call(e event.Recorded, p event.Payload) {
 	switch p := p.(type) {
 	case call.Started:
 		if c.Started.IsZero() || !p.Inferred {
-			c.Campaign, c.Started, c.Inbound = p.Campaign, w.past(p.StartedAt), p.Direction == "inbound"
+			c.Campaign, c.Started, c.Inbound = strings.Clone(p.Campaign), w.past(p.StartedAt), p.Direction == "inbound"
 		}
 		if p.AnsweredAt != nil {
 			o.answer(&c, *p.AnsweredAt)
@@ -251,7 +251,7 @@ func (w *Watch) agent(e event.Recorded, to agent.State, c agent.Change) {
 		delete(o.Agents, e.Subject)
 		return
 	}
-	is := Agent{State: to, Campaign: c.Campaign, Since: w.past(e.OccurredAt)}
+	is := Agent{State: to, Campaign: strings.Clone(c.Campaign), Since: w.past(e.OccurredAt)}
 	if is.Campaign == "" {
 		is.Campaign = was.Campaign
 	}

@@ -204,7 +204,7 @@ func viewFold(topic event.Topic, views []delivery.View, at []int, wanted map[pro
 		w := wanted[k]
 		state, _ := catalog.Entity(topic)
 		if w.state != nil {
-			if err := json.Unmarshal(w.state, state); err != nil {
+			if err := event.Unmarshal(w.state, state); err != nil {
 				return fmt.Errorf("reading a snapshot of %s: %w", k.ID, err)
 			}
 		}
