@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // Decode reads one JSON value strictly into the value that into points to. An
@@ -25,6 +27,9 @@ func Decode(body []byte, into any) error {
 	}
 	t := reflect.TypeOf(into).Elem()
 	// The usual case: every name is written as the type has it.
+	if !veiled(t) && event.Read(body, into) {
+		return nil
+	}
 	if json.Unmarshal(body, into) == nil && !veiled(t) && exact(bytes.TrimSpace(body), t) {
 		return nil
 	}

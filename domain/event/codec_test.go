@@ -208,3 +208,39 @@ func TestTypesOfTheirOwnAreLeftToTheLibrary(t *testing.T) {
 		t.Error("nothing was read into")
 	}
 }
+
+func TestWhatIsThereAlreadyIsMergedAsByTheLibrary(t *testing.T) {
+	t.Parallel()
+	there := func() everything {
+		return everything{Text: "kept", List: []inner{{Name: "old"}}, Pointer: &inner{Value: "old"}, Pairs: map[string]json.RawMessage{"old": nil}}
+	}
+	data := []byte(`{"int":1,"list":[{"value":"new"}],"pointer":{"name":"new"},"pairs":{"new":1}}`)
+	got, want := there(), there()
+	if event.Read(data, &got) || !reflect.DeepEqual(got, want) {
+		t.Errorf("Read touched a value that is not zero: %+v", got)
+	}
+	if err := event.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("merged otherwise: %+v, by encoding/json %+v", got, want)
+	}
+}
+
+// TestReadIsStrict: commands refuse unknown names, and ask Read first.
+func TestReadIsStrict(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`{"text":"a","inner":{"name":"n"}}`: true, ` { } `: true, `{"text":null}`: true,
+		`{"text":"a","other":1}`: false, `{"TEXT":"a"}`: false, `{"inner":{"nam":"n"}}`: false, `{"opt_list":[{"nam":"n"}]}`: false,
+		`{"text":"a","text":"b"}`: false, `{"text":"a"} 1`: false, `{"text":1}`: false, "{\"text\":\"\xff\"}": false,
+	} {
+		var v everything
+		if got := event.Read([]byte(text), &v); got != want || !got && !reflect.DeepEqual(v, everything{}) {
+			t.Errorf("%s: %v, %+v", text, got, v)
+		}
+	}
+}

@@ -124,8 +124,12 @@ func appendRaw(b []byte, raw json.RawMessage) ([]byte, bool) {
 	if raw == nil {
 		return append(b, "null"...), true
 	}
-	if !Valid(raw) {
+	s := jsonScan{data: raw}
+	if !s.whole() {
 		return b, false
+	}
+	if !s.spaced {
+		return append(b, raw...), true
 	}
 	from, inText := 0, false
 	for i := 0; i < len(raw); i++ {

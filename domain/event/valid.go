@@ -10,14 +10,15 @@ import (
 // more by each process that reads it.
 func Valid(data []byte) bool {
 	s := jsonScan{data: data}
-	s.space()
-	return s.value(0) && s.end()
+	return s.whole()
 }
 
 // jsonScan goes through a JSON text once.
 type jsonScan struct {
 	data []byte
 	at   int
+	// spaced says that there was white space between its parts.
+	spaced bool
 }
 
 // maxNesting is encoding/json's: what is nested deeper cannot be decoded.
@@ -31,6 +32,11 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+func (s *jsonScan) whole() bool {
+	s.space()
+	return s.value(0) && s.end()
+}
+
 func (s *jsonScan) end() bool {
 	s.space()
 	return s.at == len(s.data)
@@ -41,6 +47,7 @@ func (s *jsonScan) space() {
 		switch s.data[s.at] {
 		case ' ', '\t', '\r', '\n':
 			s.at++
+			s.spaced = true
 		default:
 			return
 		}
