@@ -22,7 +22,9 @@ func Unmarshal(data []byte, v any) error {
 // Read decodes data into the zero value that v points to, as json.Unmarshal
 // does, if it is written plainly: every name is known and exactly as the type
 // has it, and comes once. If not, or if there is anything wrong, it returns false
-// and leaves the value as it was: that is for encoding/json to judge.
+// and leaves the value as it was: that is for encoding/json to judge. Nothing in
+// the value refers to data; short texts are kept together, so whoever keeps one of
+// them for long keeps it by a copy.
 func Read(data []byte, v any) bool {
 	to := reflect.ValueOf(v)
 	if to.Kind() != reflect.Pointer || to.IsNil() {
