@@ -35,11 +35,11 @@ func (o *Org) sample(r rule.Rule, tick time.Time) (s rule.Sample) {
 	ours := func(campaign string) bool { return r.Campaign == "" || r.Campaign == campaign }
 	switch r.Metric {
 	case rule.QueueDepth, rule.OpenCalls:
-		for _, c := range o.Calls {
-			if open := c.Ended.IsZero() && !c.Started.IsZero() && ours(c.Campaign); !open {
+		for _, c := range o.Open {
+			if open := c.Ended == 0 && c.Started != 0 && ours(c.Campaign.String()); !open {
 				continue
 			}
-			if r.Metric == rule.QueueDepth && c.Inbound && !c.Answered || r.Metric == rule.OpenCalls && tick.Sub(c.Started) >= r.Window() {
+			if r.Metric == rule.QueueDepth && c.Inbound && !c.Answered || r.Metric == rule.OpenCalls && tick.Sub(c.Started.time()) >= r.Window() {
 				s.N++
 			}
 		}
@@ -79,9 +79,9 @@ func (o *Org) sample(r rule.Rule, tick time.Time) (s rule.Sample) {
 // forget drops what is too old to matter.
 func (w *Watch) forget() {
 	for id, o := range w.Orgs {
-		for call, c := range o.Calls {
-			if w.At.Sub(c.Heard) > openFor || !c.Ended.IsZero() && w.At.Sub(c.Ended) > endedFor {
-				delete(o.Calls, call)
+		for call, c := range o.Open {
+			if w.At.Sub(c.Heard.time()) > openFor || c.Ended != 0 && w.At.Sub(c.Ended.time()) > endedFor {
+				delete(o.Open, call)
 			}
 		}
 		for id, ends := range o.Links {
@@ -89,7 +89,7 @@ func (w *Watch) forget() {
 				delete(o.Links, id)
 			}
 		}
-		if len(o.Calls)+len(o.Agents)+len(o.Links)+len(o.Counts) == 0 {
+		if len(o.Open)+len(o.Agents)+len(o.Links)+len(o.Counts) == 0 {
 			delete(w.Orgs, id)
 		}
 	}

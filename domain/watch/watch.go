@@ -4,7 +4,6 @@ package watch
 
 import (
 	"bytes"
-	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -40,23 +39,11 @@ type Watch struct {
 
 // Org is what a partition has told of one org.
 type Org struct {
-	Calls  map[string]Call      `json:"calls,omitempty"`
+	Open   calls                `json:"open,omitempty"`
 	Agents map[string]Agent     `json:"agents,omitempty"`
 	Links  map[string]time.Time `json:"links,omitempty"`
 	// Counts are by campaign, since the last tick.
 	Counts map[string]Counts `json:"counts,omitempty"`
-}
-
-// Call is a call that is open, or ended lately.
-type Call struct {
-	Campaign string    `json:"campaign,omitempty"`
-	Started  time.Time `json:"started,omitzero"`
-	Inbound  bool      `json:"inbound,omitempty"`
-	Answered bool      `json:"answered,omitempty"`
-	// Ended is when we heard of the end; zero while it is open.
-	Ended time.Time `json:"ended,omitzero"`
-	// Heard is when we first heard of it.
-	Heard time.Time `json:"heard"`
 }
 
 // Agent is an agent who is logged in.
@@ -95,11 +82,7 @@ func (w *Watch) Fold(e event.Recorded) {
 	if e.Fault != nil || e.Org == "" || e.Subject == "" || e.Origin == event.OriginBackfill {
 		return
 	}
-	if e.Type == (delivery.Attempted{}.EventType()) && !bytes.Contains(e.Data, []byte(`"outcome":"failed"`)) {
-		return // most attempts succeed, and their bodies are long
-	}
-	switch topic, err := event.TopicOf(e.Type); {
-	case err != nil, topic != event.Calls && topic != event.Agents && topic != event.Deliveries:
+	if !counts(e) {
 		return
 	}
 	p, err := catalog.Payload(e)
@@ -122,27 +105,31 @@ func (w *Watch) Fold(e event.Recorded) {
 	}
 }
 
+// counts reports whether an event can matter to a rule, without reading it: most
+// do not, and some are long.
+func counts(e event.Recorded) bool {
+	switch e.Type {
+	case (delivery.Attempted{}).EventType(): // most attempts succeed
+		return bytes.Contains(e.Data, []byte(`"outcome":"failed"`))
+	case (agent.LogIn{}).EventType(), (agent.LogOut{}).EventType(), (agent.Pause{}).EventType(), (agent.Resume{}).EventType(),
+		(call.Started{}).EventType(), (call.Answered{}).EventType(), (call.Ended{}).EventType(),
+		(call.RecordingReady{}).EventType(), (call.RecordingStored{}).EventType(), (call.RecordingFetchFailed{}).EventType(), (call.RecordingDeleted{}).EventType():
+		return true
+	}
+	return false
+}
+
 func (w *Watch) org(id string) *Org {
 	if w.Orgs == nil {
 		w.Orgs = make(map[string]*Org)
 	}
 	o := w.Orgs[id]
 	if o == nil {
-		o = &Org{Calls: make(map[string]Call), Agents: make(map[string]Agent), Links: make(map[string]time.Time), Counts: make(map[string]Counts)}
+		o = new(Org)
+		o.makeMaps()
 		w.Orgs[id] = o
 	}
-	for _, m := range []func(){
-		func() { makeMap(&o.Calls) }, func() { makeMap(&o.Agents) }, func() { makeMap(&o.Links) }, func() { makeMap(&o.Counts) },
-	} {
-		m()
-	}
 	return o
-}
-
-func makeMap[K comparable, V any](m *map[K]V) {
-	if *m == nil {
-		*m = make(map[K]V)
-	}
 }
 
 func (o *Org) count(campaign string, change func(*Counts)) {
@@ -162,16 +149,15 @@ func (w *Watch) past(t time.Time) time.Time {
 
 func (w *Watch) call(e event.Recorded, p event.Payload) {
 	o := w.org(e.Org)
-	c, known := o.Calls[e.Subject]
-	subject := e.Subject
+	id := short(e.Subject)
+	c, known := o.Open[id]
 	if !known {
-		// Kept for a day, without the rest of the event that it may be a part of.
-		c.Heard, subject = w.At, strings.Clone(subject)
+		c.Heard = momentOf(w.At)
 	}
 	switch p := p.(type) {
 	case call.Started:
-		if c.Started.IsZero() || !p.Inferred {
-			c.Campaign, c.Started, c.Inbound = strings.Clone(p.Campaign), w.past(p.StartedAt), p.Direction == "inbound"
+		if c.Started == 0 || !p.Inferred {
+			c.Campaign, c.Started, c.Inbound = campaignOf(p.Campaign), momentOf(w.past(p.StartedAt)), p.Direction == "inbound"
 		}
 		if p.AnsweredAt != nil {
 			o.answer(&c, *p.AnsweredAt)
@@ -179,12 +165,12 @@ func (w *Watch) call(e event.Recorded, p event.Payload) {
 	case call.Answered:
 		o.answer(&c, p.AnsweredAt)
 	case call.Ended:
-		if !c.Ended.IsZero() {
+		if c.Ended != 0 {
 			return // corrected, or repeated
 		}
-		c.Ended = w.At
+		c.Ended = momentOf(w.At)
 		dropped := saysDropped(p.Status) || c.Inbound && !c.Answered
-		o.count(c.Campaign, func(n *Counts) {
+		o.count(c.Campaign.String(), func(n *Counts) {
 			n.Ended++
 			if dropped {
 				n.Dropped++
@@ -196,20 +182,20 @@ func (w *Watch) call(e event.Recorded, p event.Payload) {
 	default:
 		return
 	}
-	o.Calls[subject] = c
+	o.Open[id] = c
 }
 
 // answer counts the answer of a call, once.
-func (o *Org) answer(c *Call, at time.Time) {
+func (o *Org) answer(c *openCall, at time.Time) {
 	if c.Answered {
 		return
 	}
 	c.Answered = true
-	if c.Started.IsZero() {
+	if c.Started == 0 {
 		return // how long it waited is not known
 	}
-	wait := max(0, at.Sub(c.Started).Seconds())
-	o.count(c.Campaign, func(n *Counts) { n.Answered++; n.WaitSec += wait })
+	wait := max(0, at.Sub(c.Started.time()).Seconds())
+	o.count(c.Campaign.String(), func(n *Counts) { n.Answered++; n.WaitSec += wait })
 }
 
 // saysDropped reads the words for a call that its caller or the dialer gave up.
@@ -266,13 +252,11 @@ func (w *Watch) failed(e event.Recorded, p delivery.Attempted) {
 	if p.Outcome != delivery.OutcomeFailed {
 		return
 	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(e.ID))
-	short := h.Sum64()
-	if slices.Contains(w.Failures, short) {
+	id := short(e.ID)
+	if slices.Contains(w.Failures, id) {
 		return
 	}
-	w.Failures = append(w.Failures, short)
+	w.Failures = append(w.Failures, id)
 	if n := len(w.Failures) - failuresKept; n > 0 {
 		w.Failures = slices.Delete(w.Failures, 0, n)
 	}

@@ -283,3 +283,22 @@ func play(w watch.Watch, closed time.Time, events []event.Recorded, last time.Ti
 	through(last)
 	return out
 }
+
+// What an earlier version wrote, with calls under their ids, goes on.
+func TestAWatchOfAnEarlierVersionIsRead(t *testing.T) {
+	t.Parallel()
+	const written = `{"at":"2026-03-07T12:00:05Z","orgs":{"org":{"calls":{
+		"rings":{"campaign":"Q1","started":"2026-03-07T12:00:01Z","inbound":true,"heard":"2026-03-07T12:00:01Z"},
+		"talks":{"campaign":"Q2","started":"2026-03-07T12:00:02Z","inbound":true,"answered":true,"heard":"2026-03-07T12:00:02Z"},
+		"over":{"started":"2026-03-07T12:00:01Z","inbound":true,"ended":"2026-03-07T12:00:04Z","heard":"2026-03-07T12:00:01Z"}},
+		"agents":{"jane":{"state":"paused","campaign":"Q1","since":"2026-03-07T12:00:00Z"}}}}}`
+	var w watch.Watch
+	if err := json.Unmarshal([]byte(written), &w); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]rule.Sample{"queue_depth": {N: 1}, "agent_count": {N: 1}, "pause_time": {N: 1, Max: 70}, "open_calls": {N: 2}, "wait_time": {N: 1, Sum: 5}}
+	got := see(&w, 70, "Q1", fact(t, 6, "rings", call.Answered{AnsweredAt: at(6)}), fact(t, 7, "over", call.Ended{EndedAt: at(7)}), fact(t, 8, "next", inbound(8, "Q1")))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

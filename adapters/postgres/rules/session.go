@@ -18,9 +18,9 @@ import (
 )
 
 // unsavedMax bounds the events that are folded again after a crash. Between ticks
-// a watch is in memory only: writing it for every event would cost more than
-// reading a few thousand again.
-const unsavedMax = 5000
+// a watch is in memory only: all that is open is written at once, which costs more
+// than reading some thousands again, in a fraction of a second.
+const unsavedMax = 20_000
 
 // session is the ownership of one partition. Apply is called by the goroutine
 // that reads it, advance by the service's loop.
