@@ -16,6 +16,7 @@ func Deliveries() Model {
 		Name:  "deliveries",
 		Topic: event.Deliveries,
 		Table: "endpoint_health",
+		Pace:  StreamPace,
 		New:   func() event.Entity { return new(EndpointHealth) },
 		Columns: []Column{
 			column("last_sent_at", Time, func(h *EndpointHealth) *time.Time { return h.LastSentAt }),

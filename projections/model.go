@@ -30,6 +30,8 @@ type Model struct {
 	Columns []Column
 	// Extra is a further table, nil for none.
 	Extra *Extra
+	// Pace is RunnerConfig.Pace, for a model that nobody waits for.
+	Pace time.Duration
 }
 
 // Column is one column of a row and how its value follows from the row.

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"time"
 
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -148,6 +149,12 @@ type Generations interface {
 type Batcher interface {
 	// Batch is the most events of one Apply.
 	Batch() int
+}
+
+// Pacer is a Generations whose batches keep a distance in time (RunnerConfig.Pace).
+type Pacer interface {
+	// Pace is the least time between two batches of a partition.
+	Pace() time.Duration
 }
 
 // Completer is a Generations whose builds leave to the end what only readers

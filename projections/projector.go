@@ -146,9 +146,13 @@ func (p *Projector) start(ctx context.Context, g Generations, ref Ref, generatio
 	if b, ok := g.(Batcher); ok && batch == 0 {
 		batch = b.Batch()
 	}
+	var pace time.Duration
+	if p, ok := g.(Pacer); ok {
+		pace = p.Pace()
+	}
 	r, err := NewRunner(RunnerConfig{
 		Projection: ref.Model, Generation: generation, Topics: g.Topics(), Source: p.cfg.Source, Applier: g.Applier(ref.Generation),
-		Batch: batch, Observer: p.cfg.Observer, Meter: p.cfg.Meter, Log: p.cfg.Log, Now: p.cfg.Now,
+		Batch: batch, Pace: pace, Observer: p.cfg.Observer, Meter: p.cfg.Meter, Log: p.cfg.Log, Now: p.cfg.Now,
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,12 @@ type RunnerConfig struct {
 	// Batch is the most events of one Apply; 0 is DefaultBatch, or BuildBatch for
 	// a generation that is being built.
 	Batch int
+	// Pace is the least time between the beginnings of two batches of a partition: in
+	// a stream of events each then takes what has come meanwhile, and an event that
+	// comes after a silence waits for nothing. Full batches and generations that are
+	// being built keep none. It is for what nobody waits for: a transaction costs as
+	// much as the events of many. 0 is none.
+	Pace time.Duration
 	// Observer is told of progress; nil for none.
 	Observer Observer
 	// Meter counts what is done; nil for none.
@@ -40,6 +46,9 @@ const (
 	DefaultBatch = 1000
 	BuildBatch   = 2000
 )
+
+// StreamPace is the Pace of consumers that nobody waits for by the millisecond.
+const StreamPace = 200 * time.Millisecond
 
 // Validate joins what is wrong.
 func (c RunnerConfig) Validate() error {
@@ -227,6 +236,17 @@ func (r *Runner) tenure(ctx context.Context, p Partition, id partitionID) (progr
 			r.cfg.Meter.Batch(r.cfg.Projection, len(events), r.cfg.Now().Sub(began))
 		}
 		r.applied(id, s.Next(), events[len(events)-1].RecordedAt)
+		r.rest(ctx, began, len(events))
+	}
+}
+
+// rest lets events gather after a batch that began then and took so many.
+func (r *Runner) rest(ctx context.Context, began time.Time, took int) {
+	if took >= r.cfg.Batch || r.cfg.Generation.Status == Building {
+		return
+	}
+	if left := r.cfg.Pace - r.cfg.Now().Sub(began); left > 0 {
+		sleep(ctx, min(left, r.cfg.Pace)) // a clock may be set back
 	}
 }
 

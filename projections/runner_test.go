@@ -174,3 +174,56 @@ func TestRunnerNeverStartedStops(t *testing.T) {
 		t.Error("a runner of nothing was made")
 	}
 }
+
+// batched keeps the sizes of the batches, beside what is observed.
+type batched struct {
+	observed
+	sizes []int
+}
+
+func (b *batched) Batch(_ string, events int, _ time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sizes = append(b.sizes, events)
+}
+
+func TestPaceGathersAStreamAndHoldsUpNothingElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, log, o := projections.Calls(), memory.NewLog(1), new(batched)
+		r, err := projections.NewRunner(projections.RunnerConfig{
+			Projection: m.Name, Generation: projections.Generation{Number: 1, Status: projections.Live}, Topics: []event.Topic{m.Topic},
+			Source: log, Applier: projections.NewEntityApplier(m, 1, readmodel.NewStore(projections.Models()), 0), Batch: 10, Pace: time.Second, Meter: o,
+			Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		var seen [][]int
+		step := func(after time.Duration, n int) {
+			<-time.After(after)
+			notes(t, log, 100*len(seen), n)
+			synctest.Wait()
+			o.mu.Lock()
+			seen = append(seen, o.sizes)
+			o.sizes = nil
+			o.mu.Unlock()
+		}
+		step(0, 1)                    // the first is applied at once
+		step(100*time.Millisecond, 2) // these wait
+		step(100*time.Millisecond, 2) // and so do these
+		step(900*time.Millisecond, 0) // together
+		step(10*time.Second, 1)       // after a silence again at once
+		step(10*time.Second, 25)      // a backlog is read without a pause
+		step(10*time.Second, 0)       // and its last event too
+		want := [][]int{{1}, nil, nil, {4}, {1}, {10, 10, 5}, nil}
+		if diff := cmp.Diff(want, seen); diff != "" {
+			t.Errorf("sizes of batches (-want +seen):\n%s", diff)
+		}
+		stop(t, r)
+	})
+}

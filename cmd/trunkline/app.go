@@ -339,7 +339,7 @@ func (a *app) startTimers(ctx context.Context) error {
 	a.onStop("timers", settle.Stop)
 	runner, err := projections.NewRunner(projections.RunnerConfig{
 		Projection: projections.Timers, Generation: projections.Generation{Number: 1, Status: projections.Live},
-		Topics: []event.Topic{event.Calls}, Source: a.source, Applier: settle, Log: a.log, Now: time.Now,
+		Topics: []event.Topic{event.Calls}, Source: a.source, Applier: settle, Pace: projections.StreamPace, Log: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func (a *app) startRecordings(ctx context.Context) error {
 	a.onStop("recordings", a.recordings.Stop)
 	runner, err := projections.NewRunner(projections.RunnerConfig{
 		Projection: recordingrows.Name, Generation: projections.Generation{Number: 1, Status: projections.Live},
-		Topics: []event.Topic{event.Calls}, Source: a.source, Applier: rows, Log: a.log, Now: time.Now,
+		Topics: []event.Topic{event.Calls}, Source: a.source, Applier: rows, Pace: projections.StreamPace, Log: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

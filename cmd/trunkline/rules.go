@@ -33,7 +33,7 @@ func (a *app) startRules(ctx context.Context) error {
 	follow := func(ctx context.Context, name string, topics ...event.Topic) (*projections.Runner, error) {
 		runner, err := projections.NewRunner(projections.RunnerConfig{
 			Projection: name, Generation: projections.Generation{Number: 1, Status: projections.Live},
-			Topics: topics, Source: a.source, Applier: watcher, Log: a.log, Now: time.Now,
+			Topics: topics, Source: a.source, Applier: watcher, Pace: projections.StreamPace, Log: a.log, Now: time.Now,
 		})
 		if err != nil {
 			return nil, err

@@ -25,6 +25,7 @@ var (
 	_ projections.Comparer      = (*Generations)(nil)
 	_ projections.ParkedCounter = (*Generations)(nil)
 	_ projections.Completer     = (*Generations)(nil)
+	_ projections.Pacer         = (*Generations)(nil)
 )
 
 // AllGenerations returns the generations of each of the read models, in their
@@ -42,6 +43,9 @@ func (g *Generations) Projection() string { return g.model.Name }
 
 // Topics implements projections.Generations.
 func (g *Generations) Topics() []event.Topic { return []event.Topic{g.model.Topic} }
+
+// Pace implements projections.Pacer.
+func (g *Generations) Pace() time.Duration { return g.model.Pace }
 
 // List implements projections.Generations.
 func (g *Generations) List(ctx context.Context) ([]projections.Generation, error) {
