@@ -23,7 +23,7 @@ const (
 	// factLinger is how long the first fact of an append waits for others. Nobody
 	// waits for a fact but the checkpoint, which has its own pace, and every
 	// append costs the broker a flush and each of its readers a transaction.
-	factLinger = 20 * time.Millisecond
+	factLinger = 50 * time.Millisecond
 	// cutBody is what is left of a body in a fact that the log found too large.
 	cutBody = 16 << 10
 )
