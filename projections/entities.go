@@ -181,6 +181,9 @@ func (s *entitySession) fold(ctx context.Context, events []event.Recorded, bad p
 	if err := f.load(ctx, s.applier.store, s.applier.ref, events); err != nil {
 		return Batch{}, fmt.Errorf("loading entities of %s: %w", s.applier.ref.Model, err)
 	}
+	if f.model.History != "" {
+		f.batch.History = make([]HistoryRow, 0, len(events))
+	}
 	for i := range events {
 		if err := f.event(events[i]); err != nil {
 			return Batch{}, err

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -19,8 +20,10 @@ type folder struct {
 	// repeats are the answers of the history.
 	repeats map[Ask]bool
 	touched []*entry
-	extra   map[string]int
-	batch   Batch
+	// extra are the places of rows in the batch, by extraID; extraKey is its buffer.
+	extra    map[string]int
+	extraKey []byte
+	batch    Batch
 	// inBatch are the ids of this batch, for models with a window.
 	inBatch map[uint64]int64
 }
@@ -242,11 +245,11 @@ func (f *folder) extras(n *entry, e event.Recorded) {
 		f.extra = make(map[string]int)
 	}
 	for _, row := range x.Rows(n.state, e) {
-		id := extraID(row)
-		i, ok := f.extra[id]
+		f.extraKey = extraID(f.extraKey[:0], row)
+		i, ok := f.extra[string(f.extraKey)]
 		switch {
 		case !ok:
-			f.extra[id] = len(f.batch.Extra)
+			f.extra[string(f.extraKey)] = len(f.batch.Extra)
 			f.batch.Extra = append(f.batch.Extra, row)
 		case x.Add:
 			add(f.batch.Extra[i].Values, row.Values)
@@ -256,15 +259,25 @@ func (f *folder) extras(n *entry, e event.Recorded) {
 	}
 }
 
-func extraID(row ExtraRow) string {
-	id := fmt.Sprintf("%q %q", row.Org, row.ID)
-	for _, k := range row.Keys {
-		if at, ok := k.(*time.Time); ok {
-			k = at.UnixMicro()
-		}
-		id += fmt.Sprintf(" %v", k)
+// extraID is a row's key, each part behind its length.
+func extraID(b []byte, row ExtraRow) []byte {
+	part := func(s string) {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
 	}
-	return id
+	part(row.Org)
+	part(row.ID)
+	for _, k := range row.Keys {
+		switch k := k.(type) {
+		case *time.Time:
+			b = binary.AppendVarint(b, k.UnixMicro())
+		case int64:
+			b = binary.AppendVarint(b, k)
+		default:
+			part(fmt.Sprint(k))
+		}
+	}
+	return b
 }
 
 func add(sum, n []any) {
@@ -275,6 +288,7 @@ func add(sum, n []any) {
 
 // finish encodes the entities that changed.
 func (f *folder) finish() error {
+	f.batch.Entities = make([]EntityRow, 0, len(f.touched))
 	for _, n := range f.touched {
 		state, err := event.Marshal(n.state)
 		if err != nil {

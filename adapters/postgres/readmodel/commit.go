@@ -108,15 +108,25 @@ const uniqueViolation = "23505"
 // divide tells the rows that can be inserted by COPY, if that pays, from those
 // that may be there already.
 func divide(rows []projections.EntityRow) (fresh, known []projections.EntityRow) {
+	n := 0
+	for i := range rows {
+		if rows[i].Fresh {
+			n++
+		}
+	}
+	switch {
+	case n < copyFrom:
+		return nil, rows
+	case n == len(rows):
+		return rows, nil
+	}
+	fresh, known = make([]projections.EntityRow, 0, n), make([]projections.EntityRow, 0, len(rows)-n)
 	for _, r := range rows {
 		if r.Fresh {
 			fresh = append(fresh, r)
 		} else {
 			known = append(known, r)
 		}
-	}
-	if len(fresh) < copyFrom {
-		return nil, rows
 	}
 	return fresh, known
 }
@@ -221,11 +231,22 @@ func copyHistory(ctx context.Context, conn *pgconn.PgConn, t *tables, rows []pro
 	return nil
 }
 
+// byMonth divides rows among the partitions of a history; nearly always they go
+// into one.
 func byMonth(history string, rows []projections.HistoryRow) map[string][]projections.HistoryRow {
 	parts := make(map[string][]projections.HistoryRow, 1)
-	for _, r := range rows {
-		name := partitionName(history, monthOf(r.RecordedAt))
-		parts[name] = append(parts[name], r)
+	for len(rows) > 0 {
+		month, n := monthOf(rows[0].RecordedAt), 1
+		for n < len(rows) && monthOf(rows[n].RecordedAt).Equal(month) {
+			n++
+		}
+		name := partitionName(history, month)
+		if parts[name] == nil {
+			parts[name] = rows[:n:n]
+		} else {
+			parts[name] = append(parts[name], rows[:n]...)
+		}
+		rows = rows[n:]
 	}
 	return parts
 }

@@ -28,7 +28,7 @@ func (r *Reader) Known(ctx context.Context, topic event.Topic, keys []projection
 		return nil, err
 	}
 	orgs, ids := split(keys)
-	found := make(map[projections.Key]projections.Loaded, len(keys))
+	found := make(map[projections.Key]projections.Loaded) // most that are asked for are new
 	var b pgx.Batch
 	r.asked.by(len(keys))
 	b.Queue(r.asked.planned(loadSQL(table)), orgs, ids).Query(func(rows pgx.Rows) error { return scanLoaded(rows, found) })

@@ -157,7 +157,7 @@ func (s *Store) Load(ctx context.Context, ref projections.Ref, keys []projection
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	orgs, ids := split(keys)
-	found := make(map[projections.Key]projections.Loaded, len(keys))
+	found := make(map[projections.Key]projections.Loaded) // most that are asked for are new
 	var b pgx.Batch
 	b.Queue(t.written.planned(t.loadSQL), orgs, ids).Query(func(rows pgx.Rows) error { return scanLoaded(rows, found) })
 	b.Queue(parkedIDsSQL, ref.Model, ref.Generation, orgs, ids).Query(func(rows pgx.Rows) error { return scanParkedIDs(rows, found) })
