@@ -36,38 +36,55 @@ const (
 )
 
 // rowReader encodes rows as they are read, so that a batch is not in memory a
-// second time.
+// second time, and as many as fit into what it is given: pgx sends each piece
+// that it reads by itself, and the server wakes up for each.
 type rowReader struct {
 	n, columns int
 	row        func(w *rowWriter, i int)
 	next       int // rows encoded
 	begun, end bool
-	w          rowWriter
-	unread     []byte
+	largest    int    // of the pieces so far
+	unread     []byte // of a piece that did not fit
 }
 
 func (r *rowReader) Read(p []byte) (int, error) {
-	for len(r.unread) == 0 {
-		r.w.b = r.w.b[:0]
-		switch {
-		case !r.begun:
-			r.begun = true
-			r.w.b = append(r.w.b, copyHeader...)
-		case r.next < r.n:
-			r.w.b = binary.BigEndian.AppendUint16(r.w.b, uint16(r.columns))
-			r.row(&r.w, r.next)
-			r.next++
-		case !r.end:
-			r.end = true
-			r.w.b = append(r.w.b, copyTrailer...)
-		default:
-			return 0, io.EOF
-		}
-		r.unread = r.w.b
+	if len(r.unread) > 0 {
+		n := copy(p, r.unread)
+		r.unread = r.unread[n:]
+		return n, nil
 	}
-	n := copy(p, r.unread)
-	r.unread = r.unread[n:]
+	w := rowWriter{b: p[:0:len(p)]}
+	for more := true; more && (len(w.b) == 0 || len(w.b)+r.largest <= len(p)); {
+		from := len(w.b)
+		more = r.piece(&w)
+		r.largest = max(r.largest, len(w.b)-from)
+	}
+	if len(w.b) == 0 {
+		return 0, io.EOF
+	}
+	// What did not fit made append leave p for an array of its own.
+	n := copy(p, w.b)
+	r.unread = w.b[n:]
 	return n, nil
+}
+
+// piece encodes what comes next; false if that is nothing.
+func (r *rowReader) piece(w *rowWriter) bool {
+	switch {
+	case !r.begun:
+		r.begun = true
+		w.b = append(w.b, copyHeader...)
+	case r.next < r.n:
+		w.b = binary.BigEndian.AppendUint16(w.b, uint16(r.columns))
+		r.row(w, r.next)
+		r.next++
+	case !r.end:
+		r.end = true
+		w.b = append(w.b, copyTrailer...)
+	default:
+		return false
+	}
+	return true
 }
 
 // rowWriter appends values in Postgres's binary formats, each behind its length.

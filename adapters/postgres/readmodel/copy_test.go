@@ -1,7 +1,9 @@
 package readmodel
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -161,5 +163,43 @@ func historyRow() *rapid.Generator[projections.HistoryRow] {
 			r.State = []byte(text("state"))
 		}
 		return r
+	})
+}
+
+// TestRowsArePackedIntoWhatIsRead: the bytes are the same however they are read,
+// and few reads bring them.
+func TestRowsArePackedIntoWhatIsRead(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		rows := rapid.SliceOfN(rapid.StringN(0, -1, 300), 0, 50).Draw(t, "rows")
+		want := append([]byte(nil), copyHeader...)
+		for _, s := range rows {
+			want = append(want, 0, 1)
+			want = binary.BigEndian.AppendUint32(want, uint32(len(s)))
+			want = append(want, s...)
+		}
+		want = append(want, copyTrailer...)
+		r := &rowReader{n: len(rows), columns: 1, row: func(w *rowWriter, i int) { w.text(rows[i]) }}
+		p := make([]byte, rapid.IntRange(1, 4096).Draw(t, "size"))
+		var got []byte
+		reads := 0
+		for {
+			n, err := r.Read(p)
+			got = append(got, p[:n]...)
+			if err == io.EOF {
+				break
+			}
+			if err != nil || n == 0 {
+				t.Fatalf("read %d bytes: %v", n, err)
+			}
+			reads++
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("(-want +read):\n%s", diff)
+		}
+		// A piece is put off when the largest might not fit: half of p is wasted at most.
+		if most := 2 + 2*len(want)/len(p); len(p) > 1024 && reads > most {
+			t.Fatalf("%d reads of %d bytes for %d", reads, len(p), len(want))
+		}
 	})
 }
