@@ -71,7 +71,7 @@ func (r *Recorder) alertStep(ctx context.Context, c Caller, id string, in AlertS
 	if err := plausible("/at", in.At); err != nil {
 		return Receipt{}, err
 	}
-	if !idPattern.MatchString(id) {
+	if !isID(id) {
 		return Receipt{}, notAnID(id)
 	}
 	if err := r.mustKnow(ctx, c, event.Alerts, id); err != nil {

@@ -214,7 +214,7 @@ func plain(raw json.RawMessage) bool {
 	case 't', 'f', 'n':
 		return true
 	case '"':
-		return !bytes.ContainsRune(raw, '\\') && utf8.Valid(raw)
+		return bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw)
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"trunkline.dev/trunkline/domain/call"
@@ -86,7 +87,7 @@ func (e CloudEvent) fact() (Fact, error) {
 	case topic == event.Leads:
 	case e.Subject == "":
 		bad.add(e.Pointer+"/subject", "the id of the entity is required")
-	case topic != event.Agents && !idPattern.MatchString(e.Subject):
+	case topic != event.Agents && !isID(e.Subject):
 		bad.add(e.Pointer+"/subject", idRule)
 	}
 	if len(e.Data) == 0 || string(e.Data) == "null" {
@@ -100,7 +101,7 @@ func (e CloudEvent) fact() (Fact, error) {
 	return Fact{
 		Payload: p, Subject: e.Subject, OccurredAt: e.Time, Pointer: e.DataPointer,
 		// One string of two parts: lengths keep ("a","bc") and ("ab","c") apart.
-		EventKey: fmt.Sprintf("cloudevent/%d/%s/%s", len(e.Source), e.Source, e.ID),
+		EventKey: "cloudevent/" + strconv.Itoa(len(e.Source)) + "/" + e.Source + "/" + e.ID,
 	}, bad.err()
 }
 

@@ -33,7 +33,7 @@ func (r *Recorder) UpdateContact(ctx context.Context, c Caller, id string, in co
 	if err := contactBody(in); err != nil {
 		return Outcome{}, err
 	}
-	if !idPattern.MatchString(id) {
+	if !isID(id) {
 		return Outcome{}, notAnID(id)
 	}
 	if err := r.mustKnow(ctx, c, event.Contacts, id); err != nil {

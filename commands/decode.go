@@ -207,8 +207,8 @@ func exact(raw []byte, t reflect.Type) bool {
 		if named {
 			known = fieldsOf(t).exact
 		}
-		for _, m := range Members(raw) {
-			ft, ok := known[m.Name]
+		for m := range members(raw) {
+			ft, ok := known[string(m.Name)]
 			switch {
 			case !named:
 				ft = t.Elem()

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -28,8 +27,16 @@ func DerivedID(topic event.Topic, org, connectionID, externalID string) string {
 	return event.DeriveID("entity", string(topic), org, connectionID, externalID)
 }
 
-// idPattern is what clients may call an entity: safe in a path and in a key.
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+// isID reports whether clients may call an entity so: it is safe in a path and in
+// a key.
+func isID(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '~' && c != '-' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 128
+}
 
 const idRule = "expected 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -"
 
@@ -49,7 +56,7 @@ func (r *Recorder) subject(c Caller, f Fact, topic event.Topic, index int, now t
 		return id, nil // agents are called what their dialer calls them
 	}
 	if f.Subject != "" {
-		if !idPattern.MatchString(f.Subject) {
+		if !isID(f.Subject) {
 			return "", &Invalid{Errors: []FieldError{{Pointer: "/subject", Detail: idRule}}}
 		}
 		return f.Subject, nil

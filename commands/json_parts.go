@@ -3,7 +3,7 @@ package commands
 import (
 	"bytes"
 	"encoding/json"
-	"unicode/utf8"
+	"iter"
 )
 
 // What is read once as valid JSON (json.Valid) can be taken apart by its
@@ -12,7 +12,7 @@ import (
 
 // Member is a name of a JSON object with its value.
 type Member struct {
-	Name string
+	Name []byte
 	Raw  json.RawMessage
 }
 
@@ -27,24 +27,43 @@ func Elements(array []byte) []json.RawMessage {
 	return all
 }
 
-// Members returns the members of a valid JSON object, in their order.
-func Members(object []byte) []Member {
-	all := make([]Member, 0, 12)
-	for i := skipSpace(object, skipSpace(object, 0)+1); object[i] != '}'; {
-		end := skipValue(object, i)
-		name, _ := Text(object[i:end]) // names are strings
-		i = skipSpace(object, skipSpace(object, end)+1)
-		end = skipValue(object, i)
-		all = append(all, Member{name, object[i:end:end]})
-		i = skipComma(object, end)
+// AppendMembers adds the members of a valid JSON object, in their order.
+func AppendMembers(all []Member, object []byte) []Member {
+	for m := range members(object) {
+		all = append(all, m)
 	}
 	return all
 }
 
+// members goes through the members of a valid JSON object.
+func members(object []byte) iter.Seq[Member] {
+	return func(yield func(Member) bool) {
+		for i := skipSpace(object, skipSpace(object, 0)+1); object[i] != '}'; {
+			end := skipValue(object, i)
+			name := nameOf(object[i:end:end])
+			i = skipSpace(object, skipSpace(object, end)+1)
+			end = skipValue(object, i)
+			if !yield(Member{name, object[i:end:end]}) {
+				return
+			}
+			i = skipComma(object, end)
+		}
+	}
+}
+
+// nameOf reads the name of a member, which is a string.
+func nameOf(raw []byte) []byte {
+	if plain(raw) {
+		return raw[1 : len(raw)-1]
+	}
+	s, _ := Text(raw)
+	return []byte(s)
+}
+
 // Text reads a JSON string; anything else is an error.
 func Text(raw []byte) (string, error) {
-	if n := len(raw); n >= 2 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
-		return string(raw[1 : n-1]), nil
+	if len(raw) >= 2 && raw[0] == '"' && plain(raw) {
+		return string(raw[1 : len(raw)-1]), nil
 	}
 	var s string
 	err := json.Unmarshal(raw, &s)

@@ -36,7 +36,7 @@ type RecorderConfig struct {
 	// 2 s. Where it only chooses between 200 and 201, a twentieth of it.
 	KnownTimeout time.Duration
 	// Recent is how many recently acknowledged entities are remembered; default
-	// 100,000, about 15 MB.
+	// 100,000, about 8 MB.
 	Recent int
 }
 

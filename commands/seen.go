@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -11,22 +12,31 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// seen remembers entities that were acknowledged by this process, in two
-// generations: when the young one is full it becomes the old one, and the old
-// one is forgotten. What is asked for again moves to the young one.
+// seen remembers what this process had acknowledged: which entities there are,
+// where calls were started, and what their source's ids stand for. Most of it is
+// of the first kind, which has no value and nothing to scan for the collector.
 type seen struct {
+	entities recent[struct{}]
+	started  recent[place]
+	aliases  recent[string]
+}
+
+// place is a position in the topic of calls.
+type place struct {
+	offset    int64
+	partition int32
+}
+
+// recent keeps values in two generations: when the young one is full it becomes
+// the old one, and the old one is forgotten. What is asked for again moves to the
+// young one.
+type recent[V any] struct {
 	mu         sync.Mutex
 	max        int
-	young, old map[seenKey]seenEntry
+	young, old map[seenKey]V
 }
 
 type seenKey [16]byte
-
-type seenEntry struct {
-	// id is set for an alias: what the source's id stands for.
-	id string
-	at event.Position
-}
 
 // The kinds of keys beside the entity itself.
 const (
@@ -37,53 +47,61 @@ const (
 
 func newSeen(max int) *seen {
 	half := max/2 + 1
-	return &seen{max: half, young: make(map[seenKey]seenEntry)}
+	return &seen{
+		entities: recent[struct{}]{max: half, young: make(map[seenKey]struct{})},
+		started:  recent[place]{max: half, young: make(map[seenKey]place)},
+		aliases:  recent[string]{max: half, young: make(map[seenKey]string)},
+	}
 }
 
 func keyOf(org string, topic event.Topic, kind, id string) seenKey {
-	h := sha256.New()
-	_, _ = fmt.Fprintf(h, "%d:%s%s:%s:%s", len(org), org, topic, kind, id)
-	return seenKey(h.Sum(nil)[:16])
+	var room [160]byte
+	b := append(strconv.AppendInt(room[:0], int64(len(org)), 10), ':')
+	b = append(append(b, org...), topic...)
+	b = append(append(b, ':'), kind...)
+	b = append(append(b, ':'), id...)
+	sum := sha256.Sum256(b)
+	return seenKey(sum[:16])
 }
 
-func (s *seen) put(k seenKey, e seenEntry) {
+func (s *recent[V]) put(k seenKey, v V) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keep(k, e)
+	s.keep(k, v)
 }
 
-func (s *seen) keep(k seenKey, e seenEntry) {
+func (s *recent[V]) keep(k seenKey, v V) {
 	if len(s.young) >= s.max {
-		s.old, s.young = s.young, make(map[seenKey]seenEntry)
+		s.old, s.young = s.young, make(map[seenKey]V)
 	}
-	s.young[k] = e
+	s.young[k] = v
 }
 
-func (s *seen) get(k seenKey) (seenEntry, bool) {
+func (s *recent[V]) get(k seenKey) (V, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.young[k]
+	v, ok := s.young[k]
 	if ok {
-		return e, true
+		return v, true
 	}
-	if e, ok = s.old[k]; ok {
-		s.keep(k, e)
+	if v, ok = s.old[k]; ok {
+		s.keep(k, v)
 	}
-	return e, ok
+	return v, ok
 }
 
 // remember keeps what the following requests are likely to ask about.
 func (r *Recorder) remember(e event.Event, at event.Position) {
-	r.seen.put(keyOf(e.Org, at.Topic, seenEntity, e.Subject), seenEntry{at: at})
+	r.seen.entities.put(keyOf(e.Org, at.Topic, seenEntity, e.Subject), struct{}{})
 	if e.Type == (call.Started{}).EventType() {
-		r.seen.put(keyOf(e.Org, at.Topic, seenStarted, e.Subject), seenEntry{at: at})
+		r.seen.started.put(keyOf(e.Org, at.Topic, seenStarted, e.Subject), place{at.Offset, int32(at.Partition)})
 	}
 }
 
 // known reports whether an entity exists. An error means that nobody could be
 // asked.
 func (r *Recorder) known(ctx context.Context, c Caller, topic event.Topic, id string, wait time.Duration) (bool, error) {
-	if _, ok := r.seen.get(keyOf(c.Org.ID, topic, seenEntity, id)); ok {
+	if _, ok := r.seen.entities.get(keyOf(c.Org.ID, topic, seenEntity, id)); ok {
 		return true, nil
 	}
 	if event.Minted(mintSecret(c.Org, topic), id) {
@@ -117,7 +135,7 @@ func (r *Recorder) mustKnow(ctx context.Context, c Caller, topic event.Topic, id
 // MustKnowCall is nil for a call of the caller's org that was seen, ErrNotFound
 // for one that never was, ErrUnavailable when nobody can tell.
 func (r *Recorder) MustKnowCall(ctx context.Context, c Caller, id string) error {
-	if !idPattern.MatchString(id) {
+	if !isID(id) {
 		return notAnID(id)
 	}
 	return r.mustKnow(ctx, c, event.Calls, id)
@@ -143,7 +161,7 @@ func (r *Recorder) resolve(ctx context.Context, c Caller, topic event.Topic, id,
 		if candidate == "" {
 			continue
 		}
-		if _, ok := r.seen.get(keyOf(c.Org.ID, topic, seenEntity, candidate)); ok {
+		if _, ok := r.seen.entities.get(keyOf(c.Org.ID, topic, seenEntity, candidate)); ok {
 			return candidate, true
 		}
 	}
@@ -172,13 +190,13 @@ func (r *Recorder) alias(c Caller, topic event.Topic, external string) string {
 	if external == "" {
 		return ""
 	}
-	e, _ := r.seen.get(keyOf(c.Org.ID, topic, seenExternal, external))
-	return e.id
+	id, _ := r.seen.aliases.get(keyOf(c.Org.ID, topic, seenExternal, external))
+	return id
 }
 
 // learn keeps which entity a source's id stands for.
 func (r *Recorder) learn(c Caller, topic event.Topic, external, id string) {
 	if external != "" {
-		r.seen.put(keyOf(c.Org.ID, topic, seenExternal, external), seenEntry{id: id})
+		r.seen.aliases.put(keyOf(c.Org.ID, topic, seenExternal, external), id)
 	}
 }

@@ -46,7 +46,7 @@ type Outcome struct {
 // call's, so even when nobody remembers the first one, the second is a duplicate
 // that every consumer drops.
 func (r *Recorder) StartCall(ctx context.Context, c Caller, in StartCall) (Outcome, error) {
-	if in.ID != "" && !idPattern.MatchString(in.ID) {
+	if in.ID != "" && !isID(in.ID) {
 		return Outcome{}, &Invalid{Errors: []FieldError{{Pointer: "/id", Detail: idRule}}}
 	}
 	if in.Campaign == "" {
@@ -66,8 +66,8 @@ func (r *Recorder) StartCall(ctx context.Context, c Caller, in StartCall) (Outco
 		f.EventKey = "started/" + f.Subject
 	}
 	if known {
-		if e, ok := r.seen.get(keyOf(c.Org.ID, event.Calls, seenStarted, f.Subject)); ok {
-			return r.alreadyStarted(c, f, e)
+		if at, ok := r.seen.started.get(keyOf(c.Org.ID, event.Calls, seenStarted, f.Subject)); ok {
+			return r.alreadyStarted(c, f, at)
 		}
 	}
 	receipts, err := r.Record(ctx, c, []Fact{f})
@@ -82,12 +82,13 @@ func (r *Recorder) StartCall(ctx context.Context, c Caller, in StartCall) (Outco
 // alreadyStarted answers for a start that this process appended before. The
 // request is validated all the same: a broken one is refused whether or not it
 // comes first.
-func (r *Recorder) alreadyStarted(c Caller, f Fact, e seenEntry) (Outcome, error) {
+func (r *Recorder) alreadyStarted(c Caller, f Fact, at place) (Outcome, error) {
 	events, _, err := r.events(c, []Fact{f})
 	if err != nil {
 		return Outcome{}, err
 	}
 	return Outcome{ID: f.Subject, Known: true, Receipts: []Receipt{{
-		EventID: events[0].ID, Subject: f.Subject, Type: events[0].Type, Position: e.at,
+		EventID: events[0].ID, Subject: f.Subject, Type: events[0].Type,
+		Position: event.Position{Topic: event.Calls, Partition: int(at.partition), Offset: at.offset},
 	}}}, nil
 }

@@ -38,7 +38,7 @@ func (r *Recorder) UpdateCall(ctx context.Context, c Caller, id string, in Updat
 	if len(facts) == 0 {
 		return Outcome{}, &Invalid{Errors: []FieldError{{Detail: "the body says nothing about the call"}}}
 	}
-	if !idPattern.MatchString(id) {
+	if !isID(id) {
 		return Outcome{}, notAnID(id)
 	}
 	if err := r.mustKnow(ctx, c, event.Calls, id); err != nil {

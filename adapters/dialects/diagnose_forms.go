@@ -137,7 +137,7 @@ func membersOf(object []byte) []rawMember {
 		return nil
 	}
 	r := rawReader{b: object}
-	return r.members()
+	return once(r.members(nil))
 }
 
 // pythonic writes compact JSON with a space behind each colon and comma and

@@ -32,9 +32,14 @@ type rawReader struct {
 	b     []byte
 	i     int
 	exact bool
+	// spans are the members written of the objects that are open.
+	spans []span
 }
 
 type rawMember struct{ key, value []byte }
+
+// span is a member as it stands in what is written: its key, a colon, its value.
+type span struct{ key, colon, end int }
 
 func (r *rawReader) space() {
 	for r.i < len(r.b) {
@@ -69,24 +74,74 @@ func (r *rawReader) value(dst []byte) []byte {
 	return dst
 }
 
+// object writes the members as they come. JavaScript would hold them otherwise
+// where a key is repeated or an array index; then they are put in order after.
 func (r *rawReader) object(dst []byte) []byte {
-	return appendMembers(dst, r.members())
+	start := len(dst)
+	dst, members := r.members(append(dst, '{'))
+	if inOrder(dst, members) {
+		return append(dst, '}')
+	}
+	return append(dst[:start], appendMembers(nil, once(dst, members))...)
 }
 
-// members reads an object: keys as JSON, each once.
-func (r *rawReader) members() []rawMember {
-	members := []rawMember{}
-	at := make(map[string]int)
+// members writes the members of an object with commas between them. The spans
+// are good until the next one is read.
+func (r *rawReader) members(dst []byte) ([]byte, []span) {
+	if r.spans == nil {
+		r.spans = make([]span, 0, fewKeys)
+	}
+	first := len(r.spans)
 	r.i++ // {
 	for r.space(); r.b[r.i] != '}'; r.space() {
 		if r.b[r.i] == ',' {
 			r.i++
 			r.space()
+			dst = append(dst, ',')
 		}
-		key := r.str(nil)
+		at := span{key: len(dst)}
+		dst = r.str(dst)
 		r.space()
 		r.i++ // :
-		value := r.value(nil)
+		at.colon = len(dst)
+		dst = r.value(append(dst, ':'))
+		at.end = len(dst)
+		r.spans = append(r.spans, at)
+	}
+	r.i++ // }
+	members := r.spans[first:]
+	r.spans = r.spans[:first]
+	return dst, members
+}
+
+// fewKeys are compared with each other faster than they are put into a map.
+const fewKeys = 16
+
+// inOrder reports whether JavaScript holds members as they were written.
+func inOrder(b []byte, members []span) bool {
+	for i, m := range members {
+		key := b[m.key:m.colon]
+		if _, is := arrayIndex(key); is {
+			return false
+		}
+		if len(members) > fewKeys {
+			continue
+		}
+		for _, o := range members[:i] {
+			if bytes.Equal(b[o.key:o.colon], key) {
+				return false
+			}
+		}
+	}
+	return len(members) <= fewKeys || len(once(b, members)) == len(members)
+}
+
+// once returns members with each key once: the last value in the first place.
+func once(b []byte, spans []span) []rawMember {
+	members := make([]rawMember, 0, len(spans))
+	at := make(map[string]int, len(spans))
+	for _, s := range spans {
+		key, value := b[s.key:s.colon], b[s.colon+1:s.end]
 		if n, repeated := at[string(key)]; repeated {
 			members[n].value = value
 			continue
@@ -94,7 +149,6 @@ func (r *rawReader) members() []rawMember {
 		at[string(key)] = len(members)
 		members = append(members, rawMember{key: key, value: value})
 	}
-	r.i++ // }
 	return members
 }
 
@@ -115,21 +169,26 @@ func (r *rawReader) array(dst []byte) []byte {
 func (r *rawReader) str(dst []byte) []byte {
 	dst = append(dst, '"')
 	r.i++ // opening quote
+	from := r.i
 	for {
 		c := r.b[r.i]
 		switch {
 		case c == '"':
+			dst = append(dst, r.b[from:r.i]...)
 			r.i++
 			return append(dst, '"')
 		case c == '\\':
-			dst = r.escape(dst)
+			dst = r.escape(append(dst, r.b[from:r.i]...))
+			from = r.i
 		case c < utf8.RuneSelf:
-			dst = append(dst, c)
 			r.i++
 		default:
 			ch, n := utf8.DecodeRune(r.b[r.i:])
-			dst = utf8.AppendRune(dst, ch) // bytes that are not UTF-8 become U+FFFD
 			r.i += n
+			if ch == utf8.RuneError && n == 1 { // what is not UTF-8 becomes U+FFFD
+				dst = utf8.AppendRune(append(dst, r.b[from:r.i-1]...), ch)
+				from = r.i
+			}
 		}
 	}
 }
@@ -174,11 +233,15 @@ func (r *rawReader) hex4() rune {
 func (r *rawReader) number(dst []byte) []byte {
 	start := r.i
 	plain := true // an integer's digits only
-	for r.i < len(r.b) && bytes.IndexByte([]byte("+-.eE0123456789"), r.b[r.i]) >= 0 {
-		if c := r.b[r.i]; c < '0' || c > '9' {
-			plain = false
+	for ; r.i < len(r.b); r.i++ {
+		c := r.b[r.i]
+		if c >= '0' && c <= '9' {
+			continue
 		}
-		r.i++
+		if c != '+' && c != '-' && c != '.' && c != 'e' && c != 'E' {
+			break
+		}
+		plain = false
 	}
 	text := r.b[start:r.i]
 	if plain && len(text) <= 15 {

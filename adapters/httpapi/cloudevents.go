@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,8 +65,9 @@ func batch(body []byte) ([]commands.CloudEvent, error) {
 	}
 	events := make([]commands.CloudEvent, len(items))
 	var bad commands.Invalid
+	room := make([]commands.Member, 0, usualMembers)
 	for i, item := range items {
-		e, err := structured(item, fmt.Sprintf("/%d", i))
+		e, err := structured(item, "/"+strconv.Itoa(i), room)
 		if inv, ok := errors.AsType[*commands.Invalid](err); ok {
 			bad.Errors = append(bad.Errors, inv.Errors...)
 			continue
@@ -88,15 +90,19 @@ func single(body []byte) (commands.CloudEvent, error) {
 	if !event.Valid(body) {
 		return commands.CloudEvent{}, commands.Decode(body, new(map[string]json.RawMessage))
 	}
-	return structured(bytes.Trim(body, jsonSpace), "")
+	return structured(bytes.Trim(body, jsonSpace), "", make([]commands.Member, 0, usualMembers))
 }
+
+// usualMembers is about how many members an event has.
+const usualMembers = 16
 
 // structured reads the JSON format of valid JSON. Extension attributes are
 // allowed by the specification and ignored; anything else unknown is refused.
-func structured(body []byte, at string) (commands.CloudEvent, error) {
+// Members are read into room, of which nothing is kept.
+func structured(body []byte, at string, room []commands.Member) (commands.CloudEvent, error) {
 	var attrs []commands.Member
 	if body[0] == '{' {
-		attrs = commands.Members(body)
+		attrs = commands.AppendMembers(room[:0], body)
 	} else if err := commands.Decode(body, new(map[string]json.RawMessage)); err != nil {
 		return commands.CloudEvent{}, under(at, err)
 	}
@@ -106,7 +112,7 @@ func structured(body []byte, at string) (commands.CloudEvent, error) {
 	}
 	find := func(name string) json.RawMessage {
 		for _, m := range slices.Backward(attrs) { // of two, the last counts
-			if m.Name == name {
+			if string(m.Name) == name {
 				return m.Raw
 			}
 		}
@@ -142,7 +148,7 @@ func structured(body []byte, at string) (commands.CloudEvent, error) {
 	}
 	for _, m := range attrs {
 		if !attribute(m.Name) {
-			wrong(m.Name, "unknown field: an attribute's name has a-z and 0-9 only")
+			wrong(string(m.Name), "unknown field: an attribute's name has a-z and 0-9 only")
 		}
 	}
 	if len(bad.Errors) > 0 {
@@ -202,8 +208,8 @@ func moment(s string, wrong func(string, string, ...any)) time.Time {
 }
 
 // attribute reports whether a name may be one of a CloudEvents attribute.
-func attribute(name string) bool {
-	if name == "data_base64" {
+func attribute(name []byte) bool {
+	if string(name) == "data_base64" {
 		return true
 	}
 	for _, c := range name {
@@ -211,7 +217,7 @@ func attribute(name string) bool {
 			return false
 		}
 	}
-	return name != ""
+	return len(name) > 0
 }
 
 // under puts the pointers of an *Invalid under a place.

@@ -26,12 +26,20 @@ const (
 )
 
 func encode(e event.Event) record {
-	r := record{key: []byte(event.Key(e.Org, e.Subject)), value: e.Data}
-	r.size = recordOverhead + len(r.key) + len(r.value)
 	named := event.Headers(e.Envelope)
-	r.headers = make([]kafka.Header, len(named))
+	key := event.Key(e.Org, e.Subject)
+	n := len(key)
+	for _, h := range named {
+		n += len(h.Value)
+	}
+	// The key and the values of the headers stand in one piece.
+	room := append(make([]byte, 0, n), key...)
+	r := record{key: room[:len(key):len(key)], value: e.Data, headers: make([]kafka.Header, len(named))}
+	r.size = recordOverhead + len(r.key) + len(r.value)
 	for i, h := range named {
-		r.headers[i] = kafka.Header{Key: h.Name, Value: []byte(h.Value)}
+		from := len(room)
+		room = append(room, h.Value...)
+		r.headers[i] = kafka.Header{Key: h.Name, Value: room[from:len(room):len(room)]}
 		r.size += headerOverhead + len(h.Name) + len(h.Value)
 	}
 	return r

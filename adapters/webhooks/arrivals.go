@@ -34,7 +34,7 @@ func (e *Engine) accept(in Incoming) (<-chan error, error) {
 		o.early[in.Previous] = in
 	default:
 		for more := true; more; {
-			o.queue = append(o.queue, arrived{in, tick})
+			o.queue.push(arrived{in, tick})
 			o.last = in.Position.Offset
 			if in, more = o.early[o.last]; more {
 				delete(o.early, o.last)
@@ -42,12 +42,11 @@ func (e *Engine) accept(in Incoming) (<-chan error, error) {
 		}
 		wake(o.wake)
 	}
-	c := make(chan error, 1)
-	if len(o.queue) < e.cfg.Ahead {
-		c <- nil
-	} else {
-		o.waiters = append(o.waiters, c)
+	if o.queue.len() < e.cfg.Ahead {
+		return e.free, nil
 	}
+	c := make(chan error, 1)
+	o.waiters = append(o.waiters, c)
 	return c, nil
 }
 
@@ -102,14 +101,13 @@ func (e *Engine) nextBatch(o *owner) (batch []event.Recorded, tick int64, ok boo
 			return nil, 0, true
 		}
 		room := o.bytes < e.cfg.MemoryBytes/4 && len(o.entries) < 4*e.cfg.CheckpointEvents
-		if n := min(len(o.queue), e.cfg.PlanBatch); n > 0 && room && o.ctx.Err() == nil {
+		if n := min(o.queue.len(), e.cfg.PlanBatch); n > 0 && room && o.ctx.Err() == nil {
 			batch = make([]event.Recorded, n)
-			for i, in := range o.queue[:n] {
+			for i, in := range o.queue.waiting()[:n] {
 				batch[i], tick = in.Recorded, in.tick
 			}
-			clear(o.queue[:n])
-			o.queue = o.queue[n:]
-			if len(o.queue) < e.cfg.Ahead {
+			o.queue.drop(n)
+			if o.queue.len() < e.cfg.Ahead {
 				o.answer(nil)
 			}
 			e.mu.Unlock()
@@ -136,7 +134,6 @@ func (e *Engine) admitAll(o *owner, batch []event.Recorded, plan [][]dispatch.Ow
 		n := &entry{offset: r.Position.Offset, at: now}
 		for _, owed := range plan[i] {
 			n.items = append(n.items, e.admit(o, owed))
-			o.bytes += int64(len(owed.Body))
 		}
 		o.entries = append(o.entries, n)
 		o.planned = n.offset + 1
@@ -147,6 +144,7 @@ func (e *Engine) admitAll(o *owner, batch []event.Recorded, plan [][]dispatch.Ow
 // admit decides how a new delivery begins.
 func (e *Engine) admit(o *owner, owed dispatch.Owed) *item {
 	it := &item{Owed: owed, owner: o, size: int64(len(owed.Body)) + itemOverhead}
+	o.bytes += it.bodyBytes()
 	l := e.laneByID(owed.EndpointID, owed.Org)
 	s := e.streamOf(o, l)
 	it.stream = s

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
@@ -148,11 +149,15 @@ func attempted(j job, req Request, res Result) delivery.Attempted {
 		Error:           res.Error,
 		URL:             req.URL,
 		RequestHeaders:  withoutOwn(req.Headers, j.endpoint.Headers),
-		RequestBody:     string(req.Body),
+		RequestBody:     bodyText(req.Body),
 		ResponseHeaders: res.Headers,
 		ResponseBody:    strings.ToValidUTF8(string(res.Body), "\uFFFD"),
 	}
 }
+
+// bodyText is a rendered body as text, without a copy: it is never changed, and
+// the fact of an attempt waits for the log beside the item that has it.
+func bodyText(body []byte) string { return unsafe.String(unsafe.SliceData(body), len(body)) }
 
 // settle draws the consequences of an attempt.
 func (e *Engine) settle(j job, res Result, made delivery.Attempted) {

@@ -169,7 +169,7 @@ func (e *Engine) applyPart(p *partCommit) {
 	e.applyCancels(p)
 	for _, n := range o.entries[:p.entries] {
 		for _, it := range n.items {
-			o.bytes -= int64(len(it.Body))
+			o.bytes -= it.bodyBytes()
 			if it.phase == done && !it.stored {
 				if it.stream.items[it.Key()] == it {
 					delete(it.stream.items, it.Key())
@@ -182,9 +182,6 @@ func (e *Engine) applyPart(p *partCommit) {
 	}
 	clear(o.entries[:p.entries])
 	o.entries = o.entries[p.entries:]
-	if len(o.entries) == 0 {
-		o.bytes = 0
-	}
 	o.next = p.part.To
 	wake(o.wake)
 	wake(e.wakeKeeper)

@@ -63,8 +63,10 @@ type Engine struct {
 	// commitAt is when the next checkpoint is due; zero when nothing changed.
 	commitAt time.Time
 
-	run          context.Context //nolint:containedctx // the life of the engine, from Start to Stop
-	cancel       context.CancelFunc
+	run    context.Context //nolint:containedctx // the life of the engine, from Start to Stop
+	cancel context.CancelFunc
+	// free is closed: the answer to whoever asks for room while there is some.
+	free         chan error
 	wakeKeeper   chan struct{}
 	wakeDisabler chan struct{}
 	wakeTeller   chan struct{}
@@ -84,8 +86,9 @@ func New(cfg Config) (*Engine, error) {
 		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
 		recorder:   recorder{wake: make(chan struct{}, 1)},
 		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1), wakeTeller: make(chan struct{}, 1),
-		changed: signal{c: make(chan struct{})},
+		changed: signal{c: make(chan struct{})}, free: make(chan error),
 	}
+	close(e.free)
 	for _, d := range cfg.Dialects {
 		e.dialects[d.Name()] = d
 	}

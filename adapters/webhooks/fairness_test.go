@@ -129,3 +129,47 @@ func TestMemoryIsBoundedWhateverTheBacklog(t *testing.T) {
 		}
 	})
 }
+
+// TestBytesBelowTheCheckpointAreGivenBack: a finished item has let go of its body
+// before its entry goes below the checkpoint. What it took must be given back all
+// the same, or a partition that is never idle ends up planning nothing.
+func TestBytesBelowTheCheckpointAreGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.answers(func(Request) Result {
+			<-time.After(30 * time.Millisecond)
+			return ok()
+		})
+		h := r.start(nil)
+		defer h.stop()
+		busy := 0
+		for range 400 {
+			r.happen(entities(3)...)
+			pass(5 * time.Millisecond)
+			h.mu.Lock()
+			for _, o := range h.owners {
+				var want int64
+				for _, n := range o.entries {
+					for _, it := range n.items {
+						want += it.bodyBytes()
+					}
+				}
+				if o.bytes != want {
+					t.Errorf("%d bytes are counted, the entries have %d", o.bytes, want)
+				}
+				if len(o.entries) > 0 && o.next > 0 {
+					busy++
+				}
+			}
+			h.mu.Unlock()
+			if t.Failed() {
+				return
+			}
+		}
+		if busy < 300 {
+			t.Errorf("only %d times was something planned above a checkpoint", busy)
+		}
+	})
+}

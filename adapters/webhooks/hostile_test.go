@@ -187,6 +187,7 @@ func hostiles() []hostile {
 		// Answers that ask for something.
 		{name: "redirects", serve: respond("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), status: 302, error: "answered 302: redirects are not followed"},
 		{name: "redirects for good, with its method", serve: respond("HTTP/1.1 308 Permanent Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"), status: 308, error: "answered 308: redirects are not followed"},
+		{name: "redirects to what is no address", serve: respond("HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n"), status: 302, error: "answered 302: redirects are not followed"},
 		{name: "redirects to a file", serve: respond("HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"), status: 301, error: "answered 301: redirects are not followed"},
 		{name: "refreshes", serve: respond("HTTP/1.1 200 OK\r\nRefresh: 0; url=http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), status: 200, delivered: true},
 		{name: "wants to speak something else", serve: respond("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), status: 101, error: "answered 101"},

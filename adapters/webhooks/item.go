@@ -47,6 +47,9 @@ type item struct {
 	size  int64
 }
 
+// bodyBytes are those of the body that it had at first: a finished item has none.
+func (it *item) bodyBytes() int64 { return it.size - itemOverhead }
+
 // entry is a planned event that is not below the checkpoint yet.
 type entry struct {
 	offset int64

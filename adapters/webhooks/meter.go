@@ -61,7 +61,7 @@ func (e *Engine) Collect(ch chan<- prometheus.Metric) {
 		resident += l.resident
 	}
 	shut, inFlight, processes := len(e.lanes)-open, e.inFlight, max(e.crew.of, min(1, len(e.owners)))
-	facts := len(e.recorder.queue) + e.recorder.flying
+	facts := e.recorder.queue.len() + e.recorder.flying
 	e.mu.Unlock()
 	gauge := func(d *prometheus.Desc, v int, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)

@@ -25,13 +25,13 @@ type owner struct {
 	// early are records that arrived before their predecessor, by its offset.
 	early map[int64]Incoming
 	// queue are the records in order that are not planned yet.
-	queue   []arrived
+	queue   fifo[arrived]
 	entries []*entry
 	streams map[string]*stream
 	dirty   []*item
 	// waiters wait for room in the queue.
 	waiters []chan error
-	// bytes are those of entries.
+	// bytes are those of entries' bodies.
 	bytes    int64
 	inFlight int
 	// planned is the offset that is planned next.
@@ -192,7 +192,7 @@ func (e *Engine) halt(o *owner) {
 	}
 	o.stopping = true
 	o.cancel()
-	o.queue, o.early = nil, nil
+	o.queue, o.early = fifo[arrived]{}, nil
 	for _, s := range o.streams {
 		s.lane.ready.drop(func(it *item) bool { return it.owner == o })
 	}

@@ -31,32 +31,43 @@ const (
 // fact is what became of a delivery, on its way to the log.
 type fact struct {
 	item    *item
-	env     event.Envelope
+	id      string
 	payload event.Payload
-	size    int
+	// occurred is when it happened, recorded when we took note of it.
+	occurred, recorded time.Time
+	size               int
+}
+
+// event is the fact as the log has it. What it takes from the item never changes.
+func (f fact) event() (event.Event, error) {
+	it := f.item
+	return event.New(event.Envelope{
+		ID: f.id, Source: "hub", Subject: it.EndpointID, Org: it.Org,
+		CorrelationID: it.CorrelationID, CausationID: it.EventID,
+		OccurredAt: f.occurred, RecordedAt: f.recorded,
+	}, f.payload)
 }
 
 // recorder holds the facts until the log has them. Its queue is guarded by
 // Engine.mu.
 type recorder struct {
-	queue []fact
+	queue fifo[fact]
 	// flying are being appended.
 	flying int
 	wake   chan struct{}
 }
 
-func (r *recorder) full() bool { return len(r.queue)+r.flying >= maxFacts }
+func (r *recorder) full() bool { return r.queue.len()+r.flying >= maxFacts }
 
 // fact queues a fact of an item. Called under Engine.mu.
 func (e *Engine) fact(it *item, p event.Payload, id string) {
 	now := event.Time(e.cfg.Clock())
-	f := fact{item: it, payload: p, size: 1024 + len(it.Body), env: event.Envelope{
-		ID: id, Source: "hub", Subject: it.EndpointID, Org: it.Org,
-		CorrelationID: it.CorrelationID, CausationID: it.EventID,
-		OccurredAt: now, RecordedAt: now,
-	}}
-	it.facts++
-	e.recorder.queue = append(e.recorder.queue, f)
+	e.queueFact(fact{item: it, id: id, payload: p, occurred: now, recorded: now, size: 1024 + len(it.Body)})
+}
+
+func (e *Engine) queueFact(f fact) {
+	f.item.facts++
+	e.recorder.queue.push(f)
 	wake(e.recorder.wake)
 }
 
@@ -65,10 +76,10 @@ func (e *Engine) fact(it *item, p event.Payload, id string) {
 // new owner at the same moment, is another one.
 func (e *Engine) attemptFact(it *item, a delivery.Attempted) {
 	id := event.DeriveID("attempted", it.Key(), strconv.Itoa(a.Number), strconv.FormatInt(a.StartedAt.UnixMicro(), 10), strconv.FormatInt(it.owner.epoch, 10))
-	e.fact(it, a, id)
-	f := &e.recorder.queue[len(e.recorder.queue)-1]
-	f.env.OccurredAt = a.StartedAt
-	f.size += len(a.ResponseBody)
+	e.queueFact(fact{
+		item: it, id: id, payload: a, occurred: a.StartedAt, recorded: event.Time(e.cfg.Clock()),
+		size: 1024 + len(it.Body) + len(a.ResponseBody),
+	})
 }
 
 // factID is the id of a fact that a delivery has once.
@@ -86,11 +97,13 @@ func heldID(it *item, l *lane) string {
 // record appends facts until the engine stops and none are left. What the log
 // does not take now it is given again: the ids stay the same.
 func (e *Engine) record(ctx context.Context) {
+	var batch []fact
 	for {
 		if !e.gatherFacts(ctx) {
 			return
 		}
-		batch := e.nextFacts()
+		clear(batch)
+		batch = e.nextFacts(batch[:0])
 		e.append(ctx, batch)
 		e.mu.Lock()
 		e.recorder.flying = 0
@@ -98,14 +111,14 @@ func (e *Engine) record(ctx context.Context) {
 			e.mu.Unlock()
 			return
 		}
-		wasFull := len(e.recorder.queue)+len(batch) >= maxFacts
+		wasFull := e.recorder.queue.len()+len(batch) >= maxFacts
 		for _, f := range batch {
 			f.item.facts--
 			if f.item.phase == done && f.item.facts == 0 && !f.item.stored {
 				f.item.Body = nil
 			}
 		}
-		if len(e.recorder.queue) == 0 {
+		if e.recorder.queue.len() == 0 {
 			e.changed.broadcast()
 		}
 		if wasFull {
@@ -124,7 +137,7 @@ func (e *Engine) gatherFacts(ctx context.Context) bool {
 	var linger <-chan time.Time
 	for {
 		e.mu.Lock()
-		n, hurry := len(e.recorder.queue), e.draining
+		n, hurry := e.recorder.queue.len(), e.draining
 		e.mu.Unlock()
 		if n >= maxAppend || n > 0 && hurry {
 			return true
@@ -144,16 +157,21 @@ func (e *Engine) gatherFacts(ctx context.Context) bool {
 	}
 }
 
-func (e *Engine) nextFacts() []fact {
+// nextFacts adds the facts of an append to a batch.
+func (e *Engine) nextFacts(batch []fact) []fact {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	q := &e.recorder.queue
 	n, size := 0, 0
-	for n < len(e.recorder.queue) && n < maxAppend && size < maxAppendBytes {
-		size += e.recorder.queue[n].size
+	for _, f := range q.waiting()[:min(q.len(), maxAppend)] {
+		if size >= maxAppendBytes {
+			break
+		}
+		size += f.size
 		n++
 	}
-	batch := e.recorder.queue[:n:n]
-	e.recorder.queue = e.recorder.queue[n:]
+	batch = append(batch, q.waiting()[:n]...)
+	q.drop(n)
 	e.recorder.flying = n
 	return batch
 }
@@ -162,10 +180,10 @@ func (e *Engine) nextFacts() []fact {
 func (e *Engine) append(ctx context.Context, batch []fact) {
 	events := make([]event.Event, 0, len(batch))
 	for _, f := range batch {
-		ev, err := event.New(f.env, f.payload)
+		ev, err := f.event()
 		if err != nil {
 			// It would fail again for ever, and hold its delivery for ever.
-			e.cfg.Logger.ErrorContext(ctx, "delivery fact lost", slog.String("event_id", f.env.ID), slog.Any("err", err))
+			e.cfg.Logger.ErrorContext(ctx, "delivery fact lost", slog.String("event_id", f.id), slog.Any("err", err))
 			continue
 		}
 		events = append(events, ev)
@@ -195,11 +213,12 @@ func shrink(batch []fact, events []event.Event) bool {
 		}
 		for _, f := range batch {
 			a, ok := f.payload.(delivery.Attempted)
-			if !ok || f.env.ID != ev.ID {
+			if !ok || f.id != ev.ID {
 				continue
 			}
 			a.RequestBody, a.ResponseBody = cutText(a.RequestBody), cutText(a.ResponseBody)
-			if smaller, err := event.New(f.env, a); err == nil && len(smaller.Data) < len(ev.Data) {
+			f.payload = a
+			if smaller, err := f.event(); err == nil && len(smaller.Data) < len(ev.Data) {
 				events[i], cut = smaller, true
 			}
 		}

@@ -88,8 +88,10 @@ type SenderConfig struct {
 // keep their case, follows no redirect, uses no proxy of the environment and
 // does not unpack compressed answers. It is safe for concurrent use.
 type Sender struct {
-	client *http.Client
-	clock  func() time.Time
+	// transport makes single round trips. An http.Client would copy every request
+	// for redirects that are never followed.
+	transport *http.Transport
+	clock     func() time.Time
 }
 
 // NewSender returns a Sender.
@@ -117,14 +119,11 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 		// A map without h2 keeps the client at HTTP/1.1.
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}
-	return &Sender{clock: cfg.Clock, client: &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	return &Sender{clock: cfg.Clock, transport: transport}, nil
 }
 
 // Close ends idle connections.
-func (s *Sender) Close() { s.client.CloseIdleConnections() }
+func (s *Sender) Close() { s.transport.CloseIdleConnections() }
 
 // Attempt implements Attempter.
 func (s *Sender) Attempt(ctx context.Context, r Request) Result {
@@ -150,16 +149,13 @@ func (s *Sender) do(ctx context.Context, r Request, res *Result) error {
 	if err != nil {
 		return err
 	}
-	h := make(http.Header, len(r.Headers)+1)
-	for _, kv := range r.Headers {
-		h[kv.Name] = append(h[kv.Name], kv.Value)
-	}
+	h := headersOf(r)
 	// net/http takes a present but empty key as "may be repeated" and sends
 	// nothing of it. A kept-alive connection that the receiver closed meanwhile
 	// is then replaced, instead of costing the delivery an attempt.
 	h["X-Idempotency-Key"] = nil
 	req.Header = h
-	resp, err := s.client.Do(req)
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return err
 	}
@@ -171,11 +167,39 @@ func (s *Sender) do(ctx context.Context, r Request, res *Result) error {
 		// What follows is the bare connection, which no deadline ends.
 		return nil
 	}
-	res.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxResponseBody))
-	if err != nil {
+	if res.Body, err = bodyOf(resp); err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	return nil
+}
+
+// headersOf are the headers of a request; the values stand in one array.
+func headersOf(r Request) http.Header {
+	h := make(http.Header, len(r.Headers)+1)
+	values := make([]string, len(r.Headers))
+	for i, kv := range r.Headers {
+		values[i] = kv.Value
+		if others, ok := h[kv.Name]; ok {
+			h[kv.Name] = append(others, kv.Value)
+			continue
+		}
+		h[kv.Name] = values[i : i+1 : i+1]
+	}
+	return h
+}
+
+// shortAnswer is up to where room for an answer is made because it says that it
+// will come; for more there is room as it comes.
+const shortAnswer = 4 << 10
+
+// bodyOf reads what is kept of an answer's body.
+func bodyOf(resp *http.Response) ([]byte, error) {
+	if resp.ContentLength < 0 || resp.ContentLength > shortAnswer {
+		return io.ReadAll(io.LimitReader(resp.Body, MaxResponseBody))
+	}
+	body := make([]byte, resp.ContentLength)
+	n, err := io.ReadFull(resp.Body, body)
+	return body[:n], err
 }
 
 func flatten(h http.Header) []delivery.Header {

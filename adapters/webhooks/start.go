@@ -185,7 +185,6 @@ func (e *Engine) admitStart(o *owner, org string, planned int64, st dispatch.Sta
 	n := &entry{offset: planned - 1, at: e.cfg.Clock(), started: []dispatch.Started{{EndpointID: st.EndpointID, Next: st.Next}}}
 	for _, d := range owed {
 		n.items = append(n.items, e.admit(o, d))
-		o.bytes += int64(len(d.Body))
 	}
 	o.entries = append(o.entries, n)
 	e.entriesChanged(o)
