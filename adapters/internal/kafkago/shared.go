@@ -19,8 +19,10 @@ type Record struct {
 	Event *event.Recorded
 }
 
-// sharedBytes bounds what a Shared keeps, over all partitions.
-const sharedBytes = 16 << 20
+// sharedBytes bounds what a Shared keeps, over all partitions: a second or two of
+// a burst, which is how far those are behind that write in large batches. What
+// they do not find is read and decoded again.
+const sharedBytes = 32 << 20
 
 // Shared lets the readers of a process share what they fetch. Half a dozen
 // consumer groups read each topic, most of the time at the same place: a fetch
@@ -163,16 +165,16 @@ func (s *Shared) fly(ctx context.Context, p *sharedPart, f *flight, at partition
 // recordOverhead and fetchOverhead are about what a record with its event and a
 // fetch take in memory beside their content.
 const (
-	recordOverhead = 1536
+	recordOverhead = 1024
 	fetchOverhead  = 1024
 )
 
-// sizeOf is about what records take: their content is there as it came and, twice
-// its size, decoded.
+// sizeOf is about what records take: their content is there as it came, and
+// decoded.
 func sizeOf(records []Record) int {
 	n := fetchOverhead
 	for _, r := range records {
-		n += recordOverhead + len(r.Key) + 3*len(r.Value)
+		n += recordOverhead + len(r.Key) + 2*len(r.Value)
 		for _, h := range r.Headers {
 			n += len(h.Value) + len(h.Key)
 		}
