@@ -88,8 +88,7 @@ func (r *reader) gather(ctx context.Context, limit int) {
 		if err != nil {
 			return
 		}
-		// The slice may be shared with other readers: it is never appended to.
-		r.events = append(r.events[:len(r.events):len(r.events)], polled.Records...)
+		r.events = append(r.events, polled.Records...)
 		r.high = max(polled.High, r.high)
 		bytes += sizeOf(polled.Records)
 	}
