@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"sync"
 
 	"trunkline.dev/trunkline/commands/dispatch"
@@ -25,7 +26,7 @@ type planner struct {
 
 func newPlanner(cfg Config, dialects map[string]Dialect) *planner {
 	return &planner{
-		cfg: cfg, dialects: dialects, previous: &previous{fresh: make(map[string]int64)},
+		cfg: cfg, dialects: dialects, previous: newPrevious(),
 		leads: &leadCache{}, leadEnds: newSharedEnds(cfg.Ends, event.Leads),
 	}
 }
@@ -359,14 +360,24 @@ const previousSize = 20_000
 
 // previous remembers the last sequence by endpoint and entity, and under no
 // endpoint the entities whose first event we planned. It keeps the recent ones
-// only: when a half is full it becomes the old half.
+// only: when a half is full it becomes the old half. Names are kept as 64 bits of
+// a hash, so that there is nothing in it for the collector of garbage to follow.
 type previous struct {
 	mu         sync.Mutex
-	fresh, old map[string]int64
+	seed       maphash.Seed
+	fresh, old map[uint64]int64
+}
+
+func newPrevious() *previous {
+	return &previous{seed: maphash.MakeSeed(), fresh: make(map[uint64]int64)}
+}
+
+func (p *previous) key(endpointID, entity string) uint64 {
+	return maphash.Comparable(p.seed, [2]string{endpointID, entity})
 }
 
 func (p *previous) get(endpointID, entity string) (int64, bool) {
-	k := endpointID + "/" + entity
+	k := p.key(endpointID, entity)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n, ok := p.fresh[k]; ok {
@@ -377,11 +388,11 @@ func (p *previous) get(endpointID, entity string) (int64, bool) {
 }
 
 func (p *previous) put(endpointID, entity string, sequence int64) {
-	k := endpointID + "/" + entity
+	k := p.key(endpointID, entity)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.fresh) >= previousSize {
-		p.old, p.fresh = p.fresh, make(map[string]int64, previousSize)
+		p.old, p.fresh = p.fresh, make(map[uint64]int64, previousSize)
 	}
 	p.fresh[k] = sequence
 }

@@ -41,10 +41,12 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 func (b *bench) latency(ctx context.Context) ([]row, error) {
 	var rows []row
 	for _, rate := range []int{50, 200} {
+		before := b.hub.usage()
 		all, err := b.steady(ctx, b.ten, rate)
 		if err != nil {
 			return nil, err
 		}
+		used := b.hub.usage().since(before)
 		bare, err := b.bareSteady(ctx, rate)
 		if err != nil {
 			return nil, err
@@ -58,7 +60,7 @@ func (b *bench) latency(ctx context.Context) ([]row, error) {
 		rows = append(rows, row{
 			what: fmt.Sprintf("request → webhook received at %d/s, p50 / p99", rate), measured: all.String(),
 			baseline: "bare POST " + bare.String(), ratio: over(all.p50, bare.p50) + " p50", wanted: aim,
-		})
+		}, row{fmt.Sprintf("CPU per 1,000 of them at %d/s, hub and stores", rate), used.perThousand(rate * b.o.seconds), "–", "–", ""})
 	}
 	b.plot("bare POST, 200/s", b.bare)
 	return rows, nil

@@ -31,7 +31,8 @@ type hub struct {
 	http                    *http.Client
 }
 
-func startHub(ctx context.Context, program string) (*hub, error) {
+// startHub starts a hub with more settings than it needs.
+func startHub(ctx context.Context, program string, settings ...string) (*hub, error) {
 	dir, err := os.MkdirTemp("", "trunkline-bench-")
 	if err != nil {
 		return nil, err
@@ -65,6 +66,7 @@ func startHub(ctx context.Context, program string) (*hub, error) {
 		"TRUNKLINE_DATA_DIR="+filepath.Join(dir, "data"), "TRUNKLINE_HTTP_ADDR="+ports[0], "TRUNKLINE_KAFKA_ADDR="+ports[1],
 		"TRUNKLINE_POSTGRES_ADDR="+ports[2], "TRUNKLINE_CLICKHOUSE_ADDR="+ports[3], "TRUNKLINE_CLICKHOUSE_NATIVE_ADDR="+ports[4],
 		"TRUNKLINE_ADMIN_KEY="+adminKey, "TRUNKLINE_PROFILE_ADDR="+ports[5], "TRUNKLINE_WEBHOOKS_ALLOW_CIDRS=127.0.0.0/8", "TRUNKLINE_WEBHOOKS_ALLOW_HTTP=true")
+	h.cmd.Env = append(h.cmd.Env, settings...)
 	if err := h.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the hub: %w", err)
 	}

@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -186,7 +187,7 @@ func TestRowsArePackedIntoWhatIsRead(t *testing.T) {
 		for {
 			n, err := r.Read(p)
 			got = append(got, p[:n]...)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil || n == 0 {
