@@ -204,9 +204,9 @@ func (a *appender) send(ctx context.Context, batch []span) {
 	started := time.Now()
 	b := kafkago.NewBackoff(retryMin, retryMax)
 	for attempt := 0; ; attempt++ {
-		base, err := a.produce(ctx, batch)
+		base, at, err := a.produce(ctx, batch)
 		if err == nil {
-			a.succeeded(batch, base)
+			a.succeeded(batch, base, at)
 			return
 		}
 		a.failed(err, attempt)
@@ -283,7 +283,9 @@ func unwanted(batch []span) bool {
 	return true
 }
 
-func (a *appender) produce(ctx context.Context, batch []span) (base int64, err error) {
+// produce returns the offset of the batch's first record and the time that the
+// log has of it.
+func (a *appender) produce(ctx context.Context, batch []span) (base int64, at time.Time, err error) {
 	records := make([]kafka.Record, 0, size(batch))
 	now := time.Now()
 	for _, s := range batch {
@@ -302,12 +304,28 @@ func (a *appender) produce(ctx context.Context, batch []span) (base int64, err e
 		err = resp.Error
 	}
 	if err != nil {
-		return 0, err
+		return 0, time.Time{}, err
 	}
-	return resp.BaseOffset, nil
+	return resp.BaseOffset, time.UnixMilli(now.UnixMilli()), nil
 }
 
-func (a *appender) succeeded(batch []span, base int64) {
+// handOn gives the records to the readers of this process.
+func (a *appender) handOn(batch []span, base int64, at time.Time) {
+	records := make([]record, 0, size(batch))
+	for _, s := range batch {
+		records = append(records, s.share.records[s.from:s.to]...)
+	}
+	a.log.client.shared.Appended(string(a.topic), a.id, base, len(records), func(i int) kafkago.Record {
+		r := records[i]
+		m := kafka.Message{Topic: string(a.topic), Partition: a.id, Offset: base + int64(i), Key: r.key, Value: r.value, Headers: r.headers, Time: at}
+		e := decode(m)
+		m.Headers = nil // they are in the event
+		return kafkago.Record{Message: m, Event: &e}
+	})
+}
+
+func (a *appender) succeeded(batch []span, base int64, at time.Time) {
+	a.handOn(batch, base, at)
 	a.mu.Lock()
 	recovered := !a.failing.IsZero() && !a.said.IsZero()
 	a.failing, a.said = time.Time{}, time.Time{}

@@ -1,9 +1,12 @@
 package kafkago
 
 import (
+	"cmp"
 	"container/list"
 	"context"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -27,7 +30,8 @@ const sharedBytes = 32 << 20
 // Shared lets the readers of a process share what they fetch. Half a dozen
 // consumer groups read each topic, most of the time at the same place: a fetch
 // that one of them has under way serves all that ask for the same offset, and
-// what has come lately is kept for those that are a little behind. A record is
+// what has come lately is kept for those that are a little behind. What this
+// process itself had acknowledged is handed on without a fetch. A record is
 // decoded once. It is safe for concurrent use.
 type Shared struct {
 	fetch SharedFetch
@@ -50,8 +54,13 @@ type sharedPart struct {
 	// batches follow on one another.
 	batches []*batch
 	flights map[int64]*flight
-	// end is where the log ends at least, as far as any reader has learned.
+	// end is where the log ends at least, as far as any reader or writer has learned.
 	end int64
+	// grown is closed when end has moved because this process appended.
+	grown chan struct{}
+	// fed is when this process last appended, foreign when somebody else was last
+	// seen to.
+	fed, foreign time.Time
 }
 
 // batch is what one fetch brought.
@@ -97,8 +106,14 @@ func (s *Shared) Fetch(ctx context.Context, topic string, id int, offset int64, 
 	at := partition{topic, id}
 	p := s.parts[at]
 	if p == nil {
-		p = &sharedPart{flights: make(map[int64]*flight)}
+		p = &sharedPart{flights: make(map[int64]*flight), grown: make(chan struct{})}
 		s.parts[at] = p
+	}
+	if p.soon(offset) {
+		grown := p.grown
+		s.mu.Unlock()
+		await(ctx, grown, ownWait)
+		s.mu.Lock()
 	}
 	if got, ok := p.find(offset, cfg.MaxBytes); ok {
 		s.mu.Unlock()
@@ -130,6 +145,59 @@ func (s *Shared) Fetch(ctx context.Context, topic string, id int, offset int64, 
 	return Fetched[Record]{}, ctx.Err()
 }
 
+// Appended hands on records that this process had acknowledged, n of them from an
+// offset on, if anybody here reads them. They are what a fetch would bring.
+func (s *Shared) Appended(topic string, id int, from int64, n int, record func(i int) Record) {
+	at := partition{topic, id}
+	s.mu.Lock()
+	p := s.parts[at]
+	s.mu.Unlock()
+	if p == nil {
+		return
+	}
+	got := Fetched[Record]{Records: make([]Record, n), Next: from + int64(n), High: from + int64(n)}
+	for i := range got.Records {
+		got.Records[i] = record(i)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.fed = time.Now()
+	if from > p.end {
+		p.foreign = p.fed
+	}
+	p.end = max(p.end, got.Next)
+	s.keep(&batch{Fetched: got, from: from, size: sizeOf(got.Records), part: p})
+	close(p.grown)
+	p.grown = make(chan struct{})
+}
+
+const (
+	// ownWait is how long a reader at the log's end waits for what this process
+	// appends before it asks the broker: where appends follow one another, nothing
+	// is fetched.
+	ownWait = 50 * time.Millisecond
+	// aloneFor is how long nobody else must have appended to a partition before
+	// its readers wait so: they would get the others' records late.
+	aloneFor = 10 * time.Second
+)
+
+// soon reports whether what follows an offset is about to be appended here.
+func (p *sharedPart) soon(offset int64) bool {
+	now := time.Now()
+	return offset == p.end && p.flights[offset] == nil && now.Sub(p.fed) < 2*ownWait && now.Sub(p.foreign) > aloneFor
+}
+
+// await waits for a signal, but not for long.
+func await(ctx context.Context, signal <-chan struct{}, most time.Duration) {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-signal:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // End is where the log of a partition ends at least: a reader that is not there
 // has something to read.
 func (s *Shared) End(topic string, id int) int64 {
@@ -151,7 +219,7 @@ func (s *Shared) fly(ctx context.Context, p *sharedPart, f *flight, at partition
 	defer s.mu.Unlock()
 	f.got, f.err = got, err
 	if err == nil {
-		p.end = max(got.High, got.Next)
+		p.end = max(p.end, got.High, got.Next)
 	}
 	if p.flights[offset] == f {
 		delete(p.flights, offset)
@@ -214,28 +282,26 @@ func (s *Shared) keep(b *batch) {
 // batches behind it up to a number of bytes. At the log's end each fetch brings
 // a record or two; a reader that is behind would get them one by one.
 func (p *sharedPart) find(offset int64, bytes int) (Fetched[Record], bool) {
-	var got Fetched[Record]
-	size := 0
-	for _, b := range p.batches {
-		switch {
-		case size > 0 && size+b.size <= bytes:
-			got.Records = append(got.Records, b.Records...)
-			got.Next, got.High = b.Next, b.High
-			size += b.size
-		case size > 0:
-			return got, true
-		case b.from <= offset && offset < b.Next:
-			got = b.Fetched
-			for len(got.Records) > 0 && got.Records[0].Offset < offset {
-				got.Records = got.Records[1:]
-			}
-			// Where a batch ends in records that nobody sees the log has to tell.
-			if len(got.Records) == 0 {
-				return Fetched[Record]{}, false
-			}
-			got.Records = got.Records[:len(got.Records):len(got.Records)] // others have it too
-			size = b.size
-		}
+	first, _ := slices.BinarySearchFunc(p.batches, offset, func(b *batch, offset int64) int { return cmp.Compare(b.Next, offset+1) })
+	if first == len(p.batches) || p.batches[first].from > offset {
+		return Fetched[Record]{}, false
 	}
-	return got, size > 0
+	b := p.batches[first]
+	got, size := b.Fetched, b.size
+	for len(got.Records) > 0 && got.Records[0].Offset < offset {
+		got.Records = got.Records[1:]
+	}
+	// Where a batch ends in records that nobody sees the log has to tell.
+	if len(got.Records) == 0 {
+		return Fetched[Record]{}, false
+	}
+	got.Records = got.Records[:len(got.Records):len(got.Records)] // others have it too
+	for _, b := range p.batches[first+1:] {
+		if size += b.size; size > bytes {
+			break
+		}
+		got.Records = append(got.Records, b.Records...)
+		got.Next, got.High = b.Next, b.High
+	}
+	return got, true
 }

@@ -170,3 +170,101 @@ func TestSharedKeepsABoundedAmount(t *testing.T) {
 		t.Errorf("%d bytes are kept and %d booked", total, s.bytes)
 	}
 }
+
+// handOn appends an offset as this process does: the log has it, then the readers
+// are told.
+func handOn(l *fakeLog, s *Shared, offset int64) {
+	l.append(offset)
+	s.Appended("calls", 0, offset, 1, func(int) Record {
+		return Record{Message: kafka.Message{Topic: "calls", Offset: offset, Value: l.value}}
+	})
+}
+
+// What this process appends one after the other is fetched at the beginning and
+// at the end only, and every reader has all of it in order.
+func TestSharedHandsOnWhatIsAppendedHere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newFakeLog()
+		s := NewShared(l.fetch)
+		const records = 200
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				for next := int64(0); next < records; {
+					got, err := s.Fetch(t.Context(), "calls", 0, next, FetchConfig{MaxBytes: 1 << 20})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for _, r := range got.Records {
+						if r.Offset != next {
+							t.Errorf("got offset %d, want %d", r.Offset, next)
+						}
+						next = r.Offset + 1
+					}
+				}
+			})
+		}
+		synctest.Wait()
+		for i := range int64(records) {
+			handOn(l, s, i)
+			time.Sleep(ownWait / 3) //nolint:forbidigo // the bubble's clock
+		}
+		wg.Wait()
+		s.Wait()
+		if l.fetches > 2 {
+			t.Errorf("%d records of our own cost %d fetches", records, l.fetches)
+		}
+	})
+}
+
+// Where somebody else appends too, his records are not waited for: once for
+// ownWait, until he has been noticed.
+func TestSharedDoesNotWaitWhereOthersAppend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newFakeLog()
+		s := NewShared(l.fetch)
+		const records = 60
+		appended := make([]time.Time, records)
+		late := 0
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for next := int64(0); next < records; {
+				got, err := s.Fetch(t.Context(), "calls", 0, next, FetchConfig{MaxBytes: 1 << 20})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, r := range got.Records {
+					if r.Offset != next {
+						t.Errorf("got offset %d, want %d", r.Offset, next)
+					}
+					next = r.Offset + 1
+					if took := time.Since(appended[r.Offset]); took > ownWait+2*time.Millisecond {
+						t.Errorf("offset %d came after %s", r.Offset, took)
+					} else if took > 2*time.Millisecond {
+						late++
+					}
+				}
+			}
+		}()
+		synctest.Wait()
+		for i := range int64(records) {
+			appended[i] = time.Now()
+			if i%3 == 2 {
+				l.append(i) // another process
+			} else {
+				handOn(l, s, i)
+			}
+			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+		}
+		<-done
+		s.Wait()
+		if late > 1 {
+			t.Errorf("%d records came late", late)
+		}
+	})
+}
