@@ -22,10 +22,13 @@ type Record struct {
 	Event *event.Recorded
 }
 
-// sharedBytes bounds what a Shared keeps, over all partitions: a second or two of
-// a burst, which is how far those are behind that write in large batches. What
-// they do not find is read and decoded again.
-const sharedBytes = 32 << 20
+// What a Shared keeps, over all partitions: what came lately, for as long as those
+// are behind that write in large batches, and no more than two seconds of a burst
+// make. What they do not find is read from the broker and decoded again.
+const (
+	sharedBytes = 96 << 20
+	sharedFor   = 4 * time.Second
+)
 
 // Shared lets the readers of a process share what they fetch. Half a dozen
 // consumer groups read each topic, most of the time at the same place: a fetch
@@ -41,7 +44,9 @@ type Shared struct {
 	// kept are all batches, the oldest first.
 	kept  list.List
 	bytes int
-	wg    sync.WaitGroup
+	// sweeping: forget is going to be called.
+	sweeping bool
+	wg       sync.WaitGroup
 }
 
 type partition struct {
@@ -68,6 +73,7 @@ type batch struct {
 	Fetched[Record]
 	from  int64
 	size  int
+	at    time.Time
 	part  *sharedPart
 	place *list.Element
 }
@@ -267,15 +273,39 @@ func (s *Shared) keep(b *batch) {
 		}
 	}
 	p.batches = append(p.batches, b)
-	b.place = s.kept.PushBack(b)
+	b.place, b.at = s.kept.PushBack(b), time.Now()
 	s.bytes += b.size
 	for s.bytes > sharedBytes {
-		old := s.kept.Remove(s.kept.Front()).(*batch)
-		s.bytes -= old.size
-		// The oldest of all is the oldest of its partition. The slice would keep it.
-		old.part.batches[0] = nil
-		old.part.batches = old.part.batches[1:]
+		s.drop()
 	}
+	if !s.sweeping {
+		s.sweeping = true
+		time.AfterFunc(sharedFor, s.forget)
+	}
+}
+
+// drop lets go of the oldest batch.
+func (s *Shared) drop() {
+	old := s.kept.Remove(s.kept.Front()).(*batch)
+	s.bytes -= old.size
+	// The oldest of all is the oldest of its partition. The slice would keep it.
+	old.part.batches[0] = nil
+	old.part.batches = old.part.batches[1:]
+}
+
+// forget lets go of what is old, until nothing is left.
+func (s *Shared) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.kept.Len() > 0 {
+		left := sharedFor - time.Since(s.kept.Front().Value.(*batch).at)
+		if left > 0 {
+			time.AfterFunc(left, s.forget)
+			return
+		}
+		s.drop()
+	}
+	s.sweeping = false
 }
 
 // find returns what is kept from an offset on: the rest of a batch, and whole

@@ -268,3 +268,33 @@ func TestSharedDoesNotWaitWhereOthersAppend(t *testing.T) {
 		}
 	})
 }
+
+// What nobody is behind any more is let go of, whether or not more comes.
+func TestSharedForgets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newFakeLog()
+		s := NewShared(l.fetch)
+		for i := range int64(20) {
+			l.append(i)
+			if _, err := s.Fetch(t.Context(), "calls", int(i%2), i, FetchConfig{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(sharedFor / 5) //nolint:forbidigo // the bubble's clock
+			s.mu.Lock()
+			if n := s.kept.Len(); n < 1 || n > 6 {
+				t.Errorf("after %d fetches %d are kept", i+1, n)
+			}
+			s.mu.Unlock()
+		}
+		time.Sleep(sharedFor) //nolint:forbidigo // the bubble's clock
+		if s.bytes != 0 || s.kept.Len() != 0 || s.sweeping {
+			t.Errorf("%d bytes in %d batches are kept for good", s.bytes, s.kept.Len())
+		}
+		for at, p := range s.parts {
+			if len(p.batches) > 0 {
+				t.Errorf("%v has batches", at)
+			}
+		}
+	})
+}
