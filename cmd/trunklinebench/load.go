@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -109,6 +111,7 @@ func (b *bench) steady(ctx context.Context, l layout, rate int) (spread, error) 
 	subjects := make([]string, n)
 	b.sink.watchSubjects(true)
 	defer b.sink.watchSubjects(false)
+	disk := b.watchDisk()
 	var wg sync.WaitGroup
 	errs := make(chan error, n)
 	begin := time.Now()
@@ -136,7 +139,55 @@ func (b *bench) steady(ctx context.Context, l layout, rate int) (spread, error) 
 	var times []time.Duration
 	skip := func(i int) bool { return b.sink.bad(l.orgs[i%len(l.orgs)].paths[0]) }
 	err := b.sink.awaitSubjects(ctx, subjects, skip, func(i int, at time.Time) { times = append(times, at.Sub(planned[i])) })
-	return spreadOf(times), err
+	if err != nil {
+		return spread{}, err
+	}
+	all := spreadOf(times)
+	all.flush, err = disk()
+	return all, err
+}
+
+// watchDisk appends 2 KB to a file beside the hub's data and flushes it, fifty times
+// a second; the function that it returns ends that and says how long it took, p99.
+func (b *bench) watchDisk() (p99 func() (time.Duration, error)) {
+	const every = 20 * time.Millisecond
+	stop := make(chan struct{})
+	var took []time.Duration
+	failed := make(chan error, 1)
+	go func() {
+		f, err := os.Create(filepath.Join(b.hub.dir, "flushed"))
+		if err != nil {
+			failed <- err
+			return
+		}
+		defer func() { _ = f.Close() }()
+		block := make([]byte, 2<<10)
+		for next := time.Now().Add(every); ; next = next.Add(every) {
+			timer := time.NewTimer(time.Until(next))
+			select {
+			case <-timer.C:
+			case <-stop:
+				timer.Stop()
+				failed <- nil
+				return
+			}
+			begin := time.Now()
+			if _, err := f.Write(block); err != nil {
+				failed <- err
+				return
+			}
+			if err := f.Sync(); err != nil {
+				failed <- err
+				return
+			}
+			took = append(took, time.Since(begin))
+		}
+	}()
+	return func() (time.Duration, error) {
+		close(stop)
+		err := <-failed
+		return spreadOf(took).p99, err
+	}
 }
 
 // bareSteady is a client that posts to the receiver itself at the same rate.

@@ -11,6 +11,9 @@ type spread struct {
 	p50, p99 time.Duration
 	// sorted are all of them.
 	sorted []time.Duration
+	// flush is how long a bare write and flush to the same disk took meanwhile, p99:
+	// the acknowledgement of an event waits for such a flush.
+	flush time.Duration
 }
 
 func spreadOf(times []time.Duration) spread {
@@ -18,10 +21,13 @@ func spreadOf(times []time.Duration) spread {
 		return spread{}
 	}
 	slices.Sort(times)
-	return spread{times[len(times)/2], times[len(times)*99/100], times}
+	return spread{p50: times[len(times)/2], p99: times[len(times)*99/100], sorted: times}
 }
 
 func (s spread) String() string { return ms(s.p50) + " / " + ms(s.p99) }
+
+// besides is the spread of a run of the hub, with the bare flushes beside it.
+func (s spread) besides() string { return s.String() + " (bare flush " + ms(s.flush) + ")" }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
 
