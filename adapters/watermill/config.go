@@ -91,6 +91,11 @@ type Offsets interface {
 	// Release says that the partition was taken away. It is called once for each
 	// Claim that succeeded, after the contexts of its messages have ended.
 	Release(topic string, partition int)
+	// Lost is closed when the claim of a partition no longer holds, although the
+	// group has not taken the partition away: the store may have lost what the claim
+	// rested on, or another owner has claimed it. The partition is then released and
+	// claimed anew, and read from where that says.
+	Lost(topic string, partition int) <-chan struct{}
 }
 
 // SubscriberConfig says what to read and how. Zero values are the defaults.

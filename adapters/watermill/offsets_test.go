@@ -26,6 +26,14 @@ type checkpoints struct {
 	next    map[int]int64
 	claimed map[int]int
 	changed chan struct{}
+	// lost is closed when the claim that is made next does not hold any more.
+	lost chan struct{}
+}
+
+func (c *checkpoints) Lost(string, int) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
 }
 
 func (c *checkpoints) Claim(_ context.Context, _ string, partition int) (int64, error) {
@@ -97,6 +105,56 @@ func receive(t *testing.T, ctx context.Context, messages <-chan *message.Message
 		t.Fatal("no message came")
 	}
 	return nil
+}
+
+// TestSubscriberClaimsAgainWhatItLost: a claim that does not hold any more is given
+// back and made anew, and reading goes on where the new one says.
+func TestSubscriberClaimsAgainWhatItLost(t *testing.T) {
+	t.Parallel()
+	addr := testenv.Kafka(t)
+	transport := newTransport(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	lost := make(chan struct{})
+	store := &checkpoints{t: t, next: make(map[int]int64), claimed: make(map[int]int), changed: make(chan struct{}, 100), lost: lost}
+	s, err := watermill.NewSubscriber(watermill.SubscriberConfig{
+		Brokers: []string{addr}, Transport: transport, Group: "loser", Offsets: store, InFlight: 3, Partitions: 1,
+		SessionTimeout: 6 * time.Second, Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.SubscribeInitialize(string(event.Calls)); err != nil {
+		t.Fatal(err)
+	}
+	facts(t, addr, transport, 10)
+	messages, err := s.Subscribe(ctx, string(event.Calls))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := receive(t, ctx, messages)
+	first.Ack()
+	store.mu.Lock()
+	store.next[0], store.lost = 7, nil
+	store.mu.Unlock()
+	close(lost)
+	<-store.changed // given back
+	for {
+		m := receive(t, ctx, messages)
+		got, err := watermill.Recorded(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Position.Offset < 7 {
+			m.Ack() // it was on its way when the claim was lost
+			continue
+		}
+		if got.Position.Offset != 7 {
+			t.Errorf("reading went on at %d", got.Position.Offset)
+		}
+		return
+	}
 }
 
 func TestSubscriberStartsAtOurCheckpoint(t *testing.T) {

@@ -178,15 +178,45 @@ func (s *Subscriber) readAssigned(ctx context.Context, topic string, out chan<- 
 			s.deliver(ctx, topic, a.Partition, a.Committed, out, a.Commit)
 			return
 		}
-		next, ok := s.claim(ctx, topic, a.Partition)
-		if !ok {
-			return
-		}
-		defer s.cfg.Offsets.Release(topic, a.Partition)
-		s.deliver(ctx, topic, a.Partition, next, out, func(int64) {})
+		s.hold(ctx, topic, a.Partition, out)
 	})
 	if err != nil {
 		s.cfg.Logger.Error("subscribing failed", slog.Any("topic", topic), slog.String("group", s.cfg.Group), slog.Any("err", err))
+	}
+}
+
+// hold reads a partition by claims of it, one after the other if they do not hold,
+// until ctx ends.
+func (s *Subscriber) hold(ctx context.Context, topic string, partition int, out chan<- *message.Message) {
+	b := kafkago.NewBackoff(100*time.Millisecond, 5*time.Second)
+	for {
+		claimed := time.Now()
+		next, ok := s.claim(ctx, topic, partition)
+		if !ok {
+			return
+		}
+		reading, stop := context.WithCancel(ctx)
+		watch := s.cfg.Offsets.Lost(topic, partition)
+		go func() {
+			select {
+			case <-watch:
+				stop()
+			case <-reading.Done():
+			}
+		}()
+		s.deliver(reading, topic, partition, next, out, func(int64) {})
+		stop()
+		s.cfg.Offsets.Release(topic, partition)
+		if ctx.Err() != nil {
+			return
+		}
+		s.cfg.Logger.Warn("a claim did not hold, claiming again", slog.Any("topic", topic), slog.Int("partition", partition), slog.String("group", s.cfg.Group))
+		if time.Since(claimed) > time.Minute {
+			b.Reset()
+		}
+		if !b.Wait(ctx) {
+			return
+		}
 	}
 }
 

@@ -150,6 +150,20 @@ func (e *Engine) Release(ctx context.Context, topic event.Topic, partition int) 
 	}
 }
 
+// Lost is closed when a claim no longer holds. A store that was killed may have
+// lost the checkpoint that it had confirmed last; the next one is then refused as
+// if another owner had claimed the partition.
+func (e *Engine) Lost(topic event.Topic, partition int) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if o := e.owners[dispatch.Partition{Topic: topic, ID: partition}]; o != nil {
+		return o.ctx.Done()
+	}
+	gone := make(chan struct{})
+	close(gone)
+	return gone
+}
+
 // lost is Release for a claim whose context ended without one.
 func (e *Engine) lost(o *owner) {
 	e.mu.Lock()

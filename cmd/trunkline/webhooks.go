@@ -109,6 +109,10 @@ func (c claims) Release(topic string, partition int) {
 	c.engine.Release(ctx, event.Topic(topic), partition)
 }
 
+func (c claims) Lost(topic string, partition int) <-chan struct{} {
+	return c.engine.Lost(event.Topic(topic), partition)
+}
+
 // incoming reads a record of the log out of a message.
 func incoming(m *message.Message) (webhooks.Incoming, error) {
 	r, err := trunkwater.Recorded(m)
