@@ -317,10 +317,9 @@ func (a *appender) handOn(batch []span, base int64, at time.Time) {
 	}
 	a.log.client.shared.Appended(string(a.topic), a.id, base, len(records), func(i int) kafkago.Record {
 		r := records[i]
-		m := kafka.Message{Topic: string(a.topic), Partition: a.id, Offset: base + int64(i), Key: r.key, Value: r.value, Headers: r.headers, Time: at}
-		e := decode(m)
-		m.Headers = nil // they are in the event
-		return kafkago.Record{Message: m, Event: &e}
+		return kafkago.Decoded(kafka.Message{
+			Topic: string(a.topic), Partition: a.id, Offset: base + int64(i), Key: r.key, Value: r.value, Headers: r.headers, Time: at,
+		}, decode)
 	})
 }
 

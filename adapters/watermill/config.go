@@ -88,7 +88,7 @@ type Offsets interface {
 	// Claim makes the caller the owner of a partition and returns the offset to
 	// start from. An error is tried again after a pause.
 	Claim(ctx context.Context, topic string, partition int) (next int64, err error)
-	// Release says that the partition was taken away. It is called once for each
+	// Release says that the partition was taken away, or lost. It is called once for each
 	// Claim that succeeded, after the contexts of its messages have ended.
 	Release(topic string, partition int)
 	// Lost is closed when the claim of a partition no longer holds, although the

@@ -31,7 +31,7 @@ type hub struct {
 	http                    *http.Client
 }
 
-// startHub starts a hub with more settings than it needs.
+// startHub starts a hub; settings are added to those that it needs.
 func startHub(ctx context.Context, program string, settings ...string) (*hub, error) {
 	dir, err := os.MkdirTemp("", "trunkline-bench-")
 	if err != nil {

@@ -111,7 +111,9 @@ func (b *bench) steady(ctx context.Context, l layout, rate int) (spread, error) 
 	subjects := make([]string, n)
 	b.sink.watchSubjects(true)
 	defer b.sink.watchSubjects(false)
-	disk := b.watchDisk()
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	disk := b.watchDisk(watching)
 	var wg sync.WaitGroup
 	errs := make(chan error, n)
 	begin := time.Now()
@@ -142,50 +144,41 @@ func (b *bench) steady(ctx context.Context, l layout, rate int) (spread, error) 
 	if err != nil {
 		return spread{}, err
 	}
+	stop()
 	all := spreadOf(times)
 	all.flush, err = disk()
 	return all, err
 }
 
 // watchDisk appends 2 KB to a file beside the hub's data and flushes it, fifty times
-// a second; the function that it returns ends that and says how long it took, p99.
-func (b *bench) watchDisk() (p99 func() (time.Duration, error)) {
+// a second until ctx ends; the function that it returns waits for that end and says
+// how long it took, p99.
+func (b *bench) watchDisk(ctx context.Context) (p99 func() (time.Duration, error)) {
 	const every = 20 * time.Millisecond
-	stop := make(chan struct{})
 	var took []time.Duration
-	failed := make(chan error, 1)
-	go func() {
+	flushes := func() error {
 		f, err := os.Create(filepath.Join(b.hub.dir, "flushed"))
 		if err != nil {
-			failed <- err
-			return
+			return err
 		}
 		defer func() { _ = f.Close() }()
 		block := make([]byte, 2<<10)
-		for next := time.Now().Add(every); ; next = next.Add(every) {
-			timer := time.NewTimer(time.Until(next))
-			select {
-			case <-timer.C:
-			case <-stop:
-				timer.Stop()
-				failed <- nil
-				return
-			}
+		for next := time.Now().Add(every); waitUntil(ctx, next) == nil; next = next.Add(every) {
 			begin := time.Now()
 			if _, err := f.Write(block); err != nil {
-				failed <- err
-				return
+				return err
 			}
 			if err := f.Sync(); err != nil {
-				failed <- err
-				return
+				return err
 			}
 			took = append(took, time.Since(begin))
 		}
-	}()
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- flushes() }()
 	return func() (time.Duration, error) {
-		close(stop)
-		err := <-failed
+		err := <-done
 		return spreadOf(took).p99, err
 	}
 }

@@ -98,12 +98,15 @@ func NewShared(fetch SharedFetch) *Shared {
 // FetchDecoded is a SharedFetch from a broker.
 func FetchDecoded(b Broker, decode func(kafka.Message) event.Recorded) SharedFetch {
 	return func(ctx context.Context, topic string, partition int, offset int64, cfg FetchConfig) (Fetched[Record], error) {
-		return Fetch(ctx, b, topic, partition, offset, cfg, func(m kafka.Message) Record {
-			e := decode(m)
-			m.Headers = nil // they are in the event
-			return Record{m, &e}
-		})
+		return Fetch(ctx, b, topic, partition, offset, cfg, func(m kafka.Message) Record { return Decoded(m, decode) })
 	}
+}
+
+// Decoded is a message with the event in it.
+func Decoded(m kafka.Message, decode func(kafka.Message) event.Recorded) Record {
+	e := decode(m)
+	m.Headers = nil // they are in the event
+	return Record{m, &e}
 }
 
 // Fetch is as the function that the Shared was made with, shared.

@@ -180,6 +180,24 @@ func handOn(l *fakeLog, s *Shared, offset int64) {
 	})
 }
 
+// readInOrder reads so many records, which follow on one another.
+func readInOrder(t *testing.T, s *Shared, records int64, each func(Record)) {
+	for next := int64(0); next < records; {
+		got, err := s.Fetch(t.Context(), "calls", 0, next, FetchConfig{MaxBytes: 1 << 20})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, r := range got.Records {
+			if r.Offset != next {
+				t.Errorf("got offset %d, want %d", r.Offset, next)
+			}
+			next = r.Offset + 1
+			each(r)
+		}
+	}
+}
+
 // What this process appends one after the other is fetched at the beginning and
 // at the end only, and every reader has all of it in order.
 func TestSharedHandsOnWhatIsAppendedHere(t *testing.T) {
@@ -190,21 +208,7 @@ func TestSharedHandsOnWhatIsAppendedHere(t *testing.T) {
 		const records = 200
 		var wg sync.WaitGroup
 		for range 3 {
-			wg.Go(func() {
-				for next := int64(0); next < records; {
-					got, err := s.Fetch(t.Context(), "calls", 0, next, FetchConfig{MaxBytes: 1 << 20})
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					for _, r := range got.Records {
-						if r.Offset != next {
-							t.Errorf("got offset %d, want %d", r.Offset, next)
-						}
-						next = r.Offset + 1
-					}
-				}
-			})
+			wg.Go(func() { readInOrder(t, s, records, func(Record) {}) })
 		}
 		synctest.Wait()
 		for i := range int64(records) {
@@ -232,24 +236,13 @@ func TestSharedDoesNotWaitWhereOthersAppend(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for next := int64(0); next < records; {
-				got, err := s.Fetch(t.Context(), "calls", 0, next, FetchConfig{MaxBytes: 1 << 20})
-				if err != nil {
-					t.Error(err)
-					return
+			readInOrder(t, s, records, func(r Record) {
+				if took := time.Since(appended[r.Offset]); took > ownWait+2*time.Millisecond {
+					t.Errorf("offset %d came after %s", r.Offset, took)
+				} else if took > 2*time.Millisecond {
+					late++
 				}
-				for _, r := range got.Records {
-					if r.Offset != next {
-						t.Errorf("got offset %d, want %d", r.Offset, next)
-					}
-					next = r.Offset + 1
-					if took := time.Since(appended[r.Offset]); took > ownWait+2*time.Millisecond {
-						t.Errorf("offset %d came after %s", r.Offset, took)
-					} else if took > 2*time.Millisecond {
-						late++
-					}
-				}
-			}
+			})
 		}()
 		synctest.Wait()
 		for i := range int64(records) {
