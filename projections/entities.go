@@ -54,6 +54,8 @@ type entitySession struct {
 	cache     *cache
 	window    *window
 	broken    error
+	// confirmed says that the last commit is known to be on the disk.
+	confirmed bool
 }
 
 func (s *entitySession) Next() int64 { return s.tenure.Next }
@@ -76,12 +78,31 @@ func (s *entitySession) Apply(ctx context.Context, events []event.Recorded) erro
 		return nil
 	}
 	if err := s.apply(ctx, events, nil); err != nil {
-		s.broken = fmt.Errorf("session ended by: %w", err)
-		s.cache.clear()
-		return err
+		return s.end(err)
 	}
 	s.cache.trim()
 	return nil
+}
+
+// Confirm implements Session.
+func (s *entitySession) Confirm(ctx context.Context) error {
+	if s.broken != nil || s.confirmed {
+		return s.broken
+	}
+	b := Batch{Topic: s.topic, Partition: s.partition, Tenure: s.tenure, Next: s.tenure.Next}
+	// What an operator revised is for the next Apply to meet.
+	if err := s.applier.store.Commit(ctx, s.applier.ref, b); err != nil && !errors.Is(err, ErrRevised) {
+		return s.end(err)
+	}
+	s.confirmed = true
+	return nil
+}
+
+// end makes the session unusable.
+func (s *entitySession) end(err error) error {
+	s.broken = fmt.Errorf("session ended by: %w", err)
+	s.cache.clear()
+	return err
 }
 
 // poison are reasons to park events, by offset, that were found out only by
@@ -162,7 +183,7 @@ func (s *entitySession) narrow(ctx context.Context, events []event.Recorded, bad
 }
 
 func (s *entitySession) committed(b Batch) {
-	s.tenure.Next = b.Next
+	s.tenure.Next, s.confirmed = b.Next, false
 	if s.window == nil {
 		return
 	}

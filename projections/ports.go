@@ -71,6 +71,13 @@ type Session interface {
 	// nothing was done, or that it is unknown, and the session must be claimed
 	// anew.
 	Apply(ctx context.Context, events []event.Recorded) error
+	// Confirm fails, as Apply would, when what Apply made durable last is not there
+	// any more: a database that is killed goes back to what it had flushed, and may
+	// have confirmed more. It is called again and again while nothing comes, the
+	// first time when that must be on the disk, and costs something once after an
+	// Apply only. Without it an event whose effect was lost would be missing until
+	// the next one of its partition.
+	Confirm(ctx context.Context) error
 	// Close gives up what the session holds in memory.
 	Close()
 }

@@ -47,6 +47,11 @@ const (
 	BuildBatch   = 2000
 )
 
+// confirmEvery is how long nothing has to come before a session confirms what it
+// did: more than a commit of Postgres that does not wait for the disk takes to get
+// there, which is three times its wal_writer_delay (200 ms) at most.
+const confirmEvery = 5 * time.Second
+
 // StreamPace is the Pace of consumers that nobody waits for by the millisecond.
 const StreamPace = 200 * time.Millisecond
 
@@ -219,7 +224,16 @@ func (r *Runner) tenure(ctx context.Context, p Partition, id partitionID) (progr
 	}
 	r.claimed(id, s.Next(), p.HighWatermark())
 	for {
-		events, err := p.Read(ctx, r.cfg.Batch)
+		waiting, cancel := context.WithTimeout(ctx, confirmEvery)
+		events, err := p.Read(waiting, r.cfg.Batch)
+		quiet := waiting.Err() != nil && ctx.Err() == nil
+		cancel()
+		if len(events) == 0 && quiet {
+			if err := s.Confirm(ctx); err != nil {
+				return progressed, fmt.Errorf("confirming %s/%d below %d: %w", id.topic, id.id, s.Next(), err)
+			}
+			continue
+		}
 		if err != nil {
 			return progressed, fmt.Errorf("reading %s/%d: %w", id.topic, id.id, err)
 		}

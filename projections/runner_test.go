@@ -148,6 +148,75 @@ func TestFencedRunnerResignsAndComesBack(t *testing.T) {
 	})
 }
 
+// crashing is a store that goes back to what it had flushed: commits since it was
+// told to hold are lost, claims are not.
+type crashing struct {
+	projections.Store
+	mu      sync.Mutex
+	flushed projections.Store
+	holds   bool
+}
+
+func (c *crashing) Claim(ctx context.Context, ref projections.Ref, topic event.Topic, partition int) (projections.Tenure, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t, err := c.flushed.Claim(ctx, ref, topic, partition); c.Store == c.flushed {
+		return t, err
+	}
+	return c.Store.Claim(ctx, ref, topic, partition)
+}
+
+func (c *crashing) Commit(ctx context.Context, ref projections.Ref, b projections.Batch) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.Store.Commit(ctx, ref, b); err != nil || c.holds || c.Store == c.flushed {
+		return err
+	}
+	return c.flushed.Commit(ctx, ref, b)
+}
+
+func (c *crashing) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holds = true
+}
+
+func (c *crashing) crash() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Store = c.flushed
+}
+
+// TestRunnerAppliesAgainWhatItsStoreLost, although nothing comes after it.
+func TestRunnerAppliesAgainWhatItsStoreLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		flushed, lost := readmodel.NewStore(projections.Models()), readmodel.NewStore(projections.Models())
+		log, store := memory.NewLog(1), &crashing{Store: lost, flushed: flushed}
+		r := start(t, log, store, new(observed))
+		notes(t, log, 0, 4)
+		<-time.After(time.Minute)
+		store.hold()
+		notes(t, log, 4, 3)
+		synctest.Wait()
+		store.crash()
+		<-time.After(time.Minute)
+		ref := projections.Ref{Model: "calls", Generation: 1}
+		want, err := lost.Rows(t.Context(), ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := flushed.Rows(t.Context(), ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("rows after the crash (-before +after):\n%s", diff)
+		}
+		stop(t, r)
+	})
+}
+
 func TestRunnerOfARetiredGenerationEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -146,6 +146,35 @@ func TestAFormerOwnerIsFenced(t *testing.T) {
 	})
 }
 
+// TestALostCheckpointIsNoticed: a machine that lost its power, or a backup that was
+// put back.
+func TestALostCheckpointIsNoticed(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, r *rig, s *Sink, w *world) {
+		topic := event.Calls
+		if s != r.analytics {
+			topic = s.Topics()[len(s.Topics())-1]
+		}
+		part := w.log[topic][0]
+		session, err := s.Applier(1).Claim(t.Context(), topic, 0)
+		must(t, err)
+		must(t, session.Confirm(t.Context()))
+		must(t, session.Apply(t.Context(), part[:10]))
+		must(t, session.Confirm(t.Context()))
+		must(t, session.Apply(t.Context(), part[10:20]))
+		const forget = "" +
+			"ALTER TABLE sink_checkpoints " +
+			"DELETE WHERE topic = ? AND `partition` = 0 AND next > ? " +
+			"SETTINGS mutations_sync = 2"
+		must(t, r.store.conn.Exec(t.Context(), forget, string(topic), part[9].Position.Offset+1))
+		if err := session.Confirm(t.Context()); !errors.Is(err, errClosed) {
+			t.Errorf("confirming what is lost: %v, want %v", err, errClosed)
+		}
+		must(t, replay(t.Context(), s, 1, w, 100))
+		wantDigest(t, s, 1, fresh(t, s, w))
+	})
+}
+
 // Two processes are two stores with appliers of their own: nothing but
 // ClickHouse stands between them.
 func TestOwnersThatRaceStayExact(t *testing.T) {

@@ -15,8 +15,9 @@ type session[R any] struct {
 	next    int64
 	// have are the offsets at or above next that are in the append-only tables.
 	have map[int64]struct{}
-	// broken says that it is unknown what the last Apply did.
-	broken bool
+	// broken says that it is unknown what the last Apply did, confirmed that it is
+	// still there.
+	broken, confirmed bool
 }
 
 // Next is the offset to read from.
@@ -48,6 +49,27 @@ func (s *session[R]) Apply(ctx context.Context, events []event.Recorded) error {
 	return nil
 }
 
+// Confirm reads the checkpoint: a machine that lost its power, or a backup that was
+// put back, has an older one.
+func (s *session[R]) Confirm(ctx context.Context) error {
+	switch {
+	case s.broken:
+		return errClosed
+	case s.confirmed:
+		return nil
+	}
+	next, err := s.applier.checkpoint(ctx, s.owner)
+	if err != nil {
+		return err
+	}
+	if next < s.next {
+		s.broken = true
+		return fmt.Errorf("the checkpoint is %d, and was %d: %w", next, s.next, errClosed)
+	}
+	s.confirmed = true
+	return nil
+}
+
 func (s *session[R]) apply(ctx context.Context, events []event.Recorded) error {
 	rows, n, err := s.mapper.rows(ctx, events, s.have)
 	if err != nil {
@@ -58,7 +80,7 @@ func (s *session[R]) apply(ctx context.Context, events []event.Recorded) error {
 	if err := s.applier.groups.apply(ctx, w); err != nil {
 		return err
 	}
-	s.next = w.next
+	s.next, s.confirmed = w.next, false
 	for offset := range s.have {
 		if offset < s.next {
 			delete(s.have, offset)

@@ -26,6 +26,11 @@ type partCommit struct {
 	decided []string
 }
 
+// empty says that a part only confirms the one before it.
+func (p *partCommit) empty() bool {
+	return p.entries == 0 && len(p.updated) == 0 && len(p.deleted) == 0 && len(p.decided) == 0
+}
+
 func (c *commit) empty() bool { return len(c.parts) == 0 && len(c.health) == 0 }
 
 func (c *commit) batch() dispatch.Batch {
@@ -52,9 +57,11 @@ func (e *Engine) gather(ticked bool) *commit {
 		if o.resigned {
 			continue
 		}
-		if p := e.gatherOwner(o); p != nil {
-			c.parts = append(c.parts, p)
+		p := e.gatherOwner(o)
+		if p.empty() && (!ticked || o.confirmed || e.cfg.Clock().Sub(o.committed) < confirmAfter) {
+			continue
 		}
+		c.parts = append(c.parts, p)
 	}
 	for _, l := range e.lanes {
 		if !l.changed || !l.known || (!l.urgent && !ticked && !e.draining) {
@@ -107,9 +114,6 @@ func (e *Engine) gatherOwner(o *owner) *partCommit {
 	if len(o.dirty) > 0 || p.entries < len(o.entries) {
 		e.commitSoon()
 	}
-	if p.entries == 0 && len(p.updated) == 0 && len(p.deleted) == 0 && len(p.decided) == 0 {
-		return nil
-	}
 	return p
 }
 
@@ -143,8 +147,8 @@ func (e *Engine) apply(c *commit, health map[string]delivery.Health) {
 
 func (e *Engine) applyPart(p *partCommit) {
 	o := p.owner
-	o.seq = p.part.Seq
 	now := e.cfg.Clock()
+	o.seq, o.committed, o.confirmed = p.part.Seq, now, p.empty()
 	for i, row := range p.part.Insert {
 		it := p.inserted[i]
 		it.stored, it.storedKey = true, row.OrderKey

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -593,6 +594,64 @@ func TestLogOutageDelaysTheCheckpointOnly(t *testing.T) {
 	})
 }
 
+// TestALostCommitIsMadeAgain: a Postgres that is killed loses the commits that it
+// confirmed last. No other owner will come, and maybe no other event.
+func TestALostCommitIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]int{"more events come": 30, "nothing comes": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { loseCommits(t, after) })
+		})
+	}
+}
+
+func loseCommits(t *testing.T, after int) {
+	r := newRig(t, 2)
+	r.endpoint("a")
+	h := r.start(nil)
+	defer h.stop()
+	r.happen(entities(10)...)
+	pass(10 * time.Second)
+	crash := r.store.Snapshot()
+	// What fails is a row of the store that is lost with it.
+	r.answers(failing)
+	r.happen(entities(20)...)
+	pass(300 * time.Millisecond)
+	r.store.Fail(errors.New("the database is down"))
+	if rows := len(r.store.Rows()); rows == 0 || !crash() {
+		t.Fatalf("the store has %d rows and cannot lose what it has", rows)
+	}
+	pass(time.Second)
+	r.answers(func(Request) Result { return ok() })
+	r.store.Fail(nil)
+	r.happen(entities(after)...)
+	pass(time.Minute)
+	if missing := r.missing(); len(missing) > 0 {
+		t.Errorf("lost: %v", missing)
+	}
+	for p := range r.partitions {
+		part := dispatch.Partition{Topic: event.Calls, ID: p}
+		if got, want := r.store.Next(part), int64(len(r.log[p])); got != want {
+			t.Errorf("the checkpoint of %d is %d, want %d", p, got, want)
+		}
+	}
+	delivered := make(map[string]int)
+	for _, s := range r.seen() {
+		if s.status == 200 {
+			delivered[s.id]++
+		}
+	}
+	again := 0
+	for _, n := range delivered {
+		again += n - 1
+	}
+	// What came after the crash was on its way when the next commit found it out.
+	if want := 30 + after; len(delivered) != want || again > after {
+		t.Errorf("%d events delivered, %d of them again; want %d, and again at most %d", len(delivered), again, want, after)
+	}
+}
+
 func TestSecondOwnerFencesTheFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -601,6 +660,7 @@ func TestSecondOwnerFencesTheFirst(t *testing.T) {
 		first := r.start(nil)
 		r.happen(entities(10)...)
 		pass(time.Second)
+		first.loses(0)
 		second := r.start(nil)
 		pass(time.Second)
 		r.happen(entities(20)...)

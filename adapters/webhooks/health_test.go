@@ -87,6 +87,7 @@ func TestTheCountGoesWithThePartition(t *testing.T) {
 		first := r.start(afterThree, 0)
 		r.happen(r.in(0, 2)...)
 		pass(2 * time.Second)
+		first.loses(0)
 		second := r.start(afterThree, 0) // takes it without notice
 		defer second.stop()
 		defer first.stop()

@@ -13,6 +13,11 @@ const (
 	// tick is how often lanes are compared with the directory, offers are looked
 	// for and the health of endpoints that do well is written.
 	tick = time.Second
+	// confirmAfter is how long after its last commit a partition makes one that says
+	// nothing, and finds out so whether the store still has it: longer than a commit
+	// of Postgres that does not wait for the disk takes to get there, which is three
+	// times its wal_writer_delay (200 ms) at most.
+	confirmAfter = 5 * time.Second
 	// pageRows bounds the rows that a sweep takes at once.
 	pageRows = 500
 	// loadRows bounds the rows that one load takes for one stream.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/event"
@@ -19,6 +20,9 @@ type owner struct {
 	epoch int64
 	// seq is the number of the last commit.
 	seq int64
+	// committed is when that was, confirmed that the store has not lost it since.
+	committed time.Time
+	confirmed bool
 	// next is the committed checkpoint, last the offset of the last record taken
 	// in order.
 	next, last int64
@@ -76,7 +80,7 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (i
 		return 0, fmt.Errorf("claiming %s/%d: %w", p.Topic, p.ID, err)
 	}
 	o := &owner{
-		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1,
+		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1, confirmed: true,
 		planned: c.Next, starts: make(map[string]dispatch.Start), cancels: make(map[string]*cancelling),
 		early: make(map[int64]Incoming), streams: make(map[string]*stream),
 		wake: make(chan struct{}, 1),

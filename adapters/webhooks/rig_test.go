@@ -568,7 +568,9 @@ type hub struct {
 	// replays move in every hub, as in a process of the role webhooks.
 	replays *Replays
 	cancel  context.CancelFunc
-	done    sync.WaitGroup
+	// others are closed when the group has given a partition to another process.
+	others map[int]chan struct{}
+	done   sync.WaitGroup
 }
 
 // inFlight is how many messages of a partition the subscriber hands out at once.
@@ -629,21 +631,58 @@ func (r *rig) start(configure func(*Config), partitions ...int) *hub {
 			partitions = append(partitions, p)
 		}
 	}
+	h.others = make(map[int]chan struct{})
 	for _, p := range partitions {
-		h.done.Go(func() { h.subscribe(ctx, p) })
+		h.others[p] = make(chan struct{})
+		h.done.Go(func() { h.subscribe(ctx, p, h.others[p]) })
 	}
 	return h
 }
 
-// subscribe reads one partition as a group subscriber does: several messages
-// in flight, each again until it is acknowledged.
-func (h *hub) subscribe(ctx context.Context, p int) {
-	next, err := h.Claim(ctx, event.Calls, p)
-	if err != nil {
-		return
+// subscribe reads one partition as a group subscriber does, by claims of it, one
+// after the other if they do not hold, until it is another's.
+func (h *hub) subscribe(ctx context.Context, p int, another <-chan struct{}) {
+	for {
+		next, err := h.Claim(ctx, event.Calls, p)
+		if err == nil {
+			h.read(ctx, p, next)
+			h.Release(context.WithoutCancel(ctx), event.Calls, p)
+		}
+		select {
+		case <-another:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
+}
+
+// loses says that partitions are another's. It is not told before its next claim.
+func (h *hub) loses(partitions ...int) {
+	for _, p := range partitions {
+		if another := h.others[p]; another != nil {
+			close(another)
+			delete(h.others, p)
+		}
+	}
+}
+
+// read hands a partition out until its claim is lost or ctx ends: several messages
+// in flight, each again until it is acknowledged.
+func (h *hub) read(ctx context.Context, p int, next int64) {
+	ctx, stop := context.WithCancel(ctx)
+	lost := h.Lost(event.Calls, p)
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
+	defer stop()
+	handlers.Go(func() {
+		select {
+		case <-lost:
+			stop()
+		case <-ctx.Done():
+		}
+	})
 	room := make(chan struct{}, inFlight)
 	for {
 		h.link.mu.Lock()

@@ -174,6 +174,9 @@ func (w *world) step() {
 			}
 		}
 		if len(some) > 0 {
+			// Until the group has told it, the first claims what it lost again.
+			first := w.last()
+			time.AfterFunc(time.Duration(w.rnd.IntN(5000))*time.Millisecond, func() { first.loses(some...) })
 			w.begin(some...)
 		}
 	case 3:
@@ -191,6 +194,16 @@ func (w *world) step() {
 		w.store.Fail(errors.New("the database is down"))
 		pass(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
 		w.store.Fail(nil)
+	case 9: // the database is killed, and loses what it confirmed last
+		for range 1 + w.rnd.IntN(3) {
+			crash := w.store.Snapshot()
+			w.happen("call-1", "call-2", "call-3", "call-4")
+			pass(time.Duration(w.rnd.IntN(600)) * time.Millisecond)
+			w.store.Fail(errors.New("the database is down"))
+			crash()
+			pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+			w.store.Fail(nil)
+		}
 	case 7: // a webhook that is owed all that ever happened
 		if id := fmt.Sprintf("late%d", len(w.endpoints)); len(w.endpoints) < 8 {
 			w.endpoints = append(w.endpoints, id)

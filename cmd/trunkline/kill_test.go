@@ -108,6 +108,22 @@ func dayThroughKills(t *testing.T, h *hub, strikes []strike, o simulate.Options)
 	return rep
 }
 
+// TestWhatPostgresLostIsAppliedAgain: a Postgres that is killed loses what it
+// confirmed last. The read model has it again although no other event comes.
+func TestWhatPostgresLostIsAppliedAgain(t *testing.T) {
+	h := newHub(t, nil)
+	h.start()
+	admin, _ := h.org(t)
+	w := &writer{admin: admin}
+	for range 3 {
+		w.write(t, 4)
+		w.inPostgres(t, h)
+		killPostgres(t, h)
+		h.awaitReady(t)
+		w.inPostgres(t, h)
+	}
+}
+
 // storesOf are the doors of the stores of a running hub.
 func storesOf(t *testing.T, h *hub) simulate.Stores {
 	t.Helper()

@@ -137,9 +137,14 @@ func (w *writer) settled(t *testing.T, h *hub, customer *receiver) {
 		}
 		return missingFrom(w.calls, received)
 	})
+	w.inPostgres(t, h)
+}
+
+// inPostgres waits until the read model of a hub has every acknowledged call. A
+// webhook does not wait for it, and a position is of one partition.
+func (w *writer) inPostgres(t *testing.T, h *hub) {
+	t.Helper()
 	w.admin.t = t
-	// A webhook does not wait for the read models, and a position is of one
-	// partition.
 	eventually(t, "every call in Postgres", func(context.Context) error {
 		read := make(map[string]bool)
 		for cursor := ""; ; {

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"applying twice is applying once", applyTwice},
 		{"any split and any crash give the same rows", anySplit},
 		{"a former owner is fenced", fenced},
+		{"a session learns that its effect is gone", confirmed},
 		{"poison parks its entity only", poison},
 		{"a fold that breaks parks its entity and leaves no trace", brokenFold},
 		{"retry folds what was parked in order", retry},
@@ -230,6 +231,47 @@ func fenced(t *testing.T, h Harness) {
 	h.apply(t, m, whole, events)
 	if diff := cmp.Diff(h.rows(t, m, whole), h.rows(t, m, 1)); diff != "" {
 		t.Errorf("rows by two owners (-one +two):\n%s", diff)
+	}
+}
+
+// confirmed: to confirm changes nothing, and tells when the checkpoint is not the
+// session's any more.
+func confirmed(t *testing.T, h Harness) {
+	m := projections.Calls()
+	events := story(1)
+	ctx := t.Context()
+	a := h.applier(m, 1, false)
+	s, err := a.Claim(ctx, m.Topic, partition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	confirm := func() {
+		t.Helper()
+		if err := s.Confirm(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	confirm()
+	if err := s.Apply(ctx, events[:1]); err != nil {
+		t.Fatal(err)
+	}
+	applied := h.rows(t, m, 1)
+	confirm()
+	confirm()
+	if diff := cmp.Diff(applied, h.rows(t, m, 1)); diff != "" {
+		t.Errorf("confirming changed rows (-applied +confirmed):\n%s", diff)
+	}
+	if err := s.Apply(ctx, events[1:2]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Claim(ctx, m.Topic, partition); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Confirm(ctx); !errors.Is(err, projections.ErrFenced) {
+		t.Errorf("confirming what another owns: %v, want ErrFenced", err)
+	}
+	if err := s.Apply(ctx, events[2:]); !errors.Is(err, projections.ErrFenced) {
+		t.Errorf("applying after that: %v, want ErrFenced", err)
 	}
 }
 

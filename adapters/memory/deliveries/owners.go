@@ -72,6 +72,7 @@ func (s *Store) AskCancel(_ context.Context, org, deliveryID, reason string) ([]
 			}
 			keys = append(keys, key)
 			if c := s.cancels[key]; c == nil || c.verdict != dispatch.Undecided {
+				s.flushed++
 				s.cancels[key] = cancelOf(r.Owed, reason)
 			}
 		}
@@ -172,6 +173,7 @@ func (s *Store) Take(_ context.Context, p dispatch.Partition, epoch int64, endpo
 	if part == nil || part.State != dispatch.PartReady && part.State != dispatch.PartTaken {
 		return 0, false, nil
 	}
+	s.flushed++
 	part.State = dispatch.PartTaken
 	return part.Next, true, nil
 }

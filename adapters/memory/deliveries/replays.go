@@ -62,6 +62,7 @@ func (s *Store) AddReplay(_ context.Context, r dispatch.Replay, parts []dispatch
 		added.parts[i].Begin = added.parts[i].Next
 	}
 	added.ChangedAt = r.CreatedAt
+	s.flushed++
 	s.replays[r.ID] = added
 	return added.shown(), true, nil
 }
@@ -112,6 +113,7 @@ func (s *Store) Decide(_ context.Context, d dispatch.Decision) (dispatch.Replay,
 }
 
 func (s *Store) become(r *replay, to dispatch.ReplayState) {
+	s.flushed++
 	r.State, r.ChangedAt = to, event.Time(time.Now())
 	if to.Ended() {
 		r.EndedAt = r.ChangedAt
@@ -199,6 +201,7 @@ func (s *Store) Lease(_ context.Context, owner string, d time.Duration, most int
 			r.owner = owner
 			r.Epoch++
 		}
+		s.flushed++
 		r.until = now.Add(d)
 		leased = append(leased, dispatch.Leased{Replay: r.shown(), Epoch: r.Epoch})
 	}
@@ -211,6 +214,7 @@ func (s *Store) Release(_ context.Context, owner string) error {
 	defer s.mu.Unlock()
 	for _, r := range s.replays {
 		if r.owner == owner {
+			s.flushed++
 			r.until = time.Time{}
 		}
 	}
@@ -292,6 +296,7 @@ func (s *Store) CancelReplay(_ context.Context, id, reason string) error {
 	for _, p := range s.partitions {
 		for k, o := range p.rows {
 			if o.ReplayID == id && id != "" && s.cancels[k] == nil {
+				s.flushed++
 				s.cancels[k] = cancelOf(o.Owed, reason)
 			}
 		}

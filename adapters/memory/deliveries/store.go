@@ -26,6 +26,8 @@ type Store struct {
 	cancels    map[string]*cancel
 	fail       error
 	inserted   int
+	// flushed counts the writes that Snapshot cannot undo.
+	flushed int
 }
 
 type partition struct {
@@ -132,6 +134,7 @@ func (s *Store) Claim(_ context.Context, id dispatch.Partition) (dispatch.Claime
 		return dispatch.Claimed{}, s.fail
 	}
 	p := s.partition(id)
+	s.flushed++
 	p.epoch++
 	p.seq = 0
 	for _, r := range p.rows {
@@ -288,6 +291,7 @@ func (s *Store) Offer(_ context.Context, owed []dispatch.Owed) error {
 }
 
 func (s *Store) offer(owed []dispatch.Owed) {
+	s.flushed++
 	for _, o := range owed {
 		p := s.partition(o.In())
 		if p.rows[o.Key()] == nil {
@@ -318,6 +322,7 @@ func (s *Store) Offered(_ context.Context, ps []dispatch.Partition) ([]dispatch.
 func (s *Store) Remove(_ context.Context, endpointID string, status delivery.Status, keys []string, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.flushed++
 	for _, p := range s.partitions {
 		for _, k := range keys {
 			if r := p.rows[k]; r != nil && r.EndpointID == endpointID && r.Status == status {
@@ -349,6 +354,7 @@ func (s *Store) Forward(ctx context.Context, to func(context.Context, []event.Ev
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.flushed++
 	s.notices = s.notices[min(len(s.notices), len(notices)):]
 	return len(notices), nil
 }

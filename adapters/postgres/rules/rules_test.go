@@ -432,6 +432,12 @@ func TestAFormerOwnerWritesNothing(t *testing.T) {
 	if err := former.Turn(t.Context()); !errors.Is(err, projections.ErrFenced) {
 		t.Errorf("the former owner got %v", err)
 	}
+	// It is told although nothing comes, or its ticks would be closed by nobody.
+	for p, session := range former.sessions[event.Calls] {
+		if err := session.Confirm(t.Context()); !errors.Is(err, projections.ErrFenced) {
+			t.Errorf("in partition %d it was confirmed: %v", p, err)
+		}
+	}
 	r.fact("a", inbound())
 	for _, session := range former.sessions[event.Calls] {
 		if err := session.Apply(t.Context(), r.log.Events(event.Calls)); !errors.Is(err, projections.ErrFenced) {

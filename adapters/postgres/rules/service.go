@@ -151,12 +151,14 @@ func (s *Service) Turn(ctx context.Context) error {
 		sessions = append(sessions, c)
 	}
 	s.mu.Unlock()
+	var errs []error
 	for _, c := range sessions {
 		if end, ok := ends[c.topic][c.Partition()]; ok {
-			if err := c.advance(ctx, now, end, rules); err != nil {
-				return err
-			}
+			errs = append(errs, c.advance(ctx, now, end, rules))
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	return s.decide(ctx, rules, ends)
 }

@@ -111,6 +111,20 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 	return c.fail(c.save(ctx))
 }
 
+// Confirm implements projections.Session. What is not durable yet becomes so; a
+// session that broke between two events is not to wait for the next.
+func (c *session) Confirm(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.broken != nil:
+		return c.broken
+	case c.next > c.Tenure.Next():
+		return c.fail(c.save(ctx))
+	}
+	return c.fail(c.Tenure.Confirm(ctx))
+}
+
 // fail makes the session unusable after an error: the next owner, or we again,
 // begin from what is durable.
 func (c *session) fail(err error) error {

@@ -234,6 +234,33 @@ func TestAFormerOwnerSetsNoTimer(t *testing.T) {
 	}
 }
 
+// TestALostCommitIsNoticed: the checkpoint is set back, as by a Postgres that was
+// killed.
+func TestALostCommitIsNoticed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	session := r.claim(r.service(nil, nil))
+	r.append(end(t, "c1", 0))
+	if err := session.Apply(t.Context(), r.log.Events(event.Calls)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := session.Confirm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.append(end(t, "c2", 1))
+	if err := session.Apply(t.Context(), r.log.Events(event.Calls)[1:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.pool.Exec(t.Context(), `UPDATE checkpoints SET next = 1 WHERE projection = 'timers' AND topic = $1 AND partition = 0`, event.Calls); err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Confirm(t.Context()); !errors.Is(err, projections.ErrFenced) {
+		t.Errorf("confirming what is lost: %v, want ErrFenced", err)
+	}
+}
+
 func TestRowsGoWhenRepeatsAreNotRecognisedAnyMore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -26,6 +26,8 @@ type Tenure struct {
 	topic       event.Topic
 	partition   int
 	next, epoch int64
+	// confirmed says that the last commit is known to be on the disk.
+	confirmed bool
 }
 
 // Claim makes the caller the owner of a partition; the former owner's next
@@ -91,8 +93,18 @@ func (t *Tenure) MoveTo(ctx context.Context, next int64, recordedAt time.Time, l
 		return write(ctx, tx)
 	})
 	if err == nil {
-		t.next = next
+		t.next, t.confirmed = next, false
 	}
+	return err
+}
+
+// Confirm implements projections.Session: the compare-and-set once more.
+func (t *Tenure) Confirm(ctx context.Context) error {
+	if t.confirmed {
+		return nil
+	}
+	err := t.MoveTo(ctx, t.next, time.Time{}, nil, func(context.Context, pgx.Tx) error { return nil })
+	t.confirmed = err == nil
 	return err
 }
 
