@@ -54,8 +54,7 @@ type entitySession struct {
 	cache     *cache
 	window    *window
 	broken    error
-	// confirmed says that the last commit is known to be on the disk.
-	confirmed bool
+	quiet     Quiet
 }
 
 func (s *entitySession) Next() int64 { return s.tenure.Next }
@@ -86,7 +85,7 @@ func (s *entitySession) Apply(ctx context.Context, events []event.Recorded) erro
 
 // Confirm implements Session.
 func (s *entitySession) Confirm(ctx context.Context) error {
-	if s.broken != nil || s.confirmed {
+	if s.broken != nil || !s.quiet.Due() {
 		return s.broken
 	}
 	b := Batch{Topic: s.topic, Partition: s.partition, Tenure: s.tenure, Next: s.tenure.Next}
@@ -94,7 +93,6 @@ func (s *entitySession) Confirm(ctx context.Context) error {
 	if err := s.applier.store.Commit(ctx, s.applier.ref, b); err != nil && !errors.Is(err, ErrRevised) {
 		return s.end(err)
 	}
-	s.confirmed = true
 	return nil
 }
 
@@ -183,7 +181,8 @@ func (s *entitySession) narrow(ctx context.Context, events []event.Recorded, bad
 }
 
 func (s *entitySession) committed(b Batch) {
-	s.tenure.Next, s.confirmed = b.Next, false
+	s.tenure.Next = b.Next
+	s.quiet.Broken()
 	if s.window == nil {
 		return
 	}

@@ -73,10 +73,9 @@ type Session interface {
 	Apply(ctx context.Context, events []event.Recorded) error
 	// Confirm fails, as Apply would, when what Apply made durable last is not there
 	// any more: a database that is killed goes back to what it had flushed, and may
-	// have confirmed more. It is called again and again while nothing comes, the
-	// first time when that must be on the disk, and costs something once after an
-	// Apply only. Without it an event whose effect was lost would be missing until
-	// the next one of its partition.
+	// have confirmed more. It is called every few seconds while nothing comes, and
+	// asks the store less and less often (Quiet). Without it an event whose effect
+	// was lost would be missing until the next one of its partition.
 	Confirm(ctx context.Context) error
 	// Close gives up what the session holds in memory.
 	Close()

@@ -47,11 +47,6 @@ const (
 	BuildBatch   = 2000
 )
 
-// confirmEvery is how long nothing has to come before a session confirms what it
-// did: more than a commit of Postgres that does not wait for the disk takes to get
-// there, which is three times its wal_writer_delay (200 ms) at most.
-const confirmEvery = 5 * time.Second
-
 // StreamPace is the Pace of consumers that nobody waits for by the millisecond.
 const StreamPace = 200 * time.Millisecond
 

@@ -187,34 +187,43 @@ func (c *crashing) crash() {
 	c.Store = c.flushed
 }
 
-// TestRunnerAppliesAgainWhatItsStoreLost, although nothing comes after it.
+// TestRunnerAppliesAgainWhatItsStoreLost, although nothing comes after it: a database
+// that was killed lost it at once, one that a lagging replica took over from later.
 func TestRunnerAppliesAgainWhatItsStoreLost(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		flushed, lost := readmodel.NewStore(projections.Models()), readmodel.NewStore(projections.Models())
-		log, store := memory.NewLog(1), &crashing{Store: lost, flushed: flushed}
-		r := start(t, log, store, new(observed))
-		notes(t, log, 0, 4)
-		<-time.After(time.Minute)
-		store.hold()
-		notes(t, log, 4, 3)
-		synctest.Wait()
-		store.crash()
-		<-time.After(time.Minute)
-		ref := projections.Ref{Model: "calls", Generation: 1}
-		want, err := lost.Rows(t.Context(), ref)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := flushed.Rows(t.Context(), ref)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("rows after the crash (-before +after):\n%s", diff)
-		}
-		stop(t, r)
-	})
+	for name, later := range map[string]time.Duration{"killed": 0, "taken over from": 10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { loseCommits(t, later) })
+		})
+	}
+}
+
+func loseCommits(t *testing.T, later time.Duration) {
+	flushed, lost := readmodel.NewStore(projections.Models()), readmodel.NewStore(projections.Models())
+	log, store := memory.NewLog(1), &crashing{Store: lost, flushed: flushed}
+	r := start(t, log, store, new(observed))
+	notes(t, log, 0, 4)
+	<-time.After(time.Minute)
+	store.hold()
+	notes(t, log, 4, 3)
+	synctest.Wait()
+	<-time.After(later)
+	store.crash()
+	<-time.After(2 * time.Minute)
+	ref := projections.Ref{Model: "calls", Generation: 1}
+	want, err := lost.Rows(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := flushed.Rows(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rows after the crash (-before +after):\n%s", diff)
+	}
+	stop(t, r)
 }
 
 func TestRunnerOfARetiredGenerationEnds(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 // session is the ownership of one partition.
@@ -15,9 +16,9 @@ type session[R any] struct {
 	next    int64
 	// have are the offsets at or above next that are in the append-only tables.
 	have map[int64]struct{}
-	// broken says that it is unknown what the last Apply did, confirmed that it is
-	// still there.
-	broken, confirmed bool
+	// broken says that it is unknown what the last Apply did.
+	broken bool
+	quiet  projections.Quiet
 }
 
 // Next is the offset to read from.
@@ -55,7 +56,7 @@ func (s *session[R]) Confirm(ctx context.Context) error {
 	switch {
 	case s.broken:
 		return errClosed
-	case s.confirmed:
+	case !s.quiet.Due():
 		return nil
 	}
 	next, err := s.applier.checkpoint(ctx, s.owner)
@@ -66,7 +67,6 @@ func (s *session[R]) Confirm(ctx context.Context) error {
 		s.broken = true
 		return fmt.Errorf("the checkpoint is %d, and was %d: %w", next, s.next, errClosed)
 	}
-	s.confirmed = true
 	return nil
 }
 
@@ -80,7 +80,8 @@ func (s *session[R]) apply(ctx context.Context, events []event.Recorded) error {
 	if err := s.applier.groups.apply(ctx, w); err != nil {
 		return err
 	}
-	s.next, s.confirmed = w.next, false
+	s.next = w.next
+	s.quiet.Broken()
 	for offset := range s.have {
 		if offset < s.next {
 			delete(s.have, offset)

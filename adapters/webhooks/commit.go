@@ -58,7 +58,7 @@ func (e *Engine) gather(ticked bool) *commit {
 			continue
 		}
 		p := e.gatherOwner(o)
-		if p.empty() && (!ticked || o.confirmed || e.cfg.Clock().Sub(o.committed) < confirmAfter) {
+		if p.empty() && (!ticked || o.stopping || e.cfg.Clock().Before(o.confirmAt)) {
 			continue
 		}
 		c.parts = append(c.parts, p)
@@ -148,7 +148,13 @@ func (e *Engine) apply(c *commit, health map[string]delivery.Health) {
 func (e *Engine) applyPart(p *partCommit) {
 	o := p.owner
 	now := e.cfg.Clock()
-	o.seq, o.committed, o.confirmed = p.part.Seq, now, p.empty()
+	o.seq = p.part.Seq
+	if p.empty() {
+		o.confirmed = min(2*o.confirmed, confirmMost)
+	} else {
+		o.confirmed = confirmAfter
+	}
+	o.confirmAt = now.Add(o.confirmed)
 	for i, row := range p.part.Insert {
 		it := p.inserted[i]
 		it.stored, it.storedKey = true, row.OrderKey

@@ -598,15 +598,22 @@ func TestLogOutageDelaysTheCheckpointOnly(t *testing.T) {
 // confirmed last. No other owner will come, and maybe no other event.
 func TestALostCommitIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	for name, after := range map[string]int{"more events come": 30, "nothing comes": 0} {
+	for name, tc := range map[string]struct {
+		later time.Duration
+		after int
+	}{
+		"more events come": {0, 30},
+		"nothing comes":    {0, 0},
+		"a replica that was behind takes over later": {90 * time.Second, 0},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { loseCommits(t, after) })
+			synctest.Test(t, func(t *testing.T) { loseCommits(t, tc.later, tc.after) })
 		})
 	}
 }
 
-func loseCommits(t *testing.T, after int) {
+func loseCommits(t *testing.T, later time.Duration, after int) {
 	r := newRig(t, 2)
 	r.endpoint("a")
 	h := r.start(nil)
@@ -617,7 +624,7 @@ func loseCommits(t *testing.T, after int) {
 	// What fails is a row of the store that is lost with it.
 	r.answers(failing)
 	r.happen(entities(20)...)
-	pass(300 * time.Millisecond)
+	pass(300*time.Millisecond + later)
 	r.store.Fail(errors.New("the database is down"))
 	if rows := len(r.store.Rows()); rows == 0 || !crash() {
 		t.Fatalf("the store has %d rows and cannot lose what it has", rows)

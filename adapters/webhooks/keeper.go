@@ -16,8 +16,10 @@ const (
 	// confirmAfter is how long after its last commit a partition makes one that says
 	// nothing, and finds out so whether the store still has it: longer than a commit
 	// of Postgres that does not wait for the disk takes to get there, which is three
-	// times its wal_writer_delay (200 ms) at most.
+	// times its wal_writer_delay (200 ms) at most. A replica that was behind may take
+	// over later, so it goes on, less and less often, up to confirmMost.
 	confirmAfter = 5 * time.Second
+	confirmMost  = time.Minute
 	// pageRows bounds the rows that a sweep takes at once.
 	pageRows = 500
 	// loadRows bounds the rows that one load takes for one stream.

@@ -20,9 +20,10 @@ type owner struct {
 	epoch int64
 	// seq is the number of the last commit.
 	seq int64
-	// committed is when that was, confirmed that the store has not lost it since.
-	committed time.Time
-	confirmed bool
+	// confirmAt is when the store is to confirm that it still has that, unless there
+	// is something to commit; confirmed is how long before that it last did.
+	confirmAt time.Time
+	confirmed time.Duration
 	// next is the committed checkpoint, last the offset of the last record taken
 	// in order.
 	next, last int64
@@ -80,7 +81,7 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (i
 		return 0, fmt.Errorf("claiming %s/%d: %w", p.Topic, p.ID, err)
 	}
 	o := &owner{
-		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1, confirmed: true,
+		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1, confirmAt: e.cfg.Clock().Add(confirmAfter), confirmed: confirmAfter,
 		planned: c.Next, starts: make(map[string]dispatch.Start), cancels: make(map[string]*cancelling),
 		early: make(map[int64]Incoming), streams: make(map[string]*stream),
 		wake: make(chan struct{}, 1),

@@ -26,8 +26,7 @@ type Tenure struct {
 	topic       event.Topic
 	partition   int
 	next, epoch int64
-	// confirmed says that the last commit is known to be on the disk.
-	confirmed bool
+	quiet       projections.Quiet
 }
 
 // Claim makes the caller the owner of a partition; the former owner's next
@@ -93,18 +92,20 @@ func (t *Tenure) MoveTo(ctx context.Context, next int64, recordedAt time.Time, l
 		return write(ctx, tx)
 	})
 	if err == nil {
-		t.next, t.confirmed = next, false
+		t.next = next
+		t.quiet.Broken()
 	}
 	return err
 }
 
 // Confirm implements projections.Session: the compare-and-set once more.
 func (t *Tenure) Confirm(ctx context.Context) error {
-	if t.confirmed {
+	if !t.quiet.Due() {
 		return nil
 	}
+	quiet := t.quiet // to confirm is not to do something
 	err := t.MoveTo(ctx, t.next, time.Time{}, nil, func(context.Context, pgx.Tx) error { return nil })
-	t.confirmed = err == nil
+	t.quiet = quiet
 	return err
 }
 
