@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -83,6 +84,9 @@ func (r *reader) gather(ctx context.Context, limit int) {
 	ctx, cancel := context.WithTimeout(ctx, gatherTime)
 	defer cancel()
 	bytes := sizeOf(r.events)
+	if due := int(r.high - r.events[len(r.events)-1].Position.Offset - 1); due > 0 && len(r.events) < limit {
+		r.events = slices.Grow(r.events, min(limit-len(r.events), due))
+	}
 	for len(r.events) < limit && bytes < gatherBytes && r.events[len(r.events)-1].Position.Offset+1 < r.high {
 		polled, err := r.poller.Poll(ctx)
 		if err != nil {

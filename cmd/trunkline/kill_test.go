@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"trunkline.dev/trunkline/cmd/internal/simulate"
 )
@@ -115,13 +118,36 @@ func TestWhatPostgresLostIsAppliedAgain(t *testing.T) {
 	h.start()
 	admin, _ := h.org(t)
 	w := &writer{admin: admin}
-	for range 3 {
+	url := storesOf(t, h).PostgresURL
+	for range 2 {
 		w.write(t, 4)
 		w.inPostgres(t, h)
+		life := lifeOf(t, url, "")
 		killPostgres(t, h)
-		h.awaitReady(t)
+		lifeOf(t, url, life)
 		w.inPostgres(t, h)
 	}
+}
+
+// lifeOf waits for another life of a Postgres than the former one, and returns which
+// it is.
+func lifeOf(t *testing.T, url, former string) (life string) {
+	t.Helper()
+	eventually(t, "Postgres", func(ctx context.Context) error {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		if err := conn.QueryRow(ctx, "SELECT pg_postmaster_start_time()::text").Scan(&life); err != nil {
+			return err
+		}
+		if life == former {
+			return errors.New("it has not been killed yet")
+		}
+		return nil
+	})
+	return life
 }
 
 // storesOf are the doors of the stores of a running hub.

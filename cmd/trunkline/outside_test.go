@@ -148,7 +148,11 @@ func (w *writer) inPostgres(t *testing.T, h *hub) {
 	eventually(t, "every call in Postgres", func(context.Context) error {
 		read := make(map[string]bool)
 		for cursor := ""; ; {
-			page := h.as(t, w.admin.key).get("/v1/calls?limit=200&cursor=" + url.QueryEscape(cursor)).want(http.StatusOK)
+			page := h.as(t, w.admin.key).get("/v1/calls?limit=200&cursor=" + url.QueryEscape(cursor))
+			if page.status == http.StatusServiceUnavailable {
+				return fmt.Errorf("%s", page.body) // Postgres is away
+			}
+			page.want(http.StatusOK)
 			for _, c := range page.list("data") {
 				read[c.(object)["id"].(string)] = true
 			}
