@@ -51,6 +51,24 @@ func (a *rowArrays) add(o dispatch.Owed, first bool) error {
 	return nil
 }
 
+// chunkBytes bounds the bodies of one insert: what pgx encodes of a statement is in
+// memory several times over, and stays with the connection until its next use.
+const chunkBytes = 1 << 20
+
+// chunks are rows in as many arrays as their bodies ask for.
+type chunks struct {
+	all   []*rowArrays
+	bytes int
+}
+
+func (c *chunks) add(o dispatch.Owed, first bool) error {
+	if len(c.all) == 0 || c.bytes+len(o.Body) > chunkBytes {
+		c.all, c.bytes = append(c.all, new(rowArrays)), 0
+	}
+	c.bytes += len(o.Body)
+	return c.all[len(c.all)-1].add(o, first)
+}
+
 // insert are the arguments of insertSQL and offerSQL.
 func (a *rowArrays) insert() []any {
 	return []any{

@@ -166,11 +166,13 @@ func (a *partArrays) add(p dispatch.Part) {
 	a.froms, a.tos = append(a.froms, p.From), append(a.tos, p.To)
 }
 
-// write brings the rows of a batch to where they should be, in one round trip.
+// write brings the rows of a batch to where they should be, in one round trip unless
+// there are very many.
 func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 	batch := &pgx.Batch{}
 	var deletes endArrays
-	var updates, inserts rowArrays
+	var updates rowArrays
+	var inserts chunks
 	var freed keyArrays
 	var marks markArrays
 	for _, p := range parts {
@@ -200,8 +202,14 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 	if len(updates.keys) > 0 {
 		batch.Queue(updateSQL, updates.update()...)
 	}
-	if len(inserts.keys) > 0 {
-		batch.Queue(insertSQL, inserts.insert()...)
+	for i, rows := range inserts.all {
+		if i > 0 {
+			if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+				return err
+			}
+			batch = &pgx.Batch{}
+		}
+		batch.Queue(insertSQL, rows.insert()...)
 	}
 	if len(freed.endpoints) > 0 {
 		batch.Queue(promoteSQL, freed.topics, freed.ids, freed.endpoints, freed.keys)

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	cases := []testCase{
 		{"a first claim begins at zero and each claim is a new epoch", firstClaim},
 		{"rows and checkpoint are durable together", together},
+		{"a commit of many megabytes is one", large},
 		{"a former owner is fenced and writes nothing", fenced},
 		{"the same batch again is done already", again},
 		{"only the head of a key is given out", heads},
@@ -73,6 +75,26 @@ func together(_ *testing.T, r *rig) {
 	r.same("row", []dispatch.Owed{o}, r.load(c, calls(0), 10).Rows)
 	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, From: 6, To: 6, Delete: []dispatch.Owed{o, held}})
 	r.same("rows after deletion", dispatch.Loaded{}, r.load(c, calls(0), 10))
+}
+
+// large: three entities whose rows take turns in a commit that no statement should
+// hold whole.
+func large(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	var rows []dispatch.Owed
+	for i := range int64(30) {
+		rows = append(rows, r.owed(calls(0), string(rune('x'+i%3)), i, func(o *dispatch.Owed) { o.Body = bytes.Repeat([]byte{byte(i)}, 200_000) }))
+	}
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, To: 30, Insert: rows})
+	heads := r.load(c, calls(0), 10).Rows
+	r.same("heads", []int64{0, 1, 2}, offsets(heads))
+	for i, o := range heads {
+		if !bytes.Equal(o.Body, rows[i].Body) {
+			r.Errorf("the body of %d is another", i)
+		}
+	}
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, From: 30, To: 30, Delete: rows[:29]})
+	r.same("the last", []int64{29}, offsets(r.load(c, calls(0), 10).Rows))
 }
 
 func fenced(_ *testing.T, r *rig) {
