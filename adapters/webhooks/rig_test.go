@@ -633,8 +633,9 @@ func (r *rig) start(configure func(*Config), partitions ...int) *hub {
 	}
 	h.others = make(map[int]chan struct{})
 	for _, p := range partitions {
-		h.others[p] = make(chan struct{})
-		h.done.Go(func() { h.subscribe(ctx, p, h.others[p]) })
+		another := make(chan struct{})
+		h.others[p] = another
+		h.done.Go(func() { h.subscribe(ctx, p, another) })
 	}
 	return h
 }
@@ -660,6 +661,8 @@ func (h *hub) subscribe(ctx context.Context, p int, another <-chan struct{}) {
 
 // loses says that partitions are another's. It is not told before its next claim.
 func (h *hub) loses(partitions ...int) {
+	h.link.mu.Lock()
+	defer h.link.mu.Unlock()
 	for _, p := range partitions {
 		if another := h.others[p]; another != nil {
 			close(another)
