@@ -216,6 +216,12 @@ func flatten(h http.Header) []delivery.Header {
 	return out
 }
 
+// closedIdle reports whether the receiver closed a connection before anything was
+// asked over it, for which net/http has an error without a name.
+func closedIdle(err error) bool {
+	return strings.HasSuffix(err.Error(), "http: server closed idle connection")
+}
+
 // words says what went wrong so that the owner of the endpoint can act on it.
 func words(ctx context.Context, err error, timeout time.Duration) string {
 	var (
@@ -238,7 +244,7 @@ func words(ctx context.Context, err error, timeout time.Duration) string {
 		return "the receiver does not speak TLS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), closedIdle(err):
 		return "the receiver closed the connection before it had answered"
 	case strings.Contains(err.Error(), "server response headers exceeded"):
 		return fmt.Sprintf("the answer's headers exceed %d bytes", MaxResponseHeader)
