@@ -1,0 +1,381 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"trunkline.dev/trunkline/adapters/memory/deliveries"
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/catalog"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
+	"trunkline.dev/trunkline/projections"
+)
+
+// link is one engine's connection to the world; a dead one does nothing more.
+type link struct {
+	*rig
+	dead    atomic.Bool
+	replays *Replays
+}
+
+var (
+	errDead = errors.New("this process is dead")
+	errLost = errors.New("the answer was lost")
+)
+
+// delay waits before something is done, and returns what to call when it was:
+// it waits again and tells whether the answer is lost.
+func (l *link) delay() (lost func() bool) {
+	l.mu.Lock()
+	trouble := l.trouble
+	l.mu.Unlock()
+	if trouble == nil {
+		return func() bool { return false }
+	}
+	before, after, lose := trouble()
+	<-time.After(before)
+	return func() bool { <-time.After(after); return lose }
+}
+
+// Append implements commands.Log.
+func (l *link) Append(ctx context.Context, events ...event.Event) (positions []event.Position, err error) {
+	lost := l.delay()
+	defer func() {
+		if lost() {
+			positions, err = nil, errLost
+		}
+	}()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead.Load() || l.logDown || ctx.Err() != nil {
+		return nil, errDead
+	}
+	positions = make([]event.Position, len(events))
+	for _, e := range events {
+		if _, twice := l.facts[e.ID]; !twice {
+			l.order = append(l.order, e.ID)
+			l.factAt[e.ID] = time.Now()
+		}
+		l.facts[e.ID] = e
+		l.appended[e.Type]++
+	}
+	return positions, nil
+}
+
+func (l *link) Endpoints(org string) []delivery.Endpoint {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []delivery.Endpoint
+	for _, id := range slices.Sorted(maps.Keys(l.endpoints)) {
+		if l.endpoints[id].Org == org {
+			all = append(all, l.endpoints[id])
+		}
+	}
+	return all
+}
+
+func (l *link) Endpoint(id string) (delivery.Endpoint, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.endpoints[id]
+	return e, ok
+}
+
+func (l *link) OrgName(string) string          { return "Org" }
+func (l *link) ListName(string, string) string { return "" }
+
+func (l *link) Disable(ctx context.Context, id, reason string) error {
+	l.mu.Lock()
+	down := l.disablerDown
+	l.mu.Unlock()
+	if l.dead.Load() || down {
+		return errDead
+	}
+	if _, ok := l.Endpoint(id); !ok {
+		return l.replays.PauseTarget(ctx, id, reason)
+	}
+	l.change(id, func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, reason })
+	return nil
+}
+
+func (l *link) Wait(context.Context, string, ...event.Position) error { return nil }
+
+func (l *link) Ends(_ context.Context, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ends := make(map[event.Topic]map[int]int64)
+	for _, t := range topics {
+		if t != event.Calls {
+			continue
+		}
+		ends[t] = make(map[int]int64)
+		for p := range l.log {
+			ends[t][p] = int64(len(l.log[p]))
+		}
+	}
+	return ends, nil
+}
+
+// At implements Past: a record is sent when its event is recorded.
+func (l *link) At(_ context.Context, at time.Time, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	offsets := make(map[event.Topic]map[int]int64)
+	for _, t := range topics {
+		if t != event.Calls {
+			continue // the world has one topic
+		}
+		offsets[t] = make(map[int]int64)
+		for p, log := range l.log {
+			n := slices.IndexFunc(log, func(r event.Recorded) bool { return !r.RecordedAt.Before(at) })
+			if n < 0 {
+				n = len(log)
+			}
+			offsets[t][p] = int64(n)
+		}
+	}
+	return offsets, nil
+}
+
+// PartitionOf implements Past.
+func (l *link) PartitionOf(_, entity string, partitions int) int {
+	return partitionOf(entity, partitions)
+}
+
+// pieceOfLog is how many records one read of the past gives.
+const pieceOfLog = 7
+
+// Read implements Past.
+func (l *link) Read(_ context.Context, p dispatch.Partition, from, to int64) ([]event.Recorded, int64, error) {
+	if l.dead.Load() {
+		return nil, from, errDead
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	to = min(to, from+pieceOfLog)
+	return slices.Clone(l.log[p.ID][from:to]), to, nil
+}
+
+// Views gives each event its entity's version; a repeated one has none.
+func (l *link) Views(_ context.Context, events []event.Recorded) ([]delivery.View, error) {
+	views := make([]delivery.View, len(events))
+	for i, e := range events {
+		_, n, _ := strings.Cut(e.ID, "#")
+		version, err := strconv.ParseInt(n, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		views[i] = delivery.View{Event: e, Version: version, OrgID: e.Org}
+	}
+	return views, nil
+}
+
+// Known folds an entity's events, as a projector that has the whole log would.
+// Every fourth entity is left to the history.
+func (l *link) Known(_ context.Context, _ event.Topic, keys []projections.Key) (map[projections.Key]projections.Loaded, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := make(map[projections.Key]projections.Loaded)
+	for _, k := range keys {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(k.ID))
+		if h.Sum32()%4 == 0 {
+			known[k] = projections.Loaded{Parked: []string{"one"}}
+			continue
+		}
+		var row projections.Loaded
+		state := new(call.Call)
+		for _, r := range l.log[int(h.Sum32()%uint32(l.partitions))] {
+			if r.Subject != k.ID || slices.Contains(row.Recent, projections.HashID(r.ID)) {
+				continue
+			}
+			if err := catalog.Apply(state, r); err != nil {
+				return nil, err
+			}
+			row.Version++
+			row.Recent = append(row.Recent, projections.HashID(r.ID))
+			row.Last = projections.Mark{Partition: r.Position.Partition, Offset: r.Position.Offset}
+			if row.Version == 1 {
+				row.First = row.Last
+			}
+		}
+		if row.Version == 0 {
+			continue
+		}
+		row.Recent = row.Recent[max(0, len(row.Recent)-projections.RecentIDs):]
+		var err error
+		if row.State, err = event.Marshal(state); err != nil {
+			return nil, err
+		}
+		known[k] = row
+	}
+	return known, nil
+}
+
+func (l *link) CallLeads(context.Context, []projections.Key) (map[projections.Key]*lead.Lead, error) {
+	return nil, nil
+}
+
+func (l *link) Earlier(_ context.Context, e event.Recorded) ([]event.Recorded, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var before []event.Recorded
+	for _, r := range l.log[e.Position.Partition][:e.Position.Offset] {
+		if r.Subject == e.Subject {
+			before = append(before, r)
+		}
+	}
+	return before, nil
+}
+
+// mostAtOnce is how many requests a receiver had under way at most.
+func (r *rig) mostAtOnce(url string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.most[url]
+}
+
+// Attempt implements Attempter.
+func (l *link) Attempt(ctx context.Context, q Request) Result {
+	start := time.Now()
+	l.mu.Lock()
+	receive := l.receive
+	l.flying[q.URL]++
+	l.most[q.URL] = max(l.most[q.URL], l.flying[q.URL])
+	l.mu.Unlock()
+	answer := make(chan Result, 1)
+	go func() { answer <- receive(q) }()
+	timer := time.NewTimer(q.Timeout)
+	defer timer.Stop()
+	var res Result
+	select {
+	case res = <-answer:
+	case <-timer.C:
+		res = Result{Error: "no complete answer"}
+	case <-ctx.Done():
+		res = Result{Error: "interrupted"}
+	}
+	res.StartedAt, res.Duration = start, time.Since(start)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flying[q.URL]--
+	s := seen{at: start, end: time.Now(), url: q.URL, status: res.StatusCode, body: string(q.Body)}
+	for _, h := range q.Headers {
+		s.headerText += h.Name + ": " + h.Value + "\n"
+		switch h.Name {
+		case "webhook-id":
+			s.id = h.Value
+		case "trunkline-sequence":
+			s.sequence, _ = strconv.ParseInt(h.Value, 10, 64)
+		case "trunkline-previous-sequence":
+			s.previous, _ = strconv.ParseInt(h.Value, 10, 64)
+		case "trunkline-replay":
+			s.replay = h.Value
+		}
+	}
+	var b struct{ Entity string }
+	_ = json.Unmarshal(q.Body, &b)
+	s.entity = b.Entity
+	l.requests = append(l.requests, s)
+	return res
+}
+
+// deadStore makes a dead engine's store unreachable.
+type deadStore struct {
+	*deliveries.Store
+	link *link
+}
+
+func (d deadStore) Commit(ctx context.Context, b dispatch.Batch) ([]dispatch.Partition, map[string]delivery.Health, error) {
+	lost := d.link.delay()
+	if d.link.dead.Load() {
+		return nil, nil, errDead
+	}
+	fenced, health, err := d.Store.Commit(ctx, b)
+	if lost() {
+		return nil, nil, errLost
+	}
+	return fenced, health, err
+}
+
+func (d deadStore) Beat(ctx context.Context, name string, partitions int, ttl time.Duration) ([]string, error) {
+	if d.link.dead.Load() {
+		return nil, errDead
+	}
+	return d.Store.Beat(ctx, name, partitions, ttl)
+}
+
+func (d deadStore) Leave(ctx context.Context, name string) error {
+	if d.link.dead.Load() {
+		return errDead
+	}
+	return d.Store.Leave(ctx, name)
+}
+
+func (d deadStore) Forward(ctx context.Context, to func(context.Context, []event.Event) error) (int, error) {
+	if d.link.dead.Load() {
+		return 0, errDead
+	}
+	return d.Store.Forward(ctx, to)
+}
+
+func (d deadStore) Load(ctx context.Context, now time.Time, w []dispatch.Want) ([]dispatch.Loaded, error) {
+	lost := d.link.delay()
+	if d.link.dead.Load() {
+		return nil, errDead
+	}
+	loaded, err := d.Store.Load(ctx, now, w)
+	if lost() {
+		return nil, errLost
+	}
+	return loaded, err
+}
+
+func (d deadStore) Step(ctx context.Context, s dispatch.Step) (bool, error) {
+	lost := d.link.delay()
+	if d.link.dead.Load() {
+		return false, errDead
+	}
+	done, err := d.Store.Step(ctx, s)
+	if lost() {
+		return false, errLost
+	}
+	return done, err
+}
+
+func (d deadStore) Take(ctx context.Context, p dispatch.Partition, epoch int64, id string) (int64, bool, error) {
+	lost := d.link.delay()
+	if d.link.dead.Load() {
+		return 0, false, errDead
+	}
+	next, ok, err := d.Store.Take(ctx, p, epoch, id)
+	if lost() {
+		return 0, false, errLost
+	}
+	return next, ok, err
+}
+
+func (d deadStore) Release(ctx context.Context, owner string) error {
+	if d.link.dead.Load() {
+		return errDead
+	}
+	return d.Store.Release(ctx, owner)
+}
+
+func (d deadStore) AddReplay(ctx context.Context, r dispatch.Replay, parts []dispatch.ReplayPart) (dispatch.Replay, bool, error) {
+	if d.link.dead.Load() {
+		return dispatch.Replay{}, false, errDead
+	}
+	return d.Store.AddReplay(ctx, r, parts)
+}
