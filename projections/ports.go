@@ -98,10 +98,14 @@ type Progress interface {
 // Duplicates lists the events that stand twice in the log.
 type Duplicates interface {
 	// Duplicates returns the offsets in [from, to) of a partition whose event is
-	// found at an earlier offset too. It is complete for offsets below the
-	// checkpoint of the topic's Postgres projection (see Of).
+	// found at an earlier offset too. It fails with ErrBehind when the checkpoint of
+	// the topic's Postgres projection (see Of) lies below to: the list is complete
+	// below it only, and it may have gone back since somebody waited for it.
 	Duplicates(ctx context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error)
 }
+
+// ErrBehind says that a projection has not come as far as it was asked about.
+var ErrBehind = errors.New("the projection has not come so far")
 
 // Of returns the name of the Postgres projection that folds a topic.
 func Of(t event.Topic) string {

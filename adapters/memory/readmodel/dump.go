@@ -77,6 +77,16 @@ func (s *Store) Create(_ context.Context, model string) (projections.Generation,
 func (s *Store) Duplicates(_ context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	model := projections.Of(topic)
+	for _, g := range s.generations[model] {
+		if g.Status != projections.Live {
+			continue
+		}
+		c := s.builds[projections.Ref{Model: model, Generation: g.Number}].checkpoint(part{topic, partition})
+		if c.next < to {
+			return nil, fmt.Errorf("%w: at %d, want %d", projections.ErrBehind, c.next, to)
+		}
+	}
 	all := make(map[int64]struct{})
 	for p := range s.duplicates {
 		if p.Topic == topic && p.Partition == partition && p.Offset >= from && p.Offset < to {

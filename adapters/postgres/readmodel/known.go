@@ -80,23 +80,34 @@ var _ projections.Duplicates = Duplicates{}
 // NewDuplicates returns the list of what stands in the log twice.
 func NewDuplicates(pool *pgxpool.Pool) Duplicates { return Duplicates{pool: pool} }
 
+// duplicatesSQL reads the checkpoint in the same snapshot: what a killed Postgres has
+// lost of it, it has lost of the list.
+const duplicatesSQL = `
+SELECT c.next, d."offset"
+FROM generations g
+JOIN checkpoints c ON c.projection = g.projection AND c.generation = g.generation AND c.topic = $2 AND c.partition = $3
+LEFT JOIN duplicates d ON d.topic = $2 AND d.partition = $3 AND d."offset" >= $4 AND d."offset" < $5
+WHERE g.projection = $1 AND g.status = 'live'`
+
 // Duplicates implements projections.Duplicates.
 func (d Duplicates) Duplicates(ctx context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error) {
-	const sql = `
-SELECT "offset"
-FROM duplicates
-WHERE topic = $1 AND partition = $2 AND "offset" >= $3 AND "offset" < $4`
-	rows, err := d.pool.Query(ctx, sql, topic, partition, from, to)
+	all := make(map[int64]struct{})
+	complete := int64(0)
+	rows, err := d.pool.Query(ctx, duplicatesSQL, projections.Of(topic), topic, partition, from, to)
+	if err == nil {
+		var offset *int64
+		_, err = pgx.ForEachRow(rows, []any{&complete, &offset}, func() error {
+			if offset != nil {
+				all[*offset] = struct{}{}
+			}
+			return nil
+		})
+	}
+	if err == nil && complete < to {
+		err = fmt.Errorf("%w: at %d, want %d", projections.ErrBehind, complete, to)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listing duplicates of %s/%d: %w", topic, partition, err)
-	}
-	offsets, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("listing duplicates of %s/%d: %w", topic, partition, err)
-	}
-	all := make(map[int64]struct{}, len(offsets))
-	for _, o := range offsets {
-		all[o] = struct{}{}
 	}
 	return all, nil
 }

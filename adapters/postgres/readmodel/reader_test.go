@@ -423,7 +423,7 @@ func TestEndpointHealthCountsEachAttemptOnce(t *testing.T) {
 	}, days); diff != "" {
 		t.Errorf("days (-want +got):\n%s", diff)
 	}
-	twice, err := readmodel.NewDuplicates(r.pool).Duplicates(t.Context(), event.Deliveries, r.log.Events(event.Deliveries)[0].Position.Partition, 0, 100)
+	twice, err := readmodel.NewDuplicates(r.pool).Duplicates(t.Context(), event.Deliveries, r.log.Events(event.Deliveries)[0].Position.Partition, 0, 6)
 	if err != nil || len(twice) != 1 {
 		t.Errorf("repeats %v, %v: want one", twice, err)
 	}
