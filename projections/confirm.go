@@ -2,11 +2,11 @@ package projections
 
 import "time"
 
-// confirmEvery is how long nothing has to come before a session is asked to confirm
+// ConfirmEvery is how long nothing has to come before a session is asked to confirm
 // what it did, and between two times: more than a commit of Postgres that does not
 // wait for the disk takes to get there, which is three times its wal_writer_delay
 // (200 ms) at most.
-const confirmEvery = 5 * time.Second
+const ConfirmEvery = 5 * time.Second
 
 // Quiet is how often a session was asked to confirm since it last did something. A
 // database that was killed loses the last half second; one that a lagging replica has

@@ -219,7 +219,7 @@ func (r *Runner) tenure(ctx context.Context, p Partition, id partitionID) (progr
 	}
 	r.claimed(id, s.Next(), p.HighWatermark())
 	for {
-		waiting, cancel := context.WithTimeout(ctx, confirmEvery)
+		waiting, cancel := context.WithTimeout(ctx, ConfirmEvery)
 		events, err := p.Read(waiting, r.cfg.Batch)
 		quiet := waiting.Err() != nil && ctx.Err() == nil
 		cancel()

@@ -5,6 +5,7 @@ import (
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/projections"
 )
 
 // commit is one transaction on its way.
@@ -152,7 +153,7 @@ func (e *Engine) applyPart(p *partCommit) {
 	if p.empty() {
 		o.confirmed = min(2*o.confirmed, confirmMost)
 	} else {
-		o.confirmed = confirmAfter
+		o.confirmed = projections.ConfirmEvery
 	}
 	o.confirmAt = now.Add(o.confirmed)
 	for i, row := range p.part.Insert {

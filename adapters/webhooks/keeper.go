@@ -13,13 +13,10 @@ const (
 	// tick is how often lanes are compared with the directory, offers are looked
 	// for and the health of endpoints that do well is written.
 	tick = time.Second
-	// confirmAfter is how long after its last commit a partition makes one that says
-	// nothing, and finds out so whether the store still has it: longer than a commit
-	// of Postgres that does not wait for the disk takes to get there, which is three
-	// times its wal_writer_delay (200 ms) at most. A replica that was behind may take
-	// over later, so it goes on, less and less often, up to confirmMost.
-	confirmAfter = 5 * time.Second
-	confirmMost  = time.Minute
+	// confirmMost is how far apart a partition with nothing to commit makes commits that
+	// say nothing, and finds out so whether the store still has the last one; the
+	// first comes after projections.ConfirmEvery, the others less and less often.
+	confirmMost = time.Minute
 	// pageRows bounds the rows that a sweep takes at once.
 	pageRows = 500
 	// loadRows bounds the rows that one load takes for one stream.

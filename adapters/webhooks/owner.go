@@ -8,6 +8,7 @@ import (
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 // ErrNotOwned says that a partition is not, or no longer, this process's. The
@@ -81,7 +82,7 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (i
 		return 0, fmt.Errorf("claiming %s/%d: %w", p.Topic, p.ID, err)
 	}
 	o := &owner{
-		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1, confirmAt: e.cfg.Clock().Add(confirmAfter), confirmed: confirmAfter,
+		part: p, epoch: c.Epoch, next: c.Next, last: c.Next - 1, confirmAt: e.cfg.Clock().Add(projections.ConfirmEvery), confirmed: projections.ConfirmEvery,
 		planned: c.Next, starts: make(map[string]dispatch.Start), cancels: make(map[string]*cancelling),
 		early: make(map[int64]Incoming), streams: make(map[string]*stream),
 		wake: make(chan struct{}, 1),

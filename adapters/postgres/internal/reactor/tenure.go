@@ -69,7 +69,16 @@ func (t *Tenure) Commit(ctx context.Context, events []event.Recorded, load func(
 // MoveTo is Commit for who folds in memory and makes it durable now and then: it
 // moves the checkpoint to an offset, which may be where it is.
 func (t *Tenure) MoveTo(ctx context.Context, next int64, recordedAt time.Time, load func(*pgx.Batch), write func(context.Context, pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
+	err := t.move(ctx, next, recordedAt, load, write)
+	if err == nil {
+		t.next = next
+		t.quiet.Broken()
+	}
+	return err
+}
+
+func (t *Tenure) move(ctx context.Context, next int64, recordedAt time.Time, load func(*pgx.Batch), write func(context.Context, pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
 		moved := int64(0)
 		var batch pgx.Batch
 		batch.Queue("SET LOCAL synchronous_commit = off")
@@ -91,11 +100,6 @@ func (t *Tenure) MoveTo(ctx context.Context, next int64, recordedAt time.Time, l
 		}
 		return write(ctx, tx)
 	})
-	if err == nil {
-		t.next = next
-		t.quiet.Broken()
-	}
-	return err
 }
 
 // Confirm implements projections.Session: the compare-and-set once more.
@@ -103,10 +107,7 @@ func (t *Tenure) Confirm(ctx context.Context) error {
 	if !t.quiet.Due() {
 		return nil
 	}
-	quiet := t.quiet // to confirm is not to do something
-	err := t.MoveTo(ctx, t.next, time.Time{}, nil, func(context.Context, pgx.Tx) error { return nil })
-	t.quiet = quiet
-	return err
+	return t.move(ctx, t.next, time.Time{}, nil, func(context.Context, pgx.Tx) error { return nil })
 }
 
 // Checkpoints returns the next offset of each partition of a topic.
