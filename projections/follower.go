@@ -13,8 +13,9 @@ import (
 // Known reads entities as the projector has them.
 type Known interface {
 	// Known returns what the live generation of a topic's read model knows of
-	// entities; one that is new is absent.
-	Known(ctx context.Context, topic event.Topic, keys []Key) (map[Key]Loaded, error)
+	// entities; one that is new is absent. It fails with ErrBehind when the read
+	// model does not have the effect of the events at the positions.
+	Known(ctx context.Context, topic event.Topic, keys []Key, have ...event.Position) (map[Key]Loaded, error)
 }
 
 // Follower folds what one partition brings, for a reader that goes through it
@@ -137,13 +138,15 @@ func (f *Follower) load(ctx context.Context, events []event.Recorded) error {
 	if len(missing) == 0 {
 		return nil
 	}
+	var have []event.Position
 	if need > 0 {
-		at := event.Position{Topic: f.model.Topic, Partition: f.partition, Offset: need - 1}
-		if err := f.progress.Wait(ctx, f.model.Name, at); err != nil {
-			return fmt.Errorf("waiting for %s: %w", f.model.Name, err)
-		}
+		have = []event.Position{{Topic: f.model.Topic, Partition: f.partition, Offset: need - 1}}
 	}
-	found, err := f.known.Known(ctx, f.model.Topic, missing)
+	var found map[Key]Loaded
+	err := Reach(ctx, f.progress, have, func() (err error) {
+		found, err = f.known.Known(ctx, f.model.Topic, missing, have...)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("reading entities of %s: %w", f.model.Name, err)
 	}

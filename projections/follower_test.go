@@ -77,7 +77,12 @@ func (w *world) fold(below int64) (rows map[projections.Key]projections.Loaded, 
 	return rows, steps
 }
 
-func (w *world) Known(_ context.Context, _ event.Topic, keys []projections.Key) (map[projections.Key]projections.Loaded, error) {
+func (w *world) Known(_ context.Context, _ event.Topic, keys []projections.Key, have ...event.Position) (map[projections.Key]projections.Loaded, error) {
+	for _, at := range have {
+		if w.come <= at.Offset {
+			return nil, projections.ErrBehind
+		}
+	}
 	rows, _ := w.fold(w.come)
 	found := make(map[projections.Key]projections.Loaded)
 	for _, k := range keys {
@@ -111,7 +116,7 @@ func (w *world) happen(id, subject string, data string, kind event.Type) {
 func callsModel() projections.Model { return projections.Calls() }
 
 // What the follower finds is what the projector finds, wherever the projector
-// is, whatever is forgotten, passed by or poisoned, and whenever it begins anew.
+// is, though its database is killed and goes back, whatever is forgotten, passed by or poisoned, and whenever it begins anew.
 func TestTheFollowerFindsWhatTheProjectorFinds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -140,7 +145,9 @@ func TestTheFollowerFindsWhatTheProjectorFinds(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
 				f.Restart(next)
 			}
-			w.come = max(w.come, int64(rapid.IntRange(0, len(w.log)).Draw(t, "projector")))
+			if to := int64(rapid.IntRange(0, len(w.log)).Draw(t, "projector")); to > w.come || rapid.IntRange(0, 4).Draw(t, "killed") == 0 {
+				w.come = to
+			}
 			if rapid.IntRange(0, 9).Draw(t, "pass") == 0 {
 				f.Pass(w.log[next])
 				next++

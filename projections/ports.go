@@ -92,6 +92,8 @@ type Checkpoints interface {
 type Progress interface {
 	// Wait returns nil once the live generation of a projection has the effect of
 	// the events at the positions, and ctx.Err() if that is not before ctx ends.
+	// Who reads after it may still find less: a killed database goes back. What must
+	// not be wrong is read with Reach.
 	Wait(ctx context.Context, projection string, positions ...event.Position) error
 }
 
@@ -100,12 +102,9 @@ type Duplicates interface {
 	// Duplicates returns the offsets in [from, to) of a partition whose event is
 	// found at an earlier offset too. It fails with ErrBehind when the checkpoint of
 	// the topic's Postgres projection (see Of) lies below to: the list is complete
-	// below it only, and it may have gone back since somebody waited for it.
+	// below it only.
 	Duplicates(ctx context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error)
 }
-
-// ErrBehind says that a projection has not come as far as it was asked about.
-var ErrBehind = errors.New("the projection has not come so far")
 
 // Of returns the name of the Postgres projection that folds a topic.
 func Of(t event.Topic) string {

@@ -94,10 +94,11 @@ type analyticsMapper struct {
 func (m *analyticsMapper) rows(ctx context.Context, events []event.Recorded, have map[int64]struct{}) (analyticsRows, int, error) {
 	var r analyticsRows
 	first, last := events[0].Position, events[len(events)-1].Position
-	if err := m.progress.Wait(ctx, projections.Of(m.owner.topic), last); err != nil {
-		return r, 0, fmt.Errorf("waiting for the projection %s: %w", projections.Of(m.owner.topic), err)
-	}
-	twice, err := m.duplicates.Duplicates(ctx, m.owner.topic, m.owner.partition, first.Offset, last.Offset+1)
+	var twice map[int64]struct{}
+	err := projections.Reach(ctx, m.progress, []event.Position{last}, func() (err error) {
+		twice, err = m.duplicates.Duplicates(ctx, m.owner.topic, m.owner.partition, first.Offset, last.Offset+1)
+		return err
+	})
 	if err != nil {
 		return r, 0, fmt.Errorf("reading the duplicates: %w", err)
 	}

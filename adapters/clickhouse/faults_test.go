@@ -104,6 +104,15 @@ func (f *follower) Wait(ctx context.Context, _ string, _ ...event.Position) erro
 	}
 }
 
+func (f *follower) Duplicates(ctx context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error) {
+	select {
+	case <-f.reached:
+		return f.world.Duplicates(ctx, topic, partition, from, to)
+	default:
+		return nil, projections.ErrBehind
+	}
+}
+
 func TestAnalyticsStaysBehindThePostgresProjector(t *testing.T) {
 	t.Parallel()
 	w := newWorld(17).day(10)

@@ -58,18 +58,5 @@ func (s *Server) await(ctx context.Context, ps []event.Position) error {
 	if s.cfg.Progress == nil {
 		return nil
 	}
-	byTopic := make(map[event.Topic][]event.Position)
-	for _, p := range ps {
-		byTopic[p.Topic] = append(byTopic[p.Topic], p)
-	}
-	for topic, ps := range byTopic {
-		name := projections.Of(topic)
-		if name == "" {
-			continue
-		}
-		if err := s.cfg.Progress.Wait(ctx, name, ps...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return projections.Await(ctx, s.cfg.Progress, ps...)
 }

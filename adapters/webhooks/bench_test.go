@@ -219,14 +219,14 @@ func (w *benchWorld) Ends(context.Context, ...event.Topic) (map[event.Topic]map[
 }
 
 // Views is never asked: every entity is new, and is folded in memory.
-func (w *benchWorld) Views(context.Context, []event.Recorded) ([]delivery.View, error) {
+func (w *benchWorld) Views(context.Context, []event.Recorded, ...event.Position) ([]delivery.View, error) {
 	return nil, errors.New("the history was asked")
 }
 
-func (w *benchWorld) Known(context.Context, event.Topic, []projections.Key) (map[projections.Key]projections.Loaded, error) {
+func (w *benchWorld) Known(context.Context, event.Topic, []projections.Key, ...event.Position) (map[projections.Key]projections.Loaded, error) {
 	return nil, nil
 }
 
-func (w *benchWorld) CallLeads(context.Context, []projections.Key) (map[projections.Key]*lead.Lead, error) {
+func (w *benchWorld) CallLeads(context.Context, []projections.Key, ...event.Position) (map[projections.Key]*lead.Lead, error) {
 	return nil, nil
 }

@@ -32,18 +32,23 @@ type Dialect interface {
 // Views makes what dialects render from.
 type Views interface {
 	// Views returns one view for each event, in their order, with the states up
-	// to the event. Version 0 marks an event that stands earlier in the log too.
-	Views(ctx context.Context, events []event.Recorded) ([]delivery.View, error)
+	// to the event. Version 0 marks an event that stands earlier in the log too. It
+	// fails with projections.ErrBehind when the read models do not have the effect of
+	// the events at the positions, which are to have the events asked about among
+	// them.
+	Views(ctx context.Context, events []event.Recorded, have ...event.Position) ([]delivery.View, error)
 	// Known is what the read models know of entities, to fold on from.
 	projections.Known
-	// CallLeads returns the leads of calls as known now.
-	CallLeads(ctx context.Context, keys []projections.Key) (map[projections.Key]*lead.Lead, error)
+	// CallLeads returns the leads of calls as known now. It fails as Views does.
+	CallLeads(ctx context.Context, keys []projections.Key, have ...event.Position) (map[projections.Key]*lead.Lead, error)
 }
 
 // Earlier finds the past of an entity.
 type Earlier interface {
-	// Earlier returns the events of the same entity before this one, in order.
-	Earlier(ctx context.Context, e event.Recorded) ([]event.Recorded, error)
+	// Earlier returns the events of the same entity that made the versions below
+	// one, the last few of them, in order. It fails with projections.ErrBehind when
+	// the history does not reach up to this event.
+	Earlier(ctx context.Context, e event.Recorded, version int64, few int) ([]event.Recorded, error)
 }
 
 // Incoming is one record as the subscriber hands it over.
@@ -94,8 +99,8 @@ type Config struct {
 	Past Past
 	// AsOf brings what views say of other entities back to when their events were
 	// recorded, for deliveries that are planned long after; without it they say
-	// what is known now.
-	AsOf func(ctx context.Context, views []delivery.View) error
+	// what is known now. It fails as Views.Views does.
+	AsOf func(ctx context.Context, views []delivery.View, have ...event.Position) error
 	// Recording makes our own URL of a call's recording, and says when it ends;
 	// without it the source's URL is passed on.
 	Recording func(delivery.View) (url string, expires time.Time)

@@ -90,6 +90,43 @@ func TestRequestCarriesTheContract(t *testing.T) {
 	})
 }
 
+// seldom makes a webhook of an entity's seventh version and of those from the
+// 300th on.
+type seldom struct{ plain }
+
+func (d seldom) Render(v delivery.View, e delivery.Endpoint) ([]delivery.Message, error) {
+	if v.Version != 7 && v.Version < 300 {
+		return nil, nil
+	}
+	return d.plain.Render(v, e)
+}
+
+// A process that has just begun knows nothing of an entity's past, and asks for
+// it page by page.
+func TestThePreviousSequenceIsFoundFarBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		picky := func(c *Config) { c.Dialects = []Dialect{seldom{plain{plainProfile()}}} }
+		h := r.start(picky)
+		r.happen(slices.Repeat([]string{"call"}, 299)...)
+		pass(time.Second)
+		h.stop()
+		h = r.start(picky)
+		defer h.stop()
+		r.happen("call", "call")
+		pass(time.Second)
+		var got [][2]int64
+		for _, s := range r.seen() {
+			got = append(got, [2]int64{s.previous, s.sequence})
+		}
+		if diff := cmp.Diff([][2]int64{{0, 7}, {7, 300}, {300, 301}}, got); diff != "" {
+			t.Errorf("previous and own sequences (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestRetriesFollowTheScheduleExactlyThenExhaust(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"sync"
 
 	"trunkline.dev/trunkline/commands/dispatch"
@@ -76,39 +77,6 @@ func since(e delivery.Endpoint, r event.Recorded) bool {
 	return !r.RecordedAt.Before(event.Time(from))
 }
 
-// views waits for the read models and asks them.
-func (p *planner) views(ctx context.Context, events []event.Recorded) ([]delivery.View, error) {
-	topic := events[0].Position.Topic
-	if name := projections.Of(topic); name != "" {
-		if err := p.cfg.Progress.Wait(ctx, name, events[len(events)-1].Position); err != nil {
-			return nil, fmt.Errorf("waiting for %s: %w", name, err)
-		}
-	}
-	if topic == event.Calls {
-		// A call carries its lead: whatever was acknowledged about leads before
-		// these calls lies below the ends as of now.
-		if _, err := p.leadsCaughtUp(ctx, p.leadEnds.now()); err != nil {
-			return nil, err
-		}
-	}
-	return p.read(ctx, events)
-}
-
-// read asks the read models, once they have the events.
-func (p *planner) read(ctx context.Context, events []event.Recorded) ([]delivery.View, error) {
-	views, err := p.cfg.Views.Views(ctx, events)
-	if err != nil {
-		return nil, fmt.Errorf("reading views: %w", err)
-	}
-	if len(views) != len(events) {
-		return nil, fmt.Errorf("reading views: %d for %d events", len(views), len(events))
-	}
-	for i := range views {
-		p.complete(&views[i])
-	}
-	return views, nil
-}
-
 // complete adds what only the directory and the hub itself know.
 func (p *planner) complete(v *delivery.View) {
 	if v.Version == 0 {
@@ -140,29 +108,6 @@ func (p *planner) recording(v *delivery.View) {
 	if at := v.Call.Recording.ExpiresAt; at != nil {
 		v.RecordingExpires = *at
 	}
-}
-
-// leadsCaughtUp waits until the read model has all that the log said of leads
-// after a tick, and returns how far that is.
-func (p *planner) leadsCaughtUp(ctx context.Context, tick int64) (map[int]int64, error) {
-	ends, err := p.leadEnds.get(ctx, tick)
-	if err != nil {
-		return nil, fmt.Errorf("reading where %s ends: %w", event.Leads, err)
-	}
-	var last []event.Position
-	for id, end := range ends {
-		if end > 0 {
-			last = append(last, event.Position{Topic: event.Leads, Partition: id, Offset: end - 1})
-		}
-	}
-	if len(last) == 0 {
-		return ends, nil
-	}
-	name := projections.Of(event.Leads)
-	if err := p.cfg.Progress.Wait(ctx, name, last...); err != nil {
-		return nil, fmt.Errorf("waiting for %s: %w", name, err)
-	}
-	return ends, nil
 }
 
 // owed returns the deliveries of one event.
@@ -327,29 +272,55 @@ func (p *planner) before(ctx context.Context, v delivery.View, e delivery.Endpoi
 		// We have planned all of its events: none was owed to this endpoint.
 		return 0, nil
 	}
-	events, err := p.cfg.Earlier.Earlier(ctx, v.Event)
-	if err != nil {
-		return 0, fmt.Errorf("reading the history of an entity: %w", err)
-	}
-	var candidates []event.Recorded
-	for _, r := range events {
-		if r.Origin != event.OriginBackfill && since(e, r) {
-			candidates = append(candidates, r)
+	for version, few := v.Version, 64; version > 1; version, few = version-int64(few), min(4*few, 1024) {
+		events, err := p.earlier(ctx, v.Event, version, few)
+		if err != nil {
+			return 0, err
+		}
+		candidates := slices.DeleteFunc(slices.Clone(events), func(r event.Recorded) bool {
+			return r.Origin == event.OriginBackfill || !since(e, r)
+		})
+		found, err := p.lastOwed(ctx, candidates, v.Version, e)
+		if found > 0 || err != nil {
+			return found, err
+		}
+		if len(events) == 0 || !since(e, events[0]) {
+			break
 		}
 	}
-	if len(candidates) == 0 {
+	return 0, nil
+}
+
+// earlier returns a page of the past of an event's entity.
+func (p *planner) earlier(ctx context.Context, e event.Recorded, version int64, few int) (events []event.Recorded, err error) {
+	below := e.Position
+	below.Offset--
+	err = projections.Reach(ctx, p.cfg.Progress, []event.Position{below}, func() error {
+		events, err = p.cfg.Earlier.Earlier(ctx, e, version, few)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the history of an entity: %w", err)
+	}
+	return events, nil
+}
+
+// lastOwed is the highest version below one that events made and that an
+// endpoint gets something for; 0 for none.
+func (p *planner) lastOwed(ctx context.Context, events []event.Recorded, below int64, e delivery.Endpoint) (int64, error) {
+	if len(events) == 0 {
 		return 0, nil
 	}
-	views, err := p.views(ctx, candidates)
+	views, err := p.views(ctx, events)
 	if err != nil {
 		return 0, err
 	}
-	for i := len(views) - 1; i >= 0; i-- {
-		if views[i].Version == 0 || views[i].Version >= v.Version {
+	for _, v := range slices.Backward(views) {
+		if v.Version == 0 || v.Version >= below {
 			continue
 		}
-		if m, err := p.render(views[i], e, new(fields)); err == nil && len(m) > 0 {
-			return views[i].Version, nil
+		if m, err := p.render(v, e, new(fields)); err == nil && len(m) > 0 {
+			return v.Version, nil
 		}
 	}
 	return 0, nil

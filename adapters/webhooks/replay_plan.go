@@ -3,12 +3,10 @@ package webhooks
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
-	"trunkline.dev/trunkline/projections"
 )
 
 // errNoReceiver says that the endpoint of a replay is not there.
@@ -101,42 +99,4 @@ func (p *planner) fromStart(ctx context.Context, e delivery.Endpoint, events []e
 		}
 	}
 	return plan, nil
-}
-
-// past returns the views of events of any partitions, in their order, with what
-// they say of other entities as it was when the events were recorded.
-func (p *planner) past(ctx context.Context, events []event.Recorded) ([]delivery.View, error) {
-	if len(events) == 0 {
-		return nil, nil
-	}
-	last := make(map[event.Topic]map[int]event.Position)
-	for _, r := range events {
-		if last[r.Position.Topic] == nil {
-			last[r.Position.Topic] = make(map[int]event.Position)
-		}
-		last[r.Position.Topic][r.Position.Partition] = r.Position
-	}
-	for topic, at := range last {
-		name := projections.Of(topic)
-		if name == "" {
-			continue
-		}
-		positions := make([]event.Position, 0, len(at))
-		for _, position := range at {
-			positions = append(positions, position)
-		}
-		if err := p.cfg.Progress.Wait(ctx, name, positions...); err != nil {
-			return nil, fmt.Errorf("waiting for %s: %w", name, err)
-		}
-	}
-	if last[event.Calls] != nil {
-		if _, err := p.leadsCaughtUp(ctx, p.leadEnds.now()); err != nil {
-			return nil, err
-		}
-	}
-	views, err := p.read(ctx, events)
-	if err == nil && p.cfg.AsOf != nil {
-		err = p.cfg.AsOf(ctx, views)
-	}
-	return views, err
 }

@@ -167,23 +167,48 @@ func (l *link) Read(_ context.Context, p dispatch.Partition, from, to int64) ([]
 	return slices.Clone(l.log[p.ID][from:to]), to, nil
 }
 
+// versionOf is the version that an event of this world made.
+func versionOf(e event.Recorded) int64 {
+	_, n, _ := strings.Cut(e.ID, "#")
+	version, err := strconv.ParseInt(n, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return version
+}
+
+// behind fails every third time that something is to have the effect of events:
+// a read model that is late, or whose database was killed since it was waited for.
+func (l *link) behind(have []event.Position) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(have) == 0 {
+		return nil
+	}
+	if l.reached++; l.reached%3 == 0 {
+		return projections.ErrBehind
+	}
+	return nil
+}
+
 // Views gives each event its entity's version; a repeated one has none.
-func (l *link) Views(_ context.Context, events []event.Recorded) ([]delivery.View, error) {
+func (l *link) Views(_ context.Context, events []event.Recorded, have ...event.Position) ([]delivery.View, error) {
+	if err := l.behind(have); err != nil {
+		return nil, err
+	}
 	views := make([]delivery.View, len(events))
 	for i, e := range events {
-		_, n, _ := strings.Cut(e.ID, "#")
-		version, err := strconv.ParseInt(n, 10, 64)
-		if err != nil {
-			return nil, err
-		}
-		views[i] = delivery.View{Event: e, Version: version, OrgID: e.Org}
+		views[i] = delivery.View{Event: e, Version: versionOf(e), OrgID: e.Org}
 	}
 	return views, nil
 }
 
 // Known folds an entity's events, as a projector that has the whole log would.
 // Every fourth entity is left to the history.
-func (l *link) Known(_ context.Context, _ event.Topic, keys []projections.Key) (map[projections.Key]projections.Loaded, error) {
+func (l *link) Known(_ context.Context, _ event.Topic, keys []projections.Key, have ...event.Position) (map[projections.Key]projections.Loaded, error) {
+	if err := l.behind(have); err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	known := make(map[projections.Key]projections.Loaded)
@@ -223,16 +248,16 @@ func (l *link) Known(_ context.Context, _ event.Topic, keys []projections.Key) (
 	return known, nil
 }
 
-func (l *link) CallLeads(context.Context, []projections.Key) (map[projections.Key]*lead.Lead, error) {
-	return nil, nil
+func (l *link) CallLeads(_ context.Context, _ []projections.Key, have ...event.Position) (map[projections.Key]*lead.Lead, error) {
+	return nil, l.behind(have)
 }
 
-func (l *link) Earlier(_ context.Context, e event.Recorded) ([]event.Recorded, error) {
+func (l *link) Earlier(_ context.Context, e event.Recorded, version int64, few int) ([]event.Recorded, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var before []event.Recorded
 	for _, r := range l.log[e.Position.Partition][:e.Position.Offset] {
-		if r.Subject == e.Subject {
+		if n := versionOf(r); r.Subject == e.Subject && n < version && n >= version-int64(few) {
 			before = append(before, r)
 		}
 	}

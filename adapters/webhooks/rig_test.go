@@ -43,6 +43,8 @@ type rig struct {
 	// disablerDown: settings cannot be changed.
 	disablerDown bool
 	processes    int
+	// reached counts how often read models were to have the effect of events.
+	reached int
 	// trouble, if set, delays what engines do with store and log, and says whether
 	// the answer is lost although it was done.
 	trouble func() (before, after time.Duration, lost bool)

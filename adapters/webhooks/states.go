@@ -92,11 +92,11 @@ func (p *planner) callLeads(ctx context.Context, topic event.Topic, views []deli
 	if len(wanted) == 0 {
 		return nil
 	}
-	ends, err := p.leadsCaughtUp(ctx, tick)
+	ends, err := p.endsOfLeads(ctx, tick)
 	if err != nil {
 		return err
 	}
-	leads, err := p.leads.get(ctx, p.cfg.Views, ends, wanted)
+	leads, err := p.leads.get(ctx, p.cfg, ends, wanted)
 	if err != nil {
 		return fmt.Errorf("reading the leads of calls: %w", err)
 	}
@@ -123,9 +123,9 @@ type leadCache struct {
 // leadsKept bounds the leads of a leadCache.
 const leadsKept = 10_000
 
-// get returns leads, nil for those that are not there. The read model has all
-// below ends.
-func (c *leadCache) get(ctx context.Context, from Views, ends map[int]int64, wanted map[projections.Key]struct{}) (map[projections.Key]*lead.Lead, error) {
+// get returns leads, nil for those that are not there, as known where the log of
+// leads ends.
+func (c *leadCache) get(ctx context.Context, from Config, ends map[int]int64, wanted map[projections.Key]struct{}) (map[projections.Key]*lead.Lead, error) {
 	found := make(map[projections.Key]*lead.Lead, len(wanted))
 	var missing []projections.Key
 	c.mu.Lock()
@@ -141,7 +141,12 @@ func (c *leadCache) get(ctx context.Context, from Views, ends map[int]int64, wan
 	if len(missing) == 0 {
 		return found, nil
 	}
-	read, err := from.CallLeads(ctx, missing)
+	have := lastOfLeads(ends)
+	var read map[projections.Key]*lead.Lead
+	err := projections.Reach(ctx, from.Progress, have, func() (err error) {
+		read, err = from.Views.CallLeads(ctx, missing, have...)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -15,11 +15,9 @@ import (
 	"trunkline.dev/trunkline/adapters/dialects"
 	"trunkline.dev/trunkline/adapters/kafka"
 	"trunkline.dev/trunkline/adapters/postgres/deliveries"
-	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	trunkwater "trunkline.dev/trunkline/adapters/watermill"
 	"trunkline.dev/trunkline/adapters/webhooks"
 	"trunkline.dev/trunkline/domain/event"
-	"trunkline.dev/trunkline/projections"
 )
 
 // webhooksGroup is the consumer group that shares the partitions among the
@@ -42,7 +40,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 	var err error
 	a.engine, err = webhooks.New(webhooks.Config{
 		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a}, Log: a.events,
-		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: earlier{a.reader}, Past: pastLog{kafka.NewPast(a.broker, 0)}, AsOf: a.reader.AsOf,
+		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: a.reader, Past: pastLog{kafka.NewPast(a.broker, 0)}, AsOf: a.reader.AsOf,
 		Recording: a.recordingLink, Attempter: a.reviving(a.sender), Dialects: formats, Connectors: work,
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
 	})
@@ -124,31 +122,6 @@ func incoming(m *message.Message) (webhooks.Incoming, error) {
 		return webhooks.Incoming{}, err
 	}
 	return webhooks.Incoming{Recorded: r, Previous: previous}, nil
-}
-
-// earlier reads the past of an entity from its history.
-type earlier struct{ reader *readmodel.Reader }
-
-// Earlier returns the events of the same entity before this one.
-func (p earlier) Earlier(ctx context.Context, e event.Recorded) ([]event.Recorded, error) {
-	var all []event.Recorded
-	page := projections.Page{Limit: 200}
-	for {
-		list, err := p.reader.History(ctx, e.Org, e.Position.Topic, e.Subject, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, past := range list.Items {
-			if past.Position.Offset >= e.Position.Offset {
-				return all, nil
-			}
-			all = append(all, past.Recorded)
-		}
-		if list.Next == "" {
-			return all, nil
-		}
-		page.Cursor = list.Next
-	}
 }
 
 // standardSign makes the value of webhook-signature: a signature for each

@@ -18,7 +18,7 @@ func (r *Reader) EndpointHealth(ctx context.Context, org string, ids ...string) 
 SELECT id, state
 FROM endpoint_health
 WHERE org_id = $1 AND id = ANY ($2)`
-	rows, err := r.pool.Query(ctx, sql, org, ids)
+	rows, err := r.db.Query(ctx, sql, org, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading the health of endpoints: %w", err)
 	}
@@ -54,7 +54,7 @@ SELECT webhook_id, day, attempted, delivered, exhausted, held, dropped
 FROM delivery_days
 WHERE org_id = $1 AND webhook_id = $2 AND day >= $3 AND day < $4
 ORDER BY day`
-	rows, err := r.pool.Query(ctx, sql, org, webhookID, since, until)
+	rows, err := r.db.Query(ctx, sql, org, webhookID, since, until)
 	if err != nil {
 		return nil, fmt.Errorf("reading the account of %s: %w", webhookID, err)
 	}

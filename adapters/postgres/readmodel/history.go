@@ -134,7 +134,7 @@ func (r *Reader) known(ctx context.Context, topic event.Topic, table, org, id st
 		return 0, last, ErrNotFound
 	}
 	var version int64
-	err := r.pool.QueryRow(ctx, fmt.Sprintf("SELECT version, log_partition, last_offset FROM %s WHERE org_id = $1 AND id = $2", table), org, id).
+	err := r.db.QueryRow(ctx, fmt.Sprintf("SELECT version, log_partition, last_offset FROM %s WHERE org_id = $1 AND id = $2", table), org, id).
 		Scan(&version, &last.Partition, &last.Offset)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -151,7 +151,7 @@ func (r *Reader) hot(ctx context.Context, topic event.Topic, history, org, id st
 	if limit > 0 {
 		most = &limit
 	}
-	rows, err := r.pool.Query(ctx, sql, org, id, above, most)
+	rows, err := r.db.Query(ctx, sql, org, id, above, most)
 	if err != nil {
 		return nil, fmt.Errorf("reading the history of %s: %w", id, err)
 	}
@@ -227,7 +227,7 @@ func (r *Reader) Versions(ctx context.Context, topic event.Topic, eventIDs []str
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.pool.Query(ctx, fmt.Sprintf("SELECT event_id, version FROM %s WHERE event_id = ANY ($1)", history), eventIDs)
+	rows, err := r.db.Query(ctx, fmt.Sprintf("SELECT event_id, version FROM %s WHERE event_id = ANY ($1)", history), eventIDs)
 	if err != nil {
 		return nil, fmt.Errorf("reading versions from %s: %w", history, err)
 	}
@@ -257,7 +257,7 @@ func (r *Reader) Event(ctx context.Context, org string, topic event.Topic, event
 	var p Past
 	var entity string
 	sql := fmt.Sprintf("SELECT entity_id, %s\nFROM %s\nWHERE event_id = $1 AND org_id = $2\nORDER BY recorded_at\nLIMIT 1", pastColumns, history)
-	err = r.pool.QueryRow(ctx, sql, eventID, org).Scan(append([]any{&entity}, pastScan(&p)...)...)
+	err = r.db.QueryRow(ctx, sql, eventID, org).Scan(append([]any{&entity}, pastScan(&p)...)...)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Past{}, ErrNotFound

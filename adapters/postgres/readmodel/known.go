@@ -38,7 +38,22 @@ func NewKnown(r *Reader, ends projections.Ends, progress projections.Progress, p
 // time it fails, with an error that is context.DeadlineExceeded: no is an
 // answer that must be right.
 func (k *Known) Subject(ctx context.Context, org string, topic event.Topic, id string) (bool, error) {
-	found, err := k.look(ctx, org, topic, id)
+	_, table, err := historyOf(topic)
+	if err != nil {
+		return false, err
+	}
+	look := func(have ...event.Position) (found bool, err error) {
+		err = k.reader.having(ctx, have, func(r *Reader) error {
+			_, _, err := r.known(ctx, topic, table, org, id)
+			found = err == nil
+			if errors.Is(err, ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+		return found, err
+	}
+	found, err := look()
 	if found || err != nil {
 		return found, err
 	}
@@ -54,22 +69,11 @@ func (k *Known) Subject(ctx context.Context, org string, topic event.Topic, id s
 	}
 	wait, cancel := context.WithTimeout(ctx, k.patience)
 	defer cancel()
-	if err := k.progress.Wait(wait, projections.Of(topic), last...); err != nil {
-		return false, fmt.Errorf("waiting for the read model %s: %w", projections.Of(topic), err)
-	}
-	return k.look(ctx, org, topic, id)
-}
-
-func (k *Known) look(ctx context.Context, org string, topic event.Topic, id string) (bool, error) {
-	_, table, err := historyOf(topic)
-	if err != nil {
-		return false, err
-	}
-	_, _, err = k.reader.known(ctx, topic, table, org, id)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	err = projections.Reach(wait, k.progress, last, func() (err error) {
+		found, err = look(last...)
+		return err
+	})
+	return found, err
 }
 
 // Duplicates implements projections.Duplicates.

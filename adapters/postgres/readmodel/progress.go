@@ -18,14 +18,18 @@ import (
 // Progress waits for the Postgres projections: projections.Progress. What the
 // runners of this process commit wakes a waiter at once; for what other
 // processes commit the checkpoints are read every few milliseconds, only while
-// somebody waits. Hand it to the runners as their Observer.
+// somebody waits. What it remembers only wakes: before a wait ends the database
+// is asked, for it may have been killed and gone back. Hand it to the runners as
+// their Observer.
 type Progress struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
 
 	mu    sync.Mutex
-	known map[place]int64
+	known map[place]seen
 	live  map[string]int
+	// asked counts the times that the database was asked.
+	asked uint64
 	// changed is closed, and replaced, when known or live changed.
 	changed chan struct{}
 	// local are the places that a runner of this process has come to. waiters
@@ -60,10 +64,18 @@ const (
 	pollLocal = 20
 )
 
+// seen is a checkpoint, and how often the database had been asked when it was
+// seen. An answer that is lower than what was seen before it was asked for tells
+// that the database went back: killed, it has only what it had flushed.
+type seen struct {
+	next  int64
+	asked uint64
+}
+
 // NewProgress returns a Progress. Stop it when nobody waits any more.
 func NewProgress(pool *pgxpool.Pool, log *slog.Logger) *Progress {
 	return &Progress{
-		pool: pool, log: log, known: make(map[place]int64), live: make(map[string]int), local: make(map[place]struct{}),
+		pool: pool, log: log, known: make(map[place]seen), live: make(map[string]int), local: make(map[place]struct{}),
 		changed: make(chan struct{}), stop: make(chan struct{}),
 	}
 }
@@ -74,10 +86,10 @@ func (p *Progress) Applied(projection string, generation int, topic event.Topic,
 	defer p.mu.Unlock()
 	at := place{projection, generation, topic, partition}
 	p.local[at] = struct{}{}
-	if have, ok := p.known[at]; ok && have >= next {
+	if have, ok := p.known[at]; ok && have.next >= next {
 		return
 	}
-	p.known[at] = next
+	p.known[at] = seen{next, p.asked}
 	p.wake()
 }
 
@@ -92,7 +104,10 @@ func (p *Progress) Wait(ctx context.Context, projection string, positions ...eve
 		p.mu.Lock()
 		if p.reached(projection, positions) {
 			p.mu.Unlock()
-			return nil
+			if there, err := p.confirm(ctx, projection, positions); err != nil || there {
+				return err
+			}
+			continue
 		}
 		changed := p.changed
 		leave, err := p.enter(projection, positions)
@@ -124,7 +139,7 @@ func (p *Progress) reached(projection string, positions []event.Position) bool {
 		return len(positions) == 0
 	}
 	for _, at := range positions {
-		if p.known[place{projection, generation, at.Topic, at.Partition}] <= at.Offset {
+		if p.known[place{projection, generation, at.Topic, at.Partition}].next <= at.Offset {
 			return false
 		}
 	}
@@ -243,7 +258,38 @@ WHERE g.status = 'live'`
 
 // read takes over what the database says.
 func (p *Progress) read(ctx context.Context) error {
-	rows, err := p.pool.Query(ctx, liveSQL)
+	return p.ask(ctx, liveSQL)
+}
+
+// confirm asks the database whether what this process remembers is still so.
+func (p *Progress) confirm(ctx context.Context, projection string, positions []event.Position) (bool, error) {
+	if len(positions) == 0 {
+		return true, nil
+	}
+	topics, partitions := make([]string, len(positions)), make([]int, len(positions))
+	for i, at := range positions {
+		topics[i], partitions[i] = string(at.Topic), at.Partition
+	}
+	const sql = `
+SELECT g.projection, g.generation, n.topic, n.partition, coalesce(c.next, 0)
+FROM unnest($2::text[], $3::int[]) AS n (topic, partition)
+JOIN generations g ON g.projection = $1 AND g.status = 'live'
+LEFT JOIN checkpoints c ON c.projection = g.projection AND c.generation = g.generation AND c.topic = n.topic AND c.partition = n.partition`
+	if err := p.ask(ctx, sql, projection, topics, partitions); err != nil {
+		return false, fmt.Errorf("reading checkpoints of %s: %w", projection, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reached(projection, positions), nil
+}
+
+// ask takes over the checkpoints that a query finds.
+func (p *Progress) ask(ctx context.Context, sql string, args ...any) error {
+	p.mu.Lock()
+	before := p.asked
+	p.asked++
+	p.mu.Unlock()
+	rows, err := p.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
@@ -270,8 +316,9 @@ func (p *Progress) read(ctx context.Context) error {
 		}
 	}
 	for at, n := range next {
-		if have, ok := p.known[at]; !ok || n > have {
-			p.known[at] = n
+		have, ok := p.known[at]
+		if !ok || n > have.next || n < have.next && have.asked <= before {
+			p.known[at] = seen{n, p.asked}
 			changed = true
 		}
 	}

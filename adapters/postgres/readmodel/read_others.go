@@ -33,7 +33,7 @@ LIMIT $3`
 		return List[Item[agent.Agent]]{}, err
 	}
 	limit := limitOf(p)
-	rows, err := r.pool.Query(ctx, sql, projections.Clean(org), c.ID, limit+1)
+	rows, err := r.db.Query(ctx, sql, projections.Clean(org), c.ID, limit+1)
 	if err != nil {
 		return List[Item[agent.Agent]]{}, fmt.Errorf("listing agents: %w", err)
 	}
@@ -83,7 +83,7 @@ LIMIT $4`
 		}
 	}
 	limit := limitOf(p)
-	rows, err := r.pool.Query(ctx, sql, org, id, c.N, limit+1)
+	rows, err := r.db.Query(ctx, sql, org, id, c.N, limit+1)
 	if err != nil {
 		return List[AgentState]{}, fmt.Errorf("listing states of agent %s: %w", id, err)
 	}

@@ -38,7 +38,7 @@ func (r *Reader) Party(ctx context.Context, org, number string) (projections.Par
 	var p projections.Party
 	var isContact bool
 	var state []byte
-	err := r.pool.QueryRow(ctx, partySQL, org, number).Scan(&isContact, &state)
+	err := r.db.QueryRow(ctx, partySQL, org, number).Scan(&isContact, &state)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return p, ErrNotFound

@@ -20,15 +20,16 @@ import (
 // org. It is safe for concurrent use.
 type Reader struct {
 	pool  *pgxpool.Pool
+	db    querier // pool, or a connection of it
 	older projections.OlderHistory
 	// asked counts the entities that were asked for, about as many as there are.
-	asked growth
+	asked *growth
 }
 
 // NewReader returns a reader. older serves what has left the hot window; nil
 // when nothing ever does.
 func NewReader(pool *pgxpool.Pool, older projections.OlderHistory) *Reader {
-	return &Reader{pool: pool, older: older}
+	return &Reader{pool: pool, db: pool, older: older, asked: new(growth)}
 }
 
 // The errors of a Reader, for those who know it.
@@ -123,7 +124,7 @@ func entities[S any](ctx context.Context, r *Reader, topic event.Topic, table, a
 	limit := limitOf(p)
 	w.args = append(w.args, limit+1)
 	sql := fmt.Sprintf("SELECT id, state, version, log_partition, last_offset, %[2]s\nFROM %[1]s\nWHERE %[3]s\nORDER BY %[2]s DESC, id DESC\nLIMIT $%[4]d", table, at, w.String(), len(w.args))
-	rows, err := r.pool.Query(ctx, sql, w.args...)
+	rows, err := r.db.Query(ctx, sql, w.args...)
 	if err != nil {
 		return List[Item[S]]{}, fmt.Errorf("listing %s: %w", table, err)
 	}
@@ -161,7 +162,7 @@ func entity[S any](ctx context.Context, r *Reader, topic event.Topic, table, org
 	}
 	var state []byte
 	sql := fmt.Sprintf("SELECT state, version, log_partition, last_offset FROM %s WHERE org_id = $1 AND id = $2", table)
-	err := r.pool.QueryRow(ctx, sql, org, id).Scan(&state, &item.Version, &item.Position.Partition, &item.Position.Offset)
+	err := r.db.QueryRow(ctx, sql, org, id).Scan(&state, &item.Version, &item.Position.Partition, &item.Position.Offset)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return item, ErrNotFound

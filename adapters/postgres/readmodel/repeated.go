@@ -30,7 +30,7 @@ WHERE d.topic = $1
       AND h.recorded_at < $4
   )`, history)
 	var n int64
-	if err := r.pool.QueryRow(ctx, sql, topic, org, since, until).Scan(&n); err != nil {
+	if err := r.db.QueryRow(ctx, sql, topic, org, since, until).Scan(&n); err != nil {
 		return 0, fmt.Errorf("counting repeats in %s: %w", topic, err)
 	}
 	return n, nil

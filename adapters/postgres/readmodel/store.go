@@ -122,10 +122,6 @@ func (s *Store) Claim(ctx context.Context, ref projections.Ref, topic event.Topi
 	return t, nil
 }
 
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 func skipped(ctx context.Context, q querier, model string, topic event.Topic, partition int, from int64) (map[int64]struct{}, error) {
 	rows, err := q.Query(ctx, skippedSQL, model, topic, partition, from)
 	if err != nil {

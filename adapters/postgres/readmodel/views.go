@@ -17,11 +17,22 @@ import (
 
 // Views returns, for each event in its order, what a webhook of it is rendered
 // from: the states before and after it, and the lead of a call as known now.
-// The caller has waited until the projections have the events. Version 0 marks
-// an event that no state has: a repeat, or one that is parked or skipped. Names
-// of orgs and lists and recording URLs are left to the caller. It takes one
-// query per topic, and one for leads, however many events there are.
-func (r *Reader) Views(ctx context.Context, events []event.Recorded) ([]delivery.View, error) {
+// Version 0 marks an event that no state has: a repeat, or one that is parked or
+// skipped. Names of orgs and lists and recording URLs are left to the caller. It
+// takes one query per topic, and one for leads, however many events there are.
+//
+// It fails with projections.ErrBehind when the live generations do not have the
+// effect of the events at the positions. Without those of the events themselves
+// among them an event that is not folded yet looks like one that no state has.
+func (r *Reader) Views(ctx context.Context, events []event.Recorded, have ...event.Position) (views []delivery.View, err error) {
+	err = r.having(ctx, have, func(r *Reader) error {
+		views, err = r.views(ctx, events)
+		return err
+	})
+	return views, err
+}
+
+func (r *Reader) views(ctx context.Context, events []event.Recorded) ([]delivery.View, error) {
 	views := make([]delivery.View, len(events))
 	byTopic := make(map[event.Topic][]int)
 	for i, e := range events {
@@ -124,7 +135,7 @@ SELECT k.org_id, k.entity_id, k.from_version, CASE WHEN h.version = k.from_versi
 FROM k
 JOIN %[2]s h ON h.org_id = k.org_id AND h.entity_id = k.entity_id AND h.version BETWEEN greatest(k.from_version, 1) AND k.to_version
 ORDER BY k.org_id, k.entity_id, h.version`, pastColumns, history, projections.SnapshotEvery)
-	rows, err := r.pool.Query(ctx, sql, ids)
+	rows, err := r.db.Query(ctx, sql, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading histories from %s: %w", history, err)
 	}
@@ -171,7 +182,7 @@ func (r *Reader) left(ctx context.Context, topic event.Topic, views []delivery.V
 			continue
 		}
 		if from == nil {
-			if err := r.pool.QueryRow(ctx, sql, projections.Of(topic)).Scan(&from); err != nil {
+			if err := r.db.QueryRow(ctx, sql, projections.Of(topic)).Scan(&from); err != nil {
 				return nil, fmt.Errorf("asking where the history of %s begins: %w", topic, err)
 			}
 			if from == nil {
@@ -258,7 +269,7 @@ func (r *Reader) viewLeads(ctx context.Context, views []delivery.View) error {
 			wanted[projections.Key{Org: v.Event.Org, ID: v.Call.LeadID}] = struct{}{}
 		}
 	}
-	leads, err := r.CallLeads(ctx, slices.Collect(maps.Keys(wanted)))
+	leads, err := r.callLeads(ctx, slices.Collect(maps.Keys(wanted)))
 	if err != nil {
 		return err
 	}

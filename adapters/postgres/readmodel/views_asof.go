@@ -18,8 +18,12 @@ import (
 // AsOf brings the leads in views of calls back to what was known of them when
 // the calls' events were recorded. Views of events that have just come need it
 // not: what Views reads now is what was known. Of most leads nothing was said
-// since, which one query tells.
-func (r *Reader) AsOf(ctx context.Context, views []delivery.View) error {
+// since, which one query tells. It fails as Views does.
+func (r *Reader) AsOf(ctx context.Context, views []delivery.View, have ...event.Position) error {
+	return r.having(ctx, have, func(r *Reader) error { return r.asOf(ctx, views) })
+}
+
+func (r *Reader) asOf(ctx context.Context, views []delivery.View) error {
 	var orgs, ids []string
 	var times []time.Time
 	var numbers []int
@@ -42,7 +46,7 @@ WHERE l.version <> coalesce((
     FROM lead_history h
     WHERE h.org_id = k.org_id AND h.entity_id = k.id AND h.recorded_at <= k.at
 ), 0)`
-	rows, err := r.pool.Query(ctx, sql, orgs, ids, times, numbers)
+	rows, err := r.db.Query(ctx, sql, orgs, ids, times, numbers)
 	if err != nil {
 		return fmt.Errorf("looking for leads that changed since: %w", err)
 	}
