@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -29,14 +30,14 @@ func NewAnalytics(store *Store, cfg SinkConfig, progress projections.Progress, d
 	}
 	s.make = func(generation int) projections.Applier {
 		a := &applier[analyticsRows]{
-			store: store, model: s.model, generation: generation, maxRows: cfg.MaxRows, appendOnly: []string{"events"},
+			store: store, model: s.model, generation: generation, cfg: cfg, appendOnly: []string{"events"},
 		}
 		a.ids.process = random64()
-		a.mapper = func(_ context.Context, o owner, checkpoint int64) (mapper[analyticsRows], error) {
+		a.mapper = func(_ context.Context, o owner, next int64, server time.Time) (mapper[analyticsRows], error) {
 			return &analyticsMapper{
 				owner: o, generation: generation, progress: progress, duplicates: duplicates,
-				calls:  newCallStates(store, generation, checkpoint),
-				agents: newAgentStates(store, generation, checkpoint),
+				calls:  newCallStates(store, generation, next, server),
+				agents: newAgentStates(store, generation, next, server),
 			}, nil
 		}
 		a.insert = func(ctx context.Context, works []*work[analyticsRows]) error {
@@ -91,7 +92,7 @@ type analyticsMapper struct {
 	agents     *states[projections.AnalyticsAgent]
 }
 
-func (m *analyticsMapper) rows(ctx context.Context, events []event.Recorded, have map[int64]struct{}) (analyticsRows, int, error) {
+func (m *analyticsMapper) rows(ctx context.Context, events []event.Recorded, have offsets) (analyticsRows, int, error) {
 	var r analyticsRows
 	first, last := events[0].Position, events[len(events)-1].Position
 	var twice map[int64]struct{}
@@ -114,7 +115,7 @@ func (m *analyticsMapper) rows(ctx context.Context, events []event.Recorded, hav
 			continue
 		}
 		fold = append(fold, e)
-		if _, ok := have[e.Position.Offset]; !ok {
+		if !have.has(e.Position.Offset) {
 			r.events = append(r.events, eventRow{e, m.owner.epoch})
 		}
 	}

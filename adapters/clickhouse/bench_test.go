@@ -126,7 +126,7 @@ func benchmarkBare(b *testing.B, perCall int) {
 	s, a := benchSink(b)
 	var rows []analyticsRows
 	for p, part := range benchWorld(b.N, perCall) {
-		m, err := a.mapper(b.Context(), owner{topic: event.Calls, partition: p}, 0)
+		m, err := a.mapper(b.Context(), owner{topic: event.Calls, partition: p}, 0, time.Time{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,11 +1,13 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -43,19 +45,25 @@ func (a *applier[R]) claim(ctx context.Context, topic event.Topic, partition int
 	if err := a.endInserts(ctx, o); err != nil {
 		return nil, err
 	}
-	next, err := a.checkpoint(ctx, o)
+	cp, err := a.checkpoint(ctx, o)
 	if err != nil {
 		return nil, err
+	}
+	next := cp.from()
+	if next < cp.next {
+		a.store.sayRestarted(ctx, cp.server)
 	}
 	have, err := a.readBack(ctx, o, next)
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.mapper(ctx, o, next)
+	m, err := a.mapper(ctx, o, next, cp.server)
 	if err != nil {
 		return nil, err
 	}
-	return &session[R]{applier: a, owner: o, mapper: m, next: next, have: have}, nil
+	s := &session[R]{applier: a, owner: o, mapper: m, next: next, have: have, server: cp.server, settling: settling{after: a.cfg.Settle, settled: min(cp.settled, next)}}
+	s.settling.reached(a.cfg.Now(), next)
+	return s, nil
 }
 
 // mustBeWritten fails with ErrRetired when the generation was set aside. One
@@ -88,7 +96,8 @@ func (a *applier[R]) newEpoch(ctx context.Context, topic event.Topic, partition 
 	if err := a.store.conn.QueryRow(ctx, read, a.model, a.generation, string(topic), partition).Scan(&highest); err != nil {
 		return 0, fmt.Errorf("reading the epoch: %w", err)
 	}
-	epoch := (highest>>32+1)<<32 | uint64(random32())
+	// Not below the time: the highest may be gone with the power (see settling).
+	epoch := max(highest>>32+1, uint64(a.cfg.Now().Unix()))<<32 | uint64(random32())
 	row := epochRow{a.model, a.generation, topic, partition, epoch}
 	if err := epochTable.insert(ctx, a.store.conn, "", [][]epochRow{{row}}); err != nil {
 		return 0, err
@@ -159,39 +168,87 @@ SYNC`
 	}
 }
 
-func (a *applier[R]) checkpoint(ctx context.Context, o owner) (int64, error) {
-	const sql = "" +
-		"SELECT max(next) " +
-		"FROM sink_checkpoints " +
-		"WHERE model = ? AND generation = ? AND topic = ? AND `partition` = ?"
-	var next uint64
-	if err := a.store.conn.QueryRow(ctx, sql, a.model, a.generation, string(o.topic), o.partition).Scan(&next); err != nil {
-		return 0, fmt.Errorf("reading the checkpoint: %w", err)
-	}
-	return int64(next), nil
+// checkpoint is what the tables say of a partition.
+type checkpoint struct {
+	next, settled int64
+	// written is when the server had begun that the checkpoint was written to,
+	// server when the present one has.
+	written, server time.Time
 }
 
-// readBack returns the offsets at or above the checkpoint that are in the
-// append-only tables: those of batches whose outcome nobody learned.
-func (a *applier[R]) readBack(ctx context.Context, o owner, next int64) (map[int64]struct{}, error) {
-	have := make(map[int64]struct{})
+// from is where to go on.
+func (c checkpoint) from() int64 {
+	if sameServer(c.written, c.server) {
+		return c.next
+	}
+	return c.settled
+}
+
+func (a *applier[R]) checkpoint(ctx context.Context, o owner) (checkpoint, error) {
+	const sql = "" +
+		"SELECT max(next), argMax(settled, (next, written_at)), argMax(server_start, (next, written_at)), " + startedExpr + " " +
+		"FROM sink_checkpoints " +
+		"WHERE model = ? AND generation = ? AND topic = ? AND `partition` = ?"
+	var c checkpoint
+	var next, settled uint64
+	if err := a.store.conn.QueryRow(ctx, sql, a.model, a.generation, string(o.topic), o.partition).Scan(&next, &settled, &c.written, &c.server); err != nil {
+		return c, fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	c.next, c.settled = int64(next), int64(settled)
+	if c.written.Unix() == 0 {
+		// Written before this was noted.
+		c.written, c.settled = c.server, c.next
+	}
+	return c, nil
+}
+
+// readBack returns the offsets from one on that are in the append-only tables:
+// those of batches whose outcome nobody learned.
+func (a *applier[R]) readBack(ctx context.Context, o owner, next int64) (offsets, error) {
+	var have offsets
 	for _, t := range a.appendOnly {
 		sql := "SELECT `offset` " +
 			"FROM " + quoteName(t+"_"+suffix(a.generation)) + " " +
-			"WHERE topic = ? AND `partition` = ? AND `offset` >= ?"
+			"WHERE topic = ? AND `partition` = ? AND `offset` >= ? " +
+			"ORDER BY `offset`"
+		var found []span
 		err := a.store.query(ctx, sql, []any{string(o.topic), o.partition, next}, func(r driver.Rows) error {
 			var offset uint64
 			if err := r.Scan(&offset); err != nil {
 				return err
 			}
-			have[int64(offset)] = struct{}{}
+			found = extend(found, int64(offset))
 			return nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("reading back %s: %w", t, err)
 		}
+		have = append(have, found)
 	}
 	return have, nil
+}
+
+// offsets are those that the append-only tables have, by table. They lie close
+// together, and may be millions.
+type offsets [][]span
+
+// span are the offsets from one up to another.
+type span struct{ from, to int64 }
+
+// extend adds an offset above all others.
+func extend(spans []span, offset int64) []span {
+	if n := len(spans); n > 0 && spans[n-1].to == offset {
+		spans[n-1].to++
+		return spans
+	}
+	return append(spans, span{offset, offset + 1})
+}
+
+func (o offsets) has(offset int64) bool {
+	return slices.ContainsFunc(o, func(spans []span) bool {
+		i, _ := slices.BinarySearchFunc(spans, offset, func(s span, offset int64) int { return cmp.Compare(s.to, offset+1) })
+		return i < len(spans) && spans[i].from <= offset
+	})
 }
 
 // ids names the inserts of one applier, so that a claim finds them.

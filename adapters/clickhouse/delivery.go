@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/errgroup"
@@ -28,13 +29,13 @@ func NewDeliveryLog(store *Store, cfg SinkConfig) (*Sink, error) {
 	}
 	s.make = func(generation int) projections.Applier {
 		a := &applier[deliveryRows]{
-			store: store, model: s.model, generation: generation, maxRows: cfg.MaxRows,
+			store: store, model: s.model, generation: generation, cfg: cfg,
 			appendOnly: []string{"delivery_attempts", "delivery_outcomes"},
 		}
 		a.ids.process = random64()
-		a.mapper = func(ctx context.Context, o owner, checkpoint int64) (mapper[deliveryRows], error) {
+		a.mapper = func(ctx context.Context, o owner, next int64, _ time.Time) (mapper[deliveryRows], error) {
 			m := &deliveryMapper{owner: o, generation: generation, seen: newRecent(recentFacts)}
-			return m, m.remember(ctx, store, checkpoint)
+			return m, m.remember(ctx, store, next)
 		}
 		a.insert = func(ctx context.Context, works []*work[deliveryRows]) error {
 			return insertDeliveries(ctx, a, works)
@@ -106,7 +107,7 @@ func (m *deliveryMapper) remember(ctx context.Context, store *Store, checkpoint 
 	return nil
 }
 
-func (m *deliveryMapper) rows(_ context.Context, events []event.Recorded, have map[int64]struct{}) (deliveryRows, int, error) {
+func (m *deliveryMapper) rows(_ context.Context, events []event.Recorded, have offsets) (deliveryRows, int, error) {
 	var r deliveryRows
 	for i := range events {
 		e := &events[i]
@@ -122,7 +123,7 @@ func (m *deliveryMapper) rows(_ context.Context, events []event.Recorded, have m
 			r.parked = append(r.parked, park(projections.DeliveryLogName, m.generation, *e, err))
 			continue
 		}
-		if _, ok := have[e.Position.Offset]; ok {
+		if have.has(e.Position.Offset) {
 			continue
 		}
 		if attempt != nil {

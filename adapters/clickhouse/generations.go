@@ -261,6 +261,8 @@ type checkpointRow struct {
 	next       int64
 	recordedAt time.Time
 	writtenAt  time.Time
+	settled    int64
+	server     time.Time
 }
 
 var checkpointTable = table[checkpointRow]{name: "sink_checkpoints", columns: []column[checkpointRow]{
@@ -271,4 +273,6 @@ var checkpointTable = table[checkpointRow]{name: "sink_checkpoints", columns: []
 	count64("next", func(r *checkpointRow) uint64 { return uint64(r.next) }),
 	moment("recorded_at", func(r *checkpointRow) time.Time { return r.recordedAt }),
 	moment("written_at", func(r *checkpointRow) time.Time { return r.writtenAt }),
+	count64("settled", func(r *checkpointRow) uint64 { return uint64(r.settled) }),
+	moment("server_start", func(r *checkpointRow) time.Time { return r.server }),
 }}

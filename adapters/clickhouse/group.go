@@ -37,7 +37,10 @@ type work[R any] struct {
 	next  int64
 	// recordedAt is that of the last event.
 	recordedAt time.Time
-	err        error
+	// settled and server are what the checkpoint carries (see settling).
+	settled int64
+	server  time.Time
+	err     error
 }
 
 type group[R any] struct {

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -14,8 +15,12 @@ type session[R any] struct {
 	owner   owner
 	mapper  mapper[R]
 	next    int64
-	// have are the offsets at or above next that are in the append-only tables.
-	have map[int64]struct{}
+	// have are the offsets that were in the append-only tables when the partition
+	// was claimed.
+	have offsets
+	// server is when the server began that the partition was claimed on.
+	server   time.Time
+	settling settling
 	// broken says that it is unknown what the last Apply did.
 	broken bool
 	quiet  projections.Quiet
@@ -40,7 +45,7 @@ func (s *session[R]) Apply(ctx context.Context, events []event.Recorded) error {
 		events = events[1:]
 	}
 	for len(events) > 0 {
-		n := min(len(events), s.applier.maxRows)
+		n := min(len(events), s.applier.cfg.MaxRows)
 		if err := s.apply(ctx, events[:n]); err != nil {
 			s.broken = true
 			return err
@@ -50,8 +55,8 @@ func (s *session[R]) Apply(ctx context.Context, events []event.Recorded) error {
 	return nil
 }
 
-// Confirm reads the checkpoint: a machine that lost its power, or a backup that was
-// put back, has an older one.
+// Confirm reads the checkpoint: a machine that lost its power was started anew, and
+// a backup that was put back has an older one.
 func (s *session[R]) Confirm(ctx context.Context) error {
 	switch {
 	case s.broken:
@@ -59,13 +64,16 @@ func (s *session[R]) Confirm(ctx context.Context) error {
 	case !s.quiet.Due():
 		return nil
 	}
-	next, err := s.applier.checkpoint(ctx, s.owner)
-	if err != nil {
+	cp, err := s.applier.checkpoint(ctx, s.owner)
+	switch {
+	case err != nil:
 		return err
-	}
-	if next < s.next {
+	case !sameServer(cp.server, s.server):
 		s.broken = true
-		return fmt.Errorf("the checkpoint is %d, and was %d: %w", next, s.next, errClosed)
+		return errRestarted
+	case cp.next < s.next:
+		s.broken = true
+		return fmt.Errorf("the checkpoint is %d, and was %d: %w", cp.next, s.next, errClosed)
 	}
 	return nil
 }
@@ -76,17 +84,16 @@ func (s *session[R]) apply(ctx context.Context, events []event.Recorded) error {
 		return fmt.Errorf("mapping events to rows of %s: %w", s.applier.model, err)
 	}
 	last := events[len(events)-1]
-	w := &work[R]{owner: s.owner, rows: rows, n: n, bytes: sizeOf(events), next: last.Position.Offset + 1, recordedAt: storedTime(last)}
+	w := &work[R]{
+		owner: s.owner, rows: rows, n: n, bytes: sizeOf(events), next: last.Position.Offset + 1, recordedAt: storedTime(last),
+		settled: s.settling.at(s.applier.cfg.Now()), server: s.server,
+	}
 	if err := s.applier.groups.apply(ctx, w); err != nil {
 		return err
 	}
 	s.next = w.next
+	s.settling.reached(s.applier.cfg.Now(), s.next)
 	s.quiet.Broken()
-	for offset := range s.have {
-		if offset < s.next {
-			delete(s.have, offset)
-		}
-	}
 	return nil
 }
 

@@ -29,11 +29,15 @@ type SinkConfig struct {
 	MaxBytes int
 	// InsertTimeout ends an insert that hangs. Default 60 s.
 	InsertTimeout time.Duration
+	// Settle is how long rows are given to reach the disk. Default DefaultSettle.
+	Settle time.Duration
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
 }
 
 // Validate reports every problem of the configuration.
 func (c SinkConfig) Validate() error {
-	if c.Every < 0 || c.MinRows < 0 || c.MaxRows < 0 || c.MaxBytes < 0 || c.InsertTimeout < 0 {
+	if c.Every < 0 || c.MinRows < 0 || c.MaxRows < 0 || c.MaxBytes < 0 || c.InsertTimeout < 0 || c.Settle < 0 {
 		return errors.New("clickhouse: the settings of a sink must be positive")
 	}
 	return nil
@@ -54,6 +58,12 @@ func (c SinkConfig) withDefaults() SinkConfig {
 	}
 	if c.InsertTimeout == 0 {
 		c.InsertTimeout = time.Minute
+	}
+	if c.Settle == 0 {
+		c.Settle = DefaultSettle
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	return c
 }
@@ -103,7 +113,7 @@ type mapper[R any] interface {
 	// rows maps events; it leaves out rows of append-only tables at the offsets
 	// that have tells, which are in the tables already. n is how many rows it
 	// made.
-	rows(ctx context.Context, events []event.Recorded, have map[int64]struct{}) (rows R, n int, err error)
+	rows(ctx context.Context, events []event.Recorded, have offsets) (rows R, n int, err error)
 }
 
 // applier applies events to one generation of one read model.
@@ -111,13 +121,14 @@ type applier[R any] struct {
 	store      *Store
 	model      string
 	generation int
-	maxRows    int
+	cfg        SinkConfig
 	// appendOnly are the tables whose rows a claim reads back.
 	appendOnly []string
-	mapper     func(ctx context.Context, o owner, checkpoint int64) (mapper[R], error)
-	insert     func(ctx context.Context, works []*work[R]) error
-	groups     *groups[R]
-	ids        ids
+	// mapper maps what comes from an offset on, for a tenure on a server.
+	mapper func(ctx context.Context, o owner, next int64, server time.Time) (mapper[R], error)
+	insert func(ctx context.Context, works []*work[R]) error
+	groups *groups[R]
+	ids    ids
 }
 
 // owner is who may insert the rows of a partition.
@@ -133,12 +144,16 @@ func (a *applier[R]) flush(ctx context.Context, works []*work[R]) {
 	if code(err) == codeThrowIf && len(works) > 1 {
 		// Nothing was written, and one of them is to blame.
 		for _, w := range works {
-			w.err = a.outcome(a.write(ctx, []*work[R]{w}), w)
+			if err := a.write(ctx, []*work[R]{w}); err != nil {
+				w.err = a.outcome(err, w)
+			}
 		}
 		return
 	}
 	for _, w := range works {
-		w.err = a.outcome(err, w)
+		if w.err == nil {
+			w.err = a.outcome(err, w)
+		}
 	}
 }
 
@@ -152,16 +167,28 @@ func (a *applier[R]) outcome(err error, w *work[R]) error {
 	return fmt.Errorf("applying to %s, %s/%d: %w", a.model, w.owner.topic, w.owner.partition, err)
 }
 
+// write fails as a whole, or for those works that it gives an error.
 func (a *applier[R]) write(ctx context.Context, works []*work[R]) error {
 	owners := make([]owner, len(works))
-	checkpoints := make([]checkpointRow, len(works))
-	now := event.Time(time.Now())
 	for i, w := range works {
 		owners[i] = w.owner
-		checkpoints[i] = checkpointRow{a.model, a.generation, w.owner.topic, w.owner.partition, w.next, w.recordedAt, now}
 	}
 	if err := a.insert(a.mark(ctx, owners), works); err != nil {
 		return err
+	}
+	server, err := a.store.started(ctx)
+	if err != nil {
+		return err
+	}
+	checkpoints := make([]checkpointRow, 0, len(works))
+	now := event.Time(a.cfg.Now())
+	for _, w := range works {
+		if !sameServer(server, w.server) {
+			// Its next checkpoint would say that what it wrote before is there.
+			w.err = a.outcome(errRestarted, w)
+			continue
+		}
+		checkpoints = append(checkpoints, checkpointRow{a.model, a.generation, w.owner.topic, w.owner.partition, w.next, w.recordedAt, now, w.settled, w.server})
 	}
 	return checkpointTable.insert(ctx, a.store.conn, "", [][]checkpointRow{checkpoints})
 }

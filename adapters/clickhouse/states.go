@@ -3,6 +3,8 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/ext"
@@ -23,9 +25,11 @@ func keyOf(e *event.Recorded) entityKey { return entityKey{e.Org, e.Subject} }
 type states[S any] struct {
 	store *Store
 	// sql gets the wanted keys as the external table wanted(org, id), and read
-	// reads one of its rows.
-	sql        string
-	read       func(driver.Rows) (entityKey, *S, error)
+	// reads a state out of its third and fourth column.
+	sql string
+	// server is when the server began that the partition was claimed on.
+	server     time.Time
+	read       func(state, more string) (*S, error)
 	young, old map[entityKey]*S
 	// max is how many young ones there may be.
 	max int
@@ -39,37 +43,25 @@ type states[S any] struct {
 // call takes 3 KB or more.
 const maxStates = 512
 
-func newCallStates(store *Store, generation int, checkpoint int64) *states[projections.AnalyticsCall] {
+func newCallStates(store *Store, generation int, checkpoint int64, server time.Time) *states[projections.AnalyticsCall] {
 	sql := `
 SELECT org_id, call_id, argMax(state, version), argMax(custom, version)
 FROM calls_` + suffix(generation) + `
 WHERE (org_id, call_id) IN (SELECT org, id FROM wanted)
 GROUP BY org_id, call_id`
-	return newStates(store, sql, checkpoint, func(r driver.Rows) (entityKey, *projections.AnalyticsCall, error) {
-		var key entityKey
-		var state, custom string
-		if err := r.Scan(&key.org, &key.id, &state, &custom); err != nil {
-			return key, nil, err
-		}
-		s, err := projections.ReadAnalyticsCall([]byte(state), []byte(custom))
-		return key, s, err
+	return newStates(store, sql, checkpoint, server, func(state, custom string) (*projections.AnalyticsCall, error) {
+		return projections.ReadAnalyticsCall([]byte(state), []byte(custom))
 	})
 }
 
-func newAgentStates(store *Store, generation int, checkpoint int64) *states[projections.AnalyticsAgent] {
+func newAgentStates(store *Store, generation int, checkpoint int64, server time.Time) *states[projections.AnalyticsAgent] {
 	sql := `
-SELECT org_id, agent_id, argMax(agent, version)
+SELECT org_id, agent_id, argMax(agent, version), ''
 FROM agent_states_` + suffix(generation) + `
 WHERE (org_id, agent_id) IN (SELECT org, id FROM wanted)
 GROUP BY org_id, agent_id`
-	return newStates(store, sql, checkpoint, func(r driver.Rows) (entityKey, *projections.AnalyticsAgent, error) {
-		var key entityKey
-		var state string
-		if err := r.Scan(&key.org, &key.id, &state); err != nil {
-			return key, nil, err
-		}
-		s, err := projections.ReadAnalyticsAgent([]byte(state))
-		return key, s, err
+	return newStates(store, sql, checkpoint, server, func(state, _ string) (*projections.AnalyticsAgent, error) {
+		return projections.ReadAnalyticsAgent([]byte(state))
 	})
 }
 
@@ -77,8 +69,8 @@ GROUP BY org_id, agent_id`
 // that begins at the beginning, as a rebuild does, need not ask the tables for
 // an entity that it never met. Should there be a state after all, left by an
 // insert of a former owner, folding anew from the first event comes to the same.
-func newStates[S any](store *Store, sql string, checkpoint int64, read func(driver.Rows) (entityKey, *S, error)) *states[S] {
-	s := &states[S]{store: store, sql: sql, read: read, max: maxStates, young: make(map[entityKey]*S), old: make(map[entityKey]*S)}
+func newStates[S any](store *Store, sql string, checkpoint int64, server time.Time, read func(state, more string) (*S, error)) *states[S] {
+	s := &states[S]{store: store, sql: sql, server: server, read: read, max: maxStates, young: make(map[entityKey]*S), old: make(map[entityKey]*S)}
 	if checkpoint == 0 {
 		s.met = newFilter()
 	}
@@ -143,12 +135,33 @@ func (s *states[S]) ask(ctx context.Context, keys []entityKey) error {
 		}
 	}
 	ctx = ch.Context(ctx, ch.WithExternalTable(wanted))
-	return s.store.query(ctx, s.sql, nil, func(r driver.Rows) error {
-		key, state, err := s.read(r)
+	return s.store.query(ctx, s.sql+ofServer, nil, func(r driver.Rows) error {
+		var key entityKey
+		var state, more string
+		if err := r.Scan(&key.org, &key.id, &state, &more); err != nil {
+			return err
+		}
+		if key == (entityKey{}) {
+			return s.sameServer(more)
+		}
+		st, err := s.read(state, more)
 		if err != nil {
 			return fmt.Errorf("%s/%s: %w", key.org, key.id, err)
 		}
-		s.young[key] = state
+		s.young[key] = st
 		return nil
 	})
+}
+
+// ofServer adds a row of nobody's that tells when the server began. One that was
+// started anew may have lost states: what is folded from there on would look
+// newer than what is right.
+const ofServer = "\nUNION ALL\nSELECT '', '', '', toString(toUnixTimestamp64Milli(" + startedExpr + "))"
+
+func (s *states[S]) sameServer(began string) error {
+	ms, err := strconv.ParseInt(began, 10, 64)
+	if err == nil && !sameServer(time.UnixMilli(ms), s.server) {
+		err = errRestarted
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -131,6 +132,10 @@ type Store struct {
 	turns    chan struct{}
 	database string
 	bare     *ch.Options
+
+	mu sync.Mutex
+	// restarted is the last server that sayRestarted spoke of.
+	restarted time.Time
 }
 
 // bulkConns is how many large inserts are under way at a time: the tables of
