@@ -24,7 +24,8 @@ const SnapshotEvery = 32
 // HashID is the short form of an event id: two of one entity are taken for
 // equal with a chance of 2^-64, and a repeat is always listed, never silent.
 func HashID(id string) uint64 {
-	sum := sha256.Sum256([]byte(id))
+	var room [64]byte
+	sum := sha256.Sum256(append(room[:0], id...))
 	return binary.BigEndian.Uint64(sum[:8])
 }
 

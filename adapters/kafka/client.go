@@ -105,14 +105,9 @@ func (c *Client) Transport() *kafka.Transport { return c.transport }
 func (c *Client) Shared() *kafkago.Shared { return c.shared }
 
 // poller reads a partition of events, sharing what it fetches.
-func (c *Client) poller(topic event.Topic, id int, from int64, fetch kafkago.FetchConfig, stall time.Duration) *kafkago.Poller[event.Recorded] {
-	ask := func(ctx context.Context, offset int64) (kafkago.Fetched[event.Recorded], error) {
-		got, err := c.shared.Fetch(ctx, string(topic), id, offset, fetch)
-		events := make([]event.Recorded, len(got.Records))
-		for i, r := range got.Records {
-			events[i] = *r.Event
-		}
-		return kafkago.Fetched[event.Recorded]{Records: events, Next: got.Next, High: got.High}, err
+func (c *Client) poller(topic event.Topic, id int, from int64, fetch kafkago.FetchConfig, stall time.Duration) *kafkago.Poller[kafkago.Record] {
+	ask := func(ctx context.Context, offset int64) (kafkago.Fetched[kafkago.Record], error) {
+		return c.shared.Fetch(ctx, string(topic), id, offset, fetch)
 	}
 	return kafkago.NewPoller(ask, kafkago.PollConfig{StallAfter: stall, Logger: c.cfg.Logger}, string(topic), id, from)
 }

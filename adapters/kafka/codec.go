@@ -26,7 +26,8 @@ const (
 )
 
 func encode(e event.Event) record {
-	named := event.Headers(e.Envelope)
+	var all [event.MaxHeaders]event.Header // the appender's hot path: on the stack
+	named := event.AppendHeaders(all[:0], e.Envelope)
 	key := event.Key(e.Org, e.Subject)
 	n := len(key)
 	for _, h := range named {

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -17,11 +16,12 @@ import (
 type reader struct {
 	topic  event.Topic
 	id     int
-	poller *kafkago.Poller[event.Recorded]
+	poller *kafkago.Poller[kafkago.Record]
 	// end is where the log ends at least, as far as this process knows.
-	end    func() int64
-	events []event.Recorded // polled, not yet handed out
-	next   int64            // what Read goes on from
+	end func() int64
+	// polled was not handed out yet. Others have the records too.
+	polled [][]kafkago.Record
+	next   int64 // what Read goes on from
 	high   int64
 }
 
@@ -48,7 +48,7 @@ func (r *reader) SeekTo(next int64) error {
 	}
 	if next != r.next {
 		r.poller.SeekTo(next)
-		r.events, r.next = nil, next
+		r.polled, r.next = nil, next
 	}
 	return nil
 }
@@ -61,21 +61,32 @@ const (
 )
 
 func (r *reader) Read(ctx context.Context, limit int) ([]event.Recorded, error) {
-	if len(r.events) == 0 {
-		polled, err := r.poller.Poll(ctx)
+	limit = max(limit, 1)
+	if len(r.polled) == 0 {
+		got, err := r.poller.Poll(ctx)
 		if err != nil {
 			return nil, err
 		}
-		r.events, r.high = polled.Records, max(polled.High, r.end())
+		r.polled, r.high = append(r.polled, got.Records), max(got.High, r.end())
 		r.gather(ctx, limit)
 	}
-	n := min(max(limit, 1), len(r.events))
-	got := r.events[:n:n]
-	if r.events = r.events[n:]; len(r.events) == 0 {
-		r.events = nil // the rest of nothing would keep the whole batch until the next comes
+	n := 0
+	for _, records := range r.polled {
+		n += len(records)
 	}
-	r.next = got[n-1].Position.Offset + 1
-	return got, nil
+	events := make([]event.Recorded, 0, min(n, limit))
+	for len(r.polled) > 0 && len(events) < limit {
+		records := r.polled[0]
+		n := min(len(records), limit-len(events))
+		for _, one := range records[:n] {
+			events = append(events, *one.Event)
+		}
+		if r.polled[0] = records[n:]; n == len(records) {
+			r.polled[0], r.polled = nil, r.polled[1:] // or it would be kept until the next comes
+		}
+	}
+	r.next = events[len(events)-1].Position.Offset + 1
+	return events, nil
 }
 
 // gather adds what is in the log already: a consumer that is behind does better
@@ -83,25 +94,24 @@ func (r *reader) Read(ctx context.Context, limit int) ([]event.Recorded, error) 
 func (r *reader) gather(ctx context.Context, limit int) {
 	ctx, cancel := context.WithTimeout(ctx, gatherTime)
 	defer cancel()
-	bytes := sizeOf(r.events)
-	if due := int(r.high - r.events[len(r.events)-1].Position.Offset - 1); due > 0 && len(r.events) < limit {
-		r.events = slices.Grow(r.events, min(limit-len(r.events), due))
-	}
-	for len(r.events) < limit && bytes < gatherBytes && r.events[len(r.events)-1].Position.Offset+1 < r.high {
-		polled, err := r.poller.Poll(ctx)
+	for n, bytes := 0, 0; ; {
+		last := r.polled[len(r.polled)-1]
+		n, bytes = n+len(last), bytes+sizeOf(last)
+		if n >= limit || bytes >= gatherBytes || last[len(last)-1].Offset+1 >= r.high {
+			return
+		}
+		got, err := r.poller.Poll(ctx)
 		if err != nil {
 			return
 		}
-		r.events = append(r.events, polled.Records...)
-		r.high = max(polled.High, r.high)
-		bytes += sizeOf(polled.Records)
+		r.polled, r.high = append(r.polled, got.Records), max(got.High, r.high)
 	}
 }
 
-func sizeOf(events []event.Recorded) int {
+func sizeOf(records []kafkago.Record) int {
 	n := 0
-	for i := range events {
-		n += len(events[i].Data)
+	for _, r := range records {
+		n += len(r.Value)
 	}
 	return n
 }

@@ -153,10 +153,12 @@ func (t *tail) read(ctx context.Context, s slot, r *ring, from int64) {
 	}
 }
 
-func (t *tail) append(r *ring, got kafkago.Fetched[event.Recorded]) {
+func (t *tail) append(r *ring, got kafkago.Fetched[kafkago.Record]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r.events = append(r.events, got.Records...)
+	for _, one := range got.Records {
+		r.events = append(r.events, *one.Event)
+	}
 	if over := len(r.events) - t.cfg.TailEvents; over > 0 {
 		r.first = r.events[over-1].Position.Offset + 1
 		r.events = append([]event.Recorded(nil), r.events[over:]...)

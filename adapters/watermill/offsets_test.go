@@ -107,28 +107,54 @@ func receive(t *testing.T, ctx context.Context, messages <-chan *message.Message
 	return nil
 }
 
+// claims is a topic with facts of one call, and subscribers of a group whose
+// checkpoints we keep.
+type claims struct {
+	t         *testing.T
+	addr      string
+	transport *kafka.Transport
+	store     *checkpoints
+}
+
+func newClaims(t *testing.T) *claims {
+	t.Helper()
+	store := &checkpoints{t: t, next: make(map[int]int64), claimed: make(map[int]int), changed: make(chan struct{}, 100)}
+	return &claims{t: t, addr: testenv.Kafka(t), transport: newTransport(t), store: store}
+}
+
+func (c *claims) subscriber() *watermill.Subscriber {
+	c.t.Helper()
+	s, err := watermill.NewSubscriber(watermill.SubscriberConfig{
+		Brokers: []string{c.addr}, Transport: c.transport, Group: "webhooks", Offsets: c.store, InFlight: 3, Partitions: 1,
+		SessionTimeout: 6 * time.Second, Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// begin makes the topic and its facts, and the first subscriber.
+func (c *claims) begin() (*watermill.Subscriber, []event.Event) {
+	c.t.Helper()
+	s := c.subscriber()
+	if err := s.SubscribeInitialize(string(event.Calls)); err != nil {
+		c.t.Fatal(err)
+	}
+	return s, facts(c.t, c.addr, c.transport, 10)
+}
+
 // TestSubscriberClaimsAgainWhatItLost: a claim that does not hold any more is given
 // back and made anew, and reading goes on where the new one says.
 func TestSubscriberClaimsAgainWhatItLost(t *testing.T) {
 	t.Parallel()
-	addr := testenv.Kafka(t)
-	transport := newTransport(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	lost := make(chan struct{})
-	store := &checkpoints{t: t, next: make(map[int]int64), claimed: make(map[int]int), changed: make(chan struct{}, 100), lost: lost}
-	s, err := watermill.NewSubscriber(watermill.SubscriberConfig{
-		Brokers: []string{addr}, Transport: transport, Group: "loser", Offsets: store, InFlight: 3, Partitions: 1,
-		SessionTimeout: 6 * time.Second, Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.SubscribeInitialize(string(event.Calls)); err != nil {
-		t.Fatal(err)
-	}
-	facts(t, addr, transport, 10)
+	c := newClaims(t)
+	store, lost := c.store, make(chan struct{})
+	store.lost = lost
+	s, _ := c.begin()
 	messages, err := s.Subscribe(ctx, string(event.Calls))
 	if err != nil {
 		t.Fatal(err)
@@ -159,27 +185,11 @@ func TestSubscriberClaimsAgainWhatItLost(t *testing.T) {
 
 func TestSubscriberStartsAtOurCheckpoint(t *testing.T) {
 	t.Parallel()
-	addr := testenv.Kafka(t)
-	transport := newTransport(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	store := &checkpoints{t: t, next: make(map[int]int64), claimed: make(map[int]int), changed: make(chan struct{}, 100)}
-	subscriber := func() *watermill.Subscriber {
-		s, err := watermill.NewSubscriber(watermill.SubscriberConfig{
-			Brokers: []string{addr}, Transport: transport, Group: "webhooks", Offsets: store, InFlight: 3, Partitions: 1,
-			SessionTimeout: 6 * time.Second, Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s
-	}
-	first := subscriber()
-	if err := first.SubscribeInitialize(string(event.Calls)); err != nil {
-		t.Fatal(err)
-	}
-	events := facts(t, addr, transport, 10)
+	c := newClaims(t)
+	store := c.store
+	first, events := c.begin()
 	store.moved(0, 4)
 
 	messages, err := first.Subscribe(ctx, string(event.Calls))
@@ -214,7 +224,7 @@ func TestSubscriberStartsAtOurCheckpoint(t *testing.T) {
 		}
 	}
 	store.moved(0, 5)
-	messages, err = subscriber().Subscribe(ctx, string(event.Calls))
+	messages, err = c.subscriber().Subscribe(ctx, string(event.Calls))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,9 @@ func (p *profiler) fetch(ctx context.Context, what, query, file string) error {
 		return fmt.Errorf("fetching the profile %s: %w", what, err)
 	}
 	defer resp.Body.Close()
+	if err := os.MkdirAll(p.dir, 0o750); err != nil {
+		return err
+	}
 	f, err := os.Create(filepath.Join(p.dir, file))
 	if err != nil {
 		return err

@@ -12,9 +12,9 @@ import (
 // (RFC 9562) over their SHA-256. Parts are length-prefixed, so ("ab","c") and
 // ("a","bc") differ. A fact that is sent again gets the id it had.
 func DeriveID(parts ...string) string {
-	h := sha256.New()
-	writeParts(h.Write, parts)
-	return uuid8(h.Sum(nil))
+	var room [256]byte // most need no more: the engine derives several for each event
+	sum := sha256.Sum256(appendParts(room[:0], parts))
+	return uuid8(sum[:])
 }
 
 // KeyedID is DeriveID under a secret, for ids that must not be guessable from
@@ -22,17 +22,16 @@ func DeriveID(parts ...string) string {
 // be reversed by trying them all.
 func KeyedID(secret []byte, parts ...string) string {
 	h := hmac.New(sha256.New, secret)
-	writeParts(h.Write, parts)
+	_, _ = h.Write(appendParts(nil, parts))
 	return uuid8(h.Sum(nil))
 }
 
-func writeParts(write func([]byte) (int, error), parts []string) {
-	var n [8]byte
+func appendParts(b []byte, parts []string) []byte {
 	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		_, _ = write(n[:])
-		_, _ = write([]byte(p))
+		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
+		b = append(b, p...)
 	}
+	return b
 }
 
 // MintID makes a time-ordered id that its issuer can recognise without a
@@ -82,6 +81,12 @@ func setUUID8(b *[16]byte) {
 }
 
 func format(b [16]byte) string {
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	s := make([]byte, 0, 36)
+	for i, part := range [][]byte{b[:4], b[4:6], b[6:8], b[8:10], b[10:]} {
+		if i > 0 {
+			s = append(s, '-')
+		}
+		s = hex.AppendEncode(s, part)
+	}
+	return string(s)
 }

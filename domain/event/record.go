@@ -53,8 +53,13 @@ var ErrMalformed = errors.New("malformed record")
 
 // Headers are the headers of an event's record, in a fixed order. Empty
 // optional ones are left out.
-func Headers(e Envelope) []Header {
-	h := make([]Header, 0, 15)
+func Headers(e Envelope) []Header { return AppendHeaders(nil, e) }
+
+// MaxHeaders is how many Headers there are at most.
+const MaxHeaders = 15
+
+// AppendHeaders appends the Headers to h.
+func AppendHeaders(h []Header, e Envelope) []Header {
 	h = append(h,
 		Header{HeaderSpecVersion, "1.0"},
 		Header{HeaderID, e.ID},
