@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"trunkline.dev/trunkline/adapters/procstat"
 )
@@ -30,6 +32,23 @@ func (u usage) perThousand(n int) string {
 	d := u.cpu.Over(n, 1000)
 	return fmt.Sprintf("%.2f s (hub %.2f, Postgres %.2f, ClickHouse %.2f)", d.Sum().Seconds(),
 		d[procstat.Hub].Seconds(), d[procstat.Postgres].Seconds(), d[procstat.ClickHouse].Seconds())
+}
+
+// idle waits until the hub and its stores do next to nothing: what one step leaves
+// them to tidy up (vacuum, merges) is not to be done in the time of the next. It
+// gives up waiting after a minute.
+func (h *hub) idle(ctx context.Context) error {
+	const look = 500 * time.Millisecond
+	for range int(time.Minute / look) {
+		before := h.cpu()
+		if err := waitUntil(ctx, time.Now().Add(look)); err != nil {
+			return err
+		}
+		if h.cpu().Since(before).Sum() < look/10 {
+			return nil
+		}
+	}
+	return nil
 }
 
 // peakMemory is the most memory that the hub process itself held.

@@ -29,16 +29,16 @@ func (s *Store) look(ctx context.Context, now time.Time) ([]int, []time.Time, er
 
 // Lease implements recordings.Jobs.
 func (s *Store) Lease(ctx context.Context, now, until time.Time, busy []string) (recording.Recording, bool, error) {
+	if busy == nil {
+		busy = []string{}
+	}
 	var some bool
-	if err := s.cfg.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM recordings WHERE due <= $1)`, now).Scan(&some); err != nil || !some {
-		return recording.Recording{}, false, err
+	if err := s.cfg.Pool.QueryRow(ctx, someSQL, now, busy).Scan(&some); err != nil || !some {
+		return recording.Recording{}, false, doing("looking for a recording that is due", err)
 	}
 	partitions, times, err := s.look(ctx, now)
 	if err != nil || len(partitions) == 0 {
 		return recording.Recording{}, false, err
-	}
-	if busy == nil {
-		busy = []string{}
 	}
 	rows, err := s.cfg.Pool.Query(ctx, leaseSQL, s.cfg.Owner, until, now, partitions, times, busy)
 	if err != nil {
@@ -69,10 +69,7 @@ func (s *Store) Yield(ctx context.Context, id string, at time.Time) error {
 // Notices implements recordings.Jobs.
 func (s *Store) Notices(ctx context.Context, now time.Time, limit int) ([]string, error) {
 	var some bool
-	err := s.cfg.Pool.QueryRow(ctx, `
-SELECT EXISTS (
-  SELECT FROM recordings
-  WHERE (delay_due IS NOT NULL OR near_end IS NOT NULL) AND LEAST(delay_due, near_end) <= $1)`, now).Scan(&some)
+	err := s.cfg.Pool.QueryRow(ctx, someNoticeSQL, now).Scan(&some)
 	if err != nil || !some {
 		return nil, doing("looking for what is to be said of recordings", err)
 	}

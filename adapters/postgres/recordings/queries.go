@@ -33,19 +33,52 @@ DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, st
 DELETE FROM recording_uploads
 WHERE blob_key = ANY($1::text[])`
 
+	// The hosts that something is to be fetched from, each found by one step in the
+	// index: they are few, and what waits for one that is away may be millions.
+	hostsSQL = ` hosts AS (
+  (SELECT host FROM recordings WHERE due IS NOT NULL ORDER BY host LIMIT 1)
+  UNION ALL
+  SELECT next.host
+  FROM hosts
+  CROSS JOIN LATERAL (
+    SELECT t.host
+    FROM recordings t
+    WHERE t.due IS NOT NULL AND t.host > hosts.host
+    ORDER BY t.host
+    LIMIT 1
+  ) AS next
+)`
+
+	someSQL = `
+WITH RECURSIVE` + hostsSQL + `
+SELECT EXISTS (
+  SELECT
+  FROM hosts
+  WHERE host <> ALL($2::text[]) AND $1 >= (
+    SELECT t.due FROM recordings t WHERE t.host = hosts.host AND t.due IS NOT NULL ORDER BY t.due LIMIT 1))`
+
 	// A recording is due when its time has come and all that the log had at a later
 	// time was looked at: what would have made it needless has been seen.
 	leaseSQL = `
+WITH RECURSIVE` + hostsSQL + `
 UPDATE recordings r
 SET leased_by = $1, leased_until = $2
 FROM (
-  SELECT t.recording_id
-  FROM recordings t
-  JOIN unnest($4::integer[], $5::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
-  WHERE t.due <= h.until AND (t.leased_until IS NULL OR t.leased_until <= $3) AND t.host <> ALL($6::text[])
-  ORDER BY t.due, t.recording_id
+  SELECT first.recording_id
+  FROM hosts
+  CROSS JOIN LATERAL (
+    SELECT t.recording_id, t.due
+    FROM recordings t
+    JOIN unnest($4::integer[], $5::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
+    WHERE t.host = hosts.host AND t.due <= h.until AND t.due <= (SELECT max(u) FROM unnest($5::timestamptz[]) AS u)
+      AND (t.leased_until IS NULL OR t.leased_until <= $3)
+    ORDER BY t.due, t.recording_id
+    LIMIT 1
+    FOR UPDATE OF t SKIP LOCKED
+  ) AS first
+  WHERE hosts.host <> ALL($6::text[])
+  ORDER BY first.due, first.recording_id
   LIMIT 1
-  FOR UPDATE OF t SKIP LOCKED
 ) AS next
 WHERE r.recording_id = next.recording_id
 RETURNING` + columnList
@@ -66,18 +99,36 @@ UPDATE recordings
 SET leased_by = '', leased_until = NULL
 WHERE recording_id = $2 AND leased_by = $1`
 
+	someNoticeSQL = `
+SELECT coalesce($1 >= (
+  SELECT LEAST(delay_due, near_end)
+  FROM recordings
+  WHERE delay_due IS NOT NULL OR near_end IS NOT NULL
+  ORDER BY LEAST(delay_due, near_end)
+  LIMIT 1), FALSE)`
+
 	noticesSQL = `
 SELECT t.recording_id
 FROM recordings t
 JOIN unnest($1::integer[], $2::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
 WHERE (t.delay_due IS NOT NULL OR t.near_end IS NOT NULL) AND LEAST(t.delay_due, t.near_end) <= h.until
+  AND LEAST(t.delay_due, t.near_end) <= (SELECT max(u) FROM unnest($2::timestamptz[]) AS u)
 ORDER BY LEAST(t.delay_due, t.near_end), t.recording_id
 LIMIT $3`
 
 	nextSQL = `
+WITH RECURSIVE` + hostsSQL + `
 SELECT LEAST(
   (SELECT min(LEAST(delay_due, near_end)) FROM recordings WHERE delay_due IS NOT NULL OR near_end IS NOT NULL),
-  (SELECT min(due) FROM recordings WHERE due IS NOT NULL AND (leased_until IS NULL OR leased_until <= $1)),
+  (SELECT min(first.due)
+   FROM hosts
+   CROSS JOIN LATERAL (
+     SELECT t.due
+     FROM recordings t
+     WHERE t.host = hosts.host AND t.due IS NOT NULL AND (t.leased_until IS NULL OR t.leased_until <= $1)
+     ORDER BY t.due
+     LIMIT 1
+   ) AS first),
   (SELECT min(leased_until) FROM recordings WHERE due IS NOT NULL AND leased_until > $1 AND leased_by <> $2))`
 
 	beginSQL = `

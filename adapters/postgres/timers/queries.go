@@ -45,7 +45,7 @@ SELECT t.org_id, t.call_id, t.partition, t.ended_id, t.correlation_id, t.origin,
   t.disposition_over, t.disposition_due, t.transcript_over, t.transcript_due, t.recorded_at
 FROM call_timers t
 JOIN unnest($1::integer[], $2::timestamptz[]) AS r (partition, until) ON r.partition = t.partition
-WHERE t.next_due <= r.until
+WHERE t.next_due <= r.until AND t.next_due <= (SELECT max(u) FROM unnest($2::timestamptz[]) AS u) -- the index ends there
 ORDER BY t.next_due, t.org_id, t.call_id
 LIMIT $3
 FOR UPDATE OF t SKIP LOCKED`
