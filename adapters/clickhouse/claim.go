@@ -50,7 +50,7 @@ func (a *applier[R]) claim(ctx context.Context, topic event.Topic, partition int
 		return nil, err
 	}
 	next := cp.from()
-	if next < cp.next {
+	if next < int64(cp.next) {
 		a.store.sayRestarted(ctx, cp.server)
 	}
 	have, err := a.readBack(ctx, o, next)
@@ -61,7 +61,7 @@ func (a *applier[R]) claim(ctx context.Context, topic event.Topic, partition int
 	if err != nil {
 		return nil, err
 	}
-	s := &session[R]{applier: a, owner: o, mapper: m, next: next, have: have, server: cp.server, settling: settling{after: a.cfg.Settle, settled: min(cp.settled, next)}}
+	s := &session[R]{applier: a, owner: o, mapper: m, next: next, have: have, server: cp.server, settling: settling{after: a.cfg.Settle, settled: min(int64(cp.settled), next)}}
 	s.settling.reached(a.cfg.Now(), next)
 	return s, nil
 }
@@ -168,36 +168,37 @@ SYNC`
 	}
 }
 
-// checkpoint is what the tables say of a partition.
+// checkpoint is what the tables say of a partition: checkpointColumns.
 type checkpoint struct {
-	next, settled int64
+	next, settled uint64
 	// written is when the server had begun that the checkpoint was written to,
 	// server when the present one has.
 	written, server time.Time
 }
 
-// from is where to go on.
+const checkpointColumns = "max(next), argMax(settled, (next, written_at)), argMax(server_start, (next, written_at)), " + startedExpr
+
+func (c *checkpoint) columns() []any { return []any{&c.next, &c.settled, &c.written, &c.server} }
+
+// from is where to go on: below it everything is in the tables.
 func (c checkpoint) from() int64 {
-	if sameServer(c.written, c.server) {
-		return c.next
+	if c.written.Unix() == 0 || sameServer(c.written, c.server) { // 0: written before this was noted
+		return int64(c.next)
 	}
-	return c.settled
+	return int64(c.settled)
 }
 
 func (a *applier[R]) checkpoint(ctx context.Context, o owner) (checkpoint, error) {
 	const sql = "" +
-		"SELECT max(next), argMax(settled, (next, written_at)), argMax(server_start, (next, written_at)), " + startedExpr + " " +
+		"SELECT " + checkpointColumns + " " +
 		"FROM sink_checkpoints " +
 		"WHERE model = ? AND generation = ? AND topic = ? AND `partition` = ?"
 	var c checkpoint
-	var next, settled uint64
-	if err := a.store.conn.QueryRow(ctx, sql, a.model, a.generation, string(o.topic), o.partition).Scan(&next, &settled, &c.written, &c.server); err != nil {
+	if err := a.store.conn.QueryRow(ctx, sql, a.model, a.generation, string(o.topic), o.partition).Scan(c.columns()...); err != nil {
 		return c, fmt.Errorf("reading the checkpoint: %w", err)
 	}
-	c.next, c.settled = int64(next), int64(settled)
 	if c.written.Unix() == 0 {
-		// Written before this was noted.
-		c.written, c.settled = c.server, c.next
+		c.settled = c.next
 	}
 	return c, nil
 }

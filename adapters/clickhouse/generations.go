@@ -228,7 +228,7 @@ func (s *Store) Checkpoints(ctx context.Context, projection string) (map[event.T
 
 func (s *Store) checkpoints(ctx context.Context, model string, number int) (map[event.Topic]map[int]int64, error) {
 	const sql = "" +
-		"SELECT topic, `partition`, max(next) " +
+		"SELECT topic, `partition`, " + checkpointColumns + " " +
 		"FROM sink_checkpoints " +
 		"WHERE model = ? AND generation = ? " +
 		"GROUP BY topic, `partition`"
@@ -236,15 +236,15 @@ func (s *Store) checkpoints(ctx context.Context, model string, number int) (map[
 	err := s.query(ctx, sql, []any{model, number}, func(r driver.Rows) error {
 		var topic string
 		var partition uint16
-		var next uint64
-		if err := r.Scan(&topic, &partition, &next); err != nil {
+		var c checkpoint
+		if err := r.Scan(append([]any{&topic, &partition}, c.columns()...)...); err != nil {
 			return err
 		}
 		t := event.Topic(topic)
 		if found[t] == nil {
 			found[t] = make(map[int]int64)
 		}
-		found[t][int(partition)] = int64(next)
+		found[t][int(partition)] = c.from()
 		return nil
 	})
 	if err != nil {

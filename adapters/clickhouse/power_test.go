@@ -76,6 +76,15 @@ func TestWhatALostPowerTookIsReadAgain(t *testing.T) {
 		}
 		engine.Kill(t)
 		must(t, awaitEngine(t.Context(), r.store))
+		reached := func(when string, want int64) {
+			t.Helper()
+			have, err := test.sink.Checkpoints(t.Context(), 1)
+			must(t, err)
+			if got := have[test.topic][0]; got != want {
+				t.Errorf("%s: %s the checkpoint is %d, want %d", test.sink.model, when, got, want)
+			}
+		}
+		reached("on another server", part[a-1].Position.Offset+1)
 		if err := quiet.Confirm(t.Context()); !errors.Is(err, errRestarted) {
 			t.Errorf("%s: confirming on another server: %v, want %v", test.sink.model, err, errRestarted)
 		}
@@ -88,7 +97,9 @@ func TestWhatALostPowerTookIsReadAgain(t *testing.T) {
 		}
 		must(t, replay(t.Context(), test.sink, 1, w, 50))
 		wantDigest(t, test.sink, 1, fresh(t, test.sink, w))
-		if next := claim().Next(); next != part[len(part)-1].Position.Offset+1 {
+		end := part[len(part)-1].Position.Offset + 1
+		reached("in the end", end)
+		if next := claim().Next(); next != end {
 			t.Errorf("%s: in the end a claim goes on from %d", test.sink.model, next)
 		}
 	}

@@ -58,9 +58,16 @@ func (s *session[R]) Apply(ctx context.Context, events []event.Recorded) error {
 // Confirm reads the checkpoint: a machine that lost its power was started anew, and
 // a backup that was put back has an older one.
 func (s *session[R]) Confirm(ctx context.Context) error {
-	switch {
-	case s.broken:
+	if s.broken {
 		return errClosed
+	}
+	server, err := s.applier.store.startedLately(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !sameServer(server, s.server):
+		s.broken = true
+		return errRestarted
 	case !s.quiet.Due():
 		return nil
 	}
@@ -68,10 +75,7 @@ func (s *session[R]) Confirm(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case !sameServer(cp.server, s.server):
-		s.broken = true
-		return errRestarted
-	case cp.next < s.next:
+	case int64(cp.next) < s.next:
 		s.broken = true
 		return fmt.Errorf("the checkpoint is %d, and was %d: %w", cp.next, s.next, errClosed)
 	}

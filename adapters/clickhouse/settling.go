@@ -64,6 +64,29 @@ func (s *Store) started(ctx context.Context) (time.Time, error) {
 	return at, nil
 }
 
+// startedLately is started as of a moment ago: the sessions of all partitions ask
+// when nothing comes.
+func (s *Store) startedLately(ctx context.Context) (time.Time, error) {
+	select {
+	case s.probing <- struct{}{}:
+		defer func() { <-s.probing }()
+	case <-ctx.Done():
+		return time.Time{}, ctx.Err()
+	}
+	if time.Since(s.startedAt) < lately {
+		return s.start, nil
+	}
+	at, err := s.started(ctx)
+	if err == nil {
+		s.start, s.startedAt = at, time.Now()
+	}
+	return at, err
+}
+
+// lately is how old an answer of startedLately may be: sessions ask every five
+// seconds.
+const lately = time.Second
+
 const startedExpr = "now64(3, 'UTC') - toIntervalSecond(uptime())"
 
 // sameServer compares two answers of started: uptime is whole seconds, and clocks

@@ -136,6 +136,10 @@ type Store struct {
 	mu sync.Mutex
 	// restarted is the last server that sayRestarted spoke of.
 	restarted time.Time
+	// probing is held by who asks for startedLately; start is what was learned at
+	// startedAt.
+	probing          chan struct{}
+	start, startedAt time.Time
 }
 
 // bulkConns is how many large inserts are under way at a time: the tables of
@@ -168,7 +172,7 @@ func Open(cfg Config) (*Store, error) {
 	bare := *o
 	bare.Auth.Database = "default" // the database of the hub may not exist yet
 	bare.MaxOpenConns, bare.MaxIdleConns = 1, 1
-	return &Store{cfg: cfg, conn: conn, bulk: bulk, turns: make(chan struct{}, bulkConns), database: o.Auth.Database, bare: &bare}, nil
+	return &Store{cfg: cfg, conn: conn, bulk: bulk, turns: make(chan struct{}, bulkConns), probing: make(chan struct{}, 1), database: o.Auth.Database, bare: &bare}, nil
 }
 
 // Ping reports whether ClickHouse answers.
