@@ -61,11 +61,11 @@ func (s *session[R]) Confirm(ctx context.Context) error {
 	if s.broken {
 		return errClosed
 	}
-	server, err := s.applier.store.startedLately(ctx)
+	same, err := s.applier.store.still(ctx, s.server, lately)
 	switch {
 	case err != nil:
 		return err
-	case !sameServer(server, s.server):
+	case !same:
 		s.broken = true
 		return errRestarted
 	case !s.quiet.Due():

@@ -64,16 +64,26 @@ func (s *Store) started(ctx context.Context) (time.Time, error) {
 	return at, nil
 }
 
-// startedLately is started as of a moment ago: the sessions of all partitions ask
-// when nothing comes.
-func (s *Store) startedLately(ctx context.Context) (time.Time, error) {
+// still reports whether the server is the one that began at a time, as far as was
+// learned within so long.
+func (s *Store) still(ctx context.Context, server time.Time, within time.Duration) (bool, error) {
+	now, err := s.startedWithin(ctx, within)
+	if err == nil && !sameServer(now, server) {
+		now, err = s.startedWithin(ctx, 0) // the other one may be the older
+	}
+	return sameServer(now, server), err
+}
+
+// startedWithin is started as of so long ago at most: each query costs ClickHouse
+// milliseconds, and the sessions of all partitions ask.
+func (s *Store) startedWithin(ctx context.Context, age time.Duration) (time.Time, error) {
 	select {
 	case s.probing <- struct{}{}:
 		defer func() { <-s.probing }()
 	case <-ctx.Done():
 		return time.Time{}, ctx.Err()
 	}
-	if time.Since(s.startedAt) < lately {
+	if time.Since(s.startedAt) < age {
 		return s.start, nil
 	}
 	at, err := s.started(ctx)
@@ -83,7 +93,7 @@ func (s *Store) startedLately(ctx context.Context) (time.Time, error) {
 	return at, err
 }
 
-// lately is how old an answer of startedLately may be: sessions ask every five
+// lately is how old the answer may be when nothing comes: sessions ask every five
 // seconds.
 const lately = time.Second
 

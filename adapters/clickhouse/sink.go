@@ -176,14 +176,16 @@ func (a *applier[R]) write(ctx context.Context, works []*work[R]) error {
 	if err := a.insert(a.mark(ctx, owners), works); err != nil {
 		return err
 	}
-	server, err := a.store.started(ctx)
-	if err != nil {
-		return err
-	}
 	checkpoints := make([]checkpointRow, 0, len(works))
 	now := event.Time(a.cfg.Now())
 	for _, w := range works {
-		if !sameServer(server, w.server) {
+		// As of lately is enough: a claim on another server does not believe what a
+		// session wrote that had not noticed, and nothing of it settles so soon.
+		same, err := a.store.still(ctx, w.server, a.cfg.Settle/settlingMarks)
+		if err != nil {
+			return err
+		}
+		if !same {
 			// Its next checkpoint would say that what it wrote before is there.
 			w.err = a.outcome(errRestarted, w)
 			continue

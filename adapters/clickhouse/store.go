@@ -136,7 +136,7 @@ type Store struct {
 	mu sync.Mutex
 	// restarted is the last server that sayRestarted spoke of.
 	restarted time.Time
-	// probing is held by who asks for startedLately; start is what was learned at
+	// probing is held by who asks for startedWithin; start is what was learned at
 	// startedAt.
 	probing          chan struct{}
 	start, startedAt time.Time
