@@ -61,7 +61,7 @@ func (a *applier[R]) claim(ctx context.Context, topic event.Topic, partition int
 	if err != nil {
 		return nil, err
 	}
-	s := &session[R]{applier: a, owner: o, mapper: m, next: next, have: have, server: cp.server, settling: settling{after: a.cfg.Settle, settled: min(int64(cp.settled), next)}}
+	s := &session[R]{applier: a, owner: o, mapper: m, next: next, have: have, server: cp.server, settling: settling{after: a.cfg.Settle, settled: min(cp.sure(), next)}}
 	s.settling.reached(a.cfg.Now(), next)
 	return s, nil
 }
@@ -180,12 +180,20 @@ const checkpointColumns = "max(next), argMax(settled, (next, written_at)), argMa
 
 func (c *checkpoint) columns() []any { return []any{&c.next, &c.settled, &c.written, &c.server} }
 
-// from is where to go on: below it everything is in the tables.
-func (c checkpoint) from() int64 {
-	if c.written.Unix() == 0 || sameServer(c.written, c.server) { // 0: written before this was noted
+// sure is how far it had come for good, as far as was noted.
+func (c checkpoint) sure() int64 {
+	if c.written.Unix() == 0 { // written before this was noted
 		return int64(c.next)
 	}
 	return int64(c.settled)
+}
+
+// from is where to go on: below it everything is in the tables.
+func (c checkpoint) from() int64 {
+	if sameServer(c.written, c.server) {
+		return int64(c.next)
+	}
+	return c.sure()
 }
 
 func (a *applier[R]) checkpoint(ctx context.Context, o owner) (checkpoint, error) {
@@ -196,9 +204,6 @@ func (a *applier[R]) checkpoint(ctx context.Context, o owner) (checkpoint, error
 	var c checkpoint
 	if err := a.store.conn.QueryRow(ctx, sql, a.model, a.generation, string(o.topic), o.partition).Scan(c.columns()...); err != nil {
 		return c, fmt.Errorf("reading the checkpoint: %w", err)
-	}
-	if c.written.Unix() == 0 {
-		c.settled = c.next
 	}
 	return c, nil
 }

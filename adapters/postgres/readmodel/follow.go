@@ -31,9 +31,7 @@ func (r *Reader) Known(ctx context.Context, topic event.Topic, keys []projection
 	orgs, ids := split(keys)
 	found := make(map[projections.Key]projections.Loaded) // most that are asked for are new
 	var b pgx.Batch                                       // of one connection, see having
-	if want := newReached(have); want != nil {
-		b.Queue(notReachedSQL, want.args()...).Query(want.check)
-	}
+	queueReached(&b, have...)
 	r.asked.by(len(keys))
 	b.Queue(r.asked.planned(loadSQL(table)), orgs, ids).Query(func(rows pgx.Rows) error { return scanLoaded(rows, found) })
 	b.Queue(liveParkedSQL, projections.Of(topic), orgs, ids).Query(func(rows pgx.Rows) error { return scanParkedIDs(rows, found) })

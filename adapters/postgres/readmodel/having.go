@@ -41,6 +41,14 @@ func (r *Reader) having(ctx context.Context, have []event.Position, read func(*R
 	})
 }
 
+// queueReached makes a batch fail with ErrBehind as having does: it goes over one
+// connection, so what it reads after that has the effect of the events.
+func queueReached(b *pgx.Batch, have ...event.Position) {
+	if want := newReached(have); want != nil {
+		b.Queue(notReachedSQL, want.args()...).Query(want.check)
+	}
+}
+
 // reached are positions to be looked for among the checkpoints.
 type reached struct {
 	projections, topics []string

@@ -84,33 +84,25 @@ var _ projections.Duplicates = Duplicates{}
 // NewDuplicates returns the list of what stands in the log twice.
 func NewDuplicates(pool *pgxpool.Pool) Duplicates { return Duplicates{pool: pool} }
 
-// duplicatesSQL reads the checkpoint in the same snapshot: what a killed Postgres has
-// lost of it, it has lost of the list.
 const duplicatesSQL = `
-SELECT c.next, d."offset"
-FROM generations g
-JOIN checkpoints c ON c.projection = g.projection AND c.generation = g.generation AND c.topic = $2 AND c.partition = $3
-LEFT JOIN duplicates d ON d.topic = $2 AND d.partition = $3 AND d."offset" >= $4 AND d."offset" < $5
-WHERE g.projection = $1 AND g.status = 'live'`
+SELECT "offset"
+FROM duplicates
+WHERE topic = $1 AND partition = $2 AND "offset" >= $3 AND "offset" < $4`
 
 // Duplicates implements projections.Duplicates.
 func (d Duplicates) Duplicates(ctx context.Context, topic event.Topic, partition int, from, to int64) (map[int64]struct{}, error) {
 	all := make(map[int64]struct{})
-	complete := int64(0)
-	rows, err := d.pool.Query(ctx, duplicatesSQL, projections.Of(topic), topic, partition, from, to)
-	if err == nil {
-		var offset *int64
-		_, err = pgx.ForEachRow(rows, []any{&complete, &offset}, func() error {
-			if offset != nil {
-				all[*offset] = struct{}{}
-			}
+	var b pgx.Batch // of one connection, see having
+	queueReached(&b, event.Position{Topic: topic, Partition: partition, Offset: to - 1})
+	b.Queue(duplicatesSQL, topic, partition, from, to).Query(func(rows pgx.Rows) error {
+		var offset int64
+		_, err := pgx.ForEachRow(rows, []any{&offset}, func() error {
+			all[offset] = struct{}{}
 			return nil
 		})
-	}
-	if err == nil && complete < to {
-		err = fmt.Errorf("%w: at %d, want %d", projections.ErrBehind, complete, to)
-	}
-	if err != nil {
+		return err
+	})
+	if err := d.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, fmt.Errorf("listing duplicates of %s/%d: %w", topic, partition, err)
 	}
 	return all, nil
