@@ -20,6 +20,7 @@ func TestApache(t *testing.T) {
 	t.Run("foreign clients", func(t *testing.T) { foreignClients(t, broker.Addr()) })
 	t.Run("log", func(t *testing.T) { logtest.Run(t, cluster(broker.Addr())) })
 	t.Run("handed on", func(t *testing.T) { handsOnWhatTheLogHas(t, broker.Addr()) })
+	t.Run("compression", func(t *testing.T) { compressesAttempts(t, broker.Addr()) })
 	t.Run("leaving while joining", func(t *testing.T) { leavesWhileJoining(t, broker.Addr()) })
 	t.Run("a stray join", func(t *testing.T) { strayJoinHoldsNothing(t, broker.Addr()) })
 	t.Run("a kill", func(t *testing.T) { kill(t, broker) })

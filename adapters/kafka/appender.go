@@ -298,7 +298,7 @@ func (a *appender) produce(ctx context.Context, batch []span) (base int64, at ti
 		Partition:    a.id,
 		RequiredAcks: kafka.RequireAll,
 		Records:      kafka.NewRecordReader(records...),
-		Compression:  a.log.cfg.Compression,
+		Compression:  kafkago.Compression(string(a.topic)),
 	})
 	if err == nil {
 		err = resp.Error

@@ -72,7 +72,7 @@ func python(t *testing.T, stdin []byte, args ...string) []foreignRecord {
 func foreignClients(t *testing.T, addr string) {
 	c := newClient(t, addr)
 	l := newLog(t, c, kafka.LogConfig{})
-	events := mixed(100)
+	events := append(mixed(100), attempts("o-foreign", 60)...)
 	positions, err := l.Append(t.Context(), events...)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func foreignClients(t *testing.T, addr string) {
 		}
 		return got
 	}
-	if d := cmp.Diff(want, byPosition(python(t, nil, "consume", addr, string(event.Calls), string(event.Leads)))); d != "" {
+	if d := cmp.Diff(want, byPosition(python(t, nil, "consume", addr, string(event.Calls), string(event.Leads), string(event.Deliveries)))); d != "" {
 		t.Errorf("kafka-python: %s", d)
 	}
 	if d := cmp.Diff(want, byPosition(franz(t, addr, len(want)))); d != "" {
@@ -127,7 +127,7 @@ func foreignClients(t *testing.T, addr string) {
 // franz reads n records with franz-go and asks its partitioner about each key.
 func franz(t *testing.T, addr string, n int) []foreignRecord {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(string(event.Calls), string(event.Leads)),
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(string(event.Calls), string(event.Leads), string(event.Deliveries)),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -33,9 +31,6 @@ type LogConfig struct {
 	// FailFastAfter is how long a partition must have failed for new Appends to
 	// it to be refused at once while one batch keeps trying. Default 2 s.
 	FailFastAfter time.Duration
-	// Compression of record batches. Default none: it costs the CPU of every
-	// produce, and brokers can compress.
-	Compression kafka.Compression
 }
 
 func (c LogConfig) withDefaults() LogConfig {

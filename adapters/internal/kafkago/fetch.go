@@ -40,7 +40,7 @@ type Fetched[T any] struct {
 type FetchConfig struct {
 	// MaxWait is how long the broker waits for a first record.
 	MaxWait time.Duration
-	// MaxBytes is how much it may answer, if more than one batch.
+	// MaxBytes is about how much there may be in the answer, if more than one batch.
 	MaxBytes int
 }
 
@@ -51,7 +51,7 @@ func Fetch[T any](ctx context.Context, b Broker, topic string, partition int, of
 	// kafka-go lets the broker wait for at most half of its own timeout.
 	resp, err := b.Client(2*cfg.MaxWait+requestTimeout).Fetch(ctx, &kafka.FetchRequest{
 		Topic: topic, Partition: partition, Offset: offset,
-		MinBytes: 1, MaxBytes: int64(cfg.MaxBytes), MaxWait: cfg.MaxWait,
+		MinBytes: 1, MaxBytes: fetchBytes(topic, cfg.MaxBytes), MaxWait: cfg.MaxWait,
 	})
 	if err == nil {
 		err = resp.Error
