@@ -41,19 +41,20 @@ func deletedFact(r recording.Recording, p call.RecordingDeleted) (event.Event, e
 	return fact(r, event.DeriveID("recording deleted", r.ID), r.CallID, p.DeletedAt, p)
 }
 
-// The alerts that the hub raises about a recording, once each.
+// The alerts that the hub raises about a recording, once for each announcement; of a
+// kind one is open at most.
 const (
 	alertNearEnd = "near end"
 	alertFailed  = "failed"
 )
 
-func alertID(r recording.Recording, which string) string {
-	return event.DeriveID("alert", "recording", r.ID, r.Announced.EventID, which)
+func alertID(r recording.Recording, announcement, which string) string {
+	return event.DeriveID("alert", "recording", r.ID, announcement, which)
 }
 
 func nearEndAlert(r recording.Recording, now time.Time) (event.Event, error) {
 	left := r.Deadline().Sub(now)
-	id := alertID(r, alertNearEnd)
+	id := alertID(r, r.Announced.EventID, alertNearEnd)
 	return fact(r, event.DeriveID("alert triggered", id), id, now, alert.Triggered{
 		Rule: "Recording about to expire", Metric: "recording_seconds_left", Condition: "<",
 		Threshold: r.Deadline().Sub(r.NearEnd).Seconds(), Value: max(0, left.Truncate(time.Second).Seconds()), Severity: "high",
@@ -63,17 +64,30 @@ func nearEndAlert(r recording.Recording, now time.Time) (event.Event, error) {
 }
 
 func failedAlert(r recording.Recording, attempts int, reason string, now time.Time) (event.Event, error) {
-	id := alertID(r, alertFailed)
+	id := alertID(r, r.Announced.EventID, alertFailed)
 	return fact(r, event.DeriveID("alert triggered", id), id, now, alert.Triggered{
 		Rule: "Recording lost", Metric: "recording_fetch_attempts", Condition: ">=", Threshold: 1, Value: float64(attempts), Severity: "critical",
 		Note: fmt.Sprintf("Recording %s of call %s could not be fetched: %s", r.ID, r.CallID, reason),
 	})
 }
 
-// resolved ends an alert because the recording is stored after all.
-func resolved(r recording.Recording, which string, now time.Time) (event.Event, error) {
-	id := alertID(r, which)
-	return fact(r, event.DeriveID("alert resolved", id), id, now, alert.Resolved{Note: "The recording is stored."})
+// resolved ends the alert about an announcement, if one is open.
+func resolved(r recording.Recording, announcement, which, why string, now time.Time) ([]event.Event, error) {
+	if announcement == "" {
+		return nil, nil
+	}
+	id := alertID(r, announcement, which)
+	e, err := fact(r, event.DeriveID("alert resolved", id), id, now, alert.Resolved{Note: why})
+	return []event.Event{e}, err
+}
+
+// replaced ends the alert about an earlier announcement, when the newest one's is
+// raised.
+func replaced(r recording.Recording, announcement, which string, now time.Time) ([]event.Event, error) {
+	if announcement == r.Announced.EventID {
+		return nil, nil
+	}
+	return resolved(r, announcement, which, "The recording was announced anew, and another alert is raised.", now)
 }
 
 func orNothing(s string) string {

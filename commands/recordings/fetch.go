@@ -101,12 +101,16 @@ func failed(l Locked, f *FetchError, now time.Time) (Decision, error) {
 		return Decision{After: r}, nil
 	}
 	p := call.RecordingFetchFailed{RecordingID: r.ID, SourceID: r.SourceID, Attempts: r.Attempts, Error: f.Reason, Delayed: r.Delayed}
+	ended, err := replaced(l.Recording, l.FailAlerted, alertFailed, now)
+	if err != nil {
+		return Decision{}, err
+	}
 	raised, err := failedAlert(l.Recording, r.Attempts, f.Reason, now)
 	if err != nil {
 		return Decision{}, err
 	}
 	said, err := failedFact(l.Recording, now, p)
-	return Decision{Facts: []event.Event{raised, said}, After: r.Failed(p)}, err
+	return Decision{Facts: append(ended, raised, said), After: r.Failed(p)}, err
 }
 
 // intake brings the bytes of one recording into the blob store and hashes them
@@ -202,18 +206,12 @@ func (b *intake) decide(l Locked, now time.Time) (Decision, error) {
 	d := Decision{After: l.Stored(p)}
 	// That the alerts are over comes first: after the other fact nobody would come
 	// back to it.
-	for _, a := range []struct {
-		raised bool
-		which  string
-	}{{l.NearAlerted, alertNearEnd}, {l.FailAlerted, alertFailed}} {
-		if !a.raised {
-			continue
-		}
-		e, err := resolved(l.Recording, a.which, now)
+	for _, a := range []struct{ announcement, which string }{{l.NearAlerted, alertNearEnd}, {l.FailAlerted, alertFailed}} {
+		ended, err := resolved(l.Recording, a.announcement, a.which, "The recording is stored.", now)
 		if err != nil {
 			return Decision{}, err
 		}
-		d.Facts = append(d.Facts, e)
+		d.Facts = append(d.Facts, ended...)
 	}
 	e, err := storedFact(l.Recording, p)
 	d.Facts = append(d.Facts, e)

@@ -60,10 +60,10 @@ type Work struct {
 	Delayed  bool
 	DelayDue time.Time
 	// NearEnd is when the alert is raised that the source's link ends; zero when it
-	// will not be. NearAlerted and FailAlerted say which alerts were raised and not
-	// resolved.
+	// will not be. NearAlerted and FailAlerted are the announcements whose alerts were
+	// raised and not resolved, "" where there is none.
 	NearEnd                  time.Time
-	NearAlerted, FailAlerted bool
+	NearAlerted, FailAlerted string
 	// ListID is the call's list, "" for none, once it was looked up (ListKnown).
 	ListID    string
 	ListKnown bool
@@ -132,7 +132,7 @@ func (p Patience) fold(r Recording, id string, e event.Recorded, payload event.P
 	case call.RecordingDelayed:
 		r.Delayed, r.DelayDue = true, time.Time{}
 	case call.RecordingFetchFailed:
-		return r.failedBefore(f, e.CausationID == r.Announced.EventID)
+		return r.failedBefore(f, e.CausationID)
 	case call.RecordingDeleted:
 		return r.Deleted(f), true
 	case call.RecordingHeld:
@@ -179,14 +179,16 @@ func (r Recording) Stored(f call.RecordingStored) Recording {
 		r.Format = f.Format
 	}
 	r.Attempts, r.LastError = f.Attempts, ""
-	r.NearAlerted, r.FailAlerted = false, false
+	r.NearAlerted, r.FailAlerted = "", ""
 	return r.idle()
 }
 
-// failedBefore is the recording once it is read that its fetch was given up.
-// Whoever announced it or asked for it since then has begun the fetch anew, which
-// the failure does not end; but receivers were told of it and an alert raised.
-func (r Recording) failedBefore(f call.RecordingFetchFailed, announcedSo bool) (Recording, bool) {
+// failedBefore is the recording once it is read that its fetch was given up, as it
+// was announced. Whoever announced it or asked for it since then has begun the fetch
+// anew, which the failure does not end; but receivers were told of it and an alert
+// was raised.
+func (r Recording) failedBefore(f call.RecordingFetchFailed, announcement string) (Recording, bool) {
+	announcedSo := announcement == r.Announced.EventID
 	switch {
 	case r.State != call.CopyPending:
 		return r, false
@@ -195,7 +197,7 @@ func (r Recording) failedBefore(f call.RecordingFetchFailed, announcedSo bool) (
 	case announcedSo && f.Attempts > r.Attempts:
 		r.Attempts, r.LastError = f.Attempts, f.Error
 	}
-	r.Delayed, r.DelayDue, r.FailAlerted = true, time.Time{}, true
+	r.Delayed, r.DelayDue, r.FailAlerted = true, time.Time{}, announcement
 	return r, true
 }
 
@@ -208,7 +210,7 @@ func (r Recording) Again(now time.Time) Recording {
 // Failed is the recording once its fetch was given up.
 func (r Recording) Failed(f call.RecordingFetchFailed) Recording {
 	r.State, r.Attempts, r.LastError = call.CopyFailed, f.Attempts, f.Error
-	r.Delayed, r.FailAlerted = true, true
+	r.Delayed, r.FailAlerted = true, r.Announced.EventID
 	return r.idle()
 }
 

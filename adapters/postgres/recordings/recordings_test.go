@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -109,35 +111,137 @@ func TestWhatFailsIsTriedAgainUntilTheLinkEnds(t *testing.T) {
 	}
 }
 
+// open are the rules of the alerts that the hub raised and did not end, and alerts that
+// it ended without having raised them.
+func (r *rig) open() map[string]string {
+	r.t.Helper()
+	rules, seen := make(map[string]string), make(map[string]bool)
+	for _, e := range r.log.Events(event.Alerts) {
+		if seen[e.ID] {
+			continue
+		}
+		seen[e.ID] = true
+		switch e.Type {
+		case alert.Triggered{}.EventType():
+			var p alert.Triggered
+			if err := jsonInto(e.Data, &p); err != nil {
+				r.t.Fatal(err)
+			}
+			rules[e.Subject] = p.Rule
+		case alert.Resolved{}.EventType():
+			if rules[e.Subject] == "" {
+				rules[e.Subject] = "ended, not raised"
+				continue
+			}
+			delete(rules, e.Subject)
+		}
+	}
+	return rules
+}
+
+// Of one recording one alert of a kind is open at most, and none once it is stored.
 func TestAnAlertEndsWhenTheRecordingIsStoredAfterAll(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.source.says(where, func() ([]byte, error) { return nil, &recordings.FetchError{Reason: "410", Final: true} })
-	h := r.hub("a", nil)
-	r.start(h)
-	id := r.announce("c1", 0, where)
-	r.eventually(func() error {
-		if got := r.said(event.Alerts); len(got) != 1 {
-			return fmt.Errorf("said %v", got)
-		}
-		return nil
-	})
-	r.eventually(func() error {
-		if rec := r.known(h, id); rec.State != call.CopyFailed {
-			return fmt.Errorf("it is %s", rec.State)
-		}
-		return nil
-	})
-	r.source.says(where, func() ([]byte, error) { return audio, nil })
-	if rec, err := h.Refetch(t.Context(), r.caller(""), id); err != nil || rec.State != call.CopyPending {
-		t.Fatalf("asked again: %+v, %v", rec, err)
+	const soon = 64 * 60 * 60 // seconds: the link of 72 hours is about to end
+	gone := func() ([]byte, error) { return nil, &recordings.FetchError{Reason: "410", Final: true} }
+	lost := func(r *rig, h *hub, id string) {
+		r.eventually(func() error {
+			if rec := r.known(h, id); rec.State != call.CopyFailed {
+				return fmt.Errorf("it is %s", rec.State)
+			}
+			return nil
+		})
 	}
-	r.eventually(func() error {
-		if got := r.said(event.Alerts); len(got) != 2 || got[1] != "alert.resolved.v1" {
-			return fmt.Errorf("said %v", got)
-		}
-		return nil
-	})
+	raised := func(r *rig, rule string) {
+		r.eventually(func() error {
+			open := r.open()
+			if got := slices.Collect(maps.Values(open)); !slices.Equal(got, []string{rule}) {
+				return fmt.Errorf("open are %v", open)
+			}
+			return nil
+		})
+	}
+	for name, c := range map[string]struct {
+		begin func() ([]byte, error)
+		trial func(*rig, *hub, string)
+	}{
+		"asked for again": {gone, func(r *rig, h *hub, id string) {
+			lost(r, h, id)
+			raised(r, "Recording lost")
+			r.source.says(where, func() ([]byte, error) { return audio, nil })
+			if rec, err := h.Refetch(r.t.Context(), r.caller(""), id); err != nil || rec.State != call.CopyPending {
+				r.t.Fatalf("asked again: %+v, %v", rec, err)
+			}
+		}},
+		"announced anew": {gone, func(r *rig, h *hub, id string) {
+			lost(r, h, id)
+			raised(r, "Recording lost")
+			r.source.says(where, func() ([]byte, error) { return audio, nil })
+			r.announce("c1", 0, where)
+		}},
+		"announced anew and lost again": {gone, func(r *rig, h *hub, id string) {
+			lost(r, h, id)
+			r.source.says(where+"2", gone)
+			r.announce("c1", 0, where+"2")
+			r.eventually(func() error {
+				if n := r.source.times(where + "2"); n == 0 {
+					return errors.New("not asked for")
+				}
+				return nil
+			})
+			lost(r, h, id)
+			raised(r, "Recording lost")
+			r.source.says(where, func() ([]byte, error) { return audio, nil })
+			r.announce("c1", 0, where)
+		}},
+		"announced anew when the link was about to end": {nil, func(r *rig, h *hub, id string) {
+			r.now.Store(soon)
+			_ = h.rows.Yield(r.t.Context(), "nobody's", noon) // wakes the loop
+			raised(r, "Recording about to expire")
+			r.source.says(where, func() ([]byte, error) { return audio, nil })
+			r.announce("c1", soon, where)
+		}},
+		"announced anew when the link was about to end, twice": {nil, func(r *rig, h *hub, id string) {
+			r.now.Store(soon)
+			_ = h.rows.Yield(r.t.Context(), "nobody's", noon)
+			raised(r, "Recording about to expire")
+			r.announce("c1", soon, where)
+			r.eventually(func() error {
+				if rec := r.known(h, id); !rec.Announced.RecordedAt.Equal(at(soon)) {
+					return fmt.Errorf("announced at %s", rec.Announced.RecordedAt)
+				}
+				return nil
+			})
+			r.now.Store(2 * soon)
+			_ = h.rows.Yield(r.t.Context(), "nobody's", noon)
+			r.eventually(func() error {
+				if got := r.said(event.Alerts); len(got) != 3 {
+					return fmt.Errorf("said %v", got)
+				}
+				return nil
+			})
+			raised(r, "Recording about to expire")
+			r.source.says(where, func() ([]byte, error) { return audio, nil })
+			r.announce("c1", 2*soon, where)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.source.says(where, c.begin)
+			h := r.hub("a", nil)
+			r.start(h)
+			id := r.announce("c1", 0, where)
+			r.eventually(func() error { _, err := h.Recording(t.Context(), "org", id); return err })
+			c.trial(r, h, id)
+			r.eventually(func() error {
+				if rec, open := r.known(h, id), r.open(); rec.State != call.CopyStored || len(open) != 0 {
+					return fmt.Errorf("it is %s, open are %v", rec.State, open)
+				}
+				return nil
+			})
+		})
+	}
 }
 
 // lostAnswer is a log whose answers do not arrive: those about one type, or all
@@ -191,7 +295,7 @@ func TestARecordingThatIsAskedForAgainIsNotGivenUpByTheFormerFailure(t *testing.
 				t.Fatalf("asked again: %+v, %v", rec, err)
 			}
 			r.read(h) // the failure, in the log since before
-			if rec := r.known(h, id); rec.State != call.CopyPending || !rec.Due.Equal(at(0)) || rec.Attempts != 1 || !rec.FailAlerted {
+			if rec := r.known(h, id); rec.State != call.CopyPending || !rec.Due.Equal(at(0)) || rec.Attempts != 1 || rec.FailAlerted == "" {
 				t.Errorf("the failure undid it: %+v", rec)
 			}
 			r.source.says(where, func() ([]byte, error) { return audio, nil })
