@@ -1,0 +1,160 @@
+package recordings_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/recording"
+	"trunkline.dev/trunkline/projections"
+)
+
+// lease takes what is due for a hub that is not started.
+func (r *rig) lease(h *hub, busy ...string) (recording.Recording, bool) {
+	r.t.Helper()
+	rec, ok, err := h.rows.Lease(r.t.Context(), r.clock(), r.clock().Add(15*time.Second), busy)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rec, ok
+}
+
+func TestALeaseKeepsTwoHubsFromTheSameRecording(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, b := r.hub("a", nil), r.hub("b", nil)
+	id := r.announce("c1", 0, where)
+	r.now.Store(1)
+	if _, ok := r.lease(a); ok {
+		t.Error("a recording was leased that nobody has read of")
+	}
+	r.read(a)
+	if _, ok := r.lease(a, "dialer.example"); ok {
+		t.Error("a recording was leased whose source has no slot")
+	}
+	if rec, ok := r.lease(a); !ok || rec.ID != id {
+		t.Fatalf("leased %+v, %v", rec, ok)
+	}
+	if _, ok := r.lease(b); ok {
+		t.Error("both have it")
+	}
+	r.now.Store(10)
+	if kept, err := a.rows.Extend(t.Context(), []string{id}, at(30)); err != nil || len(kept) != 1 {
+		t.Errorf("extended %v, %v", kept, err)
+	}
+	if kept, err := b.rows.Extend(t.Context(), []string{id}, at(30)); err != nil || len(kept) != 0 {
+		t.Errorf("the other extended %v, %v", kept, err)
+	}
+	r.now.Store(20)
+	if _, ok := r.lease(b); ok {
+		t.Error("an extended lease ended")
+	}
+	if next, err := b.rows.Next(t.Context(), r.clock()); err != nil || next.After(at(30)) {
+		t.Errorf("the other looks again at %s, %v", next, err)
+	}
+	r.now.Store(31) // a is dead
+	if rec, ok := r.lease(b); !ok || rec.ID != id {
+		t.Errorf("after its death: %+v, %v", rec, ok)
+	}
+	if kept, _ := a.rows.Extend(t.Context(), []string{id}, at(60)); len(kept) != 0 {
+		t.Error("the dead one extended it")
+	}
+	if err := b.rows.Yield(t.Context(), id, r.clock()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := r.lease(a); !ok {
+		t.Error("what was given back cannot be leased")
+	}
+}
+
+func TestASourceHasItsSlotsOnly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	serve := make(chan struct{})
+	for i := range 6 {
+		r.source.says(fmt.Sprintf("https://slow.example/%d", i), func() ([]byte, error) { <-serve; return audio, nil })
+	}
+	r.source.says(where, func() ([]byte, error) { return audio, nil })
+	h := r.hub("a", nil)
+	for i := range 6 {
+		r.announce(fmt.Sprint("slow", i), 0, fmt.Sprintf("https://slow.example/%d", i))
+	}
+	id := r.announce("c1", 1, where)
+	r.now.Store(1)
+	r.start(h)
+	r.eventually(func() error { // the slow ones came first, and do not stand in its way
+		if rec, err := h.Recording(t.Context(), "org", id); err != nil || rec.State != call.CopyStored {
+			return fmt.Errorf("%+v, %w", rec, err)
+		}
+		return nil
+	})
+	close(serve)
+	r.eventually(func() error {
+		if got := r.said(event.Calls); len(got) != 7 {
+			return fmt.Errorf("%d are stored", len(got))
+		}
+		return nil
+	})
+	if n := r.source.most["slow.example"]; n != 2 {
+		t.Errorf("the slow source had %d requests at once, want 2", n)
+	}
+}
+
+// A hub that is stopped in the middle gives its lease back and leaves nothing.
+func TestAStopBreaksOffCleanly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.source.says(where, hangs)
+	h := r.hub("a", nil)
+	id := r.announce("c1", 0, where)
+	r.start(h)
+	r.eventually(func() error { // half of it is in a file
+		if len(r.files()) == 0 {
+			return errors.New("nothing came")
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := h.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if left := r.files(); len(left) != 0 {
+		t.Errorf("left are %q", left)
+	}
+	if rec := r.known(h, id); rec.State != call.CopyPending || rec.Attempts != 0 {
+		t.Errorf("it is %+v", rec)
+	}
+	r.source.says(where, func() ([]byte, error) { return audio, nil })
+	next := r.hub("b", nil)
+	r.start(next)
+	r.eventually(func() error {
+		if rec := r.known(next, id); rec.State != call.CopyStored {
+			return fmt.Errorf("it is %s", rec.State)
+		}
+		return nil
+	})
+}
+
+func TestAFormerOwnerKeepsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h := r.hub("a", nil)
+	former, err := h.rows.Claim(t.Context(), event.Calls, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.read(h)
+	r.announce("c1", 0, where)
+	if err := former.Apply(t.Context(), r.log.Events(event.Calls)); !errors.Is(err, projections.ErrFenced) {
+		t.Errorf("the former owner got %v", err)
+	}
+	if all, _, _ := h.Recordings(t.Context(), recordings.Filter{Org: "org", Limit: 10}); len(all) != 0 {
+		t.Errorf("it left %+v", all)
+	}
+}

@@ -1,0 +1,154 @@
+package webhooks
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+func TestGoneDisablesAtOnceAndHoldsTheRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		gone := true
+		r.receive = func(Request) Result {
+			if gone {
+				return status(410)
+			}
+			return ok()
+		}
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("first")
+		pass(time.Second)
+		r.happen("second", "third")
+		pass(time.Hour)
+		if got := len(r.seen()); got != 1 {
+			t.Errorf("%d requests after 410, want 1", got)
+		}
+		if e := r.endpoints["a"]; e.Enabled || e.DisabledReason != "the receiver answered 410 Gone" {
+			t.Errorf("endpoint: enabled %v, reason %q", e.Enabled, e.DisabledReason)
+		}
+		if n := len(factsOf[delivery.Held](r)); n != 3 {
+			t.Errorf("%d held, want 3", n)
+		}
+		gone = false
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = true, "" })
+		pass(10 * time.Second)
+		if got := len(r.seen()); got != 4 {
+			t.Errorf("%d requests after enabling, want 4", got)
+		}
+		if rows := r.store.Rows(); len(rows) != 0 {
+			t.Errorf("%d rows left", len(rows))
+		}
+	})
+}
+
+func TestThreeFailuresInARowDisableAndSurviveARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.receive = func(Request) Result { return status(500) }
+		three := func(c *Config) {
+			p := plainProfile()
+			p.DisableAfterFailures = 3
+			c.Dialects = []Dialect{plain{p}}
+		}
+		h := r.start(three)
+		r.happen("one", "two")
+		pass(2 * time.Second)
+		h.stop()
+		if !r.endpoints["a"].Enabled {
+			t.Fatal("disabled after two failures")
+		}
+		h = r.start(three)
+		defer h.stop()
+		r.happen("three")
+		pass(2 * time.Second)
+		if r.endpoints["a"].Enabled {
+			t.Error("still enabled after three failures in a row")
+		}
+		pass(time.Hour)
+		if got := len(r.seen()); got != 3 {
+			t.Errorf("%d requests, want 3", got)
+		}
+		if rows := r.store.Rows(); len(rows) != 3 {
+			t.Errorf("%d held, want 3", len(rows))
+		}
+	})
+}
+
+// TestTheEventDisabledSendsNothing pauses a dialnote webhook as seed 001 does:
+// by choosing no event. What waits is held and goes on with the next choice.
+func TestTheEventDisabledSendsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		failing := true
+		r.receive = func(Request) Result {
+			if failing {
+				return status(500)
+			}
+			return ok()
+		}
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("one", "two")
+		pass(time.Second)
+		before := len(r.seen())
+		r.change("a", func(e *delivery.Endpoint) { e.Events = []string{delivery.EventDisabled} })
+		r.happen("three")
+		pass(time.Hour)
+		if got := len(r.seen()); got != before {
+			t.Errorf("%d requests while the event was disabled", got-before)
+		}
+		reasons := make(map[string]bool)
+		for _, f := range factsOf[delivery.Held](r) {
+			reasons[f.Reason] = true
+		}
+		if diff := cmp.Diff(map[string]bool{`its event is "disabled": nothing is sent`: true}, reasons); diff != "" {
+			t.Errorf("held because (-want +got):\n%s", diff)
+		}
+		failing = false
+		r.change("a", func(e *delivery.Endpoint) { e.Events = []string{"*"} })
+		pass(time.Hour)
+		var sent []string
+		for _, s := range r.seen()[before:] {
+			sent = append(sent, s.entity)
+		}
+		slices.Sort(sent)
+		if diff := cmp.Diff([]string{"one", "two"}, sent); diff != "" {
+			t.Errorf("sent afterwards (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestDeletedEndpointIsAccountedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.receive = func(Request) Result { return status(500) }
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("one", "two")
+		pass(time.Second)
+		r.deleteEndpoint("a")
+		pass(time.Minute)
+		dropped := factsOf[delivery.Dropped](r)
+		if len(dropped) != 2 || dropped[0].Reason != "the endpoint was deleted" {
+			t.Errorf("dropped: %+v", dropped)
+		}
+		if rows := r.store.Rows(); len(rows) != 0 {
+			t.Errorf("%d rows left", len(rows))
+		}
+	})
+}
