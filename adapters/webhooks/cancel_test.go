@@ -64,9 +64,7 @@ func TestCancelOfAWaitingDeliveryLetsTheNextGo(t *testing.T) {
 		if diff := cmp.Diff([]int64{2, 4}, r.sentSequences()); diff != "" {
 			t.Error(diff)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 	})
 }
 
@@ -217,8 +215,6 @@ func TestCancelTakesReplaysOfTheDeliveryToo(t *testing.T) {
 		if after := len(r.seen()); after != n {
 			t.Errorf("%d more requests after it was cancelled", after-n)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 	})
 }

@@ -77,9 +77,7 @@ func TestReceiverAbortsAMessage(t *testing.T) {
 		if a := factsOf[delivery.Attempted](r); len(a) != 2 || a[0].NextAttemptAt != nil {
 			t.Errorf("attempts: %+v", a)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 		next := r.store.Next(dispatch.Partition{Topic: event.Calls, ID: 0})
 		if next != 2 {
 			t.Errorf("the checkpoint is at %d, want 2", next)

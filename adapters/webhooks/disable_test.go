@@ -44,9 +44,7 @@ func TestGoneDisablesAtOnceAndHoldsTheRest(t *testing.T) {
 		if got := len(r.seen()); got != 4 {
 			t.Errorf("%d requests after enabling, want 4", got)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 	})
 }
 
@@ -147,8 +145,6 @@ func TestDeletedEndpointIsAccountedFor(t *testing.T) {
 		if len(dropped) != 2 || dropped[0].Reason != "the endpoint was deleted" {
 			t.Errorf("dropped: %+v", dropped)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 	})
 }

@@ -148,9 +148,7 @@ func TestRetriesFollowTheScheduleExactlyThenExhaust(t *testing.T) {
 		if len(exhausted) != 1 || exhausted[0].Attempts != 4 || exhausted[0].LastError != "answered 500" {
 			t.Errorf("exhausted: %+v", exhausted)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("rows left: %d", len(rows))
-		}
+		r.checkNoRows()
 		attempts := factsOf[delivery.Attempted](r)
 		if attempts[0].NextAttemptAt == nil || attempts[3].NextAttemptAt != nil {
 			t.Error("next_attempt_at must be set while another attempt follows, and only then")

@@ -163,9 +163,7 @@ func TestReplayToADisabledWebhookIsHeld(t *testing.T) {
 		if rep.State != dispatch.ReplayFinished || rep.Counts[delivery.IsDropped] < int64(held) || rep.Counts[delivery.IsDropped]+rep.Counts[delivery.Delivered] != 200 {
 			t.Errorf("after it was enabled: %+v", rep)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 	})
 }
 

@@ -110,9 +110,7 @@ func TestReplaySendsTheSameUnderTheSameIDsInOrder(t *testing.T) {
 		if rep.First.Topic == "" || rep.Last.Offset == 0 {
 			t.Errorf("from %s to %s", rep.First, rep.Last)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 	})
 }
 
@@ -313,9 +311,7 @@ func TestReplayIsPausedResumedAndAborted(t *testing.T) {
 			!slices.Equal(reasons, []string{"dropped: the replay was aborted"}) {
 			t.Errorf("the report is %+v, %v", rep, reasons)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 		var refused *dispatch.Refused
 		if _, err := h.replays.Resume(ctx, "org", rp.ID); !errors.As(err, &refused) {
 			t.Errorf("resuming an aborted replay: %v", err)

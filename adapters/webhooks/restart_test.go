@@ -37,9 +37,7 @@ func TestRestartSendsWhatWasUnfinished(t *testing.T) {
 				if missing := r.missing(); len(missing) > 0 {
 					t.Errorf("lost: %v", missing)
 				}
-				if rows := r.store.Rows(); len(rows) != 0 {
-					t.Errorf("%d rows left", len(rows))
-				}
+				r.checkNoRows()
 			})
 		})
 	}

@@ -232,3 +232,11 @@ func (r *rig) decode(data []byte, v any) {
 		r.t.Fatal(err)
 	}
 }
+
+// checkNoRows shows that no delivery is unfinished in the store.
+func (r *rig) checkNoRows() {
+	r.t.Helper()
+	if rows := r.store.Rows(); len(rows) != 0 {
+		r.t.Errorf("%d rows left", len(rows))
+	}
+}

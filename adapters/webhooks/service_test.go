@@ -109,9 +109,7 @@ func TestResendSendsTheSameBytesUnderTheSameID(t *testing.T) {
 		if err := h.service().Resend(t.Context(), "org", "unknown"); !errors.Is(err, ErrUnknown) {
 			t.Errorf("an unknown delivery: %v", err)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 	})
 }
 

@@ -177,9 +177,7 @@ func TestCatchingUpSurvivesKills(t *testing.T) {
 				if rep := h.report(dispatch.StartID("late")); rep.State != dispatch.ReplayFinished {
 					t.Errorf("the start is %+v", rep)
 				}
-				if rows := r.store.Rows(); len(rows) != 0 {
-					t.Errorf("%d rows left", len(rows))
-				}
+				r.checkNoRows()
 				h.stop()
 			})
 		})
@@ -224,9 +222,7 @@ func TestAWebhookIsDeletedWhileItCatchesUp(t *testing.T) {
 		if rep := h.report(dispatch.StartID("late")); rep.State != dispatch.ReplayAborted {
 			t.Errorf("the start is %+v", rep)
 		}
-		if rows := r.store.Rows(); len(rows) != 0 {
-			t.Errorf("%d rows left", len(rows))
-		}
+		r.checkNoRows()
 	})
 }
 

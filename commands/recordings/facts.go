@@ -52,10 +52,9 @@ func alertID(r recording.Recording, announcement, which string) string {
 	return event.DeriveID("alert", "recording", r.ID, announcement, which)
 }
 
-func nearEndAlert(r recording.Recording, now time.Time) (event.Event, error) {
+func nearEndAlert(r recording.Recording, now time.Time) ([]event.Event, error) {
 	left := r.Deadline().Sub(now)
-	id := alertID(r, r.Announced.EventID, alertNearEnd)
-	return fact(r, event.DeriveID("alert triggered", id), id, now, alert.Triggered{
+	return raised(r, r.NearAlerted, alertNearEnd, now, alert.Triggered{
 		Rule: "Recording about to expire", Metric: "recording_seconds_left", Condition: "<",
 		Threshold: r.Deadline().Sub(r.NearEnd).Seconds(), Value: max(0, left.Truncate(time.Second).Seconds()), Severity: "high",
 		Note: fmt.Sprintf("Recording %s of call %s is not fetched and its source's link ends in %s. Last: %s",
@@ -63,9 +62,8 @@ func nearEndAlert(r recording.Recording, now time.Time) (event.Event, error) {
 	})
 }
 
-func failedAlert(r recording.Recording, attempts int, reason string, now time.Time) (event.Event, error) {
-	id := alertID(r, r.Announced.EventID, alertFailed)
-	return fact(r, event.DeriveID("alert triggered", id), id, now, alert.Triggered{
+func failedAlert(r recording.Recording, attempts int, reason string, now time.Time) ([]event.Event, error) {
+	return raised(r, r.FailAlerted, alertFailed, now, alert.Triggered{
 		Rule: "Recording lost", Metric: "recording_fetch_attempts", Condition: ">=", Threshold: 1, Value: float64(attempts), Severity: "critical",
 		Note: fmt.Sprintf("Recording %s of call %s could not be fetched: %s", r.ID, r.CallID, reason),
 	})
@@ -81,13 +79,19 @@ func resolved(r recording.Recording, announcement, which, why string, now time.T
 	return []event.Event{e}, err
 }
 
-// replaced ends the alert about an earlier announcement, when the newest one's is
-// raised.
-func replaced(r recording.Recording, announcement, which string, now time.Time) ([]event.Event, error) {
-	if announcement == r.Announced.EventID {
-		return nil, nil
+// raised raises an alert about the newest announcement; one that is open about an
+// earlier one ends first.
+func raised(r recording.Recording, open, which string, now time.Time, p alert.Triggered) ([]event.Event, error) {
+	if open == r.Announced.EventID {
+		open = ""
 	}
-	return resolved(r, announcement, which, "The recording was announced anew, and another alert is raised.", now)
+	facts, err := resolved(r, open, which, "The recording was announced anew, and another alert is raised.", now)
+	if err != nil {
+		return nil, err
+	}
+	id := alertID(r, r.Announced.EventID, which)
+	e, err := fact(r, event.DeriveID("alert triggered", id), id, now, p)
+	return append(facts, e), err
 }
 
 func orNothing(s string) string {

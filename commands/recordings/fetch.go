@@ -101,16 +101,12 @@ func failed(l Locked, f *FetchError, now time.Time) (Decision, error) {
 		return Decision{After: r}, nil
 	}
 	p := call.RecordingFetchFailed{RecordingID: r.ID, SourceID: r.SourceID, Attempts: r.Attempts, Error: f.Reason, Delayed: r.Delayed}
-	ended, err := replaced(l.Recording, l.FailAlerted, alertFailed, now)
-	if err != nil {
-		return Decision{}, err
-	}
-	raised, err := failedAlert(l.Recording, r.Attempts, f.Reason, now)
+	facts, err := failedAlert(l.Recording, r.Attempts, f.Reason, now)
 	if err != nil {
 		return Decision{}, err
 	}
 	said, err := failedFact(l.Recording, now, p)
-	return Decision{Facts: append(ended, raised, said), After: r.Failed(p)}, err
+	return Decision{Facts: append(facts, said), After: r.Failed(p)}, err
 }
 
 // intake brings the bytes of one recording into the blob store and hashes them

@@ -207,15 +207,11 @@ func (s *Service) notice(l Locked, now time.Time) (Decision, error) {
 		return Decision{Unchanged: true}, nil
 	}
 	if at := l.NearEnd; !at.IsZero() && !at.After(now) {
-		ended, err := replaced(l.Recording, l.NearAlerted, alertNearEnd, now)
+		raised, err := nearEndAlert(l.Recording, now)
 		if err != nil {
 			return d, err
 		}
-		e, err := nearEndAlert(l.Recording, now)
-		if err != nil {
-			return d, err
-		}
-		d.Facts = append(append(d.Facts, ended...), e)
+		d.Facts = append(d.Facts, raised...)
 		d.After.NearEnd, d.After.NearAlerted = time.Time{}, l.Announced.EventID
 	}
 	if at := l.DelayDue; !at.IsZero() && !at.After(now) {

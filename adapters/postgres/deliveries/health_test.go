@@ -7,6 +7,7 @@ import (
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/postgres/deliveries"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -15,7 +16,7 @@ import (
 // yet cannot be seen by what ends the replay: it must be waited for.
 func TestTheEndOfAReplayWaitsForACommitOfItsReceiversHealth(t *testing.T) {
 	t.Parallel()
-	pool := open(t)
+	pool := pgtest.Open(t, 4)
 	s := deliveries.New(pool, plain{})
 	_, _, err := s.AddReplay(t.Context(), dispatch.Replay{
 		ID: "own", Org: "org", Kind: dispatch.OfScope, State: dispatch.ReplayRunning, EndpointID: "own", CreatedAt: time.Now(),

@@ -7,6 +7,7 @@ import (
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/postgres/deliveries"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/commands/dispatch/storetest"
 )
 
@@ -14,7 +15,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 func TestStoreConforms(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) storetest.Store { return deliveries.New(open(t), plain{}) })
+	storetest.Run(t, func(t *testing.T) storetest.Store { return deliveries.New(pgtest.Open(t, 4), plain{}) })
 }
 
 // plain seals nothing, but notices a text that is opened elsewhere.

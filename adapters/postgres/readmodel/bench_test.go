@@ -13,9 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/memory"
-	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/adapters/procstat"
 	"trunkline.dev/trunkline/domain/call"
@@ -85,14 +84,7 @@ func BenchmarkRebuild(b *testing.B) {
 }
 
 func benchmarkRebuild(b *testing.B, perCall int) {
-	pool, err := postgres.Open(b.Context(), testenv.Postgres(b), 8)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer pool.Close()
-	if err := postgres.Migrate(b.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		b.Fatal(err)
-	}
+	pool := pgtest.Open(b, 8)
 	log := memory.NewLog(4)
 	events := fillLog(b, log, perCall)
 	store := readmodel.NewStore(pool, projections.Models(), "bench")
@@ -198,14 +190,7 @@ func copyHistory(b *testing.B, pool *pgxpool.Pool, generation int) (time.Duratio
 // BenchmarkOneEvent is the time from an append to the view of the event, one
 // event at a time: what a webhook waits for.
 func BenchmarkOneEvent(b *testing.B) {
-	pool, err := postgres.Open(b.Context(), testenv.Postgres(b), 8)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer pool.Close()
-	if err := postgres.Migrate(b.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		b.Fatal(err)
-	}
+	pool := pgtest.Open(b, 8)
 	log, progress := memory.NewLog(4), readmodel.NewProgress(pool, slog.New(slog.DiscardHandler))
 	defer func() { _ = progress.Stop(context.Background()) }()
 	store := readmodel.NewStore(pool, projections.Models(), "bench")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
-	"trunkline.dev/trunkline/adapters/internal/testenv"
-	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -24,14 +22,7 @@ import (
 // the size of a batch, which a rebuild cuts otherwise.
 func TestCopyWritesWhatInsertWrites(t *testing.T) {
 	t.Parallel()
-	pool, err := postgres.Open(t.Context(), testenv.Postgres(t), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
-	if err := postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	pool := pgtest.Open(t, 2)
 	conn, err := pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -8,9 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/memory"
-	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -28,7 +27,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	pool := openPool(t)
+	pool := pgtest.Open(t, 8)
 	r := &rig{
 		t: t, pool: pool, store: readmodel.NewStore(pool, projections.Models(), "test"),
 		models: make(map[string]*readmodel.Generations), log: memory.NewLog(2), reader: readmodel.NewReader(pool, nil),
@@ -40,19 +39,6 @@ func newRig(t *testing.T) *rig {
 		r.models[g.Projection()] = g
 	}
 	return r
-}
-
-func openPool(t *testing.T) *pgxpool.Pool {
-	t.Helper()
-	pool, err := postgres.Open(t.Context(), testenv.Postgres(t), 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	if err := postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	return pool
 }
 
 func (r *rig) append(events ...event.Event) []event.Position {

@@ -20,6 +20,12 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
+// wait sets the clock and wakes a hub's loop: the clock of the rig rings no bell.
+func (r *rig) wait(h *hub, second int) {
+	r.now.Store(int64(second))
+	_ = h.rows.Yield(r.t.Context(), "nobody's", noon)
+}
+
 func TestWhatFailsIsTriedAgainUntilTheLinkEnds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -40,8 +46,7 @@ func TestWhatFailsIsTriedAgainUntilTheLinkEnds(t *testing.T) {
 		if rec.State == call.CopyFailed {
 			break
 		}
-		r.now.Store(int64(rec.Due.Sub(noon)/time.Second) + 1)
-		_ = h.rows.Yield(t.Context(), "nobody's", noon) // wakes the loop: the clock of this test rings no bell
+		r.wait(h, int(rec.Due.Sub(noon)/time.Second)+1)
 	}
 	rec := r.known(h, id)
 	if rec.State != call.CopyFailed || rec.LastError != "404" || attempts < 70 {
@@ -142,15 +147,13 @@ func TestAnAlertEndsWhenTheRecordingIsStoredAfterAll(t *testing.T) {
 			r.announce("c1", 0, where)
 		}},
 		"announced anew when the link was about to end": {nil, func(r *rig, h *hub, id string) {
-			r.now.Store(soon)
-			_ = h.rows.Yield(r.t.Context(), "nobody's", noon) // wakes the loop
+			r.wait(h, soon)
 			raised(r, "Recording about to expire")
 			r.source.says(where, func() ([]byte, error) { return audio, nil })
 			r.announce("c1", soon, where)
 		}},
 		"announced anew when the link was about to end, twice": {nil, func(r *rig, h *hub, id string) {
-			r.now.Store(soon)
-			_ = h.rows.Yield(r.t.Context(), "nobody's", noon)
+			r.wait(h, soon)
 			raised(r, "Recording about to expire")
 			r.announce("c1", soon, where)
 			r.eventually(func() error {
@@ -159,8 +162,7 @@ func TestAnAlertEndsWhenTheRecordingIsStoredAfterAll(t *testing.T) {
 				}
 				return nil
 			})
-			r.now.Store(2 * soon)
-			_ = h.rows.Yield(r.t.Context(), "nobody's", noon)
+			r.wait(h, 2*soon)
 			r.eventually(func() error {
 				if got := r.said(event.Alerts); len(got) != 3 {
 					return fmt.Errorf("said %v", got)

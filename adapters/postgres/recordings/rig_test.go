@@ -21,7 +21,7 @@ import (
 	"trunkline.dev/trunkline/adapters/blob"
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/memory"
-	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	rows "trunkline.dev/trunkline/adapters/postgres/recordings"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/recordings"
@@ -67,15 +67,7 @@ func newRig(t *testing.T) *rig {
 // emptyDatabase gives the rig another database, as if the first were lost.
 func (r *rig) emptyDatabase() {
 	r.t.Helper()
-	pool, err := postgres.Open(r.t.Context(), testenv.Postgres(r.t), 8)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(pool.Close)
-	if err := postgres.Migrate(r.t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		r.t.Fatal(err)
-	}
-	r.pool = pool
+	r.pool = pgtest.Open(r.t, 8)
 }
 
 func (r *rig) clock() time.Time { return at(int(r.now.Load())) }

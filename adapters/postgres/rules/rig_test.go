@@ -14,7 +14,7 @@ import (
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/memory"
-	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/adapters/postgres/rules"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/alert"
@@ -46,15 +46,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) emptyDatabase() {
 	r.t.Helper()
-	pool, err := postgres.Open(r.t.Context(), testenv.Postgres(r.t), 6)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(pool.Close)
-	if err := postgres.Migrate(r.t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		r.t.Fatal(err)
-	}
-	r.pool = pool
+	r.pool = pgtest.Open(r.t, 6)
 	r.exec(`INSERT INTO orgs (org_id, name, is_first, sealed, created_at) VALUES ('org', 'Acme', TRUE, '', now())`)
 }
 

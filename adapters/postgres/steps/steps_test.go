@@ -2,14 +2,13 @@ package steps_test
 
 import (
 	"encoding/json"
-	"log/slog"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
-	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/adapters/postgres/steps"
 )
 
@@ -17,14 +16,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 func TestSteps(t *testing.T) {
 	t.Parallel()
-	pool, err := postgres.Open(t.Context(), testenv.Postgres(t), 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	if err := postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	pool := pgtest.Open(t, 4)
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	store, err := steps.New(steps.Config{Pool: pool, Clock: func() time.Time { return now }})
 	if err != nil {

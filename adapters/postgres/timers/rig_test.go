@@ -11,7 +11,7 @@ import (
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/memory"
-	"trunkline.dev/trunkline/adapters/postgres"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/adapters/postgres/timers"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/call"
@@ -43,15 +43,7 @@ func newRig(t *testing.T) *rig {
 // emptyDatabase gives the rig another database, as if the first were lost.
 func (r *rig) emptyDatabase() {
 	r.t.Helper()
-	pool, err := postgres.Open(r.t.Context(), testenv.Postgres(r.t), 4)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(pool.Close)
-	if err := postgres.Migrate(r.t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		r.t.Fatal(err)
-	}
-	r.pool = pool
+	r.pool = pgtest.Open(r.t, 4)
 }
 
 // service is one hub's. Nil ports are the rig's log.

@@ -1,4 +1,5 @@
-package deliveries_test
+// Package pgtest gives tests a database that has the hub's tables.
+package pgtest
 
 import (
 	"log/slog"
@@ -10,10 +11,11 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres"
 )
 
-// open returns a migrated, empty database.
-func open(t *testing.T) *pgxpool.Pool {
+// Open returns up to so many connections to a migrated, empty database of the test's
+// own; they are closed when it ends.
+func Open(t testing.TB, conns int32) *pgxpool.Pool {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), testenv.Postgres(t), 4)
+	pool, err := postgres.Open(t.Context(), testenv.Postgres(t), conns)
 	if err != nil {
 		t.Fatal(err)
 	}
