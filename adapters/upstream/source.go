@@ -218,6 +218,7 @@ func (s *Source) refused(resp *http.Response) error {
 		return &recordings.FetchError{
 			Reason:     fmt.Sprintf("the source answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)),
 			Final:      resp.StatusCode == http.StatusGone,
+			Away:       resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= http.StatusInternalServerError,
 			RetryAfter: s.retryAfter(resp.Header.Get("Retry-After")),
 		}
 	}
@@ -255,13 +256,13 @@ func (s *Source) unanswered(err error) error {
 	case errors.Is(err, errRedirect):
 		f.Reason = cause.Error()
 	case isDNS:
-		f.Reason = fmt.Sprintf("the name %.100q was not found", dns.Name)
+		f.Reason, f.Away = fmt.Sprintf("the name %.100q was not found", dns.Name), true
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		f.Reason = "the source did not answer in time"
+		f.Reason, f.Away = "the source did not answer in time", true
 	case errors.Is(err, syscall.ECONNREFUSED):
-		f.Reason = "the connection was refused"
+		f.Reason, f.Away = "the connection was refused", true
 	default:
-		f.Reason = "no answer: " + short(cause)
+		f.Reason, f.Away = "no answer: "+short(cause), true
 	}
 	return f
 }
@@ -271,13 +272,13 @@ func (s *Source) broken(body *steady, err error) error {
 	f := &recordings.FetchError{Err: err}
 	switch {
 	case body.tooSlow():
-		f.Reason = fmt.Sprintf("the source sent less than %d bytes in %s", s.cfg.WindowMin, s.cfg.Window)
+		f.Reason, f.Away = fmt.Sprintf("the source sent less than %d bytes in %s", s.cfg.WindowMin, s.cfg.Window), true
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		f.Reason = "the recording ended before the length that its source announced"
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		f.Reason = fmt.Sprintf("the recording took longer than %s", s.cfg.Attempt)
 	default:
-		f.Reason = "the connection broke: " + short(err)
+		f.Reason, f.Away = "the connection broke: "+short(err), true
 	}
 	return f
 }

@@ -180,19 +180,20 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 		url    func(*testing.T) string
 		reason string
 		final  bool
+		away   bool
 		after  time.Duration
 	}{
-		"hangs before the answer": {url: func(t *testing.T) string { return raw(t, "", false) }, reason: "did not answer in time"},
+		"hangs before the answer": {url: func(t *testing.T) string { return raw(t, "", false) }, reason: "did not answer in time", away: true},
 		"hangs in the body": {
 			url:    func(t *testing.T) string { return raw(t, head+"Content-Length: 5000\r\n\r\nID3", false) },
-			reason: "sent less than 1048576 bytes in 100ms",
+			reason: "sent less than 1048576 bytes in 100ms", away: true,
 		},
 		"drips": {url: func(t *testing.T) string {
 			return serve(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "audio/mpeg")
 				drip(w, r)
 			})
-		}, reason: "sent less than"},
+		}, reason: "sent less than", away: true},
 		"sends less than it announced": {
 			url: func(t *testing.T) string {
 				return raw(t, head+"Content-Length: 5000\r\n\r\n"+strings.Repeat("x", 900), true)
@@ -209,7 +210,9 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 		"has it not yet":                      {url: answer(404, "text/plain", "no", "Retry-After", "7"), reason: "404 Not Found", after: 7 * time.Second},
 		"expired":                             {url: answer(403, "application/xml", "<Error/>"), reason: "403 Forbidden"},
 		"gone":                                {url: answer(410, "text/plain", ""), reason: "410 Gone", final: true},
-		"busy for days":                       {url: answer(503, "text/plain", "", "Retry-After", "Fri, 31 Dec 2199 23:59:59 GMT"), reason: "503", after: time.Hour},
+		"busy for days":                       {url: answer(503, "text/plain", "", "Retry-After", "Fri, 31 Dec 2199 23:59:59 GMT"), reason: "503", after: time.Hour, away: true},
+		"too much asked":                      {url: answer(429, "text/plain", ""), reason: "429", away: true},
+		"broken":                              {url: answer(500, "text/plain", ""), reason: "500", away: true},
 		"no content":                          {url: answer(204, "audio/mpeg", ""), reason: "204 No Content"},
 		"a log-in page":                       {url: answer(200, "text/html; charset=utf-8", "<html>Log in</html>"), reason: `no audio but "text/html`},
 		"a log-in page that says it is audio": {url: answer(200, "audio/mpeg", "<!DOCTYPE html><html>"), reason: "no audio"},
@@ -237,9 +240,9 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 		"leads in a circle": {url: func(t *testing.T) string {
 			return serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) })
 		}, reason: "redirect refused: more than 5"},
-		"is not there":     {url: func(t *testing.T) string { return closedPort(t) }, reason: "connection was refused"},
+		"is not there":     {url: func(t *testing.T) string { return closedPort(t) }, reason: "connection was refused", away: true},
 		"is private":       {url: func(*testing.T) string { return "http://10.1.2.3/r.mp3" }, reason: "10.1.2.3 is not a public address", final: true},
-		"is no web server": {url: func(t *testing.T) string { return raw(t, "220 smtp ready\r\n", true) }, reason: "no answer: "},
+		"is no web server": {url: func(t *testing.T) string { return raw(t, "220 smtp ready\r\n", true) }, reason: "no answer: ", away: true},
 		"is no URL":        {url: func(*testing.T) string { return "ftp://a.example/r.mp3" }, reason: "must be an https URL", final: true},
 		"has a password":   {url: func(*testing.T) string { return "http://u:p@a.example/r.mp3" }, reason: "must not carry a user name", final: true},
 	} {
@@ -252,8 +255,8 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 			if !ok {
 				t.Fatalf("got %v, want a FetchError", err)
 			}
-			if !strings.Contains(f.Reason, c.reason) || f.Final != c.final || f.RetryAfter != c.after {
-				t.Errorf("got %q, final %v, after %s; want %q, %v, %s", f.Reason, f.Final, f.RetryAfter, c.reason, c.final, c.after)
+			if !strings.Contains(f.Reason, c.reason) || f.Final != c.final || f.Away != c.away || f.RetryAfter != c.after {
+				t.Errorf("got %q, final %v, away %v, after %s; want %q, %v, %v, %s", f.Reason, f.Final, f.Away, f.RetryAfter, c.reason, c.final, c.away, c.after)
 			}
 			if strings.Contains(f.Reason, at) {
 				t.Errorf("%q shows the URL", f.Reason)

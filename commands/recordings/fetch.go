@@ -26,9 +26,9 @@ const (
 	yieldPatience = 2 * time.Second
 )
 
-// fetch makes one attempt for a recording that is leased to us, and writes down
-// what came of it.
-func (s *Service) fetch(ctx context.Context, r recording.Recording) {
+// fetch makes one attempt for a recording that is leased to us, writes down what
+// came of it, and returns why it could not be had.
+func (s *Service) fetch(ctx context.Context, r recording.Recording) error {
 	b := s.newIntake(ctx, r)
 	err := s.cfg.Fetcher.Fetch(ctx, Offer{URL: r.URL, Format: r.Format}, b.open)
 	if err == nil {
@@ -37,7 +37,7 @@ func (s *Service) fetch(ctx context.Context, r recording.Recording) {
 	if err != nil {
 		b.abort()
 		s.unfetched(ctx, r, err)
-		return
+		return err
 	}
 	for began := s.cfg.Clock(); ; {
 		err = s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) { return b.decide(l, event.Time(s.cfg.Clock())) })
@@ -56,6 +56,7 @@ func (s *Service) fetch(ctx context.Context, r recording.Recording) {
 		s.cfg.Logger.WarnContext(ctx, "a fetched recording is not written down", slog.String("recording", r.ID), slog.Any("err", err))
 		s.yield(ctx, r.ID, ownTrouble)
 	}
+	return nil
 }
 
 // unfetched writes down that an attempt failed: when the next is made, or that

@@ -29,6 +29,9 @@ type FetchError struct {
 	Reason string
 	// Final says that asking again is of no use.
 	Final bool
+	// Away says that it is the source that serves nothing now, whichever of its
+	// recordings is asked for.
+	Away bool
 	// RetryAfter is what the source asked for, 0 if nothing.
 	RetryAfter time.Duration
 	// Err is the cause, for tests of its kind; it may be nil.

@@ -14,15 +14,17 @@ import (
 // keeps two from fetching the same recording. Its errors may be transient.
 type Jobs interface {
 	// Lease leases the recording that is due for the longest to this process, until
-	// a time, unless its source's host is among busy. It reports false when there is
-	// none. Only what everything in the log was looked at for is due.
-	Lease(ctx context.Context, now, until time.Time, busy []string) (recording.Recording, bool, error)
+	// a time, of the hosts that may be asked; of those that are left alone, one that
+	// is urgent (recording.Recording.Urgent). It reports false when there is none.
+	// Only what everything in the log was looked at for is due.
+	Lease(ctx context.Context, now, until time.Time, h Hosts) (recording.Recording, bool, error)
 	// Extend moves the end of leases, and returns those that are still ours.
 	Extend(ctx context.Context, ids []string, until time.Time) ([]string, error)
 	// Notices returns recordings of which something is to be said by now.
 	Notices(ctx context.Context, now time.Time, limit int) ([]string, error)
-	// Next is when Lease or Notices may find something; zero when never.
-	Next(ctx context.Context, now time.Time) (time.Time, error)
+	// Next is when Lease or Notices may find something, but for what is urgent of
+	// hosts that are left alone; zero when never.
+	Next(ctx context.Context, now time.Time, h Hosts) (time.Time, error)
 	// Woken gets a value when Next may have become earlier. It has one reader.
 	Woken() <-chan struct{}
 	// Settle locks a recording and lets decide say what is to be true of it. It
@@ -48,6 +50,15 @@ type Jobs interface {
 	SetList(ctx context.Context, id, listID string) error
 	// Sweep forgets links whose time is over.
 	Sweep(ctx context.Context, now time.Time) error
+}
+
+// Hosts are those of which a process does not ask for what is due.
+type Hosts struct {
+	// Busy have all of their requests under way.
+	Busy []string
+	// Alone are left alone because they serve nothing, but for what is urgent; none
+	// of them is busy.
+	Alone []string
 }
 
 // Locked is a recording while nobody else can change it.

@@ -31,20 +31,16 @@ type worker struct {
 	s *Service
 	// freed gets a value when a fetch has ended.
 	freed chan struct{}
+	hosts *hosts
 	wg    sync.WaitGroup
 
-	mu      sync.Mutex
-	fetches map[string]fetchUnderWay
-	hosts   map[string]int
-}
-
-type fetchUnderWay struct {
-	host   string
-	cancel context.CancelFunc
+	mu sync.Mutex
+	// fetches are those under way; each can be broken off.
+	fetches map[string]context.CancelFunc
 }
 
 func newWorker(s *Service) *worker {
-	return &worker{s: s, freed: make(chan struct{}, 1), fetches: make(map[string]fetchUnderWay), hosts: make(map[string]int)}
+	return &worker{s: s, freed: make(chan struct{}, 1), hosts: newHosts(s.cfg.PerHost), fetches: make(map[string]context.CancelFunc)}
 }
 
 // run works until ctx ends, and returns when no fetch is left.
@@ -73,12 +69,13 @@ func (w *worker) run(ctx context.Context) {
 func (w *worker) turn(ctx context.Context) (time.Duration, error) {
 	now := event.Time(w.s.cfg.Clock())
 	full := false
+	var closed Hosts
 	for {
-		busy, room := w.busy()
-		if full = !room; full {
+		closed = w.hosts.closed(now)
+		if full = !w.room(); full {
 			break
 		}
-		r, ok, err := w.s.cfg.Jobs.Lease(ctx, now, now.Add(w.s.cfg.Lease), busy)
+		r, ok, err := w.s.cfg.Jobs.Lease(ctx, now, now.Add(w.s.cfg.Lease), closed)
 		if err != nil {
 			return 0, err
 		}
@@ -91,54 +88,57 @@ func (w *worker) turn(ctx context.Context) (time.Duration, error) {
 	if err != nil || said == noticesAtOnce {
 		return 0, err
 	}
-	next, err := w.s.cfg.Jobs.Next(ctx, now)
+	next, err := w.s.cfg.Jobs.Next(ctx, now, closed)
 	switch {
 	case err != nil:
 		return 0, err
+	case full, next.IsZero() && len(closed.Alone) > 0:
+		return poll, nil
 	case next.IsZero():
 		return idle, nil
-	case full:
-		return poll, nil
 	}
 	return min(max(next.Sub(w.s.cfg.Clock()), behind), poll), nil
 }
 
-// busy are the hosts that have all of their slots taken, and whether there is
-// room for another fetch at all.
-func (w *worker) busy() (hosts []string, room bool) {
+// room reports whether another fetch may be begun.
+func (w *worker) room() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for h, n := range w.hosts {
-		if n >= w.s.cfg.PerHost {
-			hosts = append(hosts, h)
-		}
-	}
-	return hosts, len(w.fetches) < w.s.cfg.AtOnce
+	return len(w.fetches) < w.s.cfg.AtOnce
 }
 
 func (w *worker) begin(ctx context.Context, r recording.Recording) {
 	ctx, cancel := context.WithCancel(ctx)
 	host := Host(r.URL)
+	w.hosts.begin(host)
 	w.mu.Lock()
-	w.fetches[r.ID] = fetchUnderWay{host, cancel}
-	w.hosts[host]++
+	w.fetches[r.ID] = cancel
 	w.mu.Unlock()
 	w.wg.Go(func() {
-		defer func() {
-			cancel()
-			w.mu.Lock()
-			delete(w.fetches, r.ID)
-			if w.hosts[host]--; w.hosts[host] == 0 {
-				delete(w.hosts, host)
-			}
-			w.mu.Unlock()
-			select {
-			case w.freed <- struct{}{}:
-			default: // a token is there already
-			}
-		}()
-		w.s.fetch(ctx, r)
+		began := w.s.cfg.Clock()
+		err := w.s.fetch(ctx, r)
+		w.ended(ctx, host, began, err)
+		cancel()
+		w.mu.Lock()
+		delete(w.fetches, r.ID)
+		w.mu.Unlock()
+		select {
+		case w.freed <- struct{}{}:
+		default: // a token is there already
+		}
 	})
+}
+
+// ended frees a host's slot, and tells the operator when the host went away or came
+// back.
+func (w *worker) ended(ctx context.Context, host string, began time.Time, err error) {
+	switch w.hosts.end(host, began, w.s.cfg.Clock(), err, ctx.Err() != nil) {
+	case turnedAway:
+		w.s.cfg.Logger.WarnContext(ctx, "a host serves no recordings and is asked less and less often", slog.String("host", host), slog.Any("err", err))
+	case turnedBack:
+		w.s.cfg.Logger.InfoContext(ctx, "a host serves recordings again", slog.String("host", host))
+	case asBefore:
+	}
 }
 
 // keepLeases renews the leases of what is under way. A fetch that lost its lease
@@ -170,8 +170,8 @@ func (w *worker) breakOff(asked, kept []string) {
 		ours[id] = true
 	}
 	for _, id := range asked {
-		if f, ok := w.fetches[id]; ok && !ours[id] {
-			f.cancel()
+		if cancel, ok := w.fetches[id]; ok && !ours[id] {
+			cancel()
 		}
 	}
 }

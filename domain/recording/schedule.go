@@ -37,7 +37,7 @@ func NextFetch(recordingID string, failed int, now, deadline time.Time, atLeast 
 	_, _ = h.Write([]byte(recordingID))
 	pause += pause / 10 * time.Duration(h.Sum32()%1000) / 1000
 	next := now.Add(max(pause, min(atLeast, MaxRetryAfter)))
-	if last := deadline.Add(-lastCall); next.After(last) && now.Before(last) {
+	if last := lastCall(deadline); next.After(last) && now.Before(last) {
 		next = last // the last request is made while the link still lives
 	}
 	return next, next.Before(deadline)
@@ -46,8 +46,8 @@ func NextFetch(recordingID string, failed int, now, deadline time.Time, atLeast 
 // MaxRetryAfter bounds how far a source may put off the next request.
 const MaxRetryAfter = time.Hour
 
-// lastCall is how long before the end of the link the last request is made.
-const lastCall = 10 * time.Minute
+// lastCall is when the last request is made before a source's link ends.
+func lastCall(deadline time.Time) time.Time { return deadline.Add(-10 * time.Minute) }
 
 // NearEnd is when the hub raises an alert for a recording that is not fetched: an
 // eighth of the link's life before its end, at most NearEndMax. For the usual 72

@@ -78,6 +78,15 @@ func (r Recording) Deadline() time.Time {
 	return Deadline(r.Announced.RecordedAt, expires)
 }
 
+// Urgent is when a recording is asked for though its host is left alone because it
+// serves nothing: shortly before its link ends, or as soon as somebody asks for it.
+func (r Recording) Urgent() time.Time {
+	if r.AskedAgain {
+		return r.Due
+	}
+	return lastCall(r.Deadline())
+}
+
 // Patience is how long a copy may take before receivers are told without it.
 type Patience time.Duration
 

@@ -1,10 +1,15 @@
 package recordings
 
 // The statements whose plans are looked at.
+var (
+	LeaseSQL      = dueSQL.take
+	SomeSQL       = dueSQL.some
+	UrgentSQL     = urgentSQL.take
+	SomeUrgentSQL = urgentSQL.some
+)
+
 const (
-	LeaseSQL      = leaseSQL
 	NextSQL       = nextSQL
-	SomeSQL       = someSQL
 	NoticesSQL    = noticesSQL
 	SomeNoticeSQL = someNoticeSQL
 )

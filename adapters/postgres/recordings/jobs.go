@@ -28,19 +28,31 @@ func (s *Store) look(ctx context.Context, now time.Time) ([]int, []time.Time, er
 }
 
 // Lease implements recordings.Jobs.
-func (s *Store) Lease(ctx context.Context, now, until time.Time, busy []string) (recording.Recording, bool, error) {
-	if busy == nil {
-		busy = []string{}
+func (s *Store) Lease(ctx context.Context, now, until time.Time, h recordings.Hosts) (recording.Recording, bool, error) {
+	if len(h.Alone) > 0 {
+		if r, ok, err := s.lease(ctx, urgentSQL, now, until, h.Alone); err != nil || ok {
+			return r, ok, err
+		}
 	}
+	return s.lease(ctx, dueSQL, now, until, closed(h))
+}
+
+// closed are the hosts of which nothing is asked because it is due.
+func closed(h recordings.Hosts) []string {
+	return append(append(make([]string, 0, len(h.Busy)+len(h.Alone)), h.Busy...), h.Alone...)
+}
+
+// lease leases a recording as statements say that take the same hosts.
+func (s *Store) lease(ctx context.Context, sql leaseSQL, now, until time.Time, hosts []string) (recording.Recording, bool, error) {
 	var some bool
-	if err := s.cfg.Pool.QueryRow(ctx, someSQL, now, busy).Scan(&some); err != nil || !some {
+	if err := s.cfg.Pool.QueryRow(ctx, sql.some, hosts, now).Scan(&some); err != nil || !some {
 		return recording.Recording{}, false, doing("looking for a recording that is due", err)
 	}
 	partitions, times, err := s.look(ctx, now)
 	if err != nil || len(partitions) == 0 {
 		return recording.Recording{}, false, err
 	}
-	rows, err := s.cfg.Pool.Query(ctx, leaseSQL, s.cfg.Owner, until, now, partitions, times, busy)
+	rows, err := s.cfg.Pool.Query(ctx, sql.take, hosts, now, s.cfg.Owner, until, partitions, times)
 	if err != nil {
 		return recording.Recording{}, false, fmt.Errorf("leasing a recording: %w", err)
 	}
@@ -81,9 +93,9 @@ func (s *Store) Notices(ctx context.Context, now time.Time, limit int) ([]string
 }
 
 // Next implements recordings.Jobs.
-func (s *Store) Next(ctx context.Context, now time.Time) (time.Time, error) {
+func (s *Store) Next(ctx context.Context, now time.Time, h recordings.Hosts) (time.Time, error) {
 	var at *time.Time
-	err := s.cfg.Pool.QueryRow(ctx, nextSQL, now, s.cfg.Owner).Scan(&at)
+	err := s.cfg.Pool.QueryRow(ctx, nextSQL, closed(h), now, s.cfg.Owner).Scan(&at)
 	return dbtime.From(at), doing("reading when a recording is due", err)
 }
 

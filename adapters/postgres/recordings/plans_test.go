@@ -38,9 +38,9 @@ func TestWhatIsNextIsFoundAmongMany(t *testing.T) {
 	r := newRig(t)
 	for _, sql := range []string{
 		`INSERT INTO recordings (recording_id, org_id, call_id, source_id, partition, state, announced_id, correlation_id, origin, announced_at, url, host,
-  format, blob_key, sha256, bytes, content_type, held, hold_reason, attempts, last_error, due, delay_due, delayed, near_alerted, fail_alerted)
+  format, blob_key, sha256, bytes, content_type, held, hold_reason, attempts, last_error, due, urgent, delay_due, delayed, near_alerted, fail_alerted)
 SELECT 'r' || n, 'org', 'c' || n, '', n % 2, CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'stored' END, '', '', '', now(), '', CASE WHEN n = 20000 THEN 'small' ELSE 'away-' || n % 3 END,
-  '', '', '', 0, '', false, '', 0, '', CASE WHEN n % 2 = 0 THEN now() - n * interval '1 s' END,
+  '', '', '', 0, '', false, '', 0, '', CASE WHEN n % 2 = 0 THEN now() - n * interval '1 s' END, now() + (n - 5000) * interval '1 s',
   CASE WHEN n % 2 = 0 THEN now() + n * interval '1 s' END, false, false, false
 FROM generate_series(1, 40000) n`,
 		"UPDATE recordings SET leased_by = 'another', leased_until = now() + interval '1 h' WHERE recording_id IN ('r40000', 'r39996', 'r3')",
@@ -50,16 +50,19 @@ FROM generate_series(1, 40000) n`,
 			t.Fatal(err)
 		}
 	}
+	const none, soon, seen = "ARRAY[]::text[]", "now() + interval '1 h'", "ARRAY[now(), now()]"
 	for name, sql := range map[string]string{
-		"the earliest of all": bound(rows.LeaseSQL, "'me'", "now() + interval '1 h'", "now()", "ARRAY[0, 1]", "ARRAY[now(), now()]", "ARRAY[]::text[]"),
-		"of a host that is not away": bound(rows.LeaseSQL, "'me'", "now() + interval '1 h'", "now()", "ARRAY[0, 1]", "ARRAY[now(), now()]",
-			"ARRAY['away-0', 'away-1', 'away-2']"),
-		"whether":           bound(rows.SomeSQL, "now()", "ARRAY['away-0', 'away-1']"),
-		"none that is seen": bound(rows.LeaseSQL, "'me'", "now() + interval '1 h'", "now()", "ARRAY[0, 1]", "ARRAY[now() - interval '1 year', now() - interval '1 year']", "ARRAY[]::text[]"),
-		"whether to say":    bound(rows.SomeNoticeSQL, "now()"),
-		"what to say":       bound(rows.NoticesSQL, "ARRAY[0, 1]", "ARRAY[now(), now()]", "5"),
-		"whether none":      bound(rows.SomeSQL, "now() - interval '1 year'", "ARRAY[]::text[]"),
-		"when":              bound(rows.NextSQL, "now()", "'me'"),
+		"the earliest of all":        bound(rows.LeaseSQL, none, "now()", "'me'", soon, "ARRAY[0, 1]", seen),
+		"of a host that is not away": bound(rows.LeaseSQL, "ARRAY['away-0', 'away-1', 'away-2']", "now()", "'me'", soon, "ARRAY[0, 1]", seen),
+		"whether":                    bound(rows.SomeSQL, "ARRAY['away-0', 'away-1']", "now()"),
+		"none that is seen":          bound(rows.LeaseSQL, none, "now()", "'me'", soon, "ARRAY[0, 1]", "ARRAY[now() - interval '1 year', now() - interval '1 year']"),
+		"urgent":                     bound(rows.UrgentSQL, "ARRAY['away-0', 'away-1']", "now()", "'me'", soon, "ARRAY[0, 1]", seen),
+		"whether urgent":             bound(rows.SomeUrgentSQL, "ARRAY['away-0', 'away-1']", "now()"),
+		"none that is urgent":        bound(rows.UrgentSQL, "ARRAY['small']", "now()", "'me'", soon, "ARRAY[0, 1]", seen),
+		"whether to say":             bound(rows.SomeNoticeSQL, "now()"),
+		"what to say":                bound(rows.NoticesSQL, "ARRAY[0, 1]", seen, "5"),
+		"whether none":               bound(rows.SomeSQL, none, "now() - interval '1 year'"),
+		"when":                       bound(rows.NextSQL, none, "now()", "'me'"),
 	} {
 		var raw []byte
 		if err := r.pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+sql).Scan(&raw); err != nil {

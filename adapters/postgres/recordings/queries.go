@@ -14,9 +14,9 @@ FOR UPDATE`
 INSERT INTO recordings AS r (recording_id, org_id, call_id, source_id, partition, state,
   announced_id, correlation_id, origin, announced_at, url, host, format, duration_sec, expires_at,
   blob_key, sha256, bytes, content_type, stored_at, deleted_at, held, hold_reason,
-  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted, asked_again)
+  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted, asked_again, urgent)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-  $24, $25, $26, $27, $28, $29, $30, $31, $32)
+  $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)
 ON CONFLICT (recording_id)
 DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, state = EXCLUDED.state,
   announced_id = EXCLUDED.announced_id, correlation_id = EXCLUDED.correlation_id, origin = EXCLUDED.origin,
@@ -26,62 +26,13 @@ DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, st
   deleted_at = EXCLUDED.deleted_at, held = EXCLUDED.held, hold_reason = EXCLUDED.hold_reason,
   attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, due = EXCLUDED.due, delayed = EXCLUDED.delayed,
   delay_due = EXCLUDED.delay_due, near_end = EXCLUDED.near_end, near_alerted = EXCLUDED.near_alerted,
-  fail_alerted = EXCLUDED.fail_alerted, asked_again = EXCLUDED.asked_again`
+  fail_alerted = EXCLUDED.fail_alerted, asked_again = EXCLUDED.asked_again,
+  urgent = EXCLUDED.urgent`
 
 	// What is stored under its key is no orphan.
 	endUploadsSQL = `
 DELETE FROM recording_uploads
 WHERE blob_key = ANY($1::text[])`
-
-	// The hosts that something is to be fetched from, each found by one step in the
-	// index: they are few, and what waits for one that is away may be millions.
-	hostsSQL = ` hosts AS (
-  (SELECT host FROM recordings WHERE due IS NOT NULL ORDER BY host LIMIT 1)
-  UNION ALL
-  SELECT next.host
-  FROM hosts
-  CROSS JOIN LATERAL (
-    SELECT t.host
-    FROM recordings t
-    WHERE t.due IS NOT NULL AND t.host > hosts.host
-    ORDER BY t.host
-    LIMIT 1
-  ) AS next
-)`
-
-	someSQL = `
-WITH RECURSIVE` + hostsSQL + `
-SELECT EXISTS (
-  SELECT
-  FROM hosts
-  WHERE host <> ALL($2::text[]) AND $1 >= (
-    SELECT t.due FROM recordings t WHERE t.host = hosts.host AND t.due IS NOT NULL ORDER BY t.due LIMIT 1))`
-
-	// A recording is due when its time has come and all that the log had at a later
-	// time was looked at: what would have made it needless has been seen.
-	leaseSQL = `
-WITH RECURSIVE` + hostsSQL + `
-UPDATE recordings r
-SET leased_by = $1, leased_until = $2
-FROM (
-  SELECT first.recording_id
-  FROM hosts
-  CROSS JOIN LATERAL (
-    SELECT t.recording_id, t.due
-    FROM recordings t
-    JOIN unnest($4::integer[], $5::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
-    WHERE t.host = hosts.host AND t.due <= h.until AND t.due <= (SELECT max(u) FROM unnest($5::timestamptz[]) AS u)
-      AND (t.leased_until IS NULL OR t.leased_until <= $3)
-    ORDER BY t.due, t.recording_id
-    LIMIT 1
-    FOR UPDATE OF t SKIP LOCKED
-  ) AS first
-  WHERE hosts.host <> ALL($6::text[])
-  ORDER BY first.due, first.recording_id
-  LIMIT 1
-) AS next
-WHERE r.recording_id = next.recording_id
-RETURNING` + columnList
 
 	extendSQL = `
 UPDATE recordings
@@ -116,20 +67,19 @@ WHERE (t.delay_due IS NOT NULL OR t.near_end IS NOT NULL) AND LEAST(t.delay_due,
 ORDER BY LEAST(t.delay_due, t.near_end), t.recording_id
 LIMIT $3`
 
-	nextSQL = `
-WITH RECURSIVE` + hostsSQL + `
+	nextSQL = mayAskSQL + `
 SELECT LEAST(
   (SELECT min(LEAST(delay_due, near_end)) FROM recordings WHERE delay_due IS NOT NULL OR near_end IS NOT NULL),
   (SELECT min(first.due)
-   FROM hosts
+   FROM asked
    CROSS JOIN LATERAL (
      SELECT t.due
      FROM recordings t
-     WHERE t.host = hosts.host AND t.due IS NOT NULL AND (t.leased_until IS NULL OR t.leased_until <= $1)
+     WHERE t.host = asked.host AND t.due IS NOT NULL AND (t.leased_until IS NULL OR t.leased_until <= $2)
      ORDER BY t.due
      LIMIT 1
    ) AS first),
-  (SELECT min(leased_until) FROM recordings WHERE due IS NOT NULL AND leased_until > $1 AND leased_by <> $2))`
+  (SELECT min(leased_until) FROM recordings WHERE due IS NOT NULL AND leased_until > $2 AND leased_by <> $3))`
 
 	beginSQL = `
 INSERT INTO recording_uploads (blob_key, recording_id, begun_at)

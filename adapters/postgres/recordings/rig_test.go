@@ -266,6 +266,13 @@ func (s *source) times(url string) (n int) {
 	return n
 }
 
+// all is how often it was asked for anything.
+func (s *source) all() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.asked)
+}
+
 // Fetch implements recordings.Fetcher.
 func (s *source) Fetch(ctx context.Context, o recordings.Offer, open func(string) (io.Writer, error)) error {
 	host := recordings.Host(o.URL)

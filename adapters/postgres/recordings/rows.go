@@ -57,5 +57,6 @@ func args(r recording.Recording) []any {
 		r.Announced.EventID, r.Announced.CorrelationID, string(r.Announced.Origin), r.Announced.RecordedAt, r.URL, recordings.Host(r.URL), r.Format, r.DurationSec, dbtime.To(r.ExpiresAt),
 		r.Key, r.SHA256, r.Bytes, r.ContentType, dbtime.To(r.StoredAt), dbtime.To(r.DeletedAt), r.Held, r.HoldReason,
 		r.Attempts, r.LastError, dbtime.To(r.Due), r.Delayed, dbtime.To(r.DelayDue), dbtime.To(r.NearEnd), r.NearAlerted, r.FailAlerted, r.AskedAgain,
+		r.Urgent(),
 	}
 }

@@ -17,7 +17,7 @@ import (
 // lease takes what is due for a hub that is not started.
 func (r *rig) lease(h *hub, busy ...string) (recording.Recording, bool) {
 	r.t.Helper()
-	rec, ok, err := h.rows.Lease(r.t.Context(), r.clock(), r.clock().Add(15*time.Second), busy)
+	rec, ok, err := h.rows.Lease(r.t.Context(), r.clock(), r.clock().Add(15*time.Second), recordings.Hosts{Busy: busy})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestALeaseKeepsTwoHubsFromTheSameRecording(t *testing.T) {
 	if _, ok := r.lease(b); ok {
 		t.Error("an extended lease ended")
 	}
-	if next, err := b.rows.Next(t.Context(), r.clock()); err != nil || next.After(at(30)) {
+	if next, err := b.rows.Next(t.Context(), r.clock(), recordings.Hosts{}); err != nil || next.After(at(30)) {
 		t.Errorf("the other looks again at %s, %v", next, err)
 	}
 	r.now.Store(31) // a is dead
