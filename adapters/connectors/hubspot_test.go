@@ -261,3 +261,14 @@ func TestHubSpotSettings(t *testing.T) {
 	bad.Mapping = map[string]string{"Score": "x"}
 	r.refuses("a mapped property", bad, "/mapping/Score", "lower case")
 }
+
+func TestACallWithoutARecordingSaysSo(t *testing.T) {
+	t.Parallel()
+	r, a := newRig(t), newHubSpot(t)
+	story := r.newStory()
+	story.ends()
+	got := r.succeeds(r.hubspot(a, nil), story.happens(call.Dispositioned{Disposition: "x"}))
+	if n := len(a.Objects("calls")); n != 1 || got.result("upload the recording") != "the call has none" {
+		t.Errorf("%d calls: %s", n, got.Steps)
+	}
+}

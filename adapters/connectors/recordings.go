@@ -48,15 +48,20 @@ var silence = bytes.Repeat(append([]byte{0xFF, 0xF3, 0x10, 0xC0}, make([]byte, 2
 // what the hub takes itself.
 const maxSpool = 512 << 20
 
-// copyable reports whether the call has a recording that can be copied now. One
-// that the hub is still fetching is told of again when it has it.
+// copyable reports whether the call has a recording that can be copied now, and
+// notes why not. One that the hub is still fetching is told of again when it has it.
 func (a *attempt) copyable() bool {
-	r := a.doc.Recording
-	if r != nil && !r.Stored {
+	switch r := a.doc.Recording; {
+	case r == nil:
+		a.tape.step("upload the recording")
+		a.tape.done("the call has none")
+	case !r.Stored:
 		a.tape.step("upload the recording")
 		a.tape.done("the hub does not hold it yet; a delivery of its own follows")
+	default:
+		return true
 	}
-	return r != nil && r.Stored
+	return false
 }
 
 // open opens the call's recording: the hub's copy, else where its source has
