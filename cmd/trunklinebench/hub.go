@@ -29,6 +29,8 @@ type hub struct {
 	cmd                     *exec.Cmd
 	ended                   chan struct{}
 	http                    *http.Client
+	// peak is the most memory that the process held before forgetPeak.
+	peak int64
 }
 
 // startHub starts a hub; settings are added to those that it needs.

@@ -12,19 +12,26 @@ import (
 	"trunkline.dev/trunkline/adapters/procstat"
 )
 
-// usage is what the hub and its embedded stores have used since they started.
+// usage is what the hub and its embedded stores have used for something.
 type usage struct {
 	cpu procstat.Used
 	// written are the bytes that all of them sent to the disk.
 	written int64
+	// peak is the most memory that the hub process itself held meanwhile.
+	peak int64
 }
 
-func (h *hub) usage() usage {
-	return usage{cpu: h.cpu(), written: procstat.Written(h.cmd.Process.Pid)}
-}
-
-func (u usage) since(before usage) usage {
-	return usage{cpu: u.cpu.Since(before.cpu), written: u.written - before.written}
+// spend begins to count what is used, and returns how to end it. It counts the
+// memory of one thing at a time.
+func (h *hub) spend() (end func() (usage, error), err error) {
+	if err := h.forgetPeak(); err != nil {
+		return nil, err
+	}
+	cpu, written := h.cpu(), procstat.Written(h.cmd.Process.Pid)
+	return func() (usage, error) {
+		peak, err := h.peakMemory()
+		return usage{cpu: h.cpu().Since(cpu), written: procstat.Written(h.cmd.Process.Pid) - written, peak: peak}, err
+	}, nil
 }
 
 // perThousand is the processor time of a thousand out of n, in words.
@@ -51,7 +58,18 @@ func (h *hub) idle(ctx context.Context) error {
 	return nil
 }
 
-// peakMemory is the most memory that the hub process itself held.
+// memory is a peak in words.
+func memory(peak int64) string { return fmt.Sprintf("%d MB", peak>>20) }
+
+// forgetPeak lets the next peak begin at what the hub holds now: proc(5),
+// /proc/pid/clear_refs.
+func (h *hub) forgetPeak() error {
+	peak, err := h.peakMemory()
+	h.peak = max(h.peak, peak)
+	return errors.Join(err, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", h.cmd.Process.Pid), []byte("5"), 0))
+}
+
+// peakMemory is the most memory that the hub process itself held since forgetPeak.
 func (h *hub) peakMemory() (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
 	if err != nil {
