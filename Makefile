@@ -32,7 +32,7 @@ lint: ## Format check, vet, linters.
 test: deps-test ## Run the whole suite.
 	$(GO) test -p 2 -timeout 40m ./...
 
-soak: deps-test ## Slow soaks: sixty kill -9 under load, a thousand seeds of the delivery engine.
+soak: deps-test ## Slow soaks: sixty kill -9 under load, a hub with much that waits, a thousand seeds of the delivery engine.
 	$(GO) test -tags soak -run Soak -timeout 60m -count 1 -v ./cmd/trunkline
 	$(GO) test -run Simulation -timeout 60m -count 1 ./adapters/webhooks -seeds 1000
 
