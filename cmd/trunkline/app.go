@@ -224,7 +224,7 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	if err := a.openKeyring(ctx); err != nil {
 		return err
 	}
-	if a.settings, err = control.New(control.Config{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log}); err != nil {
+	if a.settings, err = control.New(control.Config{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log, Alone: a.cfg.embeddedPostgres()}); err != nil {
 		return err
 	}
 	if err := a.settings.Start(ctx); err != nil {

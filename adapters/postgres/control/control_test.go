@@ -214,6 +214,32 @@ func TestSecretsAreNotReadableInTheDatabase(t *testing.T) {
 	})
 }
 
+// A hub that was killed is waited for by a change, but not on a database that has
+// been started for its successor.
+func TestTheReadersOfAFormerServerAreForgotten(t *testing.T) {
+	t.Parallel()
+	for alone, want := range map[bool]int{true: 1, false: 2} {
+		pool, _ := database(t)
+		if _, err := pool.Exec(t.Context(), "INSERT INTO settings_readers VALUES ('killed', 0, now())"); err != nil {
+			t.Fatal(err)
+		}
+		s, err := control.New(control.Config{Pool: pool, Keyring: keyring(t), Clock: time.Now, Log: quiet(), Alone: alone})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var readers int
+		if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM settings_readers").Scan(&readers); err != nil || readers != want {
+			t.Errorf("alone %v: there are %d readers, want %d: %v", alone, readers, want, err)
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func hexOf(s string) string {
 	const digits = "0123456789abcdef"
 	var b strings.Builder

@@ -25,7 +25,7 @@ func (s *Store) Start(ctx context.Context) error {
 	}
 	for {
 		// On the list of readers first: no change may pass between.
-		err := s.read(ctx, s.cfg.Pool)
+		err := s.join(ctx)
 		if err == nil {
 			err = s.reload(ctx)
 		} else {

@@ -96,6 +96,9 @@ SET revision = EXCLUDED.revision, seen_at = EXCLUDED.seen_at`
 DELETE FROM settings_readers
 WHERE name = $1`
 
+	deleteReaders = `
+DELETE FROM settings_readers`
+
 	readersBehind = `
 SELECT EXISTS (
     SELECT

@@ -27,6 +27,16 @@ func (s *Store) read(ctx context.Context, db interface {
 	return err
 }
 
+// join puts this process on the list of readers, instead of those that were killed.
+func (s *Store) join(ctx context.Context) error {
+	if s.cfg.Alone {
+		if _, err := s.cfg.Pool.Exec(ctx, deleteReaders); err != nil {
+			return err
+		}
+	}
+	return s.read(ctx, s.cfg.Pool)
+}
+
 // forget takes this process off the list of readers. If it cannot, the others
 // notice by themselves.
 func (s *Store) forget(ctx context.Context) {

@@ -33,6 +33,9 @@ type Config struct {
 	// Reread is how often the revision is read besides being notified of it; a
 	// notification can be lost with its connection. Zero is 5 s.
 	Reread time.Duration
+	// Alone says that the database was started for this hub: whoever is on the list of
+	// readers as it starts was killed, and is not waited for.
+	Alone bool
 }
 
 // Validate joins every problem.
