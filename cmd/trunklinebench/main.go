@@ -102,6 +102,10 @@ func measure(ctx context.Context, o options) ([]row, []line, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("measuring %s: %w", step.name, err)
 		}
+		if err := b.hub.forgetPeak(); err != nil {
+			return nil, nil, err
+		}
+		fmt.Fprintf(os.Stderr, "          the hub has held up to %s so far\n", memory(b.hub.peak))
 		rows = append(rows, more...)
 	}
 	return rows, b.lines, nil
