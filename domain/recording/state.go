@@ -79,9 +79,10 @@ func (r Recording) Deadline() time.Time {
 }
 
 // Urgent is when a recording is asked for though its host is left alone because it
-// serves nothing: shortly before its link ends, or as soon as somebody asks for it.
+// serves nothing: the first time, whenever somebody asks for it, and shortly before its
+// link ends.
 func (r Recording) Urgent() time.Time {
-	if r.AskedAgain {
+	if r.Attempts == 0 || r.AskedAgain {
 		return r.Due
 	}
 	return lastCall(r.Deadline())

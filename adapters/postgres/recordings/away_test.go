@@ -43,16 +43,12 @@ func TestAHostThatIsAwayIsAskedSeldom(t *testing.T) {
 		ids = append(ids, r.announce(fmt.Sprint("c", i), 0, url(i)))
 	}
 	r.start(h)
-	r.later(h, 5, func() error {
-		if n := r.source.all(); n < 25 {
-			return fmt.Errorf("it was asked %d times", n)
-		}
-		return nil
-	})
-	// Five in a row and those that were under way, then one after 1, 2, 4, … seconds,
-	// at last every minute. Each by its own schedule, all were asked for at once.
+	r.eventually(func() error { return r.asked(many) }) // each once, as it is announced
+	r.later(h, 5, func() error { return r.asked(many + 25) })
+	// Those that were under way, then one after 1, 2, 4, … seconds, at last every
+	// minute. Each by its own schedule, all were asked for again within two seconds.
 	if second := r.now.Load(); second < 10*60 {
-		t.Errorf("in %d seconds it was asked 25 times", second)
+		t.Errorf("in %d seconds it was asked again 25 times", second)
 	}
 	for i := range many {
 		r.source.says(url(i), serves)
@@ -62,33 +58,32 @@ func TestAHostThatIsAwayIsAskedSeldom(t *testing.T) {
 	}
 }
 
-// A link that is about to end, or somebody who asks, does not wait for a host that
-// is left alone.
-func TestWhatCannotWaitIsAskedForAllTheSame(t *testing.T) {
+// Whatever is announced is asked for at once, and whatever somebody asks for.
+func TestWhatIsAskedForAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	h := r.hub("a", nil)
-	const away, ending, wanted = "https://away.example/1", "https://away.example/2", "https://away.example/3"
+	const away, wanted = "https://away.example/1", "https://away.example/2"
 	r.source.says(away, refuses(5*time.Minute))
-	r.source.says(ending, serves)
-	r.source.says(wanted, serves)
+	r.source.says(wanted, refuses(0))
 	r.source.says(where, serves)
 	r.start(h)
 	first := r.announce("c1", 0, away)
 	r.eventually(func() error { return r.tried(h, first) })
-	expires := at(1200)
-	r.append("c2", 1, call.RecordingReady{Recording: call.Recording{ID: "r1", URL: ending, ExpiresAt: &expires}})
-	wantedID := r.announce("c3", 1, wanted)
-	other := r.announce("c4", 2, where)
-	r.wait(h, 3)
-	r.eventually(func() error { return r.stored(h, other) }) // the latest is stored, and of the others none was asked for
-	if n := r.source.times(ending) + r.source.times(wanted); n != 0 {
+	second := r.announce("c2", 1, wanted)
+	r.wait(h, 2)
+	r.eventually(func() error { return r.tried(h, second) })
+	r.source.says(wanted, serves)
+	other := r.announce("c3", 60, where)
+	r.wait(h, 61)
+	r.eventually(func() error { return r.stored(h, other) }) // what was due before it was not asked for
+	if n := r.source.times(away) + r.source.times(wanted); n != 2 {
 		t.Errorf("a host that asked for a pause was asked %d times", n)
 	}
-	if _, err := h.Refetch(t.Context(), r.caller("k1"), wantedID); err != nil {
+	if _, err := h.Refetch(t.Context(), r.caller("k1"), second); err != nil {
 		t.Fatal(err)
 	}
-	r.eventually(func() error { return r.stored(h, wantedID) })
+	r.eventually(func() error { return r.stored(h, second) })
 }
 
 func TestALinkThatEndsIsAskedForThoughItsHostIsLeftAlone(t *testing.T) {
@@ -103,16 +98,18 @@ func TestALinkThatEndsIsAskedForThoughItsHostIsLeftAlone(t *testing.T) {
 	r.eventually(func() error { return r.tried(h, first) })
 	expires := at(700)
 	r.append("c2", 1, call.RecordingReady{Recording: call.Recording{ID: "r1", URL: ending, ExpiresAt: &expires}})
+	id := call.RecordingID("org", "c2", "r1")
+	r.wait(h, 2)
+	r.eventually(func() error { return r.tried(h, id) })
 	r.later(h, 10, func() error {
-		if r.source.times(ending) == 0 {
-			return errors.New("it was not asked for")
+		if r.source.times(ending) < 2 {
+			return errors.New("it was not asked for again")
 		}
 		return nil
 	})
 	if second := r.now.Load(); second < 100 || second > 200 {
-		t.Errorf("it was asked for at second %d of 700", second)
+		t.Errorf("it was asked for again at second %d of 700", second)
 	}
-	id := call.RecordingID("org", "c2", "r1")
 	r.later(h, 10, func() error { // it is given up in time, not when the host is back
 		if rec := r.known(h, id); rec.State != call.CopyFailed {
 			return fmt.Errorf("it is %+v", rec)
@@ -122,6 +119,14 @@ func TestALinkThatEndsIsAskedForThoughItsHostIsLeftAlone(t *testing.T) {
 	if second := r.now.Load(); second > 800 {
 		t.Errorf("it was given up at second %d", second)
 	}
+}
+
+// asked reports when requests are missing.
+func (r *rig) asked(times int) error {
+	if n := r.source.all(); n < times {
+		return fmt.Errorf("there were %d requests", n)
+	}
+	return nil
 }
 
 func (r *rig) tried(h *hub, id string) error {
