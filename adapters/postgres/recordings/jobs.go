@@ -37,7 +37,8 @@ func (s *Store) Lease(ctx context.Context, now, until time.Time, h recordings.Ho
 	return s.lease(ctx, dueSQL, now, until, closed(h))
 }
 
-// closed are the hosts of which nothing is asked because it is due.
+// closed are the hosts of which nothing is asked because it is due. It is never nil,
+// which as NULL would exclude every host.
 func closed(h recordings.Hosts) []string {
 	return append(append(make([]string, 0, len(h.Busy)+len(h.Alone)), h.Busy...), h.Alone...)
 }
