@@ -51,15 +51,15 @@ const maxSpool = 512 << 20
 // copyable reports whether the call has a recording that can be copied now, and
 // notes why not. One that the hub is still fetching is told of again when it has it.
 func (a *attempt) copyable() bool {
-	switch r := a.doc.Recording; {
-	case r == nil:
-		a.tape.step("upload the recording")
-		a.tape.done("the call has none")
-	case !r.Stored:
-		a.tape.step("upload the recording")
-		a.tape.done("the hub does not hold it yet; a delivery of its own follows")
-	default:
+	r := a.doc.Recording
+	if r != nil && r.Stored {
 		return true
+	}
+	a.tape.step("upload the recording")
+	if r == nil {
+		a.tape.done("the call has none")
+	} else {
+		a.tape.done("the hub does not hold it yet; a delivery of its own follows")
 	}
 	return false
 }

@@ -41,15 +41,8 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 func (b *bench) latency(ctx context.Context) ([]row, error) {
 	var rows []row
 	for _, rate := range []int{50, 200} {
-		end, err := b.hub.spend()
-		if err != nil {
-			return nil, err
-		}
-		all, err := b.steady(ctx, b.ten, rate)
-		if err != nil {
-			return nil, err
-		}
-		used, err := end()
+		var all spread
+		used, err := b.hub.usageOf(func() (err error) { all, err = b.steady(ctx, b.ten, rate); return err })
 		if err != nil {
 			return nil, err
 		}
@@ -97,18 +90,13 @@ func (b *bench) deliveries(ctx context.Context) ([]row, error) {
 
 // throughput measures a layout with the use of the machine that goes with it.
 func (b *bench) throughput(ctx context.Context, l layout, deliveries int, what, aim string) ([]row, error) {
-	end, err := b.hub.spend()
-	if err != nil {
-		return nil, err
-	}
-	rate, _, err := b.burst(ctx, l, deliveries/l.endpoints())
-	if err != nil {
-		return nil, err
-	}
-	if err := b.settled(ctx); err != nil { // what the read models cost belongs to it
-		return nil, err
-	}
-	used, err := end()
+	var rate float64
+	used, err := b.hub.usageOf(func() (err error) {
+		if rate, _, err = b.burst(ctx, l, deliveries/l.endpoints()); err != nil {
+			return err
+		}
+		return b.settled(ctx) // what the read models cost belongs to it
+	})
 	if err != nil {
 		return nil, err
 	}

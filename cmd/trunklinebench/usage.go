@@ -21,17 +21,17 @@ type usage struct {
 	peak int64
 }
 
-// spend begins to count what is used, and returns how to end it. It counts the
-// memory of one thing at a time.
-func (h *hub) spend() (end func() (usage, error), err error) {
+// usageOf is what is used for a thing. It counts the memory of one at a time.
+func (h *hub) usageOf(thing func() error) (usage, error) {
 	if err := h.forgetPeak(); err != nil {
-		return nil, err
+		return usage{}, err
 	}
 	cpu, written := h.cpu(), procstat.Written(h.cmd.Process.Pid)
-	return func() (usage, error) {
-		peak, err := h.peakMemory()
-		return usage{cpu: h.cpu().Since(cpu), written: procstat.Written(h.cmd.Process.Pid) - written, peak: peak}, err
-	}, nil
+	if err := thing(); err != nil {
+		return usage{}, err
+	}
+	peak, err := h.peakMemory()
+	return usage{cpu: h.cpu().Since(cpu), written: procstat.Written(h.cmd.Process.Pid) - written, peak: peak}, err
 }
 
 // perThousand is the processor time of a thousand out of n, in words.

@@ -59,7 +59,12 @@ func keyring(t *testing.T) *control.Keyring {
 
 func start(t *testing.T, pool *pgxpool.Pool, k *control.Keyring, clock commands.Clock) *control.Store {
 	t.Helper()
-	s, err := control.New(control.Config{Pool: pool, Keyring: k, Clock: clock, Log: quiet(), Reread: time.Minute})
+	return startWith(t, control.Config{Pool: pool, Keyring: k, Clock: clock, Log: quiet(), Reread: time.Minute})
+}
+
+func startWith(t *testing.T, cfg control.Config) *control.Store {
+	t.Helper()
+	s, err := control.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,19 +228,10 @@ func TestTheReadersOfAFormerServerAreForgotten(t *testing.T) {
 		if _, err := pool.Exec(t.Context(), "INSERT INTO settings_readers VALUES ('killed', 0, now())"); err != nil {
 			t.Fatal(err)
 		}
-		s, err := control.New(control.Config{Pool: pool, Keyring: keyring(t), Clock: time.Now, Log: quiet(), Alone: alone})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		startWith(t, control.Config{Pool: pool, Keyring: keyring(t), Clock: time.Now, Log: quiet(), Alone: alone})
 		var readers int
 		if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM settings_readers").Scan(&readers); err != nil || readers != want {
 			t.Errorf("alone %v: there are %d readers, want %d: %v", alone, readers, want, err)
-		}
-		if err := s.Stop(t.Context()); err != nil {
-			t.Error(err)
 		}
 	}
 }

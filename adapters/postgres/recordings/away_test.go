@@ -17,6 +17,19 @@ func refuses(pause time.Duration) func() ([]byte, error) {
 	}
 }
 
+const away = "https://away.example/1"
+
+// paused starts a hub that leaves a host alone, which asked for five minutes.
+func (r *rig) paused() *hub {
+	r.t.Helper()
+	h := r.hub("a", nil)
+	r.source.says(away, refuses(5*time.Minute))
+	r.start(h)
+	first := r.announce("c1", 0, away)
+	r.eventually(func() error { return r.tried(h, first) })
+	return h
+}
+
 func serves() ([]byte, error) { return audio, nil }
 
 // later sets the clock forward, by so many seconds at a time, until something is true.
@@ -62,14 +75,10 @@ func TestAHostThatIsAwayIsAskedSeldom(t *testing.T) {
 func TestWhatIsAskedForAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	h := r.hub("a", nil)
-	const away, wanted = "https://away.example/1", "https://away.example/2"
-	r.source.says(away, refuses(5*time.Minute))
+	const wanted = "https://away.example/2"
 	r.source.says(wanted, refuses(0))
 	r.source.says(where, serves)
-	r.start(h)
-	first := r.announce("c1", 0, away)
-	r.eventually(func() error { return r.tried(h, first) })
+	h := r.paused()
 	second := r.announce("c2", 1, wanted)
 	r.wait(h, 2)
 	r.eventually(func() error { return r.tried(h, second) })
@@ -89,13 +98,9 @@ func TestWhatIsAskedForAtOnce(t *testing.T) {
 func TestALinkThatEndsIsAskedForThoughItsHostIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	h := r.hub("a", nil)
-	const away, ending = "https://away.example/1", "https://away.example/2"
-	r.source.says(away, refuses(5*time.Minute))
+	const ending = "https://away.example/2"
 	r.source.says(ending, refuses(0))
-	r.start(h)
-	first := r.announce("c1", 0, away)
-	r.eventually(func() error { return r.tried(h, first) })
+	h := r.paused()
 	expires := at(700)
 	r.append("c2", 1, call.RecordingReady{Recording: call.Recording{ID: "r1", URL: ending, ExpiresAt: &expires}})
 	id := call.RecordingID("org", "c2", "r1")
