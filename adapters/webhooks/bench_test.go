@@ -210,6 +210,7 @@ func (w *benchWorld) Endpoints(string) []delivery.Endpoint {
 	return all
 }
 
+func (w *benchWorld) Deleted(string) []delivery.Endpoint                    { return nil }
 func (w *benchWorld) OrgName(string) string                                 { return "" }
 func (w *benchWorld) ListName(string, string) string                        { return "" }
 func (w *benchWorld) Disable(context.Context, string, string) error         { return nil }

@@ -188,7 +188,7 @@ func (b *books) owedAs(v delivery.View, e delivery.Endpoint) ([]string, delivery
 	switch {
 	case v.Event.Origin == event.OriginBackfill:
 		return nil, delivery.Backfilled
-	case !since(e, v.Event):
+	case !during(e, v.Event):
 		return nil, delivery.TooEarly
 	case v.Version == 0:
 		return nil, delivery.SetAside

@@ -215,8 +215,8 @@ func (e *Engine) written(it *item, status delivery.Status, attempts int) {
 	if it.phase == parked {
 		s.due(it.NextAttemptAt)
 	}
-	if (it.phase == held) == s.lane.open {
-		// The endpoint changed its state while this was written.
+	if (it.phase == held) == s.lane.open || s.lane.gone {
+		// The endpoint changed its state, or was deleted, while this was written.
 		s.sweep = true
 	}
 }

@@ -142,7 +142,61 @@ func TestDeletedEndpointIsAccountedFor(t *testing.T) {
 		r.deleteEndpoint("a")
 		pass(time.Minute)
 		dropped := factsOf[delivery.Dropped](r)
-		if len(dropped) != 2 || dropped[0].Reason != "the endpoint was deleted" {
+		if len(dropped) != 2 || dropped[0].Reason != delivery.EndpointDeleted {
+			t.Errorf("dropped: %+v", dropped)
+		}
+		r.checkNoRows()
+	})
+}
+
+// TestWhatHappenedBeforeTheDeletionIsDropped lets a hub plan late, after the endpoint
+// was deleted: what happened before had been owed to it, what came later had not.
+func TestWhatHappenedBeforeTheDeletionIsDropped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.endpoint("b")
+		r.happenTo("other org", "foreign")
+		r.happen("one", "two")
+		pass(time.Second)
+		r.deleteEndpoint("a")
+		r.happen("three")
+		h := r.start(nil)
+		defer h.stop()
+		pass(time.Minute)
+		var dropped []string
+		for _, d := range factsOf[delivery.Dropped](r) {
+			dropped = append(dropped, d.WebhookID+" "+d.EntityID+" "+d.Reason)
+		}
+		if diff := cmp.Diff([]string{"a one " + delivery.EndpointDeleted, "a two " + delivery.EndpointDeleted}, dropped); diff != "" {
+			t.Errorf("dropped (-want +got):\n%s", diff)
+		}
+		if n := len(r.seen()); n != 3 {
+			t.Errorf("%d requests to the other endpoint, want 3", n)
+		}
+		r.checkNoRows()
+	})
+}
+
+// TestDeletedWhileItsHoldIsWrittenIsAccountedFor deletes an endpoint in the moment
+// in which a delivery is held but the log has not acknowledged that, so that the
+// store hears of the hold after the endpoint is gone.
+func TestDeletedWhileItsHoldIsWrittenIsAccountedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a", func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, "not yet" })
+		h := r.start(nil)
+		defer h.stop()
+		r.setLog(true)
+		r.happen("one", "two")
+		pass(5 * time.Second)
+		r.deleteEndpoint("a")
+		pass(5 * time.Second)
+		r.setLog(false)
+		pass(time.Minute)
+		if dropped := factsOf[delivery.Dropped](r); len(dropped) != 2 {
 			t.Errorf("dropped: %+v", dropped)
 		}
 		r.checkNoRows()

@@ -193,7 +193,7 @@ func (e *Engine) shut(l *lane) {
 func (e *Engine) holdOrDrop(it *item) {
 	l := it.stream.lane
 	if l.gone {
-		e.drop(it, "the endpoint was deleted")
+		e.drop(it, delivery.EndpointDeleted)
 		return
 	}
 	it.stream.rows++

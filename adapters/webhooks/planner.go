@@ -44,7 +44,7 @@ func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []eve
 	for i, r := range batch {
 		list, ok := endpoints[r.Org]
 		if !ok {
-			list = p.cfg.Directory.Endpoints(r.Org)
+			list = p.receivers(r.Org, batch)
 			endpoints[r.Org] = list
 		}
 		wanted[i] = len(list) > 0
@@ -66,6 +66,30 @@ func (p *planner) plan(ctx context.Context, f *projections.Follower, batch []eve
 		}
 	}
 	return plan, nil
+}
+
+// receivers are the endpoints of an org, and those that were deleted after the
+// first event of a batch: a planner that is behind, or begins again after a crash,
+// finds events that were owed to them.
+func (p *planner) receivers(org string, batch []event.Recorded) []delivery.Endpoint {
+	list, deleted := p.cfg.Directory.Endpoints(org), p.cfg.Directory.Deleted(org)
+	if len(deleted) == 0 {
+		return list
+	}
+	first := slices.MinFunc(batch, func(a, b event.Recorded) int { return a.RecordedAt.Compare(b.RecordedAt) }).RecordedAt
+	list = slices.Clone(list)
+	for _, e := range deleted {
+		if first.Before(e.DeletedAt) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// during reports whether an event came late enough to be owed to an endpoint, and
+// before it was deleted.
+func during(e delivery.Endpoint, r event.Recorded) bool {
+	return since(e, r) && (e.DeletedAt.IsZero() || r.RecordedAt.Before(e.DeletedAt))
 }
 
 // since reports whether an event came late enough to be owed to an endpoint.
@@ -127,6 +151,10 @@ func (p *planner) owed(ctx context.Context, v delivery.View, endpoints []deliver
 			continue
 		}
 		if len(messages) == 0 {
+			continue
+		}
+		if !e.DeletedAt.IsZero() {
+			all = append(all, p.orphans(v, e, messages)...)
 			continue
 		}
 		before, err := p.before(ctx, v, e)
@@ -212,6 +240,18 @@ func (p *planner) unrenderable(v delivery.View, e delivery.Endpoint, err error) 
 	o.ID = delivery.ID(v.Event.ID, e.ID, "")
 	o.Status, o.LastError = delivery.IsDropped, delivery.Unrenderable+": "+err.Error()
 	return o
+}
+
+// orphans accounts for what an endpoint was owed that is gone.
+func (p *planner) orphans(v delivery.View, e delivery.Endpoint, messages []delivery.Message) []dispatch.Owed {
+	all := make([]dispatch.Owed, len(messages))
+	for rank, m := range messages {
+		o := p.frame(v, e)
+		o.ID, o.Rank, o.Name = delivery.ID(v.Event.ID, e.ID, m.Part), rank, m.Name
+		o.Status, o.LastError = delivery.IsDropped, delivery.EndpointDeleted
+		all[rank] = o
+	}
+	return all
 }
 
 // listOf is the list that an event belongs to: the call's, else its lead's.

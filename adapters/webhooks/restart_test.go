@@ -80,7 +80,7 @@ func TestLogOutageDelaysTheCheckpointOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		r.endpoint("a")
-		r.logDown = true
+		r.setLog(true)
 		h := r.start(nil)
 		defer h.stop()
 		r.happen("call")
@@ -89,9 +89,7 @@ func TestLogOutageDelaysTheCheckpointOnly(t *testing.T) {
 		if len(r.seen()) != 1 || r.store.Next(part) != 0 {
 			t.Errorf("%d requests, checkpoint %d; want 1 and 0", len(r.seen()), r.store.Next(part))
 		}
-		r.mu.Lock()
-		r.logDown = false
-		r.mu.Unlock()
+		r.setLog(false)
 		pass(5 * time.Second)
 		if next, rows := r.store.Next(part), r.store.Inserted(); next != 1 || rows != 0 {
 			t.Errorf("checkpoint %d, rows %d; want 1 and 0", next, rows)

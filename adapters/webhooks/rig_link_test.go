@@ -85,6 +85,12 @@ func (l *link) Endpoints(org string) []delivery.Endpoint {
 	return all
 }
 
+func (l *link) Deleted(org string) []delivery.Endpoint {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.gone), func(e delivery.Endpoint) bool { return e.Org != org })
+}
+
 func (l *link) Endpoint(id string) (delivery.Endpoint, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

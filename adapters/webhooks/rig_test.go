@@ -33,6 +33,8 @@ type rig struct {
 	order     []string
 	appended  map[event.Type]int
 	endpoints map[string]delivery.Endpoint
+	// gone are those that were deleted.
+	gone []delivery.Endpoint
 	// settings are all that an endpoint ever was.
 	settings map[string][]delivery.Endpoint
 	receive  func(Request) Result
@@ -114,7 +116,17 @@ func (r *rig) change(id string, f func(*delivery.Endpoint)) {
 func (r *rig) deleteEndpoint(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	e := r.endpoints[id]
+	e.DeletedAt = time.Now()
+	r.gone = append(r.gone, e)
 	delete(r.endpoints, id)
+}
+
+// setLog lets every append fail, or be done again.
+func (r *rig) setLog(down bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.logDown = down
 }
 
 // happen appends events of entities to the log, in order.

@@ -61,8 +61,8 @@ func (e *Engine) planOwned(o *owner, states *projections.Follower, batch []event
 		return nil, err
 	}
 	return e.planner.plan(o.ctx, states, batch, tick, func(ep delivery.Endpoint, r event.Recorded) bool {
-		if !ep.CatchesUp || !since(ep, r) {
-			return since(ep, r)
+		if !ep.CatchesUp || !during(ep, r) {
+			return during(ep, r)
 		}
 		st := o.starts[ep.ID]
 		return st.State == dispatch.PartDone && r.Position.Offset >= st.Next
@@ -80,7 +80,7 @@ func (e *Engine) knowStarts(o *owner, batch []event.Recorded) error {
 			continue
 		}
 		orgs[r.Org] = struct{}{}
-		list := e.cfg.Directory.Endpoints(r.Org)
+		list := e.planner.receivers(r.Org, batch)
 		for i := range list {
 			if !list[i].CatchesUp {
 				continue

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -48,6 +50,19 @@ type answer struct {
 func (c caller) get(path string, header ...string) answer {
 	c.t.Helper()
 	return c.send(http.MethodGet, path, nil, header...)
+}
+
+// settled is get that asks again for as long as the hub says that what is asked
+// for may still come.
+func (c caller) settled(path string) (a answer) {
+	c.t.Helper()
+	eventually(c.t, path, func(context.Context) error {
+		if a = c.get(path); a.status == http.StatusGatewayTimeout {
+			return errors.New(string(a.body))
+		}
+		return nil
+	})
+	return a
 }
 
 func (c caller) post(path string, body any, header ...string) answer {

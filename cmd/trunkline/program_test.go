@@ -47,6 +47,8 @@ type hub struct {
 	env map[string]string
 	cmd *exec.Cmd
 	out *tailBuffer
+	// earlier is what the processes before this one said.
+	earlier []*tailBuffer
 	// ended is closed when the process is gone.
 	ended chan struct{}
 	// binary is run instead of this test binary, as user instead of this one.
@@ -84,7 +86,9 @@ func newHub(t *testing.T, extra map[string]string) *hub {
 	t.Cleanup(func() {
 		h.kill()
 		if t.Failed() {
-			t.Logf("the hub's last words:\n%s", h.out)
+			for i, words := range append(h.earlier, h.out) {
+				t.Logf("the last words of the hub's start %d:\n%s", i+1, words)
+			}
 		}
 		removeWhenFree(t, dir)
 	})
@@ -122,6 +126,9 @@ func (h *hub) program(t *testing.T) string {
 // launch starts the process without waiting for it to be ready.
 func (h *hub) launch() {
 	h.t.Helper()
+	if h.out != nil {
+		h.earlier = append(h.earlier, h.out)
+	}
 	h.out = &tailBuffer{}
 	h.cmd = exec.Command(h.program(h.t), "serve")
 	h.cmd.Env = h.environ()
@@ -235,18 +242,25 @@ func (h *hub) do(ctx context.Context, method, path string, header map[string]str
 }
 
 // eventually polls until check has no more complaint, and fails with the last
-// one when patience ends.
+// one when patience ends. A check that patience cut short says nothing of what it
+// looked for, so the complaint before it is shown too.
 func eventually(t *testing.T, what string, check func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
+	var before error
 	for {
+		began := time.Now()
 		err := check(ctx)
 		if err == nil {
 			return
 		}
+		if ctx.Err() != nil {
+			t.Fatalf("waiting for %s: %v (a check of %v; the one before it said: %v)", what, err, time.Since(began), before)
+		}
+		before = err
 		select {
 		case <-ctx.Done():
 			t.Fatalf("waiting for %s: %v", what, err)

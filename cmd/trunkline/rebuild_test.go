@@ -149,10 +149,13 @@ func (h *hub) quiet(t *testing.T) {
 	defer conn.Close(context.WithoutCancel(t.Context()))
 	admin := h.as(t, h.env["TRUNKLINE_ADMIN_KEY"])
 	eventually(t, "quiet", func(ctx context.Context) error {
-		for _, table := range []string{"unfinished_deliveries", "call_timers WHERE next_due IS NOT NULL", "admin_outbox"} {
-			var n int
-			if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil || n > 0 {
-				return errors.Join(fmt.Errorf("%d in %s", n, table), err)
+		for _, waiting := range []string{"unfinished_deliveries", "call_timers WHERE next_due IS NOT NULL", "admin_outbox"} {
+			rows, err := conn.Query(ctx, "SELECT to_jsonb(w)::text FROM (SELECT * FROM "+waiting+" LIMIT 3) w")
+			if err != nil {
+				return fmt.Errorf("%s: %w", waiting, err)
+			}
+			if found, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(found) > 0 {
+				return errors.Join(fmt.Errorf("in %s: %s", waiting, found), err)
 			}
 		}
 		for _, p := range admin.get("/v1/projections").want(http.StatusOK).list("data") {

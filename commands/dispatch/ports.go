@@ -84,6 +84,9 @@ type Waiting struct {
 type Directory interface {
 	// Endpoints returns the endpoints of an org, the disabled ones too.
 	Endpoints(org string) []delivery.Endpoint
+	// Deleted returns the endpoints of an org that were deleted lately, with
+	// DeletedAt set: what happened before is still owed to them, and is dropped.
+	Deleted(org string) []delivery.Endpoint
 	// Endpoint returns one endpoint; false when there is none, or no longer.
 	Endpoint(id string) (delivery.Endpoint, bool)
 	// OrgName and ListName return names, "" when unknown.

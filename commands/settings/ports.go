@@ -31,6 +31,9 @@ type Changes struct {
 	Endpoints   []delivery.Endpoint
 	Rules       []rule.Rule
 	Deleted     []Ref
+	// Gone are the endpoints among Deleted as they were, without secrets and with
+	// DeletedAt: what happened before is still owed to them (Snapshot.Gone).
+	Gone []delivery.Endpoint
 	// Facts are appended to the admin topic in this order.
 	Facts []Fact
 }

@@ -156,6 +156,9 @@ func (d *draft) deleteKey(k tenant.Key, reason string) {
 
 func (d *draft) deleteEndpoint(e delivery.Endpoint, reason string) {
 	d.out.Deleted = append(d.out.Deleted, Ref{Endpoints, e.ID})
+	gone := e.Public()
+	gone.UpdatedAt, gone.DeletedAt = d.at, d.at
+	d.out.Gone = append(d.out.Gone, gone)
 	d.fact(e.Org, e.ID, delivery.EndpointChanged{Change: d.said(tenant.Deleted, e.ID, reason)})
 }
 

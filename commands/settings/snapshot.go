@@ -24,9 +24,11 @@ type Snapshot struct {
 	connections map[string]tenant.Connection
 	endpoints   map[string]delivery.Endpoint
 	rules       map[string]rule.Rule
+	gone        map[string]delivery.Endpoint
 
 	keyByHash   map[[32]byte]string
 	endpointsOf map[string][]delivery.Endpoint
+	goneOf      map[string][]delivery.Endpoint
 	lookupsOf   map[string][]tenant.Connection
 }
 
@@ -35,6 +37,7 @@ func NewSnapshot(revision int64, c Changes) *Snapshot {
 	s := &Snapshot{
 		orgs: map[string]tenant.Org{}, lists: map[string]tenant.List{}, keys: map[string]tenant.Key{},
 		connections: map[string]tenant.Connection{}, endpoints: map[string]delivery.Endpoint{}, rules: map[string]rule.Rule{},
+		gone: map[string]delivery.Endpoint{},
 	}
 	s = s.Apply(c)
 	s.Revision = revision
@@ -51,8 +54,23 @@ func (s *Snapshot) Apply(c Changes) *Snapshot {
 	next.connections = put(s.connections, c.Connections, c.deleted(Connections), func(c tenant.Connection) string { return c.ID })
 	next.endpoints = put(s.endpoints, c.Endpoints, c.deleted(Endpoints), func(e delivery.Endpoint) string { return e.ID })
 	next.rules = put(s.rules, c.Rules, c.deleted(Rules), func(r rule.Rule) string { return r.ID })
+	next.gone = put(s.gone, c.Gone, s.outdated(c), func(e delivery.Endpoint) string { return e.ID + e.DeletedAt.String() })
 	next.index()
 	return &next
+}
+
+// Remembered is how long an endpoint that was deleted is still known: longer than any
+// hub is behind with planning what is owed.
+const Remembered = 7 * 24 * time.Hour
+
+// outdated are the deletions that are not to be remembered any more when others come.
+func (s *Snapshot) outdated(c Changes) (keys []string) {
+	for key, e := range s.gone {
+		if slices.ContainsFunc(c.Gone, func(g delivery.Endpoint) bool { return g.DeletedAt.Sub(e.DeletedAt) > Remembered }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func (s *Snapshot) index() {
@@ -72,6 +90,13 @@ func (s *Snapshot) index() {
 	}
 	for _, of := range s.lookupsOf {
 		slices.SortFunc(of, byAge(func(c tenant.Connection) (time.Time, string) { return c.CreatedAt, c.ID }))
+	}
+	s.goneOf = make(map[string][]delivery.Endpoint)
+	for _, e := range s.gone {
+		s.goneOf[e.Org] = append(s.goneOf[e.Org], e)
+	}
+	for _, of := range s.goneOf {
+		slices.SortFunc(of, byAge(func(e delivery.Endpoint) (time.Time, string) { return e.DeletedAt, e.ID }))
 	}
 	for _, of := range s.endpointsOf {
 		slices.SortFunc(of, byAge(func(e delivery.Endpoint) (time.Time, string) { return e.CreatedAt, e.ID }))
@@ -189,12 +214,18 @@ func (s *Snapshot) Endpoint(org, id string) (delivery.Endpoint, bool) {
 // Endpoints returns the endpoints of an org, oldest first. The slice is shared.
 func (s *Snapshot) Endpoints(org string) []delivery.Endpoint { return s.endpointsOf[org] }
 
+// Gone returns the endpoints of an org that were deleted in the time that is
+// Remembered, without secrets, oldest first. One that was made anew under its id is
+// among them: between the two times nothing was owed to it. The slice is shared.
+func (s *Snapshot) Gone(org string) []delivery.Endpoint { return s.goneOf[org] }
+
 // AllEndpoints returns the endpoints of all orgs, oldest first.
 func (s *Snapshot) AllEndpoints() []delivery.Endpoint {
 	return of(s.endpoints, func(delivery.Endpoint) bool { return true }, func(e delivery.Endpoint) (time.Time, string) { return e.CreatedAt, e.ID })
 }
 
-// Everything is what NewSnapshot makes this snapshot of.
+// Everything is what NewSnapshot makes this snapshot of, but for the endpoints that
+// are gone, of which nothing is sealed.
 func (s *Snapshot) Everything() Changes {
 	return Changes{
 		Orgs: values(s.orgs), Lists: values(s.lists), Keys: values(s.keys),

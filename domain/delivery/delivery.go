@@ -106,7 +106,14 @@ type Endpoint struct {
 	// EnabledAt is when it was last enabled again: what failed before is
 	// forgiven. Zero while it never was disabled.
 	EnabledAt time.Time `json:"enabled_at,omitzero"`
+	// DeletedAt is when it was deleted: what happened until then is owed to it and
+	// dropped, what happened later is not. Zero while it exists.
+	DeletedAt time.Time `json:"deleted_at,omitzero"`
 }
+
+// EndpointDeleted is the reason of deliveries that are dropped because nobody is
+// there to get them.
+const EndpointDeleted = "the endpoint was deleted"
 
 // Secret is a signing secret: "whsec_" and the base64 of 32 bytes.
 type Secret struct {

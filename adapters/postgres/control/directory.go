@@ -59,6 +59,9 @@ func (d *Directory) Lookups(org string) []tenant.Connection { return d.now.Load(
 // Endpoints returns the endpoints of an org, enabled or not, oldest first.
 func (d *Directory) Endpoints(org string) []delivery.Endpoint { return d.now.Load().Endpoints(org) }
 
+// Deleted returns the endpoints of an org that were deleted lately.
+func (d *Directory) Deleted(org string) []delivery.Endpoint { return d.now.Load().Gone(org) }
+
 // Endpoint returns an endpoint whatever its org.
 func (d *Directory) Endpoint(id string) (delivery.Endpoint, bool) {
 	return d.now.Load().EndpointByID(id)

@@ -189,6 +189,16 @@ WHERE endpoint_id = $1
 ON CONFLICT (endpoint_id, revision) DO UPDATE
 SET settings = EXCLUDED.settings`
 
+	keepDeletedEndpoint = `
+INSERT INTO endpoint_versions (endpoint_id, revision, settings)
+VALUES ($1, $2, $3)`
+
+	selectGone = `
+SELECT settings
+FROM endpoint_versions
+WHERE settings ? 'deleted_at'
+  AND settings ->> 'deleted_at' >= $1`
+
 	selectEndpointVersions = `
 SELECT settings
 FROM endpoint_versions

@@ -155,6 +155,13 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, revision int64, c settings
 	for _, d := range c.Deleted {
 		b.Queue(deletion(d.Kind), d.ID)
 	}
+	for _, e := range c.Gone {
+		settings, err := event.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encoding endpoint %s: %w: %w", e.ID, errContent, err)
+		}
+		b.Queue(keepDeletedEndpoint, e.ID, revision, settings)
+	}
 	now := s.cfg.Clock()
 	for number, f := range c.Facts {
 		e, err := event.New(event.Envelope{
@@ -244,6 +251,7 @@ func (s *Store) load(ctx context.Context, tx pgx.Tx, revision int64) (*settings.
 		read(ctx, tx, selectConnections, k.connectionFromRow, &c.Connections),
 		read(ctx, tx, selectEndpoints, k.endpointFromRow, &c.Endpoints),
 		read(ctx, tx, selectRules, ruleFromRow, &c.Rules),
+		read(ctx, tx, selectGone, versionFromRow, &c.Gone, event.Time(s.cfg.Clock()).Add(-settings.Remembered).Format(time.RFC3339)),
 	)
 	if err != nil {
 		return nil, unavailable("loading settings", err)
@@ -251,8 +259,8 @@ func (s *Store) load(ctx context.Context, tx pgx.Tx, revision int64) (*settings.
 	return settings.NewSnapshot(revision, c), nil
 }
 
-func read[T any](ctx context.Context, tx pgx.Tx, query string, scan pgx.RowToFunc[T], into *[]T) error {
-	rows, err := tx.Query(ctx, query)
+func read[T any](ctx context.Context, tx pgx.Tx, query string, scan pgx.RowToFunc[T], into *[]T, args ...any) error {
+	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return err
 	}

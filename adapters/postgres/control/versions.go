@@ -16,15 +16,18 @@ func (s *Store) Versions(ctx context.Context, endpointID string) ([]delivery.End
 	if err != nil {
 		return nil, unavailable("reading how an endpoint was set", err)
 	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e delivery.Endpoint, err error) {
-		var settings []byte
-		if err := row.Scan(&settings); err != nil {
-			return e, err
-		}
-		return e, readSettings(settings, &e)
-	})
+	all, err := pgx.CollectRows(rows, versionFromRow)
 	if err != nil {
 		return nil, unavailable("reading how an endpoint was set", err)
 	}
 	return all, nil
+}
+
+// versionFromRow reads an endpoint as it was set at a time.
+func versionFromRow(row pgx.CollectableRow) (e delivery.Endpoint, err error) {
+	var settings []byte
+	if err := row.Scan(&settings); err != nil {
+		return e, err
+	}
+	return e, readSettings(settings, &e)
 }

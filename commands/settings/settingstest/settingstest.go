@@ -132,6 +132,37 @@ func Run(t *testing.T, open func(*testing.T) settings.Store) {
 		}
 	})
 
+	t.Run("an endpoint that was deleted is known for a while", func(t *testing.T) {
+		t.Parallel()
+		store := open(t)
+		apply(t, store, Everything())
+		gone := func(id string, at time.Time) delivery.Endpoint {
+			e := Everything().Endpoints[0].Public()
+			e.ID, e.UpdatedAt, e.DeletedAt = id, at, at
+			apply(t, store, settings.Changes{Deleted: []settings.Ref{{Kind: settings.Endpoints, ID: id}}, Gone: []delivery.Endpoint{e}})
+			return e
+		}
+		check := func(what string, want ...delivery.Endpoint) {
+			t.Helper()
+			if diff := cmp.Diff(want, Read(t, store).Gone("org")); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", what, diff)
+			}
+		}
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		check("before")
+		first := gone("endpoint", now)
+		check("deleted", first)
+		apply(t, store, settings.Changes{Endpoints: Everything().Endpoints})
+		check("made anew", first)
+		second := gone("endpoint", now.Add(time.Second))
+		check("deleted again", first, second)
+		last := gone("another", now.Add(settings.Remembered+2*time.Second))
+		check("long after", last)
+		if others := Read(t, store).Gone("another org"); len(others) > 0 {
+			t.Errorf("another org has %v", others)
+		}
+	})
+
 	t.Run("a refused decision changes nothing", func(t *testing.T) {
 		t.Parallel()
 		store := open(t)

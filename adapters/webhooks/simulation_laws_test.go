@@ -1,0 +1,191 @@
+package webhooks
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
+)
+
+// check states the laws.
+func (w *world) check() {
+	if missing := w.missing(); len(missing) > 0 {
+		w.t.Errorf("%d lost: %s", len(missing), strings.Join(missing[:min(5, len(missing))], ", "))
+	}
+	if rows := w.store.Rows(); len(rows) > 0 {
+		w.t.Errorf("%d rows left, the first: %+v", len(rows), rows[0].Delivery)
+	}
+	w.checkOrder()
+	w.checkFacts()
+	for _, a := range w.checkAccounts() {
+		if a.Pending+a.Held+a.Behind > 0 || a.FilteredTotal() > 0 {
+			w.t.Errorf("after the day: %+v", a)
+		}
+	}
+	for id := range w.rig.endpoints {
+		ep := w.rig.endpoints[id]
+		limit := ep.MaxInFlight
+		if limit == 0 {
+			limit = DefaultMaxInFlight
+		}
+		if most := w.most[ep.URL]; most > limit*w.engines {
+			w.t.Errorf("%s: %d in flight, want at most %d", id, most, limit*w.engines)
+		}
+	}
+}
+
+// checkAccounts: at any moment every pair is in exactly one state.
+func (w *world) checkAccounts() []delivery.Account {
+	var all []delivery.Account
+	for _, id := range w.endpoints {
+		w.archive.page = 500
+		rec := w.reconcile(id, &w.archive)
+		if rec.Difference() != 0 || rec.Unplanned != 0 {
+			w.t.Fatalf("%s: %+v", id, rec)
+		}
+		all = append(all, rec.Account)
+	}
+	return all
+}
+
+// checkOrder: no event of an entity arrives before the earlier ones arrived or
+// were accounted for.
+func (w *world) checkOrder() {
+	type pair struct{ url, entity string }
+	ended := make(map[pair]map[int64]time.Time) // when each sequence was first delivered or accounted for
+	end := func(url, entity string, sequence int64, at time.Time) {
+		p := pair{url, entity}
+		if ended[p] == nil {
+			ended[p] = make(map[int64]time.Time)
+		}
+		if before, ok := ended[p][sequence]; !ok || at.Before(before) {
+			ended[p][sequence] = at
+		}
+	}
+	for _, s := range w.seen() {
+		if s.status == 200 && s.replay == "" {
+			end(s.url, s.entity, s.sequence, s.end)
+		}
+	}
+	for id, at := range w.factAt {
+		f := w.facts[id]
+		if f.Type == (delivery.Exhausted{}).EventType() || f.Type == (delivery.Dropped{}).EventType() {
+			var ref delivery.Ref
+			if w.decode(f.Data, &ref); ref.ReplayID != "" {
+				continue
+			}
+			end(w.settings[ref.WebhookID][0].URL, ref.EntityID, ref.Sequence, at)
+		}
+	}
+	w.checkReplayOrder()
+	for _, s := range w.seen() {
+		if s.replay != "" {
+			continue
+		}
+		for n := int64(1); n < s.sequence; n++ {
+			if at, ok := ended[pair{s.url, s.entity}][n]; !ok || at.After(s.at) {
+				w.t.Fatalf("%s: event %d of %s was sent at %s, before event %d ended (%s)", s.url, s.sequence, s.entity, s.at, n, at)
+			}
+		}
+	}
+}
+
+// checkReplayOrder: within a replay no event of an entity is sent after a later
+// one had arrived by it, but for those that were under way when it died.
+func (w *world) checkReplayOrder() {
+	arrived := make(map[string]int64)
+	sent := make(map[string]bool)
+	for _, s := range w.seen() {
+		if s.replay == "" {
+			continue
+		}
+		key := s.replay + s.url + s.entity
+		if !sent[key+s.id] && s.sequence < arrived[key] {
+			w.t.Fatalf("%s: replay %s sent event %d of %s for the first time after event %d", s.url, s.replay, s.sequence, s.entity, arrived[key])
+		}
+		sent[key+s.id] = true
+		if s.status == 200 {
+			arrived[key] = max(arrived[key], s.sequence)
+		}
+	}
+	replays, err := w.store.Replays(w.t.Context(), "org", "", 1000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, rp := range replays {
+		if rp.State != dispatch.ReplayFinished && !(w.deleted[rp.EndpointID] && rp.State.Ended()) {
+			w.t.Errorf("replay %s of %s is %s: %s", rp.ID, rp.EndpointID, rp.State, rp.Detail)
+		}
+		ends, err := w.store.Ends(w.t.Context(), rp.ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n := int64(0)
+		for _, e := range ends {
+			n += e.Count
+		}
+		if rp.Kind == dispatch.OfScope && n != rp.Deliveries {
+			w.t.Errorf("replay %s offered %d deliveries, %d ended", rp.ID, rp.Deliveries, n)
+		}
+	}
+}
+
+// checkFacts: what a receiver took is a fact, and every delivery has one end.
+func (w *world) checkFacts() {
+	ends := make(map[string][]string)
+	end := func(r delivery.Ref, how string) {
+		if r.ReplayID == "" && !w.deleted[r.WebhookID] {
+			ends[r.DeliveryID] = append(ends[r.DeliveryID], how)
+		}
+	}
+	for _, a := range factsOf[delivery.Attempted](w.rig) {
+		if a.Outcome == delivery.OutcomeDelivered && !slices.Contains(ends[a.DeliveryID], "delivered") {
+			end(a.Ref, "delivered")
+		}
+	}
+	for _, x := range factsOf[delivery.Exhausted](w.rig) {
+		end(x.Ref, "exhausted")
+	}
+	owed := 0
+	for _, p := range w.log {
+		for _, rec := range p {
+			for id := range w.rig.endpoints {
+				owed++
+				if len(ends[delivery.ID(rec.ID, id, "")]) == 0 {
+					w.t.Errorf("%s to %s has no end in the log", rec.ID, id)
+					return
+				}
+			}
+		}
+	}
+	if len(ends) != owed {
+		w.t.Errorf("%d deliveries ended, %d were owed", len(ends), owed)
+	}
+	w.checkDeleted()
+}
+
+// checkDeleted: what was begun for a webhook that was deleted has an end too.
+func (w *world) checkDeleted() {
+	ended := make(map[string]bool)
+	for _, x := range factsOf[delivery.Exhausted](w.rig) {
+		ended[x.DeliveryID] = true
+	}
+	for _, d := range factsOf[delivery.Dropped](w.rig) {
+		ended[d.DeliveryID] = true
+	}
+	begun := make(map[string]delivery.Ref)
+	for _, h := range factsOf[delivery.Held](w.rig) {
+		begun[h.DeliveryID] = h.Ref
+	}
+	for _, a := range factsOf[delivery.Attempted](w.rig) {
+		begun[a.DeliveryID] = a.Ref
+		ended[a.DeliveryID] = ended[a.DeliveryID] || a.Outcome == delivery.OutcomeDelivered
+	}
+	for id, ref := range begun {
+		if w.deleted[ref.WebhookID] && !ended[id] {
+			w.t.Errorf("%s to %s, which was deleted, has no end in the log", ref.EventID, ref.WebhookID)
+		}
+	}
+}
