@@ -115,7 +115,7 @@ func (w *world) checkReplayOrder() {
 		w.t.Fatal(err)
 	}
 	for _, rp := range replays {
-		if rp.State != dispatch.ReplayFinished && !(w.deleted[rp.EndpointID] && rp.State.Ended()) {
+		if rp.State != dispatch.ReplayFinished && (!w.deleted[rp.EndpointID] || !rp.State.Ended()) {
 			w.t.Errorf("replay %s of %s is %s: %s", rp.ID, rp.EndpointID, rp.State, rp.Detail)
 		}
 		ends, err := w.store.Ends(w.t.Context(), rp.ID)
