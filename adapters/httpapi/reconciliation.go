@@ -55,11 +55,12 @@ type differenceAnswer struct {
 }
 
 // reconcileWebhook is GET /v1/webhooks/{id}/reconciliation: where each event of
-// a day stands towards a webhook, and what nothing accounts for.
+// a day stands towards a webhook, and what nothing accounts for. A webhook that was
+// deleted has its accounts too.
 func (s *Server) reconcileWebhook(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, paged("day")...)
 	page, since := q.page(), q.day("day")
-	e, err := s.endpointOf(r, p)
+	e, err := s.formerOf(r, p)
 	if err = firstOf(err, q.err()); err != nil {
 		return err
 	}
@@ -75,6 +76,24 @@ func (s *Server) reconcileWebhook(w http.ResponseWriter, r *http.Request, p Prin
 		return unaccounted(err)
 	}
 	return respond(w, http.StatusOK, answerOfReconciliation(e, since, rec))
+}
+
+// formerOf is the endpoint that a request is about, also if it was deleted.
+func (s *Server) formerOf(r *http.Request, p Principal) (delivery.Endpoint, error) {
+	e, missing := s.eitherOf(r, p)
+	if missing != nil && s.cfg.Settings.Accountant != nil {
+		former, ok, err := s.cfg.Settings.Accountant.Former(r.Context(), p.Org.ID, r.PathValue("id"))
+		if err != nil {
+			return e, unaccounted(err)
+		}
+		if ok {
+			e, missing = former, nil
+		}
+	}
+	if missing != nil {
+		return e, missing
+	}
+	return e, sorted(r, e)
 }
 
 // day is a day of UTC, its beginning; absent is today.

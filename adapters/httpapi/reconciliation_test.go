@@ -21,11 +21,16 @@ type bookkeeper struct {
 	limit        int
 	answer       projections.Reconciliation
 	fail         error
+	former       delivery.Endpoint
 }
 
 func (b *bookkeeper) Reconcile(_ context.Context, _ delivery.Endpoint, since, until time.Time, after projections.EventMark, limit int) (projections.Reconciliation, error) {
 	b.since, b.until, b.after, b.limit = since, until, after, limit
 	return b.answer, b.fail
+}
+
+func (b *bookkeeper) Former(_ context.Context, _, id string) (delivery.Endpoint, bool, error) {
+	return b.former, b.former.ID == id, b.fail
 }
 
 func TestReconciliation(t *testing.T) {
@@ -38,7 +43,7 @@ func TestReconciliation(t *testing.T) {
 	b.answer = projections.Reconciliation{
 		Account: delivery.Account{
 			Appended: 20, Filtered: map[delivery.Reason]int64{delivery.NotSubscribed: 3, delivery.Duplicate: 1}, Delivered: 7, Exhausted: 1,
-			Dropped: map[string]int64{"the endpoint was deleted": 2}, Held: 1, Pending: 2, Behind: 1, Lost: 2, Unplanned: 4,
+			Dropped: map[string]int64{delivery.EndpointDeleted: 2}, Held: 1, Pending: 2, Behind: 1, Lost: 2, Unplanned: 4,
 		},
 		ReadModels: []projections.Lag{{Name: "analytics"}, {Name: "delivery_log", Events: 9}},
 		Differences: []projections.Difference{{
@@ -53,10 +58,10 @@ func TestReconciliation(t *testing.T) {
 		"webhook_id": id, "day": "2026-05-13", "appended": 20.0, "owed": 16.0,
 		"filtered": map[string]any{
 			"not_subscribed": 3.0, "list": 0.0, "filter": 0.0, "nothing_to_say": 0.0, "number": 0.0, "before_start_from": 0.0, "backfill": 0.0,
-			"duplicate_in_log": 1.0, "set_aside": 0.0,
+			"after_deletion": 0.0, "duplicate_in_log": 1.0, "set_aside": 0.0,
 		},
 		"delivered": 7.0, "exhausted": 1.0, "held": 1.0, "pending": 2.0, "behind": 1.0, "difference": 2.0, "unplanned": 4.0, "complete": false,
-		"dropped":     []any{map[string]any{"reason": "the endpoint was deleted", "count": 2.0}},
+		"dropped":     []any{map[string]any{"reason": delivery.EndpointDeleted, "count": 2.0}},
 		"read_models": []any{map[string]any{"name": "analytics", "lag_events": 0.0}, map[string]any{"name": "delivery_log", "lag_events": 9.0}},
 		"data": []any{map[string]any{
 			"event_id": "e1", "event_type": "call.ended.v1", "entity": "call-1", "recorded_at": "2026-05-14T12:00:00Z",
@@ -81,6 +86,13 @@ func TestReconciliation(t *testing.T) {
 	o.made(400, "GET", at+"?day=yesterday", "")
 	o.made(400, "GET", at+"?cursor=junk", "")
 	o.made(404, "GET", "/v1/webhooks/nobody/reconciliation", "")
+	b.former = delivery.Endpoint{ID: "gone", DeletedAt: noon}
+	if got := o.made(200, "GET", "/v1/webhooks/gone/reconciliation", ""); got["webhook_id"] != "gone" {
+		t.Errorf("of a deleted webhook: %v", got)
+	}
+	o.made(404, "GET", "/v1/connectors/gone/reconciliation", "")
+	o.made(404, "GET", "/v1/webhooks/gone", "")
 	b.fail = errors.New("ClickHouse is away")
 	o.made(503, "GET", at, "")
+	o.made(503, "GET", "/v1/webhooks/gone/reconciliation", "")
 }

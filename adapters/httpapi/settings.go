@@ -107,6 +107,9 @@ type Accountant interface {
 	// Reconcile accounts for the events recorded in [since, until) towards an
 	// endpoint, and lists at most limit differences after a mark.
 	Reconcile(ctx context.Context, e delivery.Endpoint, since, until time.Time, after projections.EventMark, limit int) (projections.Reconciliation, error)
+	// Former returns how an endpoint was set that was deleted; false for one that
+	// there never was, or still is.
+	Former(ctx context.Context, org, id string) (delivery.Endpoint, bool, error)
 }
 
 // settled is the service, or the answer of a process that has none.

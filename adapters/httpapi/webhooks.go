@@ -182,14 +182,21 @@ func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request, p Principa
 // org has it. Which of the two is part of the address.
 func (s *Server) endpointOf(r *http.Request, p Principal) (delivery.Endpoint, error) {
 	e, err := s.eitherOf(r, p)
-	switch asked := sortOf(r); {
-	case err != nil:
-	case asked == connectorSort && e.Connector == "":
-		err = problem(http.StatusNotFound, "not-found", "%s is a webhook: see /v1/webhooks/%s", e.ID, e.ID)
-	case asked == webhookSort && e.Connector != "":
-		err = problem(http.StatusNotFound, "not-found", "%s is a connector: see /v1/connectors/%s", e.ID, e.ID)
+	if err != nil {
+		return e, err
 	}
-	return e, err
+	return e, sorted(r, e)
+}
+
+// sorted refuses an endpoint of the sort that the path is not about.
+func sorted(r *http.Request, e delivery.Endpoint) error {
+	switch asked := sortOf(r); {
+	case asked == connectorSort && e.Connector == "":
+		return problem(http.StatusNotFound, "not-found", "%s is a webhook: see /v1/webhooks/%s", e.ID, e.ID)
+	case asked == webhookSort && e.Connector != "":
+		return problem(http.StatusNotFound, "not-found", "%s is a connector: see /v1/connectors/%s", e.ID, e.ID)
+	}
+	return nil
 }
 
 // The sorts of endpoints.

@@ -90,6 +90,20 @@ func NewAccountant(e *Engine, cfg AccountantConfig) (*Accountant, error) {
 	return &Accountant{cfg: cfg, planner: e.planner}, nil
 }
 
+// Former returns how an endpoint was set that was deleted; false for one that there
+// never was, or still is.
+func (a *Accountant) Former(ctx context.Context, org, id string) (delivery.Endpoint, bool, error) {
+	versions, err := a.cfg.Versions.Versions(ctx, id)
+	if err != nil {
+		return delivery.Endpoint{}, false, fmt.Errorf("reading how the endpoint was set: %w", err)
+	}
+	if len(versions) == 0 {
+		return delivery.Endpoint{}, false, nil
+	}
+	last := versions[len(versions)-1]
+	return last, last.Org == org && !last.DeletedAt.IsZero(), nil
+}
+
 // Reconcile accounts for the events recorded in [since, until). It lists at most
 // limit differences after a mark; the account is always that of the whole span.
 func (a *Accountant) Reconcile(ctx context.Context, ep delivery.Endpoint, since, until time.Time, after projections.EventMark, limit int) (projections.Reconciliation, error) {
@@ -101,7 +115,7 @@ func (a *Accountant) Reconcile(ctx context.Context, ep delivery.Endpoint, since,
 		versions = []delivery.Endpoint{ep}
 	}
 	b := &books{
-		Accountant: a, org: ep.Org, id: ep.ID, catchesUp: ep.CatchesUp, versions: versions, since: since, until: until,
+		Accountant: a, org: ep.Org, id: ep.ID, catchesUp: ep.CatchesUp, gone: !ep.DeletedAt.IsZero(), versions: versions, since: since, until: until,
 		after: after, limit: limit, patience: a.cfg.Patience,
 	}
 	if err := b.run(ctx); err != nil {

@@ -51,7 +51,15 @@ func (r *rig) accountant(a *archive) *Accountant {
 // reconcile accounts for all that ever happened.
 func (r *rig) reconcile(id string, a *archive) projections.Reconciliation {
 	r.t.Helper()
-	rec, err := r.accountant(a).Reconcile(r.t.Context(), r.endpoints[id], time.Time{}, time.Now().Add(time.Hour), projections.EventMark{}, 100)
+	accountant := r.accountant(a)
+	e, ok := r.endpoints[id]
+	if !ok {
+		var err error
+		if e, ok, err = accountant.Former(r.t.Context(), "org", id); err != nil || !ok {
+			r.t.Fatalf("no endpoint %s: %v", id, err)
+		}
+	}
+	rec, err := accountant.Reconcile(r.t.Context(), e, time.Time{}, time.Now().Add(time.Hour), projections.EventMark{}, 100)
 	if err != nil {
 		r.t.Fatal(err)
 	}

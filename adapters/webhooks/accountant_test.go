@@ -77,6 +77,51 @@ func TestEveryPairIsAccountedFor(t *testing.T) {
 	})
 }
 
+// TestADeletedEndpointHasItsAccount reconciles endpoints that were deleted before and
+// after what they are owed was planned.
+func TestADeletedEndpointHasItsAccount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		r.endpoint("planned")
+		r.endpoint("unplanned")
+		r.endpoint("off", func(e *delivery.Endpoint) { e.Enabled = false })
+		h := r.start(nil)
+		pass(5 * time.Second) // they are known everywhere
+		r.happen(entities(20)...)
+		pass(2 * time.Minute)
+		h.stop()
+		r.happen(entities(3)...)
+		pass(2 * time.Minute)
+		for _, id := range []string{"planned", "unplanned", "off"} {
+			r.deleteEndpoint(id)
+		}
+		gone := func(n int64) map[string]int64 { return map[string]int64{delivery.EndpointDeleted: n} }
+		check := func(id string, want delivery.Account) {
+			t.Helper()
+			rec := r.reconcile(id, &archive{})
+			if diff := cmp.Diff(want, rec.Account); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", id, diff)
+			}
+		}
+		check("unplanned", delivery.Account{Appended: 23, Delivered: 20, Dropped: gone(3)})
+		check("off", delivery.Account{Appended: 23, Held: 20, Dropped: gone(3)})
+		pass(2 * time.Minute)
+		r.happen(entities(5)...)
+		h = r.start(nil)
+		pass(2 * time.Minute)
+		h.stop()
+		late := map[delivery.Reason]int64{delivery.TooLate: 5}
+		check("planned", delivery.Account{Appended: 28, Delivered: 20, Dropped: gone(3), Filtered: late})
+		check("off", delivery.Account{Appended: 28, Dropped: gone(23), Filtered: late})
+		for org, id := range map[string]string{"org": "nobody", "another org": "planned"} {
+			if _, ok, err := r.accountant(&archive{}).Former(t.Context(), org, id); ok || err != nil {
+				t.Errorf("%s has a %s: %v", org, id, err)
+			}
+		}
+	})
+}
+
 // TestAPlantedLossIsFound takes away what accounts for a delivery, each in
 // another way, and tells it from a delivery log that is behind.
 func TestAPlantedLossIsFound(t *testing.T) {

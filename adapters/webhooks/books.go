@@ -18,7 +18,10 @@ type books struct {
 	*Accountant
 	org, id string
 	// catchesUp: a replay plans for the endpoint up to where the owners take over.
-	catchesUp    bool
+	catchesUp bool
+	// gone: the endpoint was deleted. What nothing has planned yet will be dropped, or
+	// will never be planned, when it was catching up.
+	gone         bool
 	versions     []delivery.Endpoint
 	since, until time.Time
 	after        projections.EventMark
@@ -188,8 +191,10 @@ func (b *books) owedAs(v delivery.View, e delivery.Endpoint) ([]string, delivery
 	switch {
 	case v.Event.Origin == event.OriginBackfill:
 		return nil, delivery.Backfilled
-	case !during(e, v.Event):
+	case !since(e, v.Event):
 		return nil, delivery.TooEarly
+	case !during(e, v.Event):
+		return nil, delivery.TooLate
 	case v.Version == 0:
 		return nil, delivery.SetAside
 	}
@@ -243,6 +248,9 @@ func (b *books) look(ctx context.Context, pairs []owedPair) (map[string]found, e
 		waits := !ok || p.Position.Offset >= next
 		for _, id := range p.ids {
 			f := stand(logged, rows, id, waits)
+			if _, unfinished := rows[id]; f.status == delivery.Pending && b.gone && !unfinished {
+				f = found{status: delivery.IsDropped, why: delivery.EndpointDeleted}
+			}
 			_, f.logged = logged[id]
 			all[id] = f
 		}

@@ -118,7 +118,9 @@ func (r *rig) deleteEndpoint(id string) {
 	defer r.mu.Unlock()
 	e := r.endpoints[id]
 	e.DeletedAt = time.Now()
+	e.UpdatedAt = e.DeletedAt
 	r.gone = append(r.gone, e)
+	r.settings[id] = append(r.settings[id], e)
 	delete(r.endpoints, id)
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/jackc/pgx/v5"
+
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 // accounts lets deliveries of every fate happen and asks for the account of the
@@ -100,6 +102,21 @@ func accounts(t *testing.T, h *hub) {
 	}
 	if code, _ := reconcile("--day", "yesterday"); code != 2 {
 		t.Errorf("a day that is none: exit code %d", code)
+	}
+
+	// What was deleted has its account still.
+	admin.send(http.MethodDelete, "/v1/webhooks/"+hooks["failing"], nil).want(http.StatusNoContent)
+	eventually(t, "what the deleted webhook was owed to be dropped", func(context.Context) error {
+		if a := account("failing"); a.at("difference") != 0.0 || len(a.list("dropped")) == 0 || a.at("dropped", 0, "count") != float64(facts-1) || a.text("dropped", 0, "reason") != delivery.EndpointDeleted {
+			return fmt.Errorf("failing: %s", a.body)
+		}
+		return nil
+	})
+	if code, out := reconcile("--webhook", hooks["failing"]); code != 0 || !strings.Contains(out, hooks["failing"]) {
+		t.Errorf("a deleted webhook: exit code %d:\n%s", code, out)
+	}
+	if code, out := reconcile("--webhook", "nobody"); code != 1 || !strings.Contains(out, "404") {
+		t.Errorf("no webhook: exit code %d:\n%s", code, out)
 	}
 
 	lost := func(name, known string, n int) {

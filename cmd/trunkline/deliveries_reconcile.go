@@ -109,6 +109,10 @@ func (c deliveriesReconcile) webhooks(ctx context.Context, op *operator) ([]name
 	if c.Webhook != "" {
 		var one namedWebhook
 		err := op.call(ctx, http.MethodGet, pathOf("webhooks", c.Webhook, ""), nil, &one)
+		if refused, ok := errors.AsType[*apiError](err); ok && refused.Status == http.StatusNotFound {
+			// It may have been deleted, and have accounts still.
+			return []namedWebhook{{ID: c.Webhook}}, nil
+		}
 		return []namedWebhook{one}, err
 	}
 	var all []namedWebhook

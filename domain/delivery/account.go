@@ -19,11 +19,13 @@ const (
 	Backfilled    Reason = "backfill"
 	Duplicate     Reason = "duplicate_in_log"
 	SetAside      Reason = "set_aside"
+	// TooLate: the endpoint had been deleted.
+	TooLate Reason = "after_deletion"
 )
 
 // Reasons are all reasons, in the order in which they are looked for.
 func Reasons() []Reason {
-	return []Reason{Duplicate, Backfilled, TooEarly, SetAside, OtherList, OtherNumber, Unmatched, NothingToSay, NotSubscribed}
+	return []Reason{Duplicate, Backfilled, TooEarly, TooLate, SetAside, OtherList, OtherNumber, Unmatched, NothingToSay, NotSubscribed}
 }
 
 // Account is where the events of a day stand towards an endpoint: each of them
