@@ -124,9 +124,13 @@ func BenchmarkBare(b *testing.B) {
 
 func benchmarkBare(b *testing.B, perCall int) {
 	s, a := benchSink(b)
+	server, err := s.started(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
 	var rows []analyticsRows
 	for p, part := range benchWorld(b.N, perCall) {
-		m, err := a.mapper(b.Context(), owner{topic: event.Calls, partition: p}, 0, time.Time{})
+		m, err := a.mapper(b.Context(), owner{topic: event.Calls, partition: p}, 0, server)
 		if err != nil {
 			b.Fatal(err)
 		}

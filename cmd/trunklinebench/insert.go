@@ -12,47 +12,64 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// insertRows is the size of a bare batch.
-const insertRows = 10_000
+// insertRows is the size of a bare batch: that of the sink's largest.
+const insertRows = 20_000
 
-// bareInsert writes the rows of analytics, read back from the live tables, by
-// clickhouse-go batches into fresh tables of the same shapes, events through a
-// gate as the sink's pass one. It returns events per second.
-func (b *bench) bareInsert(ctx context.Context) (float64, error) {
-	password, err := b.secret("clickhouse.password")
+// analyticsRows are the rows of analytics, read back from the live tables, events
+// with what their gate asks for.
+func (b *bench) analyticsRows(ctx context.Context) (map[string][][]any, error) {
+	conn, err := b.hub.clickhouse()
 	if err != nil {
-		return 0, err
-	}
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{b.hub.native}, Auth: clickhouse.Auth{Database: "trunkline", Username: "trunkline", Password: password}})
-	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
-	var took time.Duration
-	events := 0
+	tables := make(map[string][][]any)
 	for _, t := range []string{"events", "calls", "agent_states"} {
 		query := "SELECT * FROM " + t + "_g1"
 		if t == "events" {
 			query = gatedEvents
 		}
-		rows, err := readRows(ctx, conn, query)
-		if err != nil {
-			return 0, fmt.Errorf("reading %s: %w", t, err)
+		if tables[t], err = readRows(ctx, conn, query); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", t, err)
 		}
+	}
+	return tables, nil
+}
+
+// bareInsert writes rows by clickhouse-go batches into fresh tables of the same
+// shapes, events through a gate as the sink's pass one.
+func (b *bench) bareInsert(ctx context.Context, tables map[string][][]any) (took time.Duration, err error) {
+	conn, err := b.hub.clickhouse()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close() }()
+	for t, rows := range tables {
 		into, err := bareTable(ctx, conn, t)
 		if err != nil {
 			return 0, fmt.Errorf("making a table like %s: %w", t, err)
+		}
+		if err := b.hub.idle(ctx); err != nil {
+			return 0, err
 		}
 		begin := time.Now()
 		if err := insertAll(ctx, conn, into, rows); err != nil {
 			return 0, fmt.Errorf("inserting into %s: %w", into, err)
 		}
 		took += time.Since(begin)
-		if t == "events" {
-			events = len(rows)
+		if err := dropBare(ctx, conn, t); err != nil {
+			return 0, fmt.Errorf("dropping a table like %s: %w", t, err)
 		}
 	}
-	return float64(events) / took.Seconds(), nil
+	return took, nil
+}
+
+func (h *hub) clickhouse() (driver.Conn, error) {
+	password, err := h.secret("clickhouse.password")
+	if err != nil {
+		return nil, err
+	}
+	return clickhouse.Open(&clickhouse.Options{Addr: []string{h.native}, Auth: clickhouse.Auth{Database: "trunkline", Username: "trunkline", Password: password}})
 }
 
 // gatedEvents are the events with what their gate asks for.
@@ -111,6 +128,17 @@ func bareTable(ctx context.Context, conn driver.Conn, name string) (into string,
 		}
 	}
 	return into, nil
+}
+
+// dropBare gives the tables of bareTable up again, the gate first, which reads the
+// others.
+func dropBare(ctx context.Context, conn driver.Conn, name string) error {
+	for _, part := range []string{"_gate", "_in", ""} {
+		if err := conn.Exec(ctx, "DROP TABLE IF EXISTS bench_"+name+part+" SYNC"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func insertAll(ctx context.Context, conn driver.Conn, table string, rows [][]any) error {
