@@ -69,8 +69,9 @@ func (e *Engine) soon(l *lane, now time.Time) (time.Duration, bool) {
 // read again and deleted, and that would make a machine slower that is at its
 // end. It waits while every lane that the plan feeds has work for a while and
 // timers come late, which they do when there are more goroutines to run than
-// time to run them, or its processors have no idle time. A receiver that is slow
-// does neither, and lanes that stand still have no say: nobody is held up for
+// time to run them, or its processors have no idle time, or the log does not take
+// the facts as fast as they come, which is the disk. A receiver that is slow
+// does none of this, and lanes that stand still have no say: nobody is held up for
 // their sake.
 func (e *Engine) awaitFlow(ctx context.Context, plan [][]dispatch.Owed) {
 	ctx, cancel := context.WithTimeout(ctx, flowWait)
@@ -89,7 +90,7 @@ func (e *Engine) saturated(late time.Duration) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.late = max(late, e.late*9/10)
-	return e.late > flowLate || e.cfg.Busy != nil && e.cfg.Busy()
+	return e.late > flowLate || e.recorder.full() || e.cfg.Busy != nil && e.cfg.Busy()
 }
 
 // fed reports whether every lane that flows has enough to do.
