@@ -191,7 +191,9 @@ SET settings = EXCLUDED.settings`
 
 	keepDeletedEndpoint = `
 INSERT INTO endpoint_versions (endpoint_id, revision, settings)
-VALUES ($1, $2, $3)`
+VALUES ($1, $2, $3)
+ON CONFLICT (endpoint_id, revision) DO UPDATE
+SET settings = EXCLUDED.settings`
 
 	selectGone = `
 SELECT settings
