@@ -93,23 +93,28 @@ func NewAccountant(e *Engine, cfg AccountantConfig) (*Accountant, error) {
 // Former returns how an endpoint was set that was deleted; false for one that there
 // never was, or still is.
 func (a *Accountant) Former(ctx context.Context, org, id string) (delivery.Endpoint, bool, error) {
-	versions, err := a.cfg.Versions.Versions(ctx, id)
-	if err != nil {
-		return delivery.Endpoint{}, false, fmt.Errorf("reading how the endpoint was set: %w", err)
-	}
-	if len(versions) == 0 {
-		return delivery.Endpoint{}, false, nil
+	versions, err := a.versions(ctx, id)
+	if err != nil || len(versions) == 0 {
+		return delivery.Endpoint{}, false, err
 	}
 	last := versions[len(versions)-1]
 	return last, last.Org == org && !last.DeletedAt.IsZero(), nil
 }
 
+func (a *Accountant) versions(ctx context.Context, id string) ([]delivery.Endpoint, error) {
+	versions, err := a.cfg.Versions.Versions(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("reading how the endpoint was set: %w", err)
+	}
+	return versions, nil
+}
+
 // Reconcile accounts for the events recorded in [since, until). It lists at most
 // limit differences after a mark; the account is always that of the whole span.
 func (a *Accountant) Reconcile(ctx context.Context, ep delivery.Endpoint, since, until time.Time, after projections.EventMark, limit int) (projections.Reconciliation, error) {
-	versions, err := a.cfg.Versions.Versions(ctx, ep.ID)
+	versions, err := a.versions(ctx, ep.ID)
 	if err != nil {
-		return projections.Reconciliation{}, fmt.Errorf("reading how the endpoint was set: %w", err)
+		return projections.Reconciliation{}, err
 	}
 	if len(versions) == 0 {
 		versions = []delivery.Endpoint{ep}

@@ -32,24 +32,19 @@ func (b *bench) sinks(ctx context.Context) (sink, bare float64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	var sinks, bares []float64
+	var sinks, bares []time.Duration
 	for range sinkTimes {
 		took, err := b.applied(ctx, parts)
 		if err != nil {
 			return 0, 0, err
 		}
-		sinks = append(sinks, float64(total)/took.Seconds())
+		sinks = append(sinks, took)
 		if took, err = b.bareInsert(ctx, tables); err != nil {
 			return 0, 0, err
 		}
-		bares = append(bares, float64(total)/took.Seconds())
+		bares = append(bares, took)
 	}
-	return median(sinks), median(bares), nil
-}
-
-func median(all []float64) float64 {
-	slices.Sort(all)
-	return all[len(all)/2]
+	return float64(total) / spreadOf(sinks).p50.Seconds(), float64(total) / spreadOf(bares).p50.Seconds(), nil
 }
 
 // applied lets the ClickHouse sink apply the log from memory into the empty tables of
