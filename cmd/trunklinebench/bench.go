@@ -19,6 +19,8 @@ type bench struct {
 	// calm is the latency at 200/s with nothing wrong, bare that of a bare POST.
 	calm, bare spread
 	lines      []line
+	// bareRuns counts the bare loops.
+	bareRuns int
 }
 
 func (b *bench) prepare(ctx context.Context) (err error) {

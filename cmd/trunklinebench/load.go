@@ -183,50 +183,6 @@ func (b *bench) watchDisk(ctx context.Context) (p99 func() (time.Duration, error
 	}
 }
 
-// bareSteady is a client that posts to the receiver itself at the same rate.
-func (b *bench) bareSteady(ctx context.Context, rate int) (spread, error) {
-	n := rate * min(b.o.seconds, 5)
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	times := make([]time.Duration, n)
-	var wg sync.WaitGroup
-	begin := time.Now()
-	for i := range n {
-		at := begin.Add(time.Duration(i) * time.Second / time.Duration(rate))
-		if err := waitUntil(ctx, at); err != nil {
-			return spread{}, err
-		}
-		wg.Go(func() {
-			_ = b.sink.repeat(ctx, client)
-			times[i] = time.Since(at)
-		})
-	}
-	wg.Wait()
-	return spreadOf(times), nil
-}
-
-// bareLoop is 32 connections that post the same signed bytes to the same sink.
-func (b *bench) bareLoop(ctx context.Context, n int) (float64, error) {
-	const conns = 32
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: conns}}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	errs := make(chan error, conns)
-	begin := time.Now()
-	for range conns {
-		wg.Go(func() {
-			for int(next.Add(1)) <= n {
-				if err := b.sink.repeat(ctx, client); err != nil {
-					errs <- err
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	close(errs)
-	return float64(n) / time.Since(begin).Seconds(), <-errs
-}
-
 func waitUntil(ctx context.Context, at time.Time) error {
 	t := time.NewTimer(time.Until(at))
 	defer t.Stop()

@@ -45,23 +45,31 @@ func main() {
 	flag.StringVar(&o.profiles, "profiles", "", "keep the hub's profiles of each step in this folder, and say which process used the processor")
 	plot := flag.String("plot", "", "draw the latencies into this SVG file")
 	readme := flag.String("into", "", "write the table between the <!-- bench --> marks of this file")
+	bare := flag.Bool("bare", false, "be the bare loop that a run starts: what to post comes on standard input")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if err := run(ctx, o, *bare, *plot, *readme); err != nil {
+		fmt.Fprintln(os.Stderr, "trunklinebench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options, bare bool, plot, readme string) error {
+	if bare {
+		return runBare(ctx, os.Stdin, os.Stdout)
+	}
 	rows, lines, err := measure(ctx, o)
 	if err == nil {
 		err = printTable(os.Stdout, rows)
 	}
-	if err == nil && *plot != "" {
-		err = writePlot(*plot, lines)
+	if err == nil && plot != "" {
+		err = writePlot(plot, lines)
 	}
-	if err == nil && *readme != "" {
-		err = writeInto(*readme, rows)
+	if err == nil && readme != "" {
+		err = writeInto(readme, rows)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "trunklinebench:", err)
-		os.Exit(1)
-	}
+	return err
 }
 
 // measure runs every row against one hub, the quiet ones first.

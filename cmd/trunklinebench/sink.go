@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,8 +31,8 @@ type sink struct {
 	seen map[string]time.Time
 	// subjects, when watched, is when each event's subject first came.
 	subjects map[string]time.Time
-	// sample keeps one request, for the bare loop to repeat.
-	sample *http.Request
+	// sample and body keep one request, for the bare loops to repeat.
+	sample http.Header
 	body   []byte
 	moods  map[string]mood
 	// more is signalled at each first arrival.
@@ -77,7 +76,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if s.sample == nil {
-		s.sample, s.body = r.Clone(context.WithoutCancel(r.Context())), body
+		s.sample, s.body = r.Header.Clone(), body
 	}
 	s.mu.Unlock()
 	switch m {
@@ -138,28 +137,20 @@ func (s *sink) awaitSubjects(ctx context.Context, subjects []string, skip func(i
 	return nil
 }
 
-// repeat posts the kept sample to the sink itself, without its id, so that it
-// is not counted.
-func (s *sink) repeat(ctx context.Context, client *http.Client) error {
+// repeated is one request as it came, without its id, for the bare loops to repeat.
+func (s *sink) repeated() (http.Header, []byte, error) {
 	s.mu.Lock()
-	sample, body := s.sample, s.body
-	s.mu.Unlock()
-	if sample == nil {
-		return errors.New("no webhook has come yet")
+	defer s.mu.Unlock()
+	if s.sample == nil {
+		return nil, nil, errors.New("no webhook has come yet")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.addr+"/bare", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header = sample.Header.Clone()
-	req.Header.Del("webhook-id")
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	return errors.Join(err, resp.Body.Close())
+	header := s.sample.Clone()
+	header.Del("Webhook-Id")
+	return header, s.body, nil
 }
+
+// bareURL is where the bare loops post to.
+func (s *sink) bareURL() string { return "http://" + s.addr + "/bare" }
 
 // since is how long after begin the webhooks came that came after it.
 func (s *sink) since(begin time.Time) spread {
