@@ -2,6 +2,9 @@ package connectors
 
 import "trunkline.dev/trunkline/domain/delivery"
 
+// Duration is how a message says how long a call took.
+var Duration = duration
+
 // KeyForTest is the object key that the kind s3 makes of a delivery.
 func KeyForTest(s *Set, e delivery.Endpoint, body []byte) string {
 	a := s.begin(e)

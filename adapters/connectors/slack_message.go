@@ -5,10 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/slack-go/slack"
+
+	"trunkline.dev/trunkline/domain/call"
 )
 
 // Slack's bounds for the parts of a message, in characters.
@@ -114,11 +115,7 @@ func duration(seconds *int64) string {
 	if seconds == nil {
 		return "unknown"
 	}
-	s := strings.TrimSuffix((time.Duration(*seconds) * time.Second).String(), "0s")
-	if s == "" || s == "0" {
-		return "0s"
-	}
-	return strings.NewReplacer("h", "h ", "m", "m ").Replace(s)
+	return call.Length(*seconds)
 }
 
 // badgeOf marks a disposition: as configured, else by what it sounds like.

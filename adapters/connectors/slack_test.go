@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/adapters/connectors"
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 	"trunkline.dev/trunkline/adapters/connectors/slackfake"
 	"trunkline.dev/trunkline/domain/call"
@@ -73,6 +74,39 @@ func TestSlackMessage(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSlackSaysHowLongACallTook(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[int64]string{
+		0: "0s", 9: "9s", 10: "10s", 60: "1m 0s", 140: "2m 20s", 180: "3m 0s", 600: "10m 0s", 3600: "1h 0m 0s", 3610: "1h 0m 10s", 36_000: "10h 0m 0s",
+	} {
+		if got := connectors.Duration(&seconds); got != want {
+			t.Errorf("%d seconds are %q, want %q", seconds, got, want)
+		}
+	}
+	if got := connectors.Duration(nil); got != "unknown" {
+		t.Errorf("a length that nobody knows is %q", got)
+	}
+}
+
+// A source that says all it knows at each webhook (seed 004) says a disposition
+// again and again: "every completed call will trigger a notification" (seed 000).
+func TestADispositionThatIsSaidAgainIsNoNews(t *testing.T) {
+	t.Parallel()
+	r, s := newRig(t), newSlack(t)
+	e := r.hook(s)
+	story := r.newStory()
+	story.ends()
+	r.succeeds(e, story.happens(call.Dispositioned{Disposition: "Interested", Restated: true}))
+	if owed := r.owed(e, story.happens(call.Dispositioned{Disposition: "Interested", Restated: true})); len(owed) != 0 {
+		t.Errorf("what was known already is told of %d times", len(owed))
+	}
+	r.succeeds(e, story.happens(call.Dispositioned{Disposition: "Sale", Restated: true}))
+	r.succeeds(e, story.happens(call.Dispositioned{Disposition: "Sale"})) // somebody disposed again
+	if n := len(s.Messages()); n != 3 {
+		t.Errorf("the channel has %d messages, want 3", n)
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 // The events of connectors.
 const (
 	// callCompleted: what came of a call that has ended is known. It comes again
-	// with each further disposition, and also when the hub has waited for one in
-	// vain, so that every call is told of.
+	// with each further disposition, but not where a source only says again what it
+	// has said (seed 004 does at each update), and also when the hub has waited for
+	// one in vain, so that every call is told of.
 	callCompleted = "call.completed"
 	// recordingReady: the hub holds the recording of a call, so it can be copied.
 	// Kinds that only link to it are also told when its copy is late or is not to be
@@ -52,7 +53,7 @@ func (t triggers) fired(v delivery.View) string {
 	}
 	switch p := v.Payload.(type) {
 	case call.Dispositioned:
-		if v.Call.Ended() && !t.files {
+		if v.Disposed() && v.Call.Ended() && !t.files {
 			return callCompleted
 		}
 	case call.Ended: // a later one only corrects the first

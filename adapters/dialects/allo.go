@@ -1,7 +1,6 @@
 package dialects
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -176,17 +175,12 @@ func minutes(seconds *int64) any {
 	return math.Round(float64(*seconds)/60*100) / 100
 }
 
-// length writes a duration as people do: "45s", "2m 30s", "1h 2m 3s".
+// length is "2m 30s", or "" where nobody knows it.
 func length(seconds *int64) string {
-	switch {
-	case seconds == nil:
+	if seconds == nil {
 		return ""
-	case *seconds < 60:
-		return fmt.Sprintf("%ds", *seconds)
-	case *seconds < 3600:
-		return fmt.Sprintf("%dm %ds", *seconds/60, *seconds%60)
 	}
-	return fmt.Sprintf("%dh %dm %ds", *seconds/3600, *seconds%3600/60, *seconds%60)
+	return call.Length(*seconds)
 }
 
 func alloMessage(m *message.Message, e delivery.Endpoint) object {

@@ -52,7 +52,7 @@ func dylrFires(v delivery.View) bool {
 	}
 	switch v.Payload.(type) {
 	case call.Dispositioned:
-		return disposed(v)
+		return v.Disposed()
 	case call.Ended: // a later one only corrects the first
 		return v.CallBefore == nil || !v.CallBefore.Ended()
 	}

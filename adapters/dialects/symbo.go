@@ -94,7 +94,7 @@ func symboMessage(v delivery.View, name, part, kind string, data object) (delive
 func symboNews(v delivery.View, e delivery.Endpoint) (bool, error) {
 	switch v.Payload.(type) {
 	case call.Dispositioned:
-		return disposed(v), nil
+		return v.Disposed(), nil
 	case call.RecordingReady, call.RecordingDeleted: // that it can be had, or not any more, is not this
 		return false, nil
 	}

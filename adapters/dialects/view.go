@@ -132,16 +132,6 @@ func transcript(c *call.Call) any {
 	return strings.Join(lines, "\n")
 }
 
-// disposed reports whether an event disposed of a call: not where a source only
-// said again what was known.
-func disposed(v delivery.View) bool {
-	p, ok := v.Payload.(call.Dispositioned)
-	if !ok || !p.Restated || v.CallBefore == nil || v.CallBefore.DispositionAt == nil {
-		return ok
-	}
-	return v.CallBefore.Disposition != v.Call.Disposition
-}
-
 // waited reports whether the hub has stopped waiting for something of a call.
 func waited(c *call.Call, what string) bool { return slices.Contains(c.Settled, what) }
 

@@ -45,6 +45,16 @@ type View struct {
 	RecordingExpires time.Time
 }
 
+// Disposed reports whether the event disposed of a call: not where a source only
+// said again what was known.
+func (v View) Disposed() bool {
+	p, ok := v.Payload.(call.Dispositioned)
+	if !ok || !p.Restated || v.CallBefore == nil || v.CallBefore.DispositionAt == nil {
+		return ok
+	}
+	return v.CallBefore.Disposition != v.Call.Disposition
+}
+
 // SetStates puts the states before and after the event where they belong by
 // their kind. before is nil for the first event of an entity.
 func (v *View) SetStates(before, after event.Entity) {
