@@ -20,40 +20,35 @@ import (
 // Decode reads one JSON value strictly into the value that into points to. An
 // unknown field, a wrong type or anything behind the value is an *Invalid that
 // names each place by its JSON Pointer: a typo in a field's name must not lose
-// a fact silently.
+// a fact silently. Names are exact: encoding/json would take one in another case
+// too, and of "direction" and "Direction" the later would win.
 func Decode(body []byte, into any) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return &Invalid{Errors: []FieldError{{Detail: "a JSON body is expected, this one is empty"}}}
 	}
+	// The usual case: each name is known, and comes once.
+	if event.Read(body, into) {
+		return nil
+	}
 	t := reflect.TypeOf(into).Elem()
-	// The usual case: every name is written as the type has it.
-	if !veiled(t) && event.Read(body, into) {
-		return nil
+	err := json.Unmarshal(body, into)
+	if err != nil {
+		// It stops at the first mistake, and says no pointer. The walk goes on.
+		return explain(body, t, strings.TrimPrefix(err.Error(), "json: "))
 	}
-	if json.Unmarshal(body, into) == nil && !veiled(t) && exact(bytes.TrimSpace(body), t) {
-		return nil
+	if unknown, ok := exact(bytes.TrimSpace(body), t); !ok {
+		return explain(body, t, "unknown field "+strconv.Quote(unknown))
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(into)
-	if err == nil {
-		if at := dec.InputOffset(); len(bytes.TrimSpace(body[at:])) > 0 {
-			return behind(at)
-		}
-		if !veiled(t) {
-			return nil
-		}
-	}
-	// The standard decoder stops at the first mistake, says no pointer, and does
-	// not look into types that decode themselves. The walk does.
-	return explain(body, t, err)
+	return nil
 }
 
 func behind(offset int64) error {
 	return &Invalid{Errors: []FieldError{{Detail: fmt.Sprintf("one JSON value is expected, there is more behind byte %d", offset)}}}
 }
 
-func explain(body []byte, t reflect.Type, cause error) error {
+// explain names each place where a body is not what it should be. Where the walk
+// finds none, as in the former of two members of one name, cause is what is said.
+func explain(body []byte, t reflect.Type, cause string) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var v any
@@ -65,8 +60,8 @@ func explain(body []byte, t reflect.Type, cause error) error {
 	}
 	var f faults
 	walk(v, t, "", &f)
-	if len(f.list) == 0 && cause != nil {
-		f.add("", "%s", strings.TrimPrefix(cause.Error(), "json: "))
+	if len(f.list) == 0 {
+		f.add("", "%s", cause)
 	}
 	return f.err()
 }
@@ -91,29 +86,6 @@ func optional(t reflect.Type) (reflect.Type, bool) {
 	}
 	v, ok := t.FieldByName("Value")
 	return v.Type, ok
-}
-
-// veiled reports whether a type holds objects behind an UnmarshalJSON of their
-// own, where the standard decoder does not refuse unknown fields.
-func veiled(t reflect.Type) bool {
-	if inner, ok := optional(t); ok {
-		k := inner.Kind()
-		return k == reflect.Struct || k == reflect.Slice || k == reflect.Map
-	}
-	if t == timeType || t == rawType {
-		return false
-	}
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Map:
-		return veiled(t.Elem())
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if veiled(t.Field(i).Type) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // walk compares a decoded value with the type that it should have.
@@ -175,9 +147,9 @@ func walkObject(v any, t reflect.Type, at string, f *faults) {
 		f.add(at, "expected an object, got %s", kindOf(v))
 		return
 	}
-	known := fieldsOf(t).folded
+	known := fieldsOf(t)
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		ft, ok := known[strings.ToLower(k)]
+		ft, ok := known[k]
 		if !ok {
 			f.add(at+"/"+escape(k), "unknown field")
 			continue
@@ -186,26 +158,28 @@ func walkObject(v any, t reflect.Type, at string, f *faults) {
 	}
 }
 
-// exact reports whether valid JSON names fields of the type only, and as they
-// are written there. If not, it may be right all the same: encoding/json matches
-// names without case.
-func exact(raw []byte, t reflect.Type) bool {
+// exact reports whether valid JSON names fields of the type only, as they are
+// written there, also within an event.Opt. If not, it returns the first other name.
+func exact(raw []byte, t reflect.Type) (string, bool) {
+	if inner, ok := optional(t); ok {
+		return exact(raw, inner)
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return exact(raw, t.Elem())
 	case reflect.Struct, reflect.Map, reflect.Slice, reflect.Array:
 	default:
-		return true
+		return "", true
 	}
 	if reflect.PointerTo(t).Implements(unmarshalerType) || reflect.PointerTo(t).Implements(textType) {
-		return true
+		return "", true
 	}
 	switch raw[0] {
 	case '{':
 		named := t.Kind() == reflect.Struct
 		var known map[string]reflect.Type
 		if named {
-			known = fieldsOf(t).exact
+			known = fieldsOf(t)
 		}
 		for m := range members(raw) {
 			ft, ok := known[string(m.Name)]
@@ -213,20 +187,20 @@ func exact(raw []byte, t reflect.Type) bool {
 			case !named:
 				ft = t.Elem()
 			case !ok:
-				return false
+				return string(m.Name), false
 			}
-			if !exact(m.Raw, ft) {
-				return false
+			if unknown, ok := exact(m.Raw, ft); !ok {
+				return unknown, false
 			}
 		}
 	case '[':
 		for _, e := range Elements(raw) {
-			if !exact(e, t.Elem()) {
-				return false
+			if unknown, ok := exact(e, t.Elem()); !ok {
+				return unknown, false
 			}
 		}
 	}
-	return true // null, or []byte as text
+	return "", true // null, or []byte as text
 }
 
 var (
@@ -234,20 +208,15 @@ var (
 	textType        = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// jsonFields are the JSON fields of a struct, those of embedded structs
-// included: by name, and by name in lower case.
-type jsonFields struct{ exact, folded map[string]reflect.Type }
+var knownFields sync.Map // reflect.Type → map[string]reflect.Type
 
-var knownFields sync.Map // reflect.Type → jsonFields
-
-func fieldsOf(t reflect.Type) jsonFields {
+// fieldsOf returns the JSON fields of a struct by their names, those of embedded
+// structs included.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if f, ok := knownFields.Load(t); ok {
-		return f.(jsonFields)
+		return f.(map[string]reflect.Type)
 	}
-	f := jsonFields{exact: fields(t), folded: make(map[string]reflect.Type)}
-	for name, ft := range f.exact {
-		f.folded[strings.ToLower(name)] = ft
-	}
+	f := fields(t)
 	knownFields.Store(t, f)
 	return f
 }

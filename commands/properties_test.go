@@ -1,10 +1,12 @@
 package commands_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -201,23 +203,47 @@ func FuzzLeads(f *testing.F) {
 	})
 }
 
-// FuzzDecode: the strict decoder refuses what encoding/json refuses, and what
-// it takes has no field that the type lacks.
+// FuzzDecode: the strict decoder refuses what encoding/json refuses when it is
+// strict, what it takes has the value that encoding/json gives it, and each of its
+// names is one of the type's as the type writes it.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		`{"note":"x"}`, `{"recording":{"url":"https://x","u":1}}`, `{"ended_at":"2026-05-14T12:00:00Z"}`, `{"tags":[1]}`, `{} {}`, `{"metrics":{"rep_talk_time_millis":1.5}}`,
+		`{"Note":"x"}`, `{"note":"x","NOTE":"y"}`, `{"\u006eote":"x"}`, `{"note":"x","note":"y"}`, `{"agent":{"ID":"x"},"agent":{"id":"y"}}`,
 	} {
 		f.Add([]byte(s))
+	}
+	names := make(map[string]bool)
+	for field := range reflect.TypeFor[commands.UpdateCall]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names[name] = true
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var in, plain commands.UpdateCall
 		err := commands.Decode(body, &in)
-		if plainErr := json.Unmarshal(body, &plain); plainErr != nil && err == nil {
-			t.Errorf("taken, though encoding/json says %v", plainErr)
-		}
 		var inv *commands.Invalid
 		if err != nil && !errors.As(err, &inv) {
 			t.Errorf("refused by %T", err)
+		}
+		if err != nil {
+			return
+		}
+		strict := json.NewDecoder(bytes.NewReader(body))
+		strict.DisallowUnknownFields()
+		if err := strict.Decode(&plain); err != nil {
+			t.Errorf("taken, though encoding/json says %v", err)
+		}
+		if diff := cmp.Diff(plain, in); diff != "" {
+			t.Errorf("encoding/json reads it otherwise (-encoding/json +got):\n%s", diff)
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(body, &members); err != nil {
+			t.Errorf("taken, though it is no object: %v", err)
+		}
+		for name := range members {
+			if !names[name] {
+				t.Errorf("taken with %q, which is no field", name)
+			}
 		}
 	})
 }
