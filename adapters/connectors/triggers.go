@@ -73,7 +73,7 @@ func (t triggers) fired(v delivery.View) string {
 			return recordingReady
 		}
 	case call.RecordingFetchFailed:
-		if t.links && completed(v.Call) && !p.Delayed {
+		if t.links && completed(v.Call) && !p.Delayed && !p.Refused {
 			return recordingReady
 		}
 	}

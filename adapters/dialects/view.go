@@ -67,7 +67,7 @@ func available(v delivery.View) (call.Recording, bool) {
 	case call.RecordingDelayed:
 		return as(p.SourceID), true
 	case call.RecordingFetchFailed:
-		return as(p.SourceID), !p.Delayed
+		return as(p.SourceID), !p.Delayed && !p.Refused
 	}
 	return call.Recording{}, false
 }

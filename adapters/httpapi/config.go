@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -43,6 +44,10 @@ type Config struct {
 	Settings Settings
 	// Recordings keeps the calls' audio; nil answers 404 there.
 	Recordings *recordings.Service
+	// Destination says why a link of ours may not lead to a URL, nil if it may: what
+	// no request of ours may reach, nobody is sent to under our name. Without it
+	// links lead nowhere else.
+	Destination func(ctx context.Context, url string) error
 	// Readiness answers /readyz; nil is always ready.
 	Readiness Readiness
 	// Metrics answers /metrics; nil answers 404.

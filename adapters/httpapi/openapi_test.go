@@ -83,7 +83,7 @@ func conforms(t testing.TB, _ http.Handler, method, path string, got answer) {
 	}
 	media, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";")
 	content, _ := resp["content"].(map[string]any)
-	if content == nil && got.Body == "" && (got.Status == http.StatusNoContent || got.Status == http.StatusNotModified) {
+	if content == nil && got.Body == "" && (got.Status == http.StatusNoContent || got.Status == http.StatusFound || got.Status == http.StatusNotModified) {
 		return
 	}
 	if _, bytes := content["*/*"]; bytes {

@@ -120,13 +120,17 @@ func (s *Server) followLink(w http.ResponseWriter, r *http.Request, _ Principal)
 		return s.serveAudio(w, r, library, rec)
 	}
 	// There is no copy (yet). Where the source has it is better than nothing.
-	if rec.URL != "" && s.cfg.Clock().Before(rec.Deadline()) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("Location", rec.URL)
-		w.WriteHeader(http.StatusFound)
-		return nil
+	if rec.URL == "" || !s.cfg.Clock().Before(rec.Deadline()) {
+		return problem(http.StatusNotFound, "not-stored", "the recording could not be fetched from its source")
 	}
-	return problem(http.StatusNotFound, "not-stored", "the recording could not be fetched from its source")
+	if s.cfg.Destination == nil || s.cfg.Destination(r.Context(), rec.URL) != nil {
+		// What its source named is not said: whoever has the link need not know.
+		return problem(http.StatusNotFound, "no-destination", "there is no copy of the recording, and its source's address is not one that a link of ours may lead to")
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Location", rec.URL)
+	w.WriteHeader(http.StatusFound)
+	return nil
 }
 
 // serveAudio answers with the bytes, whole or in the ranges that were asked for.

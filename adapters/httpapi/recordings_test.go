@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -82,5 +83,67 @@ func TestALinkToARecordingEndsAfter72Hours(t *testing.T) {
 		if p := a.refused(got, http.StatusGone); !strings.Contains(p.Detail, "ended at "+ends.Format(time.RFC3339)) {
 			t.Errorf("it says %q", p.Detail)
 		}
+	}
+}
+
+// lostTape is one recording whose fetch was given up.
+type lostTape struct {
+	tape
+	source string
+}
+
+func (l lostTape) Recording(ctx context.Context, id string) (recording.Recording, error) {
+	r, err := l.tape.Recording(ctx, id)
+	r.State, r.URL, r.Announced.RecordedAt = call.CopyFailed, l.source, noon
+	return r, err
+}
+
+// A link of ours was an open redirect: it led to whatever address a source had
+// named, also to one that the outbound guard had refused to fetch it from.
+func TestALinkLeadsNowhereThatTheGuardRefuses(t *testing.T) {
+	t.Parallel()
+	const public, private = "https://public.example/a.mp3", "https://private.example/a.mp3"
+	judge := func(_ context.Context, url string) error {
+		if url == private {
+			return errors.New("private.example leads to 10.0.0.1, which is not a public address")
+		}
+		return nil
+	}
+	for name, c := range map[string]struct {
+		source string
+		judge  func(context.Context, string) error
+		status int
+	}{
+		"a source that may be reached":     {public, judge, http.StatusFound},
+		"a source that may not be reached": {private, judge, http.StatusNotFound},
+		"without a judge":                  {public, nil, http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var library *recordings.Service
+			a := newAPI(t, func(a *api, cfg *httpapi.Config) {
+				shelf := lostTape{source: c.source}
+				var err error
+				library, err = recordings.New(recordings.Config{
+					Jobs: shelf, Catalogue: shelf, Blobs: shelf, Fetcher: shelf, Lists: shelf, Calls: shelf, Keys: shelf, Known: shelf,
+					Log: memory.NewLog(1), Logger: slog.New(slog.DiscardHandler), Clock: a.clock,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg.Recordings, cfg.Destination = library, c.judge
+			})
+			link, _ := library.Link("org-1", "rec-1", noon)
+			got := a.do("GET", link, "", "Authorization", "")
+			if c.status == http.StatusFound {
+				if got.Status != c.status || got.Header.Get("Location") != c.source {
+					t.Errorf("it answers %+v", got)
+				}
+				return
+			}
+			if p := a.refused(got, c.status); got.Header.Get("Location") != "" || strings.Contains(p.Detail, ".example") || strings.Contains(p.Detail, "10.0.0.1") {
+				t.Errorf("it tells where: %+v, %q", got.Header, p.Detail)
+			}
+		})
 	}
 }

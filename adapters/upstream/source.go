@@ -139,7 +139,7 @@ func (s *Source) redirect(r *http.Request, via []*http.Request) error {
 // Fetch implements recordings.Fetcher.
 func (s *Source) Fetch(ctx context.Context, o recordings.Offer, open func(contentType string) (io.Writer, error)) error {
 	if err := s.cfg.Guard.CheckURL(o.URL); err != nil {
-		return &recordings.FetchError{Reason: "the recording's URL " + err.Error(), Final: true, Err: err}
+		return &recordings.FetchError{Reason: "the recording's URL " + err.Error(), Final: true, Refused: true, Err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Attempt)
 	defer cancel()
@@ -252,7 +252,7 @@ func (s *Source) unanswered(err error) error {
 	switch dns, isDNS := errors.AsType[*net.DNSError](err); {
 	case s.cfg.Guard.Forbidden(err):
 		// Final: what is forbidden today is so tomorrow.
-		f.Reason, f.Final = "the recording's address may not be reached from here: it is not public", true
+		f.Reason, f.Final, f.Refused = "the recording's address may not be reached from here: it is not public", true, true
 	case errors.Is(err, errRedirect):
 		f.Reason = cause.Error()
 	case isDNS:

@@ -300,8 +300,12 @@ func TestANameThatLeadsInsideIsRefused(t *testing.T) {
 	s := source(t, func(c *upstream.Config) { c.Guard = named{outside} })
 	err := s.Fetch(t.Context(), recordings.Offer{URL: url}, new(taken).open)
 	f, ok := errors.AsType[*recordings.FetchError](err)
-	if !ok || !f.Final || !errors.Is(err, webhooks.ErrForbidden) {
+	if !ok || !f.Final || !f.Refused || !errors.Is(err, webhooks.ErrForbidden) {
 		t.Errorf("got %v, want a final refusal", err)
+	}
+	err = source(t, func(c *upstream.Config) { c.Guard = outside }).Fetch(t.Context(), recordings.Offer{URL: "http://10.0.0.1/x.mp3"}, new(taken).open)
+	if f, ok = errors.AsType[*recordings.FetchError](err); !ok || !f.Final || !f.Refused || f.Reason != "the recording's URL 10.0.0.1 is not a public address" {
+		t.Errorf("a literal address: got %+v", f)
 	}
 }
 

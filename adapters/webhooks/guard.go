@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,7 @@ var ErrForbidden = errors.New("destination not allowed")
 type Guard struct {
 	allowHTTP bool
 	addresses *ssrf.Guardian
+	resolve   func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 // NewGuard returns a guard with holes: prefixes that are allowed although they
@@ -41,7 +43,7 @@ func NewGuard(allow []netip.Prefix, allowHTTP bool) *Guard {
 		}
 		v6 = append(v6, p.Masked())
 	}
-	return &Guard{allowHTTP: allowHTTP, addresses: ssrf.New(
+	return &Guard{allowHTTP: allowHTTP, resolve: net.DefaultResolver.LookupNetIP, addresses: ssrf.New(
 		ssrf.WithAnyPort(),
 		ssrf.WithNetworks("tcp4", "tcp6"),
 		ssrf.WithAllowedV4Prefixes(v4...),
@@ -100,16 +102,53 @@ func (g *Guard) CheckURL(raw string) error {
 	return g.checkHost(host)
 }
 
-func (g *Guard) checkHost(host string) error {
+// CheckDestination says in words, safe to show, why a URL leads where no request
+// may go at this moment, or nil. It is for who is sent there by us and connects
+// without Control, so every address of the name must be one that is let through.
+func (g *Guard) CheckDestination(ctx context.Context, raw string) error {
+	if err := g.CheckURL(raw); err != nil {
+		return err
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return errors.New("not a URL")
+	}
+	host, err := asciiHost(u.Hostname())
+	if err != nil {
+		return err
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil // CheckURL has judged it
+	}
+	all, err := g.resolve(ctx, "ip", host)
+	if err != nil || len(all) == 0 {
+		return fmt.Errorf("the name %s was not found", host)
+	}
+	for _, a := range all {
+		if g.CheckAddr(a) != nil {
+			return fmt.Errorf("%s leads to %s, which is not a public address", host, a.Unmap())
+		}
+	}
+	return nil
+}
+
+// asciiHost is what net/http makes of a host: ①②⑦ are digits there, and 。 is a dot.
+func asciiHost(host string) (string, error) {
 	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
-		// What net/http makes of it: ①②⑦ are digits there, and 。 is a dot.
 		ascii, err := idna.Lookup.ToASCII(host)
 		if err != nil {
-			return errors.New("the host is not a valid name")
+			return "", errors.New("the host is not a valid name")
 		}
 		host = ascii
 	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return strings.ToLower(strings.TrimSuffix(host, ".")), nil
+}
+
+func (g *Guard) checkHost(host string) error {
+	host, err := asciiHost(host)
+	if err != nil {
+		return err
+	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		if g.CheckAddr(a) != nil {
 			return fmt.Errorf("%s is not a public address", host)

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -94,6 +95,47 @@ func TestCheckURL(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.url, got, c.want)
+		}
+	}
+}
+
+// A link of ours leads nowhere else than requests of ours would go.
+func TestCheckDestination(t *testing.T) {
+	t.Parallel()
+	g := NewGuard(nil, false)
+	g.resolve = func(_ context.Context, network, host string) ([]netip.Addr, error) {
+		public, private := netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("10.0.0.1")
+		known := map[string][]netip.Addr{
+			"public.example": {public}, "private.example": {private}, "both.example": {public, private}, "xn--mnchen-3ya.example": {public}, "none.example": {},
+		}
+		all, ok := known[host]
+		if !ok || network != "ip" {
+			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		}
+		return all, nil
+	}
+	for url, want := range map[string]string{
+		"https://public.example/a.mp3":    "",
+		"https://münchen.example/a.mp3":   "",
+		"https://8.8.8.8/a.mp3":           "",
+		"https://[2606:4700:4700::1111]/": "",
+		"http://public.example/a.mp3":     "must be https",
+		"https://10.0.0.1/a.mp3":          "10.0.0.1 is not a public address",
+		"https://private.example/a.mp3":   "private.example leads to 10.0.0.1, which is not a public address",
+		"https://both.example:8443/a.mp3": "both.example leads to 10.0.0.1, which is not a public address",
+		"https://elsewhere.example/a.mp3": "the name elsewhere.example was not found",
+		"https://none.example/a.mp3":      "the name none.example was not found",
+		"https://localhost/a.mp3":         "localhost is not a public address",
+		"https://user:pw@public.example/": "must not carry a user name or password",
+		"https://①②⑦.0.0.1/a.mp3":         "127.0.0.1 is not a public address",
+		"https://169.254.169.254/latest":  "169.254.169.254 is not a public address",
+	} {
+		got := ""
+		if err := g.CheckDestination(t.Context(), url); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (a *app) startAPI(ctx context.Context) error {
 		return err
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Recorder: a.recorder, Recordings: a.recordings, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound, Lookup: contactLookup{a.reader},
+		Recorder: a.recorder, Recordings: a.recordings, Destination: a.guard.CheckDestination, Keys: dir, OpenAPI: schemas.OpenAPI, Lists: dir, Connections: dir, Inbound: inbound, Lookup: contactLookup{a.reader},
 		Idempotency: idempotency, Progress: a.progress, Versions: a.reader, Verdicts: verdicts{a.reader},
 		Settings: httpapi.Settings{
 			Service: a.control, View: a.settings.Directory(), PublicURL: a.cfg.PublicURL, Owed: a.owed, Log: deliveryLog{a.analytics, a.broker}, Deliverer: a.deliverer,

@@ -45,6 +45,7 @@ func TestTheContract(t *testing.T) {
 			{"recordings", recordingsKept},
 			{"recordings that are uploaded", recordingsUploaded},
 			{"recordings that cannot be had", recordingsLost},
+			{"recordings that may not be had", recordingsRefused},
 			{"alert rules", alertRules},
 			{"the feed", eventFeed},
 			{"idempotency", idempotentPosts},

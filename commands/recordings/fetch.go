@@ -101,7 +101,7 @@ func failed(l Locked, f *FetchError, now time.Time) (Decision, error) {
 		r.Due = event.Time(next)
 		return Decision{After: r}, nil
 	}
-	p := call.RecordingFetchFailed{RecordingID: r.ID, SourceID: r.SourceID, Attempts: r.Attempts, Error: f.Reason, Delayed: r.Delayed}
+	p := call.RecordingFetchFailed{RecordingID: r.ID, SourceID: r.SourceID, Attempts: r.Attempts, Error: f.Reason, Delayed: r.Delayed, Refused: f.Refused}
 	facts, err := failedAlert(l.Recording, r.Attempts, f.Reason, now)
 	if err != nil {
 		return Decision{}, err

@@ -29,6 +29,8 @@ type FetchError struct {
 	Reason string
 	// Final says that asking again is of no use.
 	Final bool
+	// Refused says that no request may go where the recording is.
+	Refused bool
 	// Away says that it is the source that serves nothing now, whichever of its
 	// recordings is asked for.
 	Away bool

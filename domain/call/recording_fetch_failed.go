@@ -16,6 +16,9 @@ type RecordingFetchFailed struct {
 	// Delayed says that receivers were told before, without the copy (see
 	// RecordingDelayed); else they are told now.
 	Delayed bool `json:"delayed,omitempty"`
+	// Refused says that it is at an address where no request of ours may go. Such a
+	// recording can be had from nobody, and receivers are not told of it.
+	Refused bool `json:"refused,omitempty"`
 }
 
 // EventType returns call.recording_fetch_failed.v1.
@@ -23,7 +26,7 @@ func (RecordingFetchFailed) EventType() event.Type { return "call.recording_fetc
 
 func (f RecordingFetchFailed) fold(c *Call, _ event.Envelope) {
 	if k := c.copyOf(f.RecordingID); k != nil && k.State == CopyPending {
-		k.State, k.Error, k.Delayed = CopyFailed, f.Error, true
+		k.State, k.Error, k.Delayed = CopyFailed, f.Error, k.Delayed || !f.Refused
 		c.Copy = k
 	}
 }

@@ -207,7 +207,10 @@ func (r Recording) failedBefore(f call.RecordingFetchFailed, announcement string
 	case announcedSo && f.Attempts > r.Attempts:
 		r.Attempts, r.LastError = f.Attempts, f.Error
 	}
-	r.Delayed, r.DelayDue, r.FailAlerted = true, time.Time{}, announcement
+	if !f.Refused {
+		r.Delayed, r.DelayDue = true, time.Time{}
+	}
+	r.FailAlerted = announcement
 	return r, true
 }
 
@@ -220,7 +223,7 @@ func (r Recording) Again(now time.Time) Recording {
 // Failed is the recording once its fetch was given up.
 func (r Recording) Failed(f call.RecordingFetchFailed) Recording {
 	r.State, r.Attempts, r.LastError = call.CopyFailed, f.Attempts, f.Error
-	r.Delayed, r.FailAlerted = true, r.Announced.EventID
+	r.Delayed, r.FailAlerted = r.Delayed || !f.Refused, r.Announced.EventID
 	return r.idle()
 }
 

@@ -126,6 +126,26 @@ func TestAFailureEndsOnlyTheAnnouncementThatItIsOf(t *testing.T) {
 	}
 }
 
+// Of a recording that lies where no request may go nobody was told; so once
+// another address is named, or it may be reached, they are.
+func TestOfARefusedRecordingNobodyWasTold(t *testing.T) {
+	t.Parallel()
+	announced := fact(t, 1, 0, "c1", ready("r1", "https://10.0.0.1/1.mp3"))
+	refused := fact(t, 2, 1, "c1", call.RecordingFetchFailed{RecordingID: call.RecordingID("org", "c1", "r1"), Attempts: 1, Error: "not public", Refused: true})
+	refused.CausationID = "e1"
+	if got := one(t, announced, refused); got.State != call.CopyFailed || got.Delayed || !got.DelayDue.IsZero() || got.FailAlerted != "e1" {
+		t.Errorf("refused: %+v", got)
+	}
+	elsewhere := fact(t, 3, 5, "c1", ready("r1", "https://a.example/2.mp3"))
+	if got := one(t, announced, refused, elsewhere); got.State != call.CopyPending || got.Delayed || !got.DelayDue.Equal(at(25)) {
+		t.Errorf("announced anew: %+v", got)
+	}
+	refused.Position.Offset = 4 // read after what was said meanwhile
+	if got := one(t, announced, elsewhere, refused); got.State != call.CopyPending || got.Delayed || !got.DelayDue.Equal(at(25)) || got.FailAlerted != "e1" {
+		t.Errorf("refused, read late: %+v", got)
+	}
+}
+
 func TestAnUploadIsNotFetched(t *testing.T) {
 	t.Parallel()
 	id := call.RecordingID("org", "c1", "up-1")
