@@ -2,6 +2,7 @@ package dialects
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"time"
 
@@ -48,14 +49,17 @@ func (Symbo) Sign(secret string, body []byte) []delivery.Header {
 	return []delivery.Header{{Name: symboSignature, Value: hexMAC(secret, body)}}
 }
 
-// Render sends call.created once, when the call is over, and call.updated when
-// something that the body says changes after that.
+// Render sends call.created once, when the call is over, and call.updated when one
+// of the things that CONTRACT lists changes after that.
 func (Symbo) Render(v delivery.View, e delivery.Endpoint) ([]delivery.Message, error) {
 	if v.Call == nil || !v.Call.Ended() {
 		return nil, nil
 	}
 	name := symboCreated
 	if v.CallBefore != nil && v.CallBefore.Ended() {
+		if !symboListed(v) {
+			return nil, nil
+		}
 		news, err := symboNews(v, e)
 		if err != nil || !news {
 			return nil, err
@@ -87,6 +91,19 @@ func symboMessage(v delivery.View, name, part, kind string, data object) (delive
 		return delivery.Message{}, err
 	}
 	return delivery.Message{Name: name, Part: part, Body: body}, nil
+}
+
+// symboListed reports whether an event is a disposition, a note, a recording, a
+// transcript or metrics. What else becomes known of a call goes with the next of
+// them: receivers that act on an update do so for these.
+func symboListed(v delivery.View) bool {
+	switch v.Payload.(type) {
+	case call.Dispositioned, call.NoteAdded, call.RecordingStored, call.RecordingDelayed, call.RecordingFetchFailed, call.TranscriptReady:
+		return true
+	case call.Corrected:
+		return !reflect.DeepEqual(v.CallBefore.Metrics, v.Call.Metrics)
+	}
+	return false
 }
 
 // symboNews reports whether an event changes what the body says of a call that
