@@ -210,16 +210,32 @@ func agentStateOf(s AgentState) agentStateBody {
 	return b
 }
 
+// alertBody says what is not known of an alert in place of the fields of that name:
+// of one whose end alone was told, nothing of what raised it.
 type alertBody struct {
 	alert.Alert
-	Campaign *string `json:"campaign"`
-	Version  int64   `json:"version"`
+	Rule        *string    `json:"rule"`
+	Metric      *string    `json:"metric"`
+	Condition   *string    `json:"condition"`
+	Threshold   *float64   `json:"threshold"`
+	Value       *float64   `json:"value"`
+	Severity    *string    `json:"severity"`
+	Campaign    *string    `json:"campaign"`
+	TriggeredAt *time.Time `json:"triggered_at"`
+	Version     int64      `json:"version"`
 }
 
 func alertOf(i Item[alert.Alert]) alertBody {
 	a := i.State
 	a.Notes = all(a.Notes)
-	return alertBody{Alert: a, Campaign: known(a.Campaign), Version: i.Version}
+	b := alertBody{
+		Alert: a, Rule: known(a.Rule), Metric: known(a.Metric), Condition: known(a.Condition), Severity: known(a.Severity),
+		Campaign: known(a.Campaign), Version: i.Version,
+	}
+	if !a.TriggeredAt.IsZero() {
+		b.Threshold, b.Value, b.TriggeredAt = &a.Threshold, &a.Value, &a.TriggeredAt
+	}
+	return b
 }
 
 type messageBody struct {

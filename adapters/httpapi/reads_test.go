@@ -279,6 +279,11 @@ func TestAgentsAlertsMessagesContactsAreRead(t *testing.T) {
 	a.want("/v1/alerts?status=triggered", `{"data":[`+alertA1+`],"next_cursor":null}`)
 	a.want("/v1/alerts/al1", alertA1)
 	a.want("/v1/alerts?status=resolved", `{"data":[],"next_cursor":null}`)
+	a.record("org-1", "al2", 2, alert.Resolved{Note: "Over."}) // what raised it was never told
+	alertA2 := `{"id":"al2","rule":null,"metric":null,"condition":null,"threshold":null,"value":null,"severity":null,"campaign":null,"status":"resolved",` +
+		`"notes":[{"body":"Over.","actor":"key/1","at":"2026-05-14T11:59:02Z"}],"triggered_at":null,"acknowledged_at":null,"resolved_at":"2026-05-14T11:59:02Z","version":1}`
+	a.want("/v1/alerts/al2", alertA2)
+	a.want("/v1/alerts?status=resolved", `{"data":[`+alertA2+`],"next_cursor":null}`)
 
 	a.record("org-1", "m1", 1, message.Sent{Text: message.Text{Direction: "outbound", Type: "SMS", Content: "hi", From: "+14143756757", To: "+15551234567", SentAt: noon}})
 	messageM1 := `{"id":"m1","external_id":null,"connection_id":null,"direction":"outbound","type":"SMS","content":"hi","media":[],"from":"+14143756757","to":"+15551234567","from_name":null,"to_name":null,"agent_email":null,"sent_at":"2026-05-14T12:00:00Z","source_data":{},"version":1,"updated_at":"2026-05-14T12:00:01Z"}`
