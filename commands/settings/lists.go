@@ -60,7 +60,7 @@ func (s *Service) CreateList(ctx context.Context, c commands.Caller, in NewList)
 			ID: id, Org: c.Org.ID, Name: in.Name, DefaultRegion: strings.ToUpper(in.DefaultRegion), WebhookURL: in.WebhookURL,
 			RecordingRetentionDays: in.RecordingRetentionDays, CreatedAt: d.at, UpdatedAt: d.at,
 		}
-		if err := s.checkList(list, list.WebhookURL != ""); err != nil {
+		if err := s.checkList(list, tenant.List{}); err != nil {
 			return err
 		}
 		d.putList(list, tenant.Created)
@@ -86,13 +86,13 @@ func (s *Service) ChangeList(ctx context.Context, c commands.Caller, id string, 
 		if list, ok = d.now.List(c.Org.ID, id); !ok {
 			return missing(Lists, id)
 		}
-		before := list.WebhookURL
+		before := list
 		set(&list.Name, in.Name, "")
 		set(&list.DefaultRegion, in.DefaultRegion, defaultRegion)
 		set(&list.WebhookURL, in.WebhookURL, "")
 		set(&list.RecordingRetentionDays, in.RecordingRetentionDays, 0)
 		list.DefaultRegion, list.UpdatedAt = strings.ToUpper(list.DefaultRegion), d.at
-		if err := s.checkList(list, list.WebhookURL != "" && list.WebhookURL != before); err != nil {
+		if err := s.checkList(list, before); err != nil {
 			return err
 		}
 		d.putList(list, tenant.Updated)
@@ -168,19 +168,27 @@ func (s *Service) RotateListKey(ctx context.Context, c commands.Caller, id strin
 	return key, plain, err
 }
 
-func (s *Service) checkList(l tenant.List, newURL bool) error {
+// checkList checks a list. A region and a URL are only held to what is right now
+// where they are new: a list that had others may be changed in the rest.
+func (s *Service) checkList(l, before tenant.List) error {
 	var f faults
 	f.name("/name", l.Name)
-	if len(l.DefaultRegion) != 2 || strings.Trim(l.DefaultRegion, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+	if l.DefaultRegion != before.DefaultRegion && !s.isRegion(l.DefaultRegion) {
 		f.add("/default_region", "expected a country by its two letters (ISO 3166), for example US")
 	}
-	if newURL {
+	if l.WebhookURL != "" && l.WebhookURL != before.WebhookURL {
 		f.url("/webhook_url", l.WebhookURL, s.cfg.Guard)
 	}
 	if d := l.RecordingRetentionDays; d < 0 || d > maxRetentionDays {
 		f.add("/recording_retention_days", "expected a number from 0 (for ever) to %d", maxRetentionDays)
 	}
 	return f.err()
+}
+
+// isRegion reports whether national numbers of a region can be read: of one that
+// does not exist, each would be refused.
+func (s *Service) isRegion(code string) bool {
+	return len(code) == 2 && (s.cfg.Phones == nil || s.cfg.Phones.Region(code))
 }
 
 // maxRetentionDays is a century: what is meant to be longer is for ever.

@@ -4,11 +4,20 @@ import (
 	"context"
 	"errors"
 
+	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/rule"
 	"trunkline.dev/trunkline/domain/tenant"
 )
+
+// Phones reads phone numbers.
+type Phones interface {
+	commands.Phones
+	// Region reports whether national numbers of a region (ISO 3166 alpha-2) can
+	// be read.
+	Region(code string) bool
+}
 
 // Store keeps the settings. It is safe for concurrent use, also by several
 // processes: changes happen one after another.

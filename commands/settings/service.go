@@ -22,8 +22,8 @@ type Config struct {
 	View     View
 	Dialects Dialects
 	Guard    Guard
-	// Phones reads numbers; nil takes them as they are.
-	Phones commands.Phones
+	// Phones reads numbers; nil takes them, and regions, as they are.
+	Phones Phones
 	// Connectors knows the kinds of connectors; nil where there are none.
 	Connectors Connectors
 	// Backlog drops what is held when an endpoint is enabled without it; nil
