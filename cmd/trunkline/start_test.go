@@ -133,6 +133,16 @@ func TestAPlainUserRunsAHub(t *testing.T) {
 		t.Error("the second start prints the admin key again")
 	}
 	admin.get("/v1/leads/" + lead.text("leads", 0, "id")).want(http.StatusOK)
+	if code := h.terminate(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d:\n%s", code, h.out)
+	}
+
+	// An operator's own key takes the place of the generated one.
+	made := h.as(t, "another-admin-key-of-this-hub")
+	h.env["TRUNKLINE_ADMIN_KEY"] = made.key
+	h.start()
+	made.get("/v1/leads/" + lead.text("leads", 0, "id")).want(http.StatusOK)
+	admin.get("/v1/leads").want(http.StatusUnauthorized)
 }
 
 // guarded tries to make the hub talk to where it must not.

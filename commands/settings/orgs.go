@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -19,9 +20,10 @@ func hub(org tenant.Org) commands.Caller {
 const hubActor = "hub"
 
 // Bootstrap makes the first org, with adminKey as its admin key, when there is
-// none yet. Later it makes a different adminKey valid beside the keys that
-// exist: that is how an operator who lost all keys gets in again. It reports
-// whether it made the org.
+// none yet. Later a different adminKey takes the place of the one that the hub was
+// started with before, beside the keys that people made: that is how an operator
+// who lost all keys gets in again, and how one that became known is put out of use.
+// It reports whether it made the org.
 func (s *Service) Bootstrap(ctx context.Context, adminKey string) (created bool, err error) {
 	if adminKey == "" {
 		return false, errors.New("an admin key is required")
@@ -42,7 +44,11 @@ func (s *Service) Bootstrap(ctx context.Context, adminKey string) (created bool,
 			org = tenant.Org{ID: id, Name: "default", First: true, Secret: secret, CreatedAt: d.at}
 			d.putOrg(org, tenant.Created)
 		}
-		return d.validAdminKey(org, adminKey)
+		if err := d.validAdminKey(org, adminKey); err != nil {
+			return err
+		}
+		d.endFormerAdminKeys(org, adminKey)
+		return nil
 	})
 	if err != nil {
 		return false, fmt.Errorf("preparing the first org: %w", err)
@@ -59,15 +65,27 @@ func (d *draft) validAdminKey(org tenant.Org, plain string) error {
 	case ok && k.May(tenant.ScopeAdmin) && k.ExpiresAt.IsZero():
 		return nil
 	case !ok:
-		id, err := d.freshID("key")
-		if err != nil {
-			return err
-		}
-		k = tenant.Key{ID: id, Org: org.ID, Name: "admin", Hash: tenant.HashKey(plain), Prefix: tenant.ShownPrefix(plain), CreatedAt: d.at}
+		k = tenant.Key{ID: startKeyID(org, tenant.HashKey(plain)), Org: org.ID, Name: "admin", Hash: tenant.HashKey(plain), Prefix: tenant.ShownPrefix(plain), CreatedAt: d.at}
 	}
 	k.Scopes, k.ListID, k.ExpiresAt = []tenant.Scope{tenant.ScopeAdmin}, "", time.Time{}
 	d.putKey(k, tenant.Created, "the admin key of the hub's settings")
 	return nil
+}
+
+// startKeyID is the id of a key that the hub was started with, by which it is told
+// from those that people made. The org's secret keeps a weak key from being guessed
+// by it.
+func startKeyID(org tenant.Org, hash [32]byte) string {
+	return event.DeriveID("setting", "admin key", string(org.Secret), string(hash[:]))
+}
+
+// endFormerAdminKeys ends the keys that the hub was started with before.
+func (d *draft) endFormerAdminKeys(org tenant.Org, plain string) {
+	for _, k := range d.now.Keys(org.ID) {
+		if k.ID == startKeyID(org, k.Hash) && k.Hash != tenant.HashKey(plain) {
+			d.deleteKey(k, "the hub was started with another admin key")
+		}
+	}
 }
 
 // NewOrg is the body of POST /v1/orgs.
