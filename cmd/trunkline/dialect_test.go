@@ -214,7 +214,7 @@ func TestTriggerAURL(t *testing.T) {
 	if got.wire("X-DialNote-Signature") != dialnoteSignature(secret, got.body) || got.wire("X-DialNote-Provider") != "zapier" || !strings.Contains(out, got.body) {
 		t.Errorf("received %+v", got)
 	}
-	checkStandard(t, got, secret, "call_logs")
+	checkStandard(t, got, secret, "call.ended.v1")
 	code, out, errs = says(t, "trigger", "call.ended", "--dialect", "dialercx", "--url", customer.url("/no"), "--secret", dialecttest.Secret)
 	if code != 1 || !strings.Contains(out, "\n500 in ") || !strings.Contains(errs, "the receiver did not take it: answered 500") || strings.Contains(errs, "signed with") {
 		t.Errorf("%d %s %s", code, out, errs)
