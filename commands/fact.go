@@ -43,6 +43,9 @@ type Fact struct {
 	// OccurredAt is when it happened; zero is the moment that the payload itself
 	// names (started_at, ended_at, sent_at…), else now.
 	OccurredAt time.Time
+	// Instead is recorded where the number of another system's lead is none: such a
+	// lead is known to nobody, but the call that it is told with counts. nil refuses.
+	Instead *Fact
 	// Pointer is the JSON Pointer of the fact's data in the request, "" for the
 	// whole body; errors are named under it.
 	Pointer string
