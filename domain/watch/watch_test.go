@@ -141,6 +141,14 @@ func TestAgentsComePauseAndGo(t *testing.T) {
 			map[string]rule.Sample{"agent_count": {N: 1}},
 		},
 		{50, "", []event.Recorded{fact(t, 41, "jane", agent.LogIn{Change: agent.Change{Strict: true}})}, map[string]rule.Sample{"agent_count": {N: 1}}},
+		// Who has logged out can only log in; of whom nothing is known all is believed.
+		{60, "", []event.Recorded{fact(t, 51, "joe", agent.Pause{Change: agent.Change{Strict: true}})}, map[string]rule.Sample{"agent_count": {N: 1}}},
+		{
+			70, "",
+			[]event.Recorded{fact(t, 61, "jim", agent.Pause{Change: agent.Change{Strict: true}}), fact(t, 62, "joe", in(""))},
+			map[string]rule.Sample{"agent_count": {N: 3}, "pause_time": {N: 1, Max: 9}},
+		},
+		{80, "Q2", nil, map[string]rule.Sample{"agent_count": {N: 1}}}, // joe's is as it was
 	} {
 		if diff := cmp.Diff(step.want, see(&w, step.tick, step.campaign, step.events...)); diff != "" {
 			t.Errorf("step %d (-want +got):\n%s", i, diff)
