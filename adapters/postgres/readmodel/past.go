@@ -23,6 +23,11 @@ func (r *Reader) past(ctx context.Context, topic event.Topic, history, table, or
 	if err != nil {
 		return nil, err
 	}
+	newest := version
+	if n := len(hot); n > 0 && (n == limit || hot[n-1].Version > version) {
+		newest = hot[n-1].Version
+	}
+	hot = unbroken(hot, newest)
 	switch {
 	case above >= version:
 		return nil, nil
@@ -44,6 +49,20 @@ func (r *Reader) past(ctx context.Context, topic event.Topic, history, table, or
 		all = all[:limit]
 	}
 	return all, nil
+}
+
+// unbroken are the rows behind the last gap in the versions up to the newest. A
+// month goes by the times at which its events were recorded, and clocks differ: an
+// event of its last moments may stand in the log behind one of the next month's
+// first, so what has gone is not always below what is here.
+func unbroken(hot []Past, newest int64) []Past {
+	for i := len(hot) - 1; i >= 0; i-- {
+		if hot[i].Version != newest {
+			return hot[i+1:]
+		}
+		newest--
+	}
+	return hot
 }
 
 // archived returns the events that made an entity's versions below one, out of

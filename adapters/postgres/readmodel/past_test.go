@@ -136,3 +136,63 @@ func TestAnArchiveThatLacksAnEventIsNoHistory(t *testing.T) {
 		}
 	}
 }
+
+// A hub whose clock is behind takes an event before midnight that stands in the log
+// behind those of a hub that was in the next month already.
+func TestAMonthThatIsDroppedTakesNoneFromTheMiddle(t *testing.T) {
+	t.Parallel()
+	midnight := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	many := make([]int, 2*projections.SnapshotEvery)
+	for i := range many {
+		many[i] = i
+	}
+	many[projections.SnapshotEvery+3] = -1 // above a snapshot
+	for name, ms := range map[string][]int{
+		"in the middle":    {-2000, -1000, 1, -1, 2000},
+		"at the end":       {-2000, 1, 2, -1},
+		"more than one":    {1, -1, 2, -2, 3, -3, 4, 5},
+		"above a snapshot": many,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var events []event.Event
+			for i, n := range ms {
+				events = append(events, dated(t, fmt.Sprint("e", i), midnight.Add(time.Duration(n)*time.Millisecond), call.NoteAdded{Note: fmt.Sprint(i)}))
+			}
+			r := folded(t, events...)
+			log := r.log.Events(event.Calls)
+			read := func() (histories [][]readmodel.Past, views [][]delivery.View, states []call.Call) {
+				for _, limit := range []int{1, 2, 3, 200} {
+					histories = append(histories, r.history("c1", limit))
+				}
+				for _, e := range log { // each by itself, so that it is read from its own rows
+					v, err := r.reader.Views(t.Context(), []event.Recorded{e})
+					if err != nil {
+						t.Fatal(err)
+					}
+					views = append(views, v)
+				}
+				for _, at := range []time.Time{midnight, midnight.Add(time.Hour)} {
+					item, err := r.reader.CallAsOf(t.Context(), "org", "c1", at, readmodel.ByRecorded)
+					if err != nil {
+						t.Fatal(err)
+					}
+					states = append(states, item.State)
+				}
+				return histories, views, states
+			}
+			histories, views, states := read()
+			r.sweep(midnight.AddDate(0, 1, 15))
+			gotHistories, gotViews, gotStates := read()
+			if diff := cmp.Diff(histories, gotHistories); diff != "" {
+				t.Errorf("history (-before +after the drop):\n%s", diff)
+			}
+			if diff := cmp.Diff(views, gotViews); diff != "" {
+				t.Errorf("views (-before +after the drop):\n%s", diff)
+			}
+			if diff := cmp.Diff(states, gotStates); diff != "" {
+				t.Errorf("states (-before +after the drop):\n%s", diff)
+			}
+		})
+	}
+}
