@@ -63,6 +63,8 @@ func FuzzFold(f *testing.F) {
 	}
 	f.Add("deliveries", "delivery.attempted.v1", []byte(`{"started_at":"2026-11-22T09:00:00Z","outcome":"failed"}`))
 	f.Add("agents", "agent.paused.v1", []byte(`{"reason":"lunch"}`))
+	f.Add("calls", "call.started.v1", []byte(`{"started_at":"9999-12-31T23:59:59-01:00"}`))
+	f.Add("calls", "call.recording_ready.v1", []byte(`{"recording":{"expires_at":"0000-01-01T00:00:00+01:00"},"new":1}`))
 	models := make(map[string]projections.Model)
 	for _, m := range projections.Models() {
 		models[m.Name] = m
