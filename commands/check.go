@@ -277,27 +277,6 @@ func depth(v any) int {
 	return deepest + 1
 }
 
-// hasNUL reports whether JSON text holds the escape of U+0000.
-func hasNUL(data []byte) bool {
-	esc := []byte(`\u0000`)
-	for from := 0; ; {
-		i := bytes.Index(data[from:], esc)
-		if i < 0 {
-			return false
-		}
-		// An even number of backslashes before it makes the first one of ours
-		// the start of an escape.
-		slashes := 0
-		for j := from + i - 1; j >= 0 && data[j] == '\\'; j-- {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return true
-		}
-		from += i + len(esc)
-	}
-}
-
 // printable reports whether CloudEvents allows a string as an attribute: valid
 // Unicode without control characters and noncharacters.
 func printable(s string) bool {

@@ -188,7 +188,7 @@ func (r *Recorder) event(c Caller, f Fact, index int, now time.Time) (event.Even
 	if len(e.Data) > maxEventData {
 		return event.Event{}, nil, fmt.Errorf("%s of %d bytes: %w", e.Type, len(e.Data), ErrTooLarge)
 	}
-	if hasNUL(e.Data) {
+	if event.HasNUL(e.Data) {
 		// Postgres cannot store U+0000 in text or jsonb: such an event would park
 		// its entity for ever.
 		return event.Event{}, nil, &Invalid{Errors: []FieldError{{Detail: "text may not hold the character U+0000"}}}

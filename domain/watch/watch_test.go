@@ -68,6 +68,18 @@ func inbound(second float64, campaign string) call.Started {
 	return call.Started{Direction: "inbound", From: "+1", To: "+2", Campaign: campaign, StartedAt: at(second)}
 }
 
+// A watch that cannot be stored decides nothing any more, for any org.
+func TestALinkThatEndsInTheYear10000IsNotKept(t *testing.T) {
+	t.Parallel()
+	e := fact(t, 1, "c1", call.RecordingReady{})
+	e.Data = json.RawMessage(`{"recording":{"url":"https://a.example/1","expires_at":"9999-12-31T23:59:59-01:00"}}`)
+	var w watch.Watch
+	w.Fold(e)
+	if _, err := event.Marshal(w); err != nil {
+		t.Errorf("storing the watch: %v", err)
+	}
+}
+
 func TestAQueueWaitsIsAnsweredAndEnds(t *testing.T) {
 	t.Parallel()
 	var w watch.Watch
