@@ -18,7 +18,8 @@ type Caller struct {
 	ConnectionID string
 	// Region reads national phone numbers; ISO 3166 alpha-2.
 	Region string
-	// IdempotencyKey is the request's, if it had one; event ids derive from it.
+	// IdempotencyKey names what the request does, if it had such a key: event ids
+	// derive from it. The same key with another request, or much later, is another.
 	IdempotencyKey string
 	// Route tells apart the same key on different calls: "POST /v1/calls".
 	Route string
