@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -174,15 +172,6 @@ func (w *worker) breakOff(asked, kept []string) {
 			cancel()
 		}
 	}
-}
-
-// Host is the part of a URL by which the fetches from one source are bounded.
-func Host(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Host)
 }
 
 // notices says what is due to be said, and returns of how many recordings.

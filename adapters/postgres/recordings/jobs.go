@@ -13,6 +13,7 @@ import (
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/recording"
+	"trunkline.dev/trunkline/projections"
 )
 
 // look is up to when the partitions were looked at, as columns of a statement.
@@ -196,7 +197,7 @@ func (s *Store) Unlisted(ctx context.Context, org string, after time.Time, limit
 
 // SetList implements recordings.Jobs.
 func (s *Store) SetList(ctx context.Context, id, listID string) error {
-	_, err := s.cfg.Pool.Exec(ctx, setListSQL, id, listID)
+	_, err := s.cfg.Pool.Exec(ctx, setListSQL, id, projections.Clean(listID)) // an index holds it
 	return doing("noting the list of a recording", err)
 }
 

@@ -1,6 +1,7 @@
 package recordings
 
 import (
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,13 +51,15 @@ func scan(from pgx.CollectableRow) (row, error) {
 	return r, err
 }
 
-// args are a recording as the arguments of saveSQL.
+// args are a recording as the arguments of saveSQL. Of what others say in the log
+// everything must be storable: ids are derived or short (projections.Sound), the host,
+// which stands in indexes, is cut by Host, and other texts are no keys.
 func args(r recording.Recording) []any {
 	return []any{
 		r.ID, r.Org, r.CallID, r.SourceID, r.Partition, string(r.State),
 		r.Announced.EventID, r.Announced.CorrelationID, string(r.Announced.Origin), r.Announced.RecordedAt, r.URL, recordings.Host(r.URL), r.Format, r.DurationSec, dbtime.To(r.ExpiresAt),
 		r.Key, r.SHA256, r.Bytes, r.ContentType, dbtime.To(r.StoredAt), dbtime.To(r.DeletedAt), r.Held, r.HoldReason,
-		r.Attempts, r.LastError, dbtime.To(r.Due), r.Delayed, dbtime.To(r.DelayDue), dbtime.To(r.NearEnd), r.NearAlerted, r.FailAlerted, r.AskedAgain,
+		min(max(r.Attempts, 0), math.MaxInt32), r.LastError, dbtime.To(r.Due), r.Delayed, dbtime.To(r.DelayDue), dbtime.To(r.NearEnd), r.NearAlerted, r.FailAlerted, r.AskedAgain,
 		r.Urgent(),
 	}
 }

@@ -129,6 +129,10 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 	if events = c.New(events); len(events) == 0 {
 		return nil
 	}
+	return c.ApplyNarrowly(ctx, c.store.cfg.Logger, events, c.apply)
+}
+
+func (c *session) apply(ctx context.Context, events []event.Recorded) error {
 	sound := make([]event.Recorded, 0, len(events))
 	for _, e := range events {
 		if projections.Sound(e) {
