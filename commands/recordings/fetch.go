@@ -40,7 +40,7 @@ func (s *Service) fetch(ctx context.Context, r recording.Recording) error {
 		return err
 	}
 	for began := s.cfg.Clock(); ; {
-		err = s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) { return b.decide(l, event.Time(s.cfg.Clock())) })
+		err = b.settle()
 		if err == nil || ctx.Err() != nil || s.cfg.Clock().Sub(began) > settlePatience || !rest(ctx, settlePause) {
 			break
 		}
@@ -192,11 +192,25 @@ func (b *intake) stored(r recording.Recording, attempts int, now time.Time) call
 	}
 }
 
-// decide says that the recording is stored, unless that was decided already.
-// The alerts about it are over.
+// settle says that the recording is stored, if it is ours. The lease is renewed first,
+// so that it outlives the append: who comes next reads the log up to the lease's end.
+func (b *intake) settle() error {
+	jobs, now := b.s.cfg.Jobs, func() time.Time { return event.Time(b.s.cfg.Clock()) }
+	if kept, err := jobs.Extend(b.ctx, []string{b.r.ID}, now().Add(b.s.cfg.Lease)); err != nil || len(kept) == 0 {
+		return err
+	}
+	return jobs.Settle(b.ctx, b.r.ID, func(l Locked) (Decision, error) { return b.decide(l, now()) })
+}
+
+// decide says that the recording is stored, unless that was decided already or is
+// another's to decide. The alerts about it are over. The blob is superfluous once it
+// is read that another counts; until then a fact that we believe lost may name it.
 func (b *intake) decide(l Locked, now time.Time) (Decision, error) {
-	if l.State == call.CopyStored || l.State == call.CopyDeleted {
-		b.superfluous = l.Key != b.key
+	switch {
+	case l.State == call.CopyStored, l.State == call.CopyDeleted:
+		b.superfluous = l.Key != b.key && !l.Unread
+		return Decision{Unchanged: true}, nil
+	case !l.Ours:
 		return Decision{Unchanged: true}, nil
 	}
 	p := b.stored(l.Recording, l.Attempts+1, now)

@@ -128,7 +128,7 @@ func (s *Store) Settle(ctx context.Context, id string, decide func(recordings.Lo
 			if err := s.append(ctx, d.Facts); err != nil {
 				return err
 			}
-			if err := save(ctx, tx, map[string]recording.Recording{id: d.After}); err != nil {
+			if err := save(ctx, tx, map[string]recording.Recording{id: d.After}, nil); err != nil {
 				return err
 			}
 		}
