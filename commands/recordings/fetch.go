@@ -72,10 +72,22 @@ func (s *Service) unfetched(ctx context.Context, r recording.Recording, err erro
 		s.yield(ctx, r.ID, ownTrouble)
 		return
 	}
-	err = s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) { return failed(l, f, event.Time(s.cfg.Clock())) })
-	if err != nil && ctx.Err() == nil {
+	err = s.cfg.Jobs.Settle(ctx, r.ID, over(func(l Locked) (Decision, error) { return failed(l, f, event.Time(s.cfg.Clock())) }))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		s.yield(ctx, r.ID, 0)
+	case err != nil:
 		s.cfg.Logger.WarnContext(ctx, "a failed fetch is not written down", slog.String("recording", r.ID), slog.Any("err", err))
 		s.yield(ctx, r.ID, ownTrouble)
+	}
+}
+
+// over is the decision at the end of a fetch, whatever it is.
+func over(decide func(Locked) (Decision, error)) func(Locked) (Decision, error) {
+	return func(l Locked) (Decision, error) {
+		d, err := decide(l)
+		d.FetchOver = true
+		return d, err
 	}
 }
 
@@ -199,7 +211,7 @@ func (b *intake) settle() error {
 	if kept, err := jobs.Extend(b.ctx, []string{b.r.ID}, now().Add(b.s.cfg.Lease)); err != nil || len(kept) == 0 {
 		return err
 	}
-	return jobs.Settle(b.ctx, b.r.ID, func(l Locked) (Decision, error) { return b.decide(l, now()) })
+	return jobs.Settle(b.ctx, b.r.ID, over(func(l Locked) (Decision, error) { return b.decide(l, now()) }))
 }
 
 // decide says that the recording is stored, unless that was decided already or is

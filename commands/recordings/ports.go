@@ -30,7 +30,8 @@ type Jobs interface {
 	Woken() <-chan struct{}
 	// Settle locks a recording and lets decide say what is to be true of it. It
 	// appends the facts in their order, one durable before the next, and then saves
-	// what is after them and ends the lease. Whoever else settles it waits. Facts
+	// what is after them, and ends our lease if the fetch is over. Whoever else settles
+	// it waits. Facts
 	// that were appended when it failed are found in the log later. An unknown one
 	// is ErrUnknown; an error of decide is returned as it is and changes nothing.
 	Settle(ctx context.Context, id string, decide func(Locked) (Decision, error)) error
@@ -76,8 +77,11 @@ type Decision struct {
 	Facts []event.Event
 	// After is the recording afterwards.
 	After recording.Recording
-	// Unchanged leaves everything as it is.
+	// Unchanged leaves everything as it is, but for the lease.
 	Unchanged bool
+	// FetchOver ends our lease. Nothing else does while we fetch: who holds a recording,
+	// or says that it is late, does not want it to be fetched twice.
+	FetchOver bool
 }
 
 // Catalogue answers what is known of recordings. It is safe for concurrent use.

@@ -132,7 +132,9 @@ func (s *Store) Settle(ctx context.Context, id string, decide func(recordings.Lo
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, unleaseSQL, s.cfg.Owner, id)
+		if d.FetchOver {
+			_, err = tx.Exec(ctx, unleaseSQL, s.cfg.Owner, id)
+		}
 		return err
 	})
 	if err != nil {
