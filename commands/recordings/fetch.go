@@ -72,7 +72,7 @@ func (s *Service) unfetched(ctx context.Context, r recording.Recording, err erro
 		s.yield(ctx, r.ID, ownTrouble)
 		return
 	}
-	err = s.cfg.Jobs.Settle(ctx, r.ID, over(func(l Locked) (Decision, error) { return failed(l, f, event.Time(s.cfg.Clock())) }))
+	err = s.cfg.Jobs.Settle(ctx, r.ID, over(func(l Locked) (Decision, error) { return failed(l, r.Announced, f, event.Time(s.cfg.Clock())) }))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		s.yield(ctx, r.ID, 0)
@@ -99,10 +99,11 @@ func (s *Service) yield(ctx context.Context, id string, pause time.Duration) {
 	_ = s.cfg.Jobs.Yield(ctx, id, event.Time(s.cfg.Clock().Add(pause)))
 }
 
-// failed decides what follows from a failed attempt. The alert is durable before
-// the fact: a crash between the two makes both again.
-func failed(l Locked, f *FetchError, now time.Time) (Decision, error) {
-	if !l.Ours || l.State != call.CopyPending {
+// failed decides what follows from a failed attempt at what was announced. The alert
+// is durable before the fact: a crash between the two makes both again. Of what was
+// announced anew meanwhile it says nothing: that is due since then.
+func failed(l Locked, tried recording.Announcement, f *FetchError, now time.Time) (Decision, error) {
+	if !l.Ours || l.State != call.CopyPending || l.Announced.EventID != tried.EventID {
 		return Decision{Unchanged: true}, nil
 	}
 	r := l.Recording

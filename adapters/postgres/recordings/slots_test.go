@@ -105,11 +105,12 @@ func TestASourceHasItsSlotsOnly(t *testing.T) {
 	}
 }
 
-// underWay starts a hub whose fetch of one recording takes until release is called.
-func (r *rig) underWay() (h *hub, id string, release func()) {
+// underWay starts a hub whose fetch of one recording takes until release is called,
+// and then has what the source says.
+func (r *rig) underWay(says func() ([]byte, error)) (h *hub, id string, release func()) {
 	r.t.Helper()
 	proceed := make(chan struct{})
-	r.source.says(where, func() ([]byte, error) { <-proceed; return audio, nil })
+	r.source.says(where, func() ([]byte, error) { <-proceed; return says() })
 	h = r.hub("a", nil)
 	r.start(h)
 	id = r.announce("c1", 0, where)
@@ -161,7 +162,7 @@ func TestAFetchKeepsItsLeaseToItsEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			h, id, release := r.underWay()
+			h, id, release := r.underWay(serves)
 			if err := happens(r, h, id); err != nil {
 				t.Error(err)
 			}
@@ -183,7 +184,7 @@ func TestAFetchKeepsItsLeaseToItsEnd(t *testing.T) {
 func TestWhatIsUnderWayIsNotBegunAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	h, id, release := r.underWay()
+	h, id, release := r.underWay(serves)
 	r.wait(h, 16)
 	r.turned(h)
 	release()
@@ -244,5 +245,27 @@ func TestAFormerOwnerKeepsNothing(t *testing.T) {
 	}
 	if all, _, _ := h.Recordings(t.Context(), recordings.Filter{Org: "org", Limit: 10}); len(all) != 0 {
 		t.Errorf("it left %+v", all)
+	}
+}
+
+// The source names another URL while the former is being asked: what that one answers
+// says nothing of the new one.
+func TestAFormerURLsFailureGivesNothingUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h, id, release := r.underWay(func() ([]byte, error) { return nil, &recordings.FetchError{Reason: "410", Final: true} })
+	r.source.says(where+"2", serves)
+	r.announce("c1", 1, where+"2")
+	r.eventually(func() error {
+		if rec := r.known(h, id); rec.URL != where+"2" {
+			return fmt.Errorf("it is at %s", rec.URL)
+		}
+		return nil
+	})
+	r.now.Store(2)
+	release()
+	r.eventually(func() error { return r.stored(h, id) })
+	if got := r.said(event.Alerts); len(got) != 0 {
+		t.Errorf("said %v", got)
 	}
 }
