@@ -3,7 +3,9 @@ package commands
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -19,10 +21,12 @@ const (
 	maxShort = 512
 	// maxURL is what browsers and proxies agree on.
 	maxURL = 4096
+	// maxHost is the longest name (RFC 1035) and a port.
+	maxHost = 253 + len(":65535")
 	// maxText is for notes, summaries and message contents.
 	maxText = 64 << 10
-	// maxTranscript leaves room for the envelope in a 1 MiB message.
-	maxTranscript = 900 << 10
+	// maxTranscript is what a body can hold.
+	maxTranscript = 1 << 20
 	// maxKeys and maxDepth bound custom fields.
 	maxKeys  = 500
 	maxDepth = 32
@@ -37,9 +41,10 @@ type checker struct {
 	now     time.Time
 }
 
-// strict reports whether what is missing is a mistake. Another system's webhook
-// may not know everything (a withheld number, an alert without severity); who
-// calls the API can be told.
+// strict reports whether what is missing, or cannot be read, is a mistake. Another
+// system's webhook may not know everything (a withheld number, an alert without
+// severity), and some switch a webhook off that is refused (seed 001); who calls the
+// API can be told.
 func (k *checker) strict() bool { return k.caller.ConnectionID == "" }
 
 // region reads numbers by the list that they belong to, else by the caller's.
@@ -71,6 +76,34 @@ func (k *checker) phone(at, number, region string, required bool) string {
 	return e164
 }
 
+// heard returns a party's number as E.164. What another system tells of a call or a
+// message may be no line that can be called ("anonymous", a short code, an
+// extension): that does not cost the rest of it, and is kept in rest as unread_ and
+// its name.
+func (k *checker) heard(name, number, region string, required bool, rest *map[string]json.RawMessage) string {
+	if !k.strict() {
+		if _, err := k.phones.E164(number, region); err != nil {
+			if strings.TrimSpace(number) != "" {
+				*rest = with(*rest, "unread_"+name, number)
+			}
+			return ""
+		}
+	}
+	return k.phone("/"+name, number, region, required)
+}
+
+// with adds to what is kept of a source, in a map of its own.
+func with(rest map[string]json.RawMessage, key string, v any) map[string]json.RawMessage {
+	raw, err := event.Marshal(v)
+	if err != nil {
+		return rest // not of a string, a number or a list of them
+	}
+	kept := make(map[string]json.RawMessage, len(rest)+1)
+	maps.Copy(kept, rest)
+	kept[key] = raw
+	return kept
+}
+
 func (k *checker) text(at, s string, limit int) {
 	if len(s) > limit {
 		k.add(at, "longer than %d bytes", limit)
@@ -94,8 +127,8 @@ func (k *checker) oneOf(at, s string, words ...string) {
 // The years that every store can hold (ClickHouse's DateTime64 is the
 // narrowest), less a margin for zones.
 const (
-	firstYear = 1970
-	lastYear  = 2200
+	FirstYear = 1970
+	LastYear  = 2200
 )
 
 // when brings a time to what the stores keep.
@@ -103,8 +136,8 @@ func (k *checker) when(at string, t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
-	if y := t.UTC().Year(); y < firstYear || y > lastYear {
-		k.add(at, "expected a time between %d and %d", firstYear, lastYear)
+	if y := t.UTC().Year(); y < FirstYear || y > LastYear {
+		k.add(at, "expected a time between %d and %d", FirstYear, LastYear)
 	}
 	return event.Time(t)
 }
@@ -119,8 +152,16 @@ func (k *checker) whenPtr(at string, t *time.Time) *time.Time {
 
 func (k *checker) url(at, s string) {
 	k.need(at, s, maxURL)
-	if s != "" && !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
+	if s == "" {
+		return
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		k.add(at, "expected an absolute http or https URL")
+		return
+	}
+	if len(u.Host) > maxHost {
+		k.add(at, "the host is longer than %d bytes", maxHost)
 	}
 }
 
@@ -234,27 +275,6 @@ func depth(v any) int {
 		return 0
 	}
 	return deepest + 1
-}
-
-// hasNUL reports whether JSON text holds the escape of U+0000.
-func hasNUL(data []byte) bool {
-	esc := []byte(`\u0000`)
-	for from := 0; ; {
-		i := bytes.Index(data[from:], esc)
-		if i < 0 {
-			return false
-		}
-		// An even number of backslashes before it makes the first one of ours
-		// the start of an escape.
-		slashes := 0
-		for j := from + i - 1; j >= 0 && data[j] == '\\'; j-- {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return true
-		}
-		from += i + len(esc)
-	}
 }
 
 // printable reports whether CloudEvents allows a string as an attribute: valid

@@ -18,7 +18,8 @@ type Caller struct {
 	ConnectionID string
 	// Region reads national phone numbers; ISO 3166 alpha-2.
 	Region string
-	// IdempotencyKey is the request's, if it had one; event ids derive from it.
+	// IdempotencyKey names what the request does, if it had such a key: event ids
+	// derive from it. The same key with another request, or much later, is another.
 	IdempotencyKey string
 	// Route tells apart the same key on different calls: "POST /v1/calls".
 	Route string
@@ -43,6 +44,9 @@ type Fact struct {
 	// OccurredAt is when it happened; zero is the moment that the payload itself
 	// names (started_at, ended_at, sent_at…), else now.
 	OccurredAt time.Time
+	// Instead is recorded where the number of another system's lead is none: such a
+	// lead is known to nobody, but the call that it is told with counts. nil refuses.
+	Instead *Fact
 	// Pointer is the JSON Pointer of the fact's data in the request, "" for the
 	// whole body; errors are named under it.
 	Pointer string

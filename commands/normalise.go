@@ -2,7 +2,6 @@ package commands
 
 import (
 	"encoding/json"
-	"maps"
 	"strings"
 	"time"
 
@@ -98,6 +97,19 @@ func (k *checker) normalise(f Fact) (event.Payload, time.Time) {
 	return f.Payload, time.Time{}
 }
 
+// possible is the fact to record: the one that is there instead of a lead whose
+// number is none.
+func (k *checker) possible(f Fact) Fact {
+	l, ok := f.Payload.(lead.Upserted)
+	if !ok || f.Instead == nil || k.strict() {
+		return f
+	}
+	if _, err := k.phones.E164(l.Phone, k.region(l.ListID.Value)); err == nil {
+		return f
+	}
+	return *f.Instead
+}
+
 // The directions of calls and messages.
 const (
 	inbound  = "inbound"
@@ -186,8 +198,8 @@ func (k *checker) message(t message.Text, f Fact, direction string) message.Text
 	for i, u := range t.Media {
 		k.url("/media/"+itoa(i), u)
 	}
-	t.From = k.phone("/from", t.From, k.region(""), k.strict())
-	t.To = k.phone("/to", t.To, k.region(""), k.strict())
+	t.From = k.heard("from", t.From, k.region(""), true, &t.SourceData)
+	t.To = k.heard("to", t.To, k.region(""), true, &t.SourceData)
 	k.text("/external_id", t.ExternalID, maxShort)
 	k.text("/from_name", t.FromName, maxShort)
 	k.text("/to_name", t.ToName, maxShort)
@@ -262,10 +274,5 @@ func (k *checker) numbers(given []contact.Phone, rest map[string]json.RawMessage
 	if unread == nil {
 		return phones, rest
 	}
-	kept := make(map[string]json.RawMessage, len(rest)+1)
-	maps.Copy(kept, rest)
-	if text, err := event.Marshal(unread); err == nil { // strings always encode
-		kept["unread_phones"] = text
-	}
-	return phones, kept
+	return phones, with(rest, "unread_phones", unread)
 }

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -19,8 +20,8 @@ func (k *checker) started(p call.Started, f Fact) (call.Started, time.Time) {
 		k.oneOf("/direction", p.Direction, inbound, outbound)
 	}
 	region := k.region(p.ListID)
-	p.From = k.phone("/from", p.From, region, k.strict())
-	p.To = k.phone("/to", p.To, region, k.strict())
+	p.From = k.heard("from", p.From, region, true, &p.SourceData)
+	p.To = k.heard("to", p.To, region, true, &p.SourceData)
 	other := p.To
 	if p.Direction == inbound {
 		other = p.From
@@ -34,7 +35,7 @@ func (k *checker) started(p call.Started, f Fact) (call.Started, time.Time) {
 	k.text("/campaign", p.Campaign, maxShort)
 	p.StartedAt = k.moment("/started_at", p.StartedAt, f)
 	p.AnsweredAt = k.whenPtr("/answered_at", p.AnsweredAt)
-	p.OriginalTo = k.phone("/original_to", p.OriginalTo, region, false)
+	p.OriginalTo = k.heard("original_to", p.OriginalTo, region, false, &p.SourceData)
 	k.text("/from_name", p.FromName, maxShort)
 	k.text("/to_name", p.ToName, maxShort)
 	k.text("/original_to_name", p.OriginalToName, maxShort)
@@ -100,7 +101,13 @@ func (k *checker) party(at string, p *call.Party) *call.Party {
 		return nil
 	}
 	q := *p
-	q.Number = k.phone(at+"/number", p.Number, k.region(""), false)
+	// Calls are handed to extensions and queues too, and another system tells of
+	// them here (seed 003): such a number stays as it is told.
+	if _, err := k.phones.E164(p.Number, k.region("")); err != nil && !k.strict() {
+		k.text(at+"/number", p.Number, maxShort)
+	} else {
+		q.Number = k.phone(at+"/number", p.Number, k.region(""), false)
+	}
 	k.text(at+"/agent_email", p.AgentEmail, maxShort)
 	k.text(at+"/agent_name", p.AgentName, maxShort)
 	return &q
@@ -115,7 +122,7 @@ func (k *checker) corrected(p call.Corrected) call.Corrected {
 	for i, t := range p.Tags {
 		k.need("/tags/"+itoa(i), t, maxShort)
 	}
-	k.metrics("/metrics", p.Metrics)
+	p.Metrics = k.metrics("/metrics", p.Metrics, &p.SourceData)
 	k.agent("/agent", p.Agent)
 	if p.Contact != nil {
 		within := checker{phones: k.phones, regions: k.regions, caller: k.caller, now: k.now}
@@ -128,24 +135,57 @@ func (k *checker) corrected(p call.Corrected) call.Corrected {
 	return p
 }
 
-func (k *checker) metrics(at string, m *call.Metrics) {
-	if m == nil {
-		return
+// metrics checks the numbers of a conversation. One that another system counts on
+// another scale than ours is kept in rest, and does not cost the others.
+func (k *checker) metrics(at string, given *call.Metrics, rest *map[string]json.RawMessage) *call.Metrics {
+	if given == nil {
+		return nil
 	}
+	m := *given
+	unread := make(map[string]any)
 	for _, n := range []struct {
 		name string
-		v    *int64
+		v    **int64
 	}{
-		{"total_talk_time_millis", m.TotalTalkTimeMillis},
-		{"total_conversation_duration_millis", m.TotalConversationDurationMillis},
-		{"rep_talk_time_millis", m.RepTalkTimeMillis},
-		{"prospect_talk_time_millis", m.ProspectTalkTimeMillis},
-		{"total_silence_time_millis", m.TotalSilenceTimeMillis},
+		{"total_talk_time_millis", &m.TotalTalkTimeMillis},
+		{"total_conversation_duration_millis", &m.TotalConversationDurationMillis},
+		{"rep_talk_time_millis", &m.RepTalkTimeMillis},
+		{"prospect_talk_time_millis", &m.ProspectTalkTimeMillis},
+		{"total_silence_time_millis", &m.TotalSilenceTimeMillis},
 	} {
-		k.nonNegative(at+"/"+n.name, n.v)
+		keep(k, n.v, n.name, unread, func(k *checker, v *int64) { k.nonNegative(at+"/"+n.name, v) })
 	}
-	k.within(at+"/rep_overall_sentiment", m.RepOverallSentiment, -1, 1)
-	k.within(at+"/prospect_overall_sentiment", m.ProspectOverallSentiment, -1, 1)
-	k.within(at+"/rep_words_per_minute", m.RepWordsPerMinute, 0, 1e6)
-	k.within(at+"/prospect_words_per_minute", m.ProspectWordsPerMinute, 0, 1e6)
+	for _, n := range []struct {
+		name      string
+		v         **float64
+		low, high float64
+	}{
+		{"rep_overall_sentiment", &m.RepOverallSentiment, -1, 1},
+		{"prospect_overall_sentiment", &m.ProspectOverallSentiment, -1, 1},
+		{"rep_words_per_minute", &m.RepWordsPerMinute, 0, 1e6},
+		{"prospect_words_per_minute", &m.ProspectWordsPerMinute, 0, 1e6},
+	} {
+		keep(k, n.v, n.name, unread, func(k *checker, v *float64) { k.within(at+"/"+n.name, v, n.low, n.high) })
+	}
+	if len(unread) > 0 {
+		*rest = with(*rest, "unread_metrics", unread)
+	}
+	if m == (call.Metrics{}) {
+		return nil
+	}
+	return &m
+}
+
+// keep checks a number; one of another system that does not pass is moved to unread.
+func keep[N int64 | float64](k *checker, n **N, name string, unread map[string]any, check func(*checker, *N)) {
+	if k.strict() {
+		check(k, *n)
+		return
+	}
+	var apart checker
+	check(&apart, *n)
+	if apart.err() != nil {
+		unread[name] = **n
+		*n = nil
+	}
 }

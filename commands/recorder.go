@@ -90,9 +90,9 @@ func NewRecorder(cfg RecorderConfig) (*Recorder, error) {
 // one wrong clock would win every merge for ever.
 const maxSkew = 5 * time.Minute
 
-// maxEventData is the largest data of one event: what fits a Kafka message of
-// 1 MiB with its headers.
-const maxEventData = 960 << 10
+// maxEventData is the largest data of one event. What a body of 1 MiB says fits, also
+// in its stored form; the log's messages have 2 MB, headers included.
+const maxEventData = 1536 << 10
 
 // Record validates facts, gives them ids and appends them, all or none. The
 // receipts are in the order of the facts. Its errors are *Invalid, ErrTooLarge,
@@ -158,11 +158,12 @@ func (r *Recorder) event(c Caller, f Fact, index int, now time.Time) (event.Even
 	if f.Payload == nil {
 		return event.Event{}, nil, &Invalid{Errors: []FieldError{{Detail: "a fact without data"}}}
 	}
+	k := checker{phones: r.cfg.Phones, regions: r.cfg.Regions, caller: c, now: now}
+	f = k.possible(f)
 	topic, err := event.TopicOf(f.Payload.EventType())
 	if err != nil {
 		return event.Event{}, nil, &Invalid{Errors: []FieldError{{Pointer: "/type", Detail: err.Error()}}}
 	}
-	k := checker{phones: r.cfg.Phones, regions: r.cfg.Regions, caller: c, now: now}
 	payload, own := k.normalise(f)
 	if err := k.err(); err != nil {
 		return event.Event{}, nil, err
@@ -187,7 +188,7 @@ func (r *Recorder) event(c Caller, f Fact, index int, now time.Time) (event.Even
 	if len(e.Data) > maxEventData {
 		return event.Event{}, nil, fmt.Errorf("%s of %d bytes: %w", e.Type, len(e.Data), ErrTooLarge)
 	}
-	if hasNUL(e.Data) {
+	if event.HasNUL(e.Data) {
 		// Postgres cannot store U+0000 in text or jsonb: such an event would park
 		// its entity for ever.
 		return event.Event{}, nil, &Invalid{Errors: []FieldError{{Detail: "text may not hold the character U+0000"}}}

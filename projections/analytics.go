@@ -198,17 +198,16 @@ func (s *AnalyticsAgent) Fold(rec event.Recorded) (*AgentStateRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	seq := s.Agent.Seq
+	before := *s
 	if err := s.Agent.Apply(rec.Envelope, p); err != nil {
 		return nil, err
 	}
 	s.Org = rec.Org
 	s.Version++
 	s.Position = rec.Position
-	if s.Agent.Seq == seq {
+	if s.Agent.Seq == before.Agent.Seq {
 		return nil, nil
 	}
-	began := s.FirstSeenAt
 	s.FirstSeenAt = StoredTime(rec.RecordedAt)
 	ended := s.Agent.Previous
 	if ended == nil {
@@ -216,12 +215,13 @@ func (s *AnalyticsAgent) Fold(rec event.Recorded) (*AgentStateRow, error) {
 	}
 	state, err := s.encode()
 	if err != nil {
+		*s = before
 		return nil, err
 	}
 	return &AgentStateRow{
 		Org: s.Org, AgentID: s.Agent.ID, Seq: uint32(ended.Seq), State: string(ended.State), Reason: ended.Reason,
 		Campaign: ended.Campaign, Name: s.Agent.Name, Email: s.Agent.Email, StartedAt: StoredTime(ended.From),
-		EndedAt: storedTime(&ended.To), FirstSeenAt: began, Version: s.Version, Position: s.Position,
+		EndedAt: storedTime(&ended.To), FirstSeenAt: before.FirstSeenAt, Version: s.Version, Position: s.Position,
 		Agent: state,
 	}, nil
 }

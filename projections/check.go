@@ -1,7 +1,6 @@
 package projections
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ const (
 // Sound reports whether a record is an event that the stores can hold. A reactor
 // goes past what is not; the read models park it.
 func Sound(e event.Recorded) bool {
-	return fault(e) == "" && !bytes.Contains(e.Data, []byte(`\u0000`))
+	return fault(e) == "" && !event.HasNUL(e.Data)
 }
 
 // fault says in words why an event cannot be folded whatever its payload is,

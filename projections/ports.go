@@ -231,7 +231,8 @@ func (c Comparison) Equal() bool {
 
 // OlderHistory reads events that have left the hot window of a history.
 type OlderHistory interface {
-	// OlderHistory returns the events of one entity below a position, each once,
-	// in log order.
+	// OlderHistory returns the events of one entity below a position, in log order.
+	// Those that a read model parked or skipped are among them, because they
+	// happened: who counts versions leaves them out.
 	OlderHistory(ctx context.Context, org string, topic event.Topic, entityID string, before event.Position) ([]event.Recorded, error)
 }

@@ -6,26 +6,43 @@ import (
 	"unicode"
 )
 
-// maxWords bounds what one row can be found by.
+// maxWords bounds what one row can be found by: so many words of its texts, and as
+// many of its numbers. Many numbers do not keep a name out.
 const maxWords = 64
 
 // maxWord bounds a word, in bytes.
 const maxWord = 64
 
 // words are what a row is found by: the words of the texts in lower case, and
-// the further ones as they are. A text that is one piece to people, such as an
-// e-mail address, is found by its beginning and by each of its parts.
-func words(further []string, texts ...string) []string {
-	all := slices.Clone(further)
+// those of numbers as they are. A text that is one piece to people, such as an
+// e-mail address, is found by its beginning and by each of its parts. Of too many
+// the first are taken. A row that is stored keeps its words until it changes or is
+// rebuilt, so what is changed here reaches the others by a rebuild.
+func words(numbers []string, texts ...string) []string {
+	var named []string
 	for _, t := range texts {
-		all = append(all, Words(t)...)
+		named = append(named, Words(t)...)
 		for f := range strings.FieldsSeq(strings.ToLower(Clean(t))) {
-			all = append(all, cutWord(f))
+			named = append(named, cutWord(f))
 		}
 	}
+	all := append(firstWords(named), firstWords(numbers)...)
 	slices.Sort(all)
-	all = slices.Compact(all)
-	return all[:min(len(all), maxWords)]
+	return slices.Compact(all)
+}
+
+// firstWords are the first maxWords different ones.
+func firstWords(all []string) []string {
+	var kept []string
+	for _, w := range all {
+		if len(kept) == maxWords {
+			break
+		}
+		if !slices.Contains(kept, w) {
+			kept = append(kept, w)
+		}
+	}
+	return kept
 }
 
 // Words splits a text into the words that it is searched by.

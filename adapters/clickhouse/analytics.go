@@ -132,27 +132,27 @@ func (m *analyticsMapper) foldCalls(ctx context.Context, events []*event.Recorde
 	if err := m.calls.load(ctx, events); err != nil {
 		return err
 	}
-	var touched []*projections.AnalyticsCall
+	var touched []entityKey
 	seen := make(map[entityKey]struct{}, len(events))
 	for _, e := range events {
 		key := keyOf(e)
-		s := m.calls.get(key)
-		if err := s.Fold(*e); err != nil {
+		if err := m.calls.get(key).Fold(*e); err != nil {
 			r.parked = append(r.parked, park(projections.AnalyticsName, m.generation, *e, err))
 			continue
 		}
 		if _, ok := seen[key]; !ok {
 			seen[key] = struct{}{}
-			touched = append(touched, s)
+			touched = append(touched, key)
 		}
 	}
-	r.calls = make([]callRow, len(touched))
-	for i, s := range touched {
-		row, err := s.Row()
-		if err != nil {
+	r.calls = make([]callRow, 0, len(touched))
+	for _, key := range touched {
+		row, err := m.calls.get(key).Row()
+		if err == nil {
+			r.calls = append(r.calls, row)
+		} else if err := m.refoldCall(ctx, key, events, r); err != nil {
 			return err
 		}
-		r.calls[i] = row
 	}
 	m.calls.trim(events)
 	return nil
@@ -162,12 +162,11 @@ func (m *analyticsMapper) foldAgents(ctx context.Context, events []*event.Record
 	if err := m.agents.load(ctx, events); err != nil {
 		return err
 	}
-	var touched []*projections.AnalyticsAgent
+	var touched []entityKey
 	seen := make(map[entityKey]struct{})
 	for _, e := range events {
 		key := keyOf(e)
-		s := m.agents.get(key)
-		ended, err := s.Fold(*e)
+		ended, err := m.agents.get(key).Fold(*e)
 		if err != nil {
 			r.parked = append(r.parked, park(projections.AnalyticsName, m.generation, *e, err))
 			continue
@@ -177,15 +176,16 @@ func (m *analyticsMapper) foldAgents(ctx context.Context, events []*event.Record
 		}
 		if _, ok := seen[key]; !ok {
 			seen[key] = struct{}{}
-			touched = append(touched, s)
+			touched = append(touched, key)
 		}
 	}
-	for _, s := range touched {
-		row, err := s.Row()
-		if err != nil {
+	for _, key := range touched {
+		row, err := m.agents.get(key).Row()
+		if err == nil {
+			r.agents = append(r.agents, row)
+		} else if err := m.refoldAgent(ctx, key, events, r); err != nil {
 			return err
 		}
-		r.agents = append(r.agents, row)
 	}
 	m.agents.trim(events)
 	return nil

@@ -3,12 +3,17 @@ package clickhouse
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/domain/agent"
+	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -52,6 +57,69 @@ func TestWhatCannotBeFoldedIsListedAndKept(t *testing.T) {
 	all := w.distinct(event.PublicTopics()...) - 1
 	if n := r.number(t, "SELECT count() FROM events"); n != all {
 		t.Errorf("%d events, want %d", n, all)
+	}
+}
+
+// A foreign producer's time that can be read, and not written in UTC.
+func TestATimeThatCannotBeStoredStopsNoPartition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	rec := w.say("org-a", "c1", call.Started{Direction: "outbound", From: "+1", To: "+2", StartedAt: w.now})
+	odd := rec.Event
+	odd.ID, odd.Data = w.id(), json.RawMessage(`{"direction":"outbound","from":"+1","to":"+2","started_at":"9999-12-31T23:59:59-01:00"}`)
+	w.append(odd)
+	w.say("org-a", "c1", call.NoteAdded{Note: "goes on"})
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.analytics, 1, w, 50))
+	if n := r.number(t, "SELECT count() FROM sink_parked FINAL WHERE event_id = '"+odd.ID+"'"); n != 1 {
+		t.Errorf("parked %d times, want once", n)
+	}
+	if n := r.number(t, "SELECT notes FROM calls"); n != 1 {
+		t.Errorf("%d notes, want 1", n)
+	}
+}
+
+// Should a state that cannot be encoded come out of a fold all the same, what made
+// it so is parked, and nothing else, however the batches are cut.
+func TestAStateThatCannotBeEncodedStopsNoPartition(t *testing.T) {
+	t.Parallel()
+	never := time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+	w := newWorld(1).day(10)
+	want := make(map[event.Position]bool)
+	worst := func(e event.Recorded, p event.Payload) {
+		part := w.log[e.Position.Topic][e.Position.Partition]
+		i := slices.IndexFunc(part, func(o event.Recorded) bool { return o.Position == e.Position })
+		part[i].OccurredAt, part[i].Memo = never, new(event.Memo)
+		_, _ = part[i].Memo.Payload(func() (event.Payload, error) { return p, nil })
+		want[e.Position] = true
+	}
+	for _, id := range []string{"c1", "c2"} {
+		w.say("org-a", id, call.Started{Direction: "outbound", From: "+1", To: "+2", StartedAt: w.now})
+		worst(w.say("org-a", id, call.Answered{}), call.Answered{AnsweredAt: never})
+		w.say("org-a", id, call.NoteAdded{Note: "goes on"})
+	}
+	worst(w.say("org-a", "dan", agent.LogIn{}), agent.LogIn{})
+	w.say("org-a", "dan", agent.Pause{})
+	worst(w.say("org-a", "dan", agent.Resume{}), agent.Resume{})
+	w.say("org-a", "dan", agent.LogOut{})
+	for p := range w.poison {
+		want[p] = true
+	}
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.analytics, 1, w, 1))
+	wantDigest(t, r.analytics, 1, fresh(t, r.analytics, w))
+	parked, err := r.store.Parked(t.Context(), projections.AnalyticsName, 1000)
+	must(t, err)
+	got := make(map[event.Position]bool)
+	for _, p := range parked {
+		got[p.Position] = true
+	}
+	for p := range w.dups {
+		delete(want, p)
+	}
+	maps.DeleteFunc(want, func(p event.Position, _ bool) bool { return p.Topic == event.Leads })
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("parked (-want +got):\n%s", diff)
 	}
 }
 

@@ -17,7 +17,7 @@ func (s *Store) History(ctx context.Context, org string, topic event.Topic, enti
 }
 
 // OlderHistory returns the events of one entity below a position, each once, in
-// log order (projections.OlderHistory).
+// log order (projections.OlderHistory). What Postgres skipped is in it.
 func (s *Store) OlderHistory(ctx context.Context, org string, topic event.Topic, entityID string, before event.Position) ([]event.Recorded, error) {
 	return s.history(ctx, org, topic, entityID, before.Offset)
 }

@@ -124,6 +124,13 @@ func (s *states[S]) trim(events []*event.Recorded) {
 // get returns the state of an entity that was loaded.
 func (s *states[S]) get(key entityKey) *S { return s.young[key] }
 
+// reload takes the state of an entity from the tables, whatever is kept of it.
+func (s *states[S]) reload(ctx context.Context, key entityKey) (*S, error) {
+	s.young[key] = new(S)
+	err := s.ask(ctx, []entityKey{key})
+	return s.young[key], err
+}
+
 func (s *states[S]) ask(ctx context.Context, keys []entityKey) error {
 	wanted, err := ext.NewTable("wanted", ext.Column("org", "String"), ext.Column("id", "String"))
 	if err != nil {

@@ -105,17 +105,8 @@ func (w *alloWebhook) started(id, direction, from, to string, at time.Time) call
 		ExternalID: id, ConnectionID: w.connection.ID, Direction: direction, ListID: w.connection.ListID, StartedAt: at,
 		Agent: personByEmail(w.connection, "", w.data.text("user_email")),
 	}
-	s.From, s.SourceData = withheld(w.data.text(from), from, s.SourceData)
-	s.To, s.SourceData = withheld(w.data.text(to), to, s.SourceData)
+	s.From, s.To = w.data.text(from), w.data.text(to)
 	return s
-}
-
-// withheld keeps what stands where a number should ("anonymous") as source_data.
-func withheld(number, key string, rest map[string]json.RawMessage) (string, map[string]json.RawMessage) {
-	if number != "" && !strings.ContainsAny(number, "0123456789") {
-		return "", with(rest, key, number)
-	}
-	return number, rest
 }
 
 // completed is a call that is over. Its end comes last, so that webhooks of ours
@@ -133,7 +124,7 @@ func (w *alloWebhook) completed() {
 	w.begun(id, started)
 	w.transfer(id, ended)
 	w.tags(id, ended)
-	if url := d.text("recording_url"); url != "" {
+	if url := d.link("recording_url"); url != "" {
 		w.add(id, ended, call.RecordingReady{Recording: call.Recording{URL: url}})
 	}
 	w.transcript(id, ended)
@@ -155,7 +146,7 @@ func (w *alloWebhook) begun(id string, at time.Time) {
 	s.FromName, s.ToName = d.text("from_name"), d.text("to_name")
 	s.OriginalTo, s.OriginalToName = d.text("original_to_number"), d.text("original_to_name")
 	s.Custom = nonEmpty(d.object("data_collected").fields)
-	s.SourceData = with(s.SourceData, "integration_id", d.text("integration_id"))
+	s.SourceData = with(s.SourceData, "integration_id", d.idIfAny("integration_id"))
 	if direction == "" && at.IsZero() && s.From == "" && s.To == "" {
 		if s.Agent != nil || s.Custom != nil { // known all the same
 			w.add(id, at, call.Corrected{Agent: s.Agent, Custom: s.Custom})
@@ -169,8 +160,8 @@ func (w *alloWebhook) begun(id string, at time.Time) {
 	default:
 		d.wrong("type", "expected INBOUND or OUTBOUND")
 	}
-	if d.text("start_date") == "" {
-		d.wrong("start_date", "is required")
+	if at.IsZero() {
+		d.noTime("start_date")
 	}
 	w.add(id, at, s)
 }
@@ -195,7 +186,7 @@ func (w *alloWebhook) length() *int64 {
 }
 
 func (w *alloWebhook) transfer(id string, at time.Time) {
-	t := call.Transfer{From: w.party("transfer_from"), To: w.party("transfer_to"), OriginalCallID: w.data.text("transfer_original_call_id")}
+	t := call.Transfer{From: w.party("transfer_from"), To: w.party("transfer_to"), OriginalCallID: w.data.idIfAny("transfer_original_call_id")}
 	if t != (call.Transfer{}) {
 		w.add(id, at, call.Transferred{Transfer: t})
 	}
@@ -229,18 +220,19 @@ func (w *alloWebhook) transcript(id string, at time.Time) {
 		s := call.Segment{Text: entry.text("text"), StartSeconds: entry.number("start_seconds"), EndSeconds: entry.number("end_seconds")}
 		source := entry.text("source")
 		for speaker, name := range alloSpeakers {
-			if name == source {
+			if strings.EqualFold(name, source) {
 				s.Speaker = speaker
 			}
-		}
-		if s.Speaker == "" {
-			entry.wrong("source", "expected AGENT, USER or EXTERNAL")
 		}
 		if t := entry.clock("time"); !t.IsZero() {
 			s.At = &t
 		}
+		rest := entry.rest()
+		if s.Speaker == "" { // the seed names no speakers, so there may be others
+			s.Speaker, rest = "external", with(rest, "source", source)
+		}
 		f.Segments = append(f.Segments, s)
-		strange[strconv.Itoa(i)] = entry.rest()
+		strange[strconv.Itoa(i)] = rest
 	}
 	w.inside("transcriptions", merged(nil, strange))
 	if f.Transcript != "" || f.Segments != nil {
@@ -252,8 +244,8 @@ func (w *alloWebhook) transcript(id string, at time.Time) {
 func (w *alloWebhook) message() {
 	d := w.data
 	id, at := d.id("id"), d.clock("sent_at")
-	if d.text("sent_at") == "" {
-		d.wrong("sent_at", "is required")
+	if at.IsZero() {
+		d.noTime("sent_at")
 	}
 	t := message.Text{
 		ExternalID: id, ConnectionID: w.connection.ID, Direction: strings.ToLower(d.text("direction")), Type: strings.ToUpper(d.text("type")),
@@ -269,9 +261,8 @@ func (w *alloWebhook) message() {
 	if t.Type != "SMS" && t.Type != "MMS" {
 		d.wrong("type", "expected SMS or MMS")
 	}
-	t.From, t.SourceData = withheld(d.text("from_number"), "from_number", nil)
-	t.To, t.SourceData = withheld(d.text("to_number"), "to_number", t.SourceData)
-	t.SourceData = joined(t.SourceData, w.rest())
+	t.From, t.To = d.text("from_number"), d.text("to_number")
+	t.SourceData = w.rest()
 	var p event.Payload = message.Sent{Text: t}
 	switch t.Direction {
 	case "inbound":

@@ -117,7 +117,7 @@ func allo2Fields(c tenant.Connection, who, company reader, created bool) contact
 		ConnectionID: event.Some(c.ID), FirstName: whole(who, "name"), LastName: whole(who, "last_name"),
 		Title: whole(who, "job_title"), LinkedinURL: who.opt("linkedin_url"),
 	}
-	if id := who.text("id"); id != "" {
+	if id := who.idIfAny("id"); id != "" {
 		f.ExternalID = event.Some(id)
 	}
 	emails := who.texts("emails")
@@ -131,7 +131,7 @@ func allo2Fields(c tenant.Connection, who, company reader, created bool) contact
 		f.Phones = event.Some(phonesOf(numbers))
 	}
 	name := company.text("name")
-	switch id := company.text("id"); {
+	switch id := company.idIfAny("id"); {
 	case id != "":
 		f.Account = event.Some(contact.Account{ExternalID: id, Name: name})
 	case name != "":

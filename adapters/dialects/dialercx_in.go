@@ -203,7 +203,7 @@ func (w *dialercxWebhook) agentChanged(data reader) {
 // leadUpdated takes the new value of each change. Here null means cleared: the
 // old value beside it says that there was one.
 func (w *dialercxWebhook) leadUpdated(data reader) {
-	f := lead.Upserted{Phone: data.text("phone_number"), ExternalID: data.opt("lead_id")}
+	f := lead.Upserted{Phone: data.text("phone_number"), ExternalID: data.optID("lead_id")}
 	if f.Phone == "" {
 		data.wrong("phone_number", "is required: leads are known by their number")
 	}

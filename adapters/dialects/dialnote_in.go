@@ -14,6 +14,7 @@ import (
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
 	"trunkline.dev/trunkline/domain/tenant"
 )
 
@@ -49,10 +50,14 @@ func (Dialnote) Decode(c tenant.Connection, _ http.Header, body []byte) ([]comma
 		return nil, err
 	}
 	w := dialnoteWebhook{
-		connection: c, key: r.id("id"), typ: r.text("type"), at: r.whenRequired("timestamp"), org: r.text("organizationId"),
+		connection: c, key: r.id("id"), typ: r.text("type"), at: r.whenRequired("timestamp"), org: r.idIfAny("organizationId"),
 	}
 	data := r.objectRequired("data")
-	w.id = data.id("callSid")
+	if w.typ == dialnoteNoteCreated {
+		w.id = data.idIfAny("callSid") // a note is of a conversation, which may be without a call (seed 001)
+	} else {
+		w.id = data.id("callSid")
+	}
 	switch w.typ {
 	case dialnoteCallCompleted:
 		w.callCompleted(data)
@@ -64,7 +69,7 @@ func (Dialnote) Decode(c tenant.Connection, _ http.Header, body []byte) ([]comma
 		r.wrong("type", "expected call.completed, recording.completed or note.created")
 	}
 	unknown := merged(data.rest(), map[string]map[string]json.RawMessage{"author": w.author})
-	if rest := merged(r.rest(), map[string]map[string]json.RawMessage{"data": unknown}); rest != nil {
+	if rest := merged(r.rest(), map[string]map[string]json.RawMessage{"data": unknown}); rest != nil && w.id != "" {
 		w.add(w.at, call.Corrected{SourceData: rest})
 	}
 	if err := r.err(); err != nil {
@@ -142,7 +147,7 @@ func (w *dialnoteWebhook) recordingCompleted(data reader) {
 		began = began.Add(-time.Duration(*length * float64(time.Second)))
 	}
 	w.started(data, began, w.direction(data))
-	w.add(w.at, call.RecordingReady{Recording: call.Recording{ID: data.text("recordingSid"), URL: url, DurationSec: length}})
+	w.add(w.at, call.RecordingReady{Recording: call.Recording{ID: data.idIfAny("recordingSid"), URL: url, DurationSec: length}})
 }
 
 func (w *dialnoteWebhook) noteCreated(data reader) {
@@ -150,8 +155,11 @@ func (w *dialnoteWebhook) noteCreated(data reader) {
 	if note.Note == "" {
 		data.wrong("body", "is required")
 	}
-	author := data.object("author")
-	if a := (call.Agent{ID: author.text("id"), Name: author.text("name")}); a.ID != "" || a.Name != "" {
+	if w.id == "" {
+		w.noteOfLead(data)
+		return
+	}
+	if a := w.writer(data); a != (call.Agent{}) {
 		note.Author = &a
 	}
 	written := w.at
@@ -160,5 +168,33 @@ func (w *dialnoteWebhook) noteCreated(data reader) {
 	}
 	w.started(data, written, w.direction(data))
 	w.add(written, note)
+}
+
+// writer reads a note's author, of whom the seed says nothing: a name, or an
+// object.
+func (w *dialnoteWebhook) writer(data reader) call.Agent {
+	var name string
+	if raw, ok := data.raw("author"); ok && json.Unmarshal(raw, &name) == nil {
+		return call.Agent{Name: name}
+	}
+	author := data.object("author")
+	a := call.Agent{ID: author.idIfAny("id"), Name: author.text("name")}
 	w.author = author.rest()
+	return a
+}
+
+// noteOfLead keeps a note of a conversation without a call with the lead of its
+// number.
+func (w *dialnoteWebhook) noteOfLead(data reader) {
+	f := lead.Upserted{Phone: data.text("phoneNumber")}
+	if f.Phone == "" {
+		data.wrong("phoneNumber", "is required where there is no callSid: the note is kept with the lead then")
+	}
+	if w.connection.ListID != "" {
+		f.ListID = event.Some(w.connection.ListID)
+	}
+	f.SourceData = merged(nil, map[string]map[string]json.RawMessage{"note": data.fields})
+	w.facts = append(w.facts, commands.Fact{
+		Payload: f, OccurredAt: w.at, Pointer: "/data", EventKey: event.DeriveID("dialnote", w.key, w.typ, string(f.EventType())),
+	})
 }

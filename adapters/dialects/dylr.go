@@ -12,7 +12,11 @@ import (
 // call.completed, unsigned, known by its X-Webhook-Event header.
 type Dylr struct{}
 
-const dylrCompleted = "call.completed"
+const (
+	dylrCompleted = "call.completed"
+	// dylrEvent is the header that says so.
+	dylrEvent = "X-Webhook-Event"
+)
 
 // Name returns "dylr".
 func (Dylr) Name() string { return "dylr" }
@@ -41,7 +45,7 @@ func (Dylr) Render(v delivery.View, e delivery.Endpoint) ([]delivery.Message, er
 	}
 	return []delivery.Message{{
 		Name:    dylrCompleted,
-		Headers: []delivery.Header{{Name: "X-Webhook-Event", Value: dylrCompleted}},
+		Headers: []delivery.Header{{Name: dylrEvent, Value: dylrCompleted}},
 		Body:    body,
 	}}, nil
 }

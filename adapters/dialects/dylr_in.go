@@ -31,13 +31,18 @@ func verifyIfSigned(c tenant.Connection, h http.Header, body []byte) error {
 // through, its disposition last, so that a webhook of ours that waits for the
 // disposition finds the rest. A later webhook of the same call adds only what
 // it says anew.
-func (Dylr) Decode(c tenant.Connection, _ http.Header, body []byte) ([]commands.Fact, error) {
+func (Dylr) Decode(c tenant.Connection, h http.Header, body []byte) ([]commands.Fact, error) {
 	r, err := readBody(body)
 	if err != nil {
 		return nil, err
 	}
 	if r.text("event") != dylrCompleted {
 		r.wrong("event", `expected "call.completed"`)
+	}
+	// Seed 000 has receivers check this header. What stands between may strip it, so
+	// that it is not there proves nothing.
+	if name := h.Get(dylrEvent); name != "" && name != dylrCompleted {
+		return nil, invalid("", "the header "+dylrEvent+` is not "call.completed"`)
 	}
 	w := dylrWebhook{
 		connection: c, at: r.whenRequired("timestamp"), list: r.text("list"),
@@ -89,7 +94,7 @@ func (w *dylrWebhook) moment() string { return w.at.Format(time.RFC3339Nano) }
 func (w *dylrWebhook) upsert() {
 	l := w.lead
 	f := lead.Upserted{
-		Phone: l.text("phone"), ExternalID: l.opt("id"), Name: l.opt("name"), FirstName: l.opt("first_name"),
+		Phone: l.text("phone"), ExternalID: l.optID("id"), Name: l.opt("name"), FirstName: l.opt("first_name"),
 		LastName: l.opt("last_name"), Company: l.opt("company"), Title: l.opt("title"), Email: l.opt("email"),
 		City: l.opt("city"), State: l.opt("state"), Zip: l.opt("zip"),
 	}
@@ -109,19 +114,17 @@ func (w *dylrWebhook) upsert() {
 	f.SourceData = l.rest()
 	about := f
 	about.Phone, about.ListID, about.SourceData = "", event.Opt[string]{}, nil
-	if f.Phone != "" && reflect.DeepEqual(about, lead.Upserted{}) {
+	if reflect.DeepEqual(about, lead.Upserted{}) {
 		w.rest = f.SourceData
 		return // how the seed's format says that the lead is not known
 	}
-	if f.Phone == "" {
-		if len(l.fields) > 0 && (f.Name.Set || f.ExternalID.Set) {
-			l.wrong("phone", "is required: leads are known by their number")
-		}
-		w.rest = f.SourceData
+	if f.Phone == "" { // leads are known by their number
+		w.rest = l.fields
 		return
 	}
 	w.facts = append(w.facts, commands.Fact{
 		Payload: f, OccurredAt: w.at, Pointer: "/lead", EventKey: contentKey(f, dylrCompleted, w.id, w.moment()),
+		Instead: keptWithCall(w.id, w.at, "lead", l),
 	})
 }
 
@@ -162,7 +165,7 @@ func (w *dylrWebhook) said() {
 	if s := c.text("notes"); s != "" {
 		w.add(w.at, call.NoteAdded{NoteID: "notes", Note: s, Author: w.person()})
 	}
-	if s := c.text("recording_url"); s != "" {
+	if s := c.link("recording_url"); s != "" {
 		// "A direct link to the MP3 file", valid for 72 hours (seed 000).
 		expires := w.at.Add(72 * time.Hour)
 		key := event.DeriveID(dylrCompleted, w.id, "recording", s)

@@ -1,6 +1,7 @@
 package dialects
 
 import (
+	"cmp"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -62,6 +63,28 @@ func personOfLead(l *lead.Lead) person {
 	}
 	if l.Phone != "" {
 		p.phones = []contact.Phone{{Kind: "other", Number: l.Phone}}
+	}
+	return p
+}
+
+// whole is a person with what an answer to a look-up must have (seed 004): a first
+// name, which is what else they are known by, and of an account its id and its name,
+// each of which may stand for the other.
+func (p person) whole() person {
+	p.firstName = cmp.Or(p.firstName, p.lastName, p.company)
+	for _, n := range p.phones {
+		p.firstName = cmp.Or(p.firstName, n.Number)
+	}
+	for _, e := range p.emails {
+		p.firstName = cmp.Or(p.firstName, e.Address)
+	}
+	if p.account != nil {
+		a := *p.account
+		a.ExternalID, a.Name = cmp.Or(a.ExternalID, a.Name), cmp.Or(a.Name, a.ExternalID)
+		p.account = &a
+		if a.Name == "" {
+			p.account = nil
+		}
 	}
 	return p
 }

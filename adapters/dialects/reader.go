@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -120,32 +122,73 @@ func (r reader) id(key string) string {
 	return s
 }
 
-// when reads a time; nil when it is absent.
+// idIfAny reads an id that may be absent: a string, or a number as its digits.
+func (r reader) idIfAny(key string) string {
+	if v, ok := r.raw(key); !ok || bytes.Equal(v, []byte(`""`)) {
+		return ""
+	}
+	return r.id(key)
+}
+
+// optID is idIfAny for a merge: absent, null and "" keep what is known.
+func (r reader) optID(key string) event.Opt[string] {
+	if s := r.idIfAny(key); s != "" {
+		return event.Some(s)
+	}
+	return event.Opt[string]{}
+}
+
+// link reads a URL that may be absent. What is none ("n/a") is left over.
+func (r reader) link(key string) string {
+	s := r.text(key)
+	if u, err := url.Parse(s); s != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		delete(r.read, key)
+		return ""
+	}
+	return s
+}
+
+// when reads a time; nil when it is absent. One that is none, as in the examples of
+// seeds 000 ("...") and 004 ("023-01-11T…"), is as good as absent, and left over.
 func (r reader) when(key string) *time.Time {
 	s := r.text(key)
 	if s == "" {
 		return nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || t.Year() < 1 { // year 0 would not survive a store
-		r.wrong(key, "expected an RFC 3339 time such as 2026-05-14T16:30:00Z")
+	if err != nil || !credible(t) {
+		delete(r.read, key)
 		return nil
 	}
 	t = event.Time(t)
 	return &t
 }
 
+// credible reports whether a time can be one of a call, and be stored.
+func credible(t time.Time) bool {
+	y := t.UTC().Year()
+	return y >= commands.FirstYear && y <= commands.LastYear
+}
+
 // whenRequired reads a time that must be there.
 func (r reader) whenRequired(key string) time.Time {
 	before := len(*r.errs)
-	t := r.when(key)
-	if t != nil {
+	if t := r.when(key); t != nil {
 		return *t
 	}
-	if len(*r.errs) == before {
-		r.wrong(key, "is required")
+	if len(*r.errs) == before { // it is text
+		r.noTime(key)
 	}
 	return time.Time{}
+}
+
+// noTime notes that a time that must be there is not.
+func (r reader) noTime(key string) {
+	if _, given := r.raw(key); !given {
+		r.wrong(key, "is required")
+		return
+	}
+	r.wrong(key, "expected an RFC 3339 time such as 2026-05-14T16:30:00Z")
 }
 
 // number reads a number; nil when it is absent.
@@ -238,7 +281,14 @@ func merged(top map[string]json.RawMessage, nested map[string]map[string]json.Ra
 	return top
 }
 
-// clock reads a time for which no zone is UTC; zero when it is absent.
+// keptWithCall is what is recorded of a lead whose number is none: what the source
+// says of it stays with the call that it is told with.
+func keptWithCall(id string, at time.Time, name string, about reader) *commands.Fact {
+	p := call.Corrected{SourceData: merged(nil, map[string]map[string]json.RawMessage{name: about.fields})}
+	return &commands.Fact{Payload: p, ExternalID: id, OccurredAt: at, Pointer: about.at, EventKey: contentKey(p, name, id)}
+}
+
+// clock is when for a time for which no zone is UTC; zero when it is absent.
 func (r reader) clock(key string) time.Time {
 	s := r.text(key)
 	if s == "" {
@@ -248,8 +298,8 @@ func (r reader) clock(key string) time.Time {
 	if err != nil {
 		t, err = time.Parse("2006-01-02T15:04:05", s)
 	}
-	if err != nil || t.Year() < 1 {
-		r.wrong(key, "expected an RFC 3339 time such as 2026-05-14T16:30:00Z")
+	if err != nil || !credible(t) {
+		delete(r.read, key)
 		return time.Time{}
 	}
 	return event.Time(t)

@@ -60,15 +60,34 @@ func readSymbo(c tenant.Connection, body []byte) (*symboWebhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.text("id") // the webhook's own
+	r.idIfAny("id") // the webhook's own
 	w := &symboWebhook{
 		connection: c, top: r, name: r.text("description"), kind: r.text("object"),
-		at: r.whenRequired("created_at"), data: r.objectRequired("data"),
+		data: r.objectRequired("data"),
 	}
-	if id := r.text("user_id"); id != "" {
+	w.at = w.told()
+	if id := r.idIfAny("user_id"); id != "" {
 		w.user = &call.Agent{ID: id}
 	}
 	return w, nil
+}
+
+// told is when the webhook was made. That of the seed's example is "023-01-11T…": then
+// it is the newest of what the call went through.
+func (w *symboWebhook) told() time.Time {
+	if t := w.top.when("created_at"); t != nil {
+		return *t
+	}
+	var at time.Time
+	for _, key := range []string{"completed_at", "state_changed_at", "answered_at", "dialed_at", "created_at"} {
+		if t := w.data.when(key); t != nil && t.After(at) {
+			at = *t
+		}
+	}
+	if at.IsZero() {
+		return w.top.whenRequired("created_at")
+	}
+	return at
 }
 
 // add appends a fact of the call; parts are what it says.
@@ -119,7 +138,7 @@ func (w *symboWebhook) call(first bool) {
 		w.said(call.Answered{AnsweredAt: *t})
 		w.passed(*t)
 	}
-	if url := d.text("recording_url"); url != "" {
+	if url := d.link("recording_url"); url != "" {
 		w.said(call.RecordingReady{Recording: call.Recording{URL: url}})
 	}
 	w.transcription()
@@ -206,16 +225,20 @@ func (w *symboWebhook) begun() *call.Started {
 func (w *symboWebhook) prospect() {
 	p := w.data.object("prospect")
 	f := lead.Upserted{
-		Phone: w.other, ExternalID: p.opt("external_id"), Name: p.opt("full_name"), FirstName: p.opt("first_name"),
+		Phone: w.other, ExternalID: p.optID("external_id"), Name: p.opt("full_name"), FirstName: p.opt("first_name"),
 		LastName: p.opt("last_name"), Title: p.opt("title"),
 	}
 	source := externalSource(p)
 	if url := p.text("linkedin_url"); url != "" {
 		f.CustomFields = map[string]json.RawMessage{"linkedin_url": appendString(nil, url)}
 	}
-	id := p.text("id")
+	id := p.idIfAny("id")
 	rest := with(with(p.rest(), "id", id), "external_source", source)
-	if w.other == "" || !f.ExternalID.Set && !f.Name.Set && !f.FirstName.Set && !f.LastName.Set && !f.Title.Set && f.CustomFields == nil {
+	known := f.ExternalID.Set || f.Name.Set || f.FirstName.Set || f.LastName.Set || f.Title.Set || f.CustomFields != nil
+	if known && w.other == "" { // leads are known by their number
+		rest = p.fields
+	}
+	if !known || w.other == "" {
 		w.rest = merged(nil, map[string]map[string]json.RawMessage{"prospect": rest})
 		return
 	}
@@ -225,6 +248,7 @@ func (w *symboWebhook) prospect() {
 	}
 	w.facts = append(w.facts, commands.Fact{
 		Payload: f, OccurredAt: w.at, Pointer: "/data/prospect", EventKey: contentKey(f, "symbo", w.id),
+		Instead: keptWithCall(w.id, w.at, "prospect", p),
 	})
 }
 

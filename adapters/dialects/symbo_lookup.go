@@ -47,17 +47,17 @@ func lookupSigned(c tenant.Connection, query, url string) []byte {
 
 // LookupOfContact writes what a look-up answers of a contact.
 func LookupOfContact(c contact.Contact) ([]byte, error) {
-	return render(lookupBody(personOfContact(c.ID, c.Fields)))
+	return render(lookupBody(personOfContact(c.ID, c.Fields).whole()))
 }
 
 // LookupOfLead writes what a look-up answers of a lead.
 func LookupOfLead(l lead.Lead) ([]byte, error) {
-	return render(lookupBody(personOfLead(&l)))
+	return render(lookupBody(personOfLead(&l).whole()))
 }
 
 // lookupBody has the keys of the seed in its order, "" for what is not known,
-// and an account only where there is one. external_id and first_name must be
-// there: an entry without an id of its own has ours.
+// and an account only where there is one. external_id must be there: an entry
+// without an id of its own has ours.
 func lookupBody(p person) object {
 	id := p.externalID
 	if id == "" {
@@ -130,23 +130,17 @@ func ReadLookup(body []byte) (contact.Fields, error) {
 // account. Of a whole entry that was changed, what is sent empty is not there any
 // more.
 func lookupFields(r reader, created bool) contact.Fields {
-	whole := func(key string) event.Opt[string] {
-		o := r.opt(key)
+	cleared := func(key string, o event.Opt[string]) event.Opt[string] {
 		if _, sent := r.fields[key]; sent && !o.Set && !created {
 			return event.Null[string]()
 		}
 		return o
 	}
+	whole := func(key string) event.Opt[string] { return cleared(key, r.opt(key)) }
 	f := contact.Fields{
-		ExternalID: whole("external_id"), FirstName: whole("first_name"), LastName: whole("last_name"), Title: whole("title"),
+		ExternalID: cleared("external_id", r.optID("external_id")), FirstName: whole("first_name"), LastName: whole("last_name"), Title: whole("title"),
 		LinkedinURL: whole("linkedin_url"), FacebookURL: whole("facebook_url"), WebsiteURL: whole("website_url_1"),
 		TimeZone: whole("time_zone"), Note: whole("personal_note_1"),
-	}
-	if v, ok := r.fields["external_id"]; ok && !f.ExternalID.Set { // some CRMs count theirs
-		var n json.Number
-		if json.Unmarshal(v, &n) == nil && n != "" {
-			f.ExternalID = event.Some(n.String())
-		}
 	}
 	var emails []contact.Email
 	for _, kind := range []string{"work", "personal"} {
@@ -165,7 +159,7 @@ func lookupFields(r reader, created bool) contact.Fields {
 		Zip: r.text("address_zip"), Country: r.text("address_country"),
 	}
 	a := r.object("account")
-	account := contact.Account{ExternalID: a.text("external_id"), Name: a.text("name"), WebsiteURL: a.text("website_url"), Industry: a.text("industry")}
+	account := contact.Account{ExternalID: a.idIfAny("external_id"), Name: a.text("name"), WebsiteURL: a.text("website_url"), Industry: a.text("industry")}
 	f.Emails = group(emails, emails == nil, !created && r.has("_email"))
 	f.Phones = group(phones, phones == nil, !created && r.has("_phone"))
 	f.Address = group(address, address == contact.Address{}, !created && r.has("address_"))

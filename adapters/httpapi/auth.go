@@ -19,6 +19,8 @@ type Principal struct {
 	List *tenant.List
 	// RequestID is the id of this request, in answers and logs.
 	RequestID string
+	// Once names what a request with an Idempotency-Key does, "" for others.
+	Once string
 }
 
 // authenticate finds the key of a request and checks that it may.
@@ -119,7 +121,7 @@ const defaultRegion = "US"
 func (s *Server) caller(r *http.Request, p Principal) commands.Caller {
 	c := commands.Caller{
 		Org: p.Org, Actor: "key/" + p.Key.ID, Source: "api", Region: defaultRegion,
-		IdempotencyKey: r.Header.Get("Idempotency-Key"),
+		IdempotencyKey: p.Once,
 		// The path, not the pattern: the same key on another call is another fact.
 		Route:         r.Method + " " + r.URL.Path,
 		CorrelationID: p.RequestID, TraceParent: traceParent(r), Origin: event.OriginLive,

@@ -241,8 +241,8 @@ type lost struct{}
 
 var errLost = errors.New("connection refused")
 
-func (lost) Begin(context.Context, string, string, string, [32]byte) (*commands.StoredResponse, error) {
-	return nil, errLost
+func (lost) Begin(context.Context, string, string, string, [32]byte) (time.Time, *commands.StoredResponse, error) {
+	return time.Time{}, nil, errLost
 }
 
 func (lost) Finish(context.Context, string, string, string, commands.StoredResponse) error {

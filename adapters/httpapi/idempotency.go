@@ -5,17 +5,19 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"trunkline.dev/trunkline/commands"
 )
 
-// once runs a POST at most once per Idempotency-Key: the same key and request
-// get the first answer again.
+// once runs a POST or a PATCH at most once per Idempotency-Key: the same key and
+// request get the first answer again. A list's key has Idempotency-Keys of its own.
 func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Principal) error {
 	key := r.Header.Get("Idempotency-Key")
 	if key == "" {
@@ -24,16 +26,21 @@ func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Princi
 	if !token(key, 255) {
 		return problem(http.StatusBadRequest, "idempotency-key", "an Idempotency-Key is 1 to 255 visible ASCII characters")
 	}
-	if s.cfg.Idempotency == nil {
-		return rt.handle(w, r, p)
-	}
 	body, err := readBody(r)
 	if err != nil {
 		return err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	if p.List != nil {
+		key = p.List.ID + " " + key
+	}
+	same := fingerprint(r, body)
+	p.Once = onceID(key, same, s.cfg.Clock())
+	if s.cfg.Idempotency == nil {
+		return rt.handle(w, r, p)
+	}
 	where := r.Method + " " + r.URL.Path
-	stored, err := s.begin(r, p, key, where, fingerprint(r, body))
+	first, stored, err := s.begin(r, p, key, where, same)
 	switch {
 	case errors.Is(err, commands.ErrInProgress):
 		return problem(http.StatusConflict, "in-progress", "%s", err).with("Retry-After", "1")
@@ -47,10 +54,20 @@ func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Princi
 		replay(w, stored)
 		return nil
 	}
+	p.Once = onceID(key, same, first)
 	return s.keep(rt, w, r, p, key, where)
 }
 
-func (s *Server) begin(r *http.Request, p Principal, key, where string, fingerprint [32]byte) (*commands.StoredResponse, error) {
+// onceID names what a request does, for as long as its key is kept: a key may be used
+// again once it was forgotten, and what is done then is something else. When the store
+// is away that is told by the day, so an answer that was lost then, and is asked for
+// again past midnight (UTC), may be given to a second fact.
+func onceID(key string, fingerprint [32]byte, first time.Time) string {
+	const day = 24 * 60 * 60
+	return fmt.Sprintf("%s %x %d", key, fingerprint, first.Unix()/day)
+}
+
+func (s *Server) begin(r *http.Request, p Principal, key, where string, fingerprint [32]byte) (time.Time, *commands.StoredResponse, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.StoreWait)
 	defer cancel()
 	return s.cfg.Idempotency.Begin(ctx, p.Org.ID, key, where, fingerprint)

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/tenant"
 )
 
 func TestTheSameKeyGetsTheFirstAnswerAgain(t *testing.T) {
@@ -104,16 +106,16 @@ func TestAKeyInUse(t *testing.T) {
 // holding says that every key is in use.
 type holding struct{ lost }
 
-func (*holding) Begin(context.Context, string, string, string, [32]byte) (*commands.StoredResponse, error) {
-	return nil, commands.ErrInProgress
+func (*holding) Begin(context.Context, string, string, string, [32]byte) (time.Time, *commands.StoredResponse, error) {
+	return time.Time{}, nil, commands.ErrInProgress
 }
 
 // hanging answers nothing until its caller gives up.
 type hanging struct{ lost }
 
-func (hanging) Begin(ctx context.Context, _, _, _ string, _ [32]byte) (*commands.StoredResponse, error) {
+func (hanging) Begin(ctx context.Context, _, _, _ string, _ [32]byte) (time.Time, *commands.StoredResponse, error) {
 	<-ctx.Done()
-	return nil, ctx.Err()
+	return time.Time{}, nil, ctx.Err()
 }
 
 // Without the store a repeat is still the same event.
@@ -133,5 +135,100 @@ func TestWithoutTheStoreIdsDeriveFromTheKey(t *testing.T) {
 				t.Errorf("appended %+v", events)
 			}
 		})
+	}
+}
+
+// An answer is kept for a day. Whoever uses the key again after it says something new,
+// which was taken for a repeat: another call became yesterday's.
+func TestAKeyThatWasForgottenIsANewOne(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, nil)
+	one := a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "seq-1")
+	paused := a.do("POST", "/v1/agents/jane/state", `{"state":"paused"}`, "Idempotency-Key", "jane")
+	a.advance(25 * time.Hour)
+	for _, body := range []string{strings.Replace(aCall, "outbound", "inbound", 1), aCall} {
+		a.advance(25 * time.Hour)
+		two := a.do("POST", "/v1/calls", body, "Idempotency-Key", "seq-1")
+		if one.Status != 201 || two.Status != 201 || one.Header.Get("Location") == two.Header.Get("Location") {
+			t.Errorf("two calls are one: %d %s, %d %s", one.Status, one.Body, two.Status, two.Body)
+		}
+		again := a.do("POST", "/v1/agents/jane/state", `{"state":"paused"}`, "Idempotency-Key", "jane")
+		if paused.Status != 202 || again.Status != 202 || paused.Body == again.Body {
+			t.Errorf("two facts are one: %d %s, %d %s", paused.Status, paused.Body, again.Status, again.Body)
+		}
+	}
+}
+
+// The store may be away at any of the sendings: facts are told by what they say.
+func TestAKeyIsExactWithoutItsStore(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(_ *api, c *httpapi.Config) { c.Idempotency = nil })
+	one := a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k")
+	again := a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k")
+	other := a.do("POST", "/v1/calls", strings.Replace(aCall, "outbound", "inbound", 1), "Idempotency-Key", "k")
+	if at := one.Header.Get("Location"); at == "" || again.Header.Get("Location") != at || other.Header.Get("Location") == at {
+		t.Errorf("%s, again %s, another %s", one.Body, again.Body, other.Body)
+	}
+	events := a.log.Events(event.Calls)
+	if len(events) != 3 || events[0].ID != events[1].ID || events[0].ID == events[2].ID {
+		t.Errorf("%d events: %+v", len(events), events)
+	}
+}
+
+// A request that may have been appended is told again under its key on the next day:
+// its first use is what counts.
+func TestAFailureOverMidnightIsToldOnce(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, nil)
+	a.advance(11*time.Hour + 59*time.Minute)
+	a.log.Fail(errors.New("the answer is lost"))
+	a.refused(a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k"), 503)
+	a.log.Fail(nil)
+	a.advance(2 * time.Minute)
+	late := a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k")
+	b := newAPI(t, nil)
+	b.advance(11*time.Hour + 59*time.Minute)
+	first := b.do("POST", "/v1/calls", aCall, "Idempotency-Key", "k")
+	if late.Status != 201 || late.Header.Get("Location") != first.Header.Get("Location") {
+		t.Errorf("it is %s, at once it is %s", late.Body, first.Body)
+	}
+}
+
+// The key of a PATCH was not remembered, only its events named by it: another note
+// was acknowledged, and was the first one to every reader.
+func TestAPatchHasAKeyToo(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, nil)
+	at := a.do("POST", "/v1/calls", aCall).Header.Get("Location")
+	one := a.do("PATCH", at, `{"note":"first"}`, "Idempotency-Key", "k")
+	again := a.do("PATCH", at, `{"note":"first"}`, "Idempotency-Key", "k")
+	if one.Status != 200 || again.Status != 200 || again.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%d %s, again %d %s", one.Status, one.Body, again.Status, again.Body)
+	}
+	a.refused(a.do("PATCH", at, `{"note":"second"}`, "Idempotency-Key", "k"), 422)
+	if n := len(a.log.Events(event.Calls)); n != 2 {
+		t.Errorf("%d events", n)
+	}
+}
+
+// The list is in the credential: the same body for another list is another request,
+// and a list's clients know nothing of the keys of another's.
+func TestEachListHasItsKeys(t *testing.T) {
+	t.Parallel()
+	ring := keys()
+	h := sha256.Sum256([]byte("other-list-key"))
+	other := ring[sha256.Sum256([]byte(listKey))]
+	other.list = &tenant.List{ID: "l-us", Org: other.org.ID, Name: "Boston", DefaultRegion: "US"}
+	other.key = tenant.Key{ID: "k2", Org: other.org.ID, Hash: h, Scopes: []tenant.Scope{tenant.ScopeLeads}, ListID: other.list.ID}
+	ring[h] = other
+	a := newAPI(t, func(_ *api, c *httpapi.Config) { c.Keys = ring })
+	for _, key := range []string{listKey, "other-list-key", "other-list-key"} {
+		if got := a.do("POST", "/api/public/leads", `{"phone":"+4930123456"}`, "X-API-Key", key, "Idempotency-Key", "k"); got.Status != 200 {
+			t.Errorf("%s: %d %s", key, got.Status, got.Body)
+		}
+	}
+	events := a.log.Events(event.Leads)
+	if len(events) != 2 || events[0].ID == events[1].ID || !strings.Contains(string(events[1].Data), "l-us") {
+		t.Errorf("%d events: %+v", len(events), events)
 	}
 }

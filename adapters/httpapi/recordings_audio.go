@@ -35,6 +35,7 @@ func (s *Server) uploadRecording(w http.ResponseWriter, r *http.Request, p Princ
 	if r.ContentLength > recording.MaxBytes {
 		return tooLarge()
 	}
+	p.Once = r.Header.Get("Idempotency-Key") // of an upload it is a name for ever: other bytes under it are refused
 	in := recordings.Upload{CallID: r.PathValue("id"), ContentType: r.Header.Get("Content-Type"), Body: &pacedReader{r: r.Body, c: http.NewResponseController(w)}}
 	up, err := library.Upload(r.Context(), s.caller(r, p), in)
 	if err != nil {

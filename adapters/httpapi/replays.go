@@ -54,9 +54,9 @@ func (s *Server) createReplay(w http.ResponseWriter, r *http.Request, p Principa
 		}
 		return respond(w, http.StatusOK, answerOfForecast(rp, f))
 	}
-	if key := r.Header.Get("Idempotency-Key"); key != "" {
+	if p.Once != "" {
 		// The same request again, whose answer was lost, finds what the first made.
-		rp.ID = event.DeriveID("replay", p.Org.ID, key)
+		rp.ID = event.DeriveID("replay", p.Org.ID, p.Once)
 	}
 	begun, err := replays.Begin(r.Context(), rp)
 	if err != nil {

@@ -120,7 +120,7 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 		if err := s.awaitPosition(r); err != nil {
 			return err
 		}
-	case http.MethodPost:
+	case http.MethodPost, http.MethodPatch:
 		if !rt.is(anyBody) && !rt.is(public) {
 			return s.once(rt, w, r, p)
 		}

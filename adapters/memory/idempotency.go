@@ -19,8 +19,9 @@ type Idempotency struct {
 
 type reservation struct {
 	fingerprint [32]byte
-	lease, end  time.Time
-	answer      *commands.StoredResponse
+	// lease is zero once it was given up.
+	lease, end time.Time
+	answer     *commands.StoredResponse
 }
 
 var _ commands.Idempotency = (*Idempotency)(nil)
@@ -31,24 +32,28 @@ func NewIdempotency(clock commands.Clock) *Idempotency {
 }
 
 // Begin implements commands.Idempotency.
-func (i *Idempotency) Begin(_ context.Context, org, key, _ string, fingerprint [32]byte) (*commands.StoredResponse, error) {
+func (i *Idempotency) Begin(_ context.Context, org, key, _ string, fingerprint [32]byte) (time.Time, *commands.StoredResponse, error) {
+	const keep = 24 * time.Hour
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	now := i.clock()
+	fresh := &reservation{fingerprint: fingerprint, lease: now.Add(30 * time.Second), end: now.Add(keep)}
 	r := i.known[[2]string{org, key}]
 	switch {
-	case r == nil, !now.Before(r.end), r.answer == nil && r.fingerprint == fingerprint && !now.Before(r.lease):
-		i.known[[2]string{org, key}] = &reservation{
-			fingerprint: fingerprint, lease: now.Add(30 * time.Second), end: now.Add(24 * time.Hour),
-		}
-		return nil, nil
+	case r == nil, !now.Before(r.end):
+	case r.answer == nil && r.fingerprint == fingerprint && !now.Before(r.lease):
+		fresh.end = r.end
+	case r.answer == nil && r.lease.IsZero():
 	case r.fingerprint != fingerprint:
-		return nil, commands.ErrMismatch
+		return time.Time{}, nil, commands.ErrMismatch
 	case r.answer == nil:
-		return nil, commands.ErrInProgress
+		return time.Time{}, nil, commands.ErrInProgress
+	default:
+		a := *r.answer
+		return time.Time{}, &a, nil
 	}
-	a := *r.answer
-	return &a, nil
+	i.known[[2]string{org, key}] = fresh
+	return fresh.end.Add(-keep), nil, nil
 }
 
 // Finish implements commands.Idempotency.
@@ -66,7 +71,7 @@ func (i *Idempotency) Abandon(_ context.Context, org, key, _ string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if r := i.known[[2]string{org, key}]; r != nil && r.answer == nil {
-		delete(i.known, [2]string{org, key})
+		r.lease = time.Time{}
 	}
 	return nil
 }

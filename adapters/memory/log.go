@@ -19,7 +19,7 @@ import (
 )
 
 // MaxEventBytes is the largest data of an event that Append takes.
-const MaxEventBytes = 1_000_000
+const MaxEventBytes = 2_000_000
 
 // Log is a log with every topic of package event. The zero value is not
 // usable. It is safe for concurrent use.

@@ -67,7 +67,10 @@ func Run(t *testing.T, open func(*testing.T, commands.Clock) commands.Idempotenc
 		"another body is refused before the answer":   {begin("a", 1, fresh), begin("a", 2, mismatch)},
 		"an abandoned request may be tried again":     {begin("a", 1, fresh), do("abandon"), begin("a", 2, fresh)},
 		"an answer cannot be abandoned":               {begin("a", 1, fresh), do("finish"), do("abandon"), begin("a", 1, replay)},
-		"a dead request is taken over":                {begin("a", 1, fresh), do("30s"), begin("a", 1, fresh), begin("a", 1, waiting)},
+		"a dead request is taken over":                {begin("a", 1, fresh), do("30s"), begin("a", 1, "goes on as 30s ago"), begin("a", 1, waiting)},
+		"an abandoned one goes on as what it was":     {begin("a", 1, fresh), do("abandon"), do("1h"), begin("a", 1, "goes on as 1h0m0s ago"), begin("a", 1, waiting)},
+		"another one does not":                        {begin("a", 1, fresh), do("abandon"), do("1h"), begin("a", 2, fresh), begin("a", 2, waiting)},
+		"an abandoned one is forgotten after a day":   {begin("a", 1, fresh), do("abandon"), do("24h"), begin("a", 1, fresh)},
 		"a dead request still has its body":           {begin("a", 1, fresh), do("30s"), begin("a", 2, mismatch)},
 		"a live request is not taken over":            {begin("a", 1, fresh), do("29s"), begin("a", 1, waiting)},
 		"an answer is kept for a day":                 {begin("a", 1, fresh), do("finish"), do("23h59m"), begin("a", 1, replay)},
@@ -117,7 +120,7 @@ func (s step) run(t *testing.T, idem commands.Idempotency, clock *Clock) string 
 	var err error
 	switch s.do {
 	case "begin":
-		got, err := idem.Begin(t.Context(), s.org, key, route, [32]byte{s.body})
+		first, got, err := idem.Begin(t.Context(), s.org, key, route, [32]byte{s.body})
 		switch {
 		case errors.Is(err, commands.ErrInProgress):
 			return waiting
@@ -125,6 +128,8 @@ func (s step) run(t *testing.T, idem commands.Idempotency, clock *Clock) string 
 			return mismatch
 		case err != nil:
 			return err.Error()
+		case got == nil && !first.Equal(clock.Now()):
+			return "goes on as " + clock.Now().Sub(first).String() + " ago"
 		case got == nil:
 			return fresh
 		}

@@ -179,6 +179,14 @@ func tooLarge(ctx context.Context, t *testing.T, s *suite) {
 	s.expect(ctx, t, event.Calls, s.event("call.ended.v1", "call-1", 2).ID)
 }
 
+// large is what the API's largest body may come to.
+func large(ctx context.Context, t *testing.T, s *suite) {
+	e := s.event("call.transcript_ready.v1", "call-1", 1)
+	e.Data = fmt.Appendf(nil, `{"transcript":%q}`, strings.Repeat("x", 1536<<10-20))
+	s.append(ctx, t, s.event("call.started.v1", "call-1", 0), e, s.event("call.ended.v1", "call-1", 2))
+	s.expect(ctx, t, event.Calls, s.event("call.started.v1", "call-1", 0).ID, e.ID, s.event("call.ended.v1", "call-1", 2).ID)
+}
+
 func malformed(ctx context.Context, t *testing.T, s *suite) {
 	good := s.event("call.started.v1", "call-1", 0)
 	for name, spoil := range map[string]func(*event.Event){

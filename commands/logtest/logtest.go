@@ -48,6 +48,7 @@ func Run(t *testing.T, factory func(t *testing.T) Cluster) {
 		{"events of an entity share a partition and keep the order of slice and calls", orderPerEntity},
 		{"concurrent calls for one entity do not interleave", concurrentCallsForOneEntity},
 		{"a batch larger than a request is appended whole", bigBatch},
+		{"an event as large as the largest body is read as it was appended", large},
 		{"an event that is too large is refused with its whole call", tooLarge},
 		{"a malformed event is refused with its whole call", malformed},
 		{"an ended context is unavailable, not an answer", endedContext},

@@ -40,7 +40,7 @@ func (s *Service) fetch(ctx context.Context, r recording.Recording) error {
 		return err
 	}
 	for began := s.cfg.Clock(); ; {
-		err = s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) { return b.decide(l, event.Time(s.cfg.Clock())) })
+		err = b.settle()
 		if err == nil || ctx.Err() != nil || s.cfg.Clock().Sub(began) > settlePatience || !rest(ctx, settlePause) {
 			break
 		}
@@ -72,10 +72,22 @@ func (s *Service) unfetched(ctx context.Context, r recording.Recording, err erro
 		s.yield(ctx, r.ID, ownTrouble)
 		return
 	}
-	err = s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) { return failed(l, f, event.Time(s.cfg.Clock())) })
-	if err != nil && ctx.Err() == nil {
+	err = s.cfg.Jobs.Settle(ctx, r.ID, over(func(l Locked) (Decision, error) { return failed(l, r.Announced, f, event.Time(s.cfg.Clock())) }))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		s.yield(ctx, r.ID, 0)
+	case err != nil:
 		s.cfg.Logger.WarnContext(ctx, "a failed fetch is not written down", slog.String("recording", r.ID), slog.Any("err", err))
 		s.yield(ctx, r.ID, ownTrouble)
+	}
+}
+
+// over is the decision at the end of a fetch, whatever it is.
+func over(decide func(Locked) (Decision, error)) func(Locked) (Decision, error) {
+	return func(l Locked) (Decision, error) {
+		d, err := decide(l)
+		d.FetchOver = true
+		return d, err
 	}
 }
 
@@ -87,10 +99,11 @@ func (s *Service) yield(ctx context.Context, id string, pause time.Duration) {
 	_ = s.cfg.Jobs.Yield(ctx, id, event.Time(s.cfg.Clock().Add(pause)))
 }
 
-// failed decides what follows from a failed attempt. The alert is durable before
-// the fact: a crash between the two makes both again.
-func failed(l Locked, f *FetchError, now time.Time) (Decision, error) {
-	if !l.Ours || l.State != call.CopyPending {
+// failed decides what follows from a failed attempt at what was announced. The alert
+// is durable before the fact: a crash between the two makes both again. Of what was
+// announced anew meanwhile it says nothing: that is due since then.
+func failed(l Locked, tried recording.Announcement, f *FetchError, now time.Time) (Decision, error) {
+	if !l.Ours || l.State != call.CopyPending || l.Announced.EventID != tried.EventID {
 		return Decision{Unchanged: true}, nil
 	}
 	r := l.Recording
@@ -192,11 +205,25 @@ func (b *intake) stored(r recording.Recording, attempts int, now time.Time) call
 	}
 }
 
-// decide says that the recording is stored, unless that was decided already.
-// The alerts about it are over.
+// settle says that the recording is stored, if it is ours. The lease is renewed first,
+// so that it outlives the append: who comes next reads the log up to the lease's end.
+func (b *intake) settle() error {
+	jobs, now := b.s.cfg.Jobs, func() time.Time { return event.Time(b.s.cfg.Clock()) }
+	if kept, err := jobs.Extend(b.ctx, []string{b.r.ID}, now().Add(b.s.cfg.Lease)); err != nil || len(kept) == 0 {
+		return err
+	}
+	return jobs.Settle(b.ctx, b.r.ID, over(func(l Locked) (Decision, error) { return b.decide(l, now()) }))
+}
+
+// decide says that the recording is stored, unless that was decided already or is
+// another's to decide. The alerts about it are over. The blob is superfluous once it
+// is read that another counts; until then a fact that we believe lost may name it.
 func (b *intake) decide(l Locked, now time.Time) (Decision, error) {
-	if l.State == call.CopyStored || l.State == call.CopyDeleted {
-		b.superfluous = l.Key != b.key
+	switch {
+	case l.State == call.CopyStored, l.State == call.CopyDeleted:
+		b.superfluous = l.Key != b.key && !l.Unread
+		return Decision{Unchanged: true}, nil
+	case !l.Ours:
 		return Decision{Unchanged: true}, nil
 	}
 	p := b.stored(l.Recording, l.Attempts+1, now)

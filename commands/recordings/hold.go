@@ -49,7 +49,8 @@ func (s *Service) Release(ctx context.Context, c commands.Caller, id, reason str
 }
 
 // Refetch asks the source for a recording now: one that was given up, or whose
-// next attempt is far away. A failure that was said before does not undo it.
+// next attempt is far away. A failure that was said before does not undo it. One that
+// is being fetched is being asked for.
 func (s *Service) Refetch(ctx context.Context, c commands.Caller, id string) (recording.Recording, error) {
 	return s.change(ctx, c, id, func(l Locked, now time.Time) (Decision, error) {
 		switch {

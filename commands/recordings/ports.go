@@ -16,7 +16,8 @@ type Jobs interface {
 	// Lease leases the recording that is due for the longest to this process, until
 	// a time, of the hosts that may be asked; of those that are left alone, one that
 	// is urgent (recording.Recording.Urgent). It reports false when there is none.
-	// Only what everything in the log was looked at for is due.
+	// Only what everything in the log was looked at for is due, up to the end of a
+	// former lease that nobody gave back.
 	Lease(ctx context.Context, now, until time.Time, h Hosts) (recording.Recording, bool, error)
 	// Extend moves the end of leases, and returns those that are still ours.
 	Extend(ctx context.Context, ids []string, until time.Time) ([]string, error)
@@ -29,7 +30,8 @@ type Jobs interface {
 	Woken() <-chan struct{}
 	// Settle locks a recording and lets decide say what is to be true of it. It
 	// appends the facts in their order, one durable before the next, and then saves
-	// what is after them and ends the lease. Whoever else settles it waits. Facts
+	// what is after them, and ends our lease if the fetch is over. Whoever else settles
+	// it waits. Facts
 	// that were appended when it failed are found in the log later. An unknown one
 	// is ErrUnknown; an error of decide is returned as it is and changes nothing.
 	Settle(ctx context.Context, id string, decide func(Locked) (Decision, error)) error
@@ -39,7 +41,8 @@ type Jobs interface {
 	Begin(ctx context.Context, key, recordingID string, now time.Time) error
 	End(ctx context.Context, key string) error
 	// Orphans returns blobs that were begun before a time and are no recording's,
-	// as far as all of the log says.
+	// as far as all of the log says. One that the log names is none, but for the
+	// second copy of a recording that has one.
 	Orphans(ctx context.Context, before time.Time, limit int) ([]string, error)
 	// Expired returns stored recordings of a list that are older than a time and
 	// not held, the oldest first.
@@ -74,8 +77,11 @@ type Decision struct {
 	Facts []event.Event
 	// After is the recording afterwards.
 	After recording.Recording
-	// Unchanged leaves everything as it is.
+	// Unchanged leaves everything as it is, but for the lease.
 	Unchanged bool
+	// FetchOver ends our lease. Nothing else does while we fetch: who holds a recording,
+	// or says that it is late, does not want it to be fetched twice.
+	FetchOver bool
 }
 
 // Catalogue answers what is known of recordings. It is safe for concurrent use.

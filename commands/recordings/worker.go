@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,12 +33,19 @@ type worker struct {
 	wg    sync.WaitGroup
 
 	mu sync.Mutex
-	// fetches are those under way; each can be broken off.
-	fetches map[string]context.CancelFunc
+	// fetches are those under way, by recording.
+	fetches map[string]*underWay
+}
+
+// underWay is a fetch. It can be broken off.
+type underWay struct {
+	cancel context.CancelFunc
+	// again says that the recording was leased to us once more meanwhile.
+	again bool
 }
 
 func newWorker(s *Service) *worker {
-	return &worker{s: s, freed: make(chan struct{}, 1), hosts: newHosts(s.cfg.PerHost), fetches: make(map[string]context.CancelFunc)}
+	return &worker{s: s, freed: make(chan struct{}, 1), hosts: newHosts(s.cfg.PerHost), fetches: make(map[string]*underWay)}
 }
 
 // run works until ctx ends, and returns when no fetch is left.
@@ -107,13 +112,20 @@ func (w *worker) room() bool {
 	return len(w.fetches) < w.s.cfg.AtOnce
 }
 
+// begin fetches a recording that is leased to us, unless that is under way: then the
+// lease had ended because it could not be renewed in time, and is that fetch's.
 func (w *worker) begin(ctx context.Context, r recording.Recording) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f := w.fetches[r.ID]; f != nil {
+		f.again = true
+		return
+	}
 	ctx, cancel := context.WithCancel(ctx)
+	f := &underWay{cancel: cancel}
+	w.fetches[r.ID] = f
 	host := Host(r.URL)
 	w.hosts.begin(host)
-	w.mu.Lock()
-	w.fetches[r.ID] = cancel
-	w.mu.Unlock()
 	w.wg.Go(func() {
 		began := w.s.cfg.Clock()
 		err := w.s.fetch(ctx, r)
@@ -122,6 +134,9 @@ func (w *worker) begin(ctx context.Context, r recording.Recording) {
 		w.mu.Lock()
 		delete(w.fetches, r.ID)
 		w.mu.Unlock()
+		if f.again { // perhaps after the fetch gave its lease back: then nobody has it
+			w.s.yield(ctx, r.ID, 0)
+		}
 		select {
 		case w.freed <- struct{}{}:
 		default: // a token is there already
@@ -170,19 +185,10 @@ func (w *worker) breakOff(asked, kept []string) {
 		ours[id] = true
 	}
 	for _, id := range asked {
-		if cancel, ok := w.fetches[id]; ok && !ours[id] {
-			cancel()
+		if f, ok := w.fetches[id]; ok && !ours[id] {
+			f.cancel()
 		}
 	}
-}
-
-// Host is the part of a URL by which the fetches from one source are bounded.
-func Host(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Host)
 }
 
 // notices says what is due to be said, and returns of how many recordings.

@@ -121,6 +121,7 @@ func (a *Agent) move(to State, c Change, e event.Envelope) {
 	if c.Email != "" {
 		a.Email = c.Email
 	}
+	campaign := a.Campaign
 	if c.Campaign != "" {
 		a.Campaign = c.Campaign
 	}
@@ -132,7 +133,7 @@ func (a *Agent) move(to State, c Change, e event.Envelope) {
 		if at.Before(a.Since) {
 			at = a.Since // a source whose clock runs back must not make negative intervals
 		}
-		a.Previous = &Interval{Seq: a.Seq, State: a.State, Reason: a.Reason, Campaign: a.Campaign, From: a.Since, To: at, Seconds: at.Sub(a.Since).Seconds()}
+		a.Previous = &Interval{Seq: a.Seq, State: a.State, Reason: a.Reason, Campaign: campaign, From: a.Since, To: at, Seconds: at.Sub(a.Since).Seconds()}
 	}
 	a.Seq++
 	a.State, a.Since, a.Reason = to, at, c.Reason

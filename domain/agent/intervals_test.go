@@ -19,7 +19,10 @@ func TestIntervalsAreContiguous(t *testing.T) {
 		var anomalies int64
 		for range rapid.IntRange(0, 15).Draw(t, "changes") {
 			before := a
-			c := agent.Change{Reason: rapid.SampledFrom([]string{"", "lunch"}).Draw(t, "reason"), Strict: rapid.Bool().Draw(t, "strict")}
+			c := agent.Change{
+				Reason:   rapid.SampledFrom([]string{"", "lunch"}).Draw(t, "reason"),
+				Campaign: rapid.SampledFrom([]string{"", "spring", "autumn"}).Draw(t, "campaign"), Strict: rapid.Bool().Draw(t, "strict"),
+			}
 			p, to := change(rapid.IntRange(0, 3).Draw(t, "state"), c)
 			at := time.Unix(1_770_000_000+rapid.Int64Range(-50, 50).Draw(t, "second"), 0).UTC()
 			if err := a.Apply(event.Envelope{Subject: "jsmith", OccurredAt: at}, p); err != nil {
@@ -52,7 +55,7 @@ func TestIntervalsAreContiguous(t *testing.T) {
 					break
 				}
 				i := a.Previous
-				if i == nil || i.Seq != before.Seq || i.State != before.State || !i.From.Equal(before.Since) || !i.To.Equal(a.Since) || i.To.Before(i.From) || i.Seconds != i.To.Sub(i.From).Seconds() {
+				if i == nil || i.Seq != before.Seq || i.State != before.State || i.Campaign != before.Campaign || !i.From.Equal(before.Since) || !i.To.Equal(a.Since) || i.To.Before(i.From) || i.Seconds != i.To.Sub(i.From).Seconds() {
 					t.Fatalf("%+v became %+v", before, a)
 				}
 			default:

@@ -30,6 +30,9 @@ type Copy struct {
 	// ID is the hub's id of the recording (see RecordingID).
 	ID    string    `json:"id"`
 	State CopyState `json:"state"`
+	// AnnouncedID is the event that announced it last, while it is pending; "" in states
+	// that were kept before it was.
+	AnnouncedID string `json:"announced_id,omitempty"`
 	// Delayed says that the copy was late, and receivers were told without it.
 	Delayed     bool       `json:"delayed,omitempty"`
 	SHA256      string     `json:"sha256,omitempty"`
@@ -53,14 +56,14 @@ func (c *Call) copyOf(recordingID string) *Copy {
 }
 
 // announce makes a recording the call's.
-func (c *Call) announce(r Recording, org string) {
+func (c *Call) announce(r Recording, e event.Envelope) {
 	c.Recording = &r
-	id := RecordingID(org, c.ID, r.ID)
+	id := RecordingID(e.Org, c.ID, r.ID)
 	switch known := c.copyOf(id); {
 	case known == nil:
-		c.Copy = &Copy{ID: id, State: CopyPending}
-	case known.State == CopyFailed: // the source says it again: it is tried again
-		known.State, known.Error = CopyPending, ""
+		c.Copy = &Copy{ID: id, State: CopyPending, AnnouncedID: e.ID}
+	case known.State == CopyPending, known.State == CopyFailed: // the source says it again: it is tried again
+		known.State, known.Error, known.AnnouncedID = CopyPending, "", e.ID
 		c.Copy = known
 	}
 }

@@ -31,6 +31,10 @@ func (f Ended) fold(c *Call, e event.Envelope) {
 		}
 		return
 	}
+	// A later end takes back the figure that came with the former, but the first one
+	// not what was told before it.
+	if f.DurationSec != nil || c.Ended() {
+		c.DurationSec, c.DurationReported = f.DurationSec, f.DurationSec != nil
+	}
 	c.EndedAt = ptr(event.Time(f.EndedAt))
-	c.DurationSec, c.DurationReported = f.DurationSec, f.DurationSec != nil
 }

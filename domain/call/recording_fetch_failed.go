@@ -24,9 +24,16 @@ type RecordingFetchFailed struct {
 // EventType returns call.recording_fetch_failed.v1.
 func (RecordingFetchFailed) EventType() event.Type { return "call.recording_fetch_failed.v1" }
 
-func (f RecordingFetchFailed) fold(c *Call, _ event.Envelope) {
-	if k := c.copyOf(f.RecordingID); k != nil && k.State == CopyPending {
-		k.State, k.Error, k.Delayed = CopyFailed, f.Error, k.Delayed || !f.Refused
-		c.Copy = k
+// The failure's cause is the announcement that it is of. If the recording was announced
+// anew since then, receivers were told all the same (but of one that was refused), and its fetch goes on.
+func (f RecordingFetchFailed) fold(c *Call, e event.Envelope) {
+	k := c.copyOf(f.RecordingID)
+	if k == nil || k.State != CopyPending {
+		return
 	}
+	k.Delayed = k.Delayed || !f.Refused
+	if former := k.AnnouncedID != "" && e.CausationID != "" && e.CausationID != k.AnnouncedID; !former {
+		k.State, k.Error, k.AnnouncedID = CopyFailed, f.Error, ""
+	}
+	c.Copy = k
 }

@@ -18,5 +18,5 @@ func (f RecordingReady) fold(c *Call, e event.Envelope) {
 	if r.ID == "" {
 		r.ID = e.ID
 	}
-	c.announce(r, e.Org)
+	c.announce(r, e)
 }

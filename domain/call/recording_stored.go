@@ -36,7 +36,7 @@ func (f RecordingStored) fold(c *Call, _ event.Envelope) {
 	if k == nil || k.State == CopyDeleted {
 		return
 	}
-	k.State, k.Error = CopyStored, ""
+	k.State, k.Error, k.AnnouncedID = CopyStored, "", ""
 	k.SHA256, k.Bytes, k.ContentType = f.SHA256, f.Bytes, f.ContentType
 	k.StoredAt = ptr(event.Time(f.StoredAt))
 	c.Copy = k

@@ -3,7 +3,9 @@ package catalog_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +26,14 @@ func FuzzPayloads(f *testing.F) {
 		f.Add(uint(i), example(e.Type))
 		f.Add(uint(i), bytes.ReplaceAll(example(e.Type), []byte(`"`), []byte(` " `)))
 		f.Add(uint(i), bytes.ReplaceAll(example(e.Type), []byte(`": `), []byte(`":null,"x":`)))
+		f.Add(uint(i), late(example(e.Type)))
 	}
 	f.Fuzz(func(t *testing.T, i uint, data []byte) {
 		e := all[i%uint(len(all))]
 		got, err := catalog.Decode(e.Type, data)
+		if errors.Is(err, event.ErrTime) && anyLate.Match(data) {
+			return
+		}
 		into := reflect.New(reflect.TypeOf(e.Payload))
 		if wantErr := json.Unmarshal(data, into.Interface()); err != nil || wantErr != nil {
 			if err == nil || wantErr == nil || err.Error() != "decoding "+string(e.Type)+": "+wantErr.Error() {
@@ -43,6 +49,38 @@ func FuzzPayloads(f *testing.F) {
 			t.Errorf("%s is written as\n%s, by encoding/json as\n%s: %v", e.Type, b, want, err)
 		}
 	})
+}
+
+var (
+	anyTime = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]*"`)
+	// anyLate are times that may be in the year -1 or 10000 of UTC.
+	anyLate = regexp.MustCompile(`"(0000-01-01|9999-12-31)T[^"]*"`)
+)
+
+// late has the last hour of the year 9999, west of Greenwich, for each time.
+func late(data []byte) []byte {
+	return anyTime.ReplaceAllLiteral(data, []byte(`"9999-12-31T23:59:59-01:00"`))
+}
+
+// Whoever reads a payload keeps it: what cannot be stored is refused to all alike.
+func TestATimeThatCannotBeStoredIsRefused(t *testing.T) {
+	t.Parallel()
+	timed := 0
+	for _, e := range catalog.All() {
+		data := late(example(e.Type))
+		if bytes.Equal(data, example(e.Type)) {
+			continue
+		}
+		timed++
+		for _, data := range [][]byte{data, append([]byte(`{"new":1,`), bytes.TrimLeft(data, "{")...)} {
+			if _, err := catalog.Decode(e.Type, data); !errors.Is(err, event.ErrTime) {
+				t.Errorf("%s: %v, want %v\n%s", e.Type, err, event.ErrTime, data)
+			}
+		}
+	}
+	if timed < 10 {
+		t.Errorf("only %d types have a time", timed)
+	}
 }
 
 func libraryMarshal(v any) []byte {

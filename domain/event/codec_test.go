@@ -3,8 +3,10 @@ package event_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,7 @@ func texts() []string {
 		`{"count":18446744073709551615}`, `{"count":18446744073709551616}`, `{"count":-1}`, `{"count":-0}`, `{"count":1.0}`,
 		`{"float":1e400}`, `{"float":-0}`, `{"float":1e-9}`, `{"float":1E+22}`, `{"float":123456789012345678}`, `{"float":true}`, `{"bool":"true"}`, `{"bool":tru}`, `{"bool":false}`,
 		`{"at":"yesterday"}`, `{"at":7}`, `{"at":"2026-03-07T15:30:00+01:00"}`, `{"at":"2026-03-07T15:30:00,5Z"}`, `{"at":"\u0032026-03-07T15:30:00Z"}`, `{"at":"0000-01-01T00:00:00Z","since":"0001-01-01T00:00:00Z"}`,
+		`{"at":"9999-12-31T23:59:59.999999999Z"}`, `{"at":"9999-12-31T23:59:59-00:01"}`, `{"since":"0000-01-01T00:59:59+01:00"}`, `{"until":"9999-12-31T23:59:59-01:00"}`, `{"opt_shown":"9999-12-31T23:59:59-01:00","other":1}`,
 		`{"text":"\"\\\/\b\f\n\r\t\u00e9\u2028\u0000é👩"}`, `{"text":"\ud83d\udc69"}`, `{"text":"\ud83d"}`, `{"text":"\udc69\ud83d"}`, `{"text":"\u12g4"}`, `{"text":"\x"}`, "{\"text\":\"a\nb\"}", "{\"text\":\"\xff\"}", "{\"\xff\":1}", "{\"raw\":\"\xff\"}",
 		`{"text":"` + strings.Repeat(`say \"hi\" `, 40) + `","word":"\n\n"}`,
 		`{"custom":{}}`, `{"custom":{ }}`, `{"custom":{"a":1,"b":{"c" : [ null ]},"a":"again"}}`, `{"custom":{ "k\n" : null , "":[] }}`, `{"custom":[]}`, `{"custom":{"a"}}`, `{"custom":{"\ud800":1}}`, `{"custom":{"a":1,}}`,
@@ -99,12 +102,32 @@ type reporter interface {
 	Fatal(...any)
 }
 
+// beyond reports whether there is a time that cannot be written in UTC.
+func beyond(v everything) bool {
+	times := []time.Time{v.At, v.Since}
+	for _, t := range []*time.Time{v.Until, v.OptShown.Value} {
+		if t != nil {
+			times = append(times, *t)
+		}
+	}
+	return slices.ContainsFunc(times, func(t time.Time) bool {
+		_, err := t.UTC().MarshalJSON()
+		return err != nil
+	})
+}
+
 // likeTheLibrary holds what is read of data, and what is written of that,
 // against encoding/json.
 func likeTheLibrary(t reporter, data []byte) {
 	t.Helper()
 	var got, want everything
 	gotErr, wantErr := event.Unmarshal(data, &got), json.Unmarshal(data, &want)
+	if wantErr == nil && beyond(want) {
+		if !errors.Is(gotErr, event.ErrTime) {
+			t.Errorf("%.300q gives the error %v, want %v", data, gotErr, event.ErrTime)
+		}
+		return
+	}
 	if !reflect.DeepEqual(gotErr, wantErr) {
 		t.Errorf("%.300q gives the error %v, encoding/json says %v", data, gotErr, wantErr)
 	}
@@ -136,7 +159,7 @@ func TestReadingAndWritingAreWhatTheLibrarySays(t *testing.T) {
 		likeTheLibrary(t, []byte(text))
 	}
 	fields := rapid.SampledFrom([]string{`"text":`, `"first":`, `"word":`, `"int":`, `"float":`, `"at":`, `"raw":`, `"custom":`, `"list":`, `"opt":`, `"opt_list":`, `"inner":`, `"name":`, `"value":`, `"other":`, `"second":`, `"offset":`})
-	values := rapid.SampledFrom([]string{`"a"`, `"\n\u00e9"`, `1`, `-1.5`, `null`, `true`, `"2026-03-07T15:30:00Z"`, `[`, `]`, `{`, `}`, `,`, ` `})
+	values := rapid.SampledFrom([]string{`"a"`, `"\n\u00e9"`, `1`, `-1.5`, `null`, `true`, `"2026-03-07T15:30:00Z"`, `"9999-12-31T23:59:59-01:00"`, `[`, `]`, `{`, `}`, `,`, ` `})
 	rapid.Check(t, func(t *rapid.T) {
 		text := "{"
 		for range rapid.IntRange(0, 12).Draw(t, "parts") {
@@ -230,13 +253,37 @@ func TestWhatIsThereAlreadyIsMergedAsByTheLibrary(t *testing.T) {
 	}
 }
 
+// Wherever it stands: what has it can be read, and not stored.
+func TestATimeThatCannotBeWrittenIsNotRead(t *testing.T) {
+	t.Parallel()
+	type within struct {
+		List  []struct{ At *time.Time }
+		Map   map[string]time.Time
+		Twice [2]time.Time
+		Embedded
+		Opt event.Opt[time.Time]
+		Raw json.RawMessage
+	}
+	for text, want := range map[string]error{
+		`{"List":[{"At":null},{"At":"9999-12-31T23:59:59-01:00"}]}`:                                                     event.ErrTime,
+		`{"Map":{"a":"2026-03-07T15:30:00Z","b":"0000-01-01T00:00:00+01:00"}}`:                                          event.ErrTime,
+		`{"Twice":["2026-03-07T15:30:00Z","9999-12-31T23:59:59-01:00"]}`:                                                event.ErrTime,
+		`{"Opt":"9999-12-31T23:59:59-01:00"}`:                                                                           event.ErrTime,
+		`{"Raw":"9999-12-31T23:59:59-01:00","first":"9999-12-31T23:59:59-01:00","Opt":"9999-12-31T23:59:59Z","Map":{}}`: nil,
+	} {
+		if err := event.Unmarshal([]byte(text), new(within)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", text, err, want)
+		}
+	}
+}
+
 // TestReadIsStrict: commands refuse unknown names, and ask Read first.
 func TestReadIsStrict(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
 		`{"text":"a","inner":{"name":"n"}}`: true, ` { } `: true, `{"text":null}`: true,
 		`{"text":"a","other":1}`: false, `{"TEXT":"a"}`: false, `{"inner":{"nam":"n"}}`: false, `{"opt_list":[{"nam":"n"}]}`: false,
-		`{"text":"a","text":"b"}`: false, `{"text":"a"} 1`: false, `{"text":1}`: false, "{\"text\":\"\xff\"}": false,
+		`{"text":"a","text":"b"}`: false, `{"text":"a"} 1`: false, `{"text":1}`: false, `{"at":"9999-12-31T23:59:59-01:00"}`: false, "{\"text\":\"\xff\"}": false,
 	} {
 		var v everything
 		if got := event.Read([]byte(text), &v); got != want || !got && !reflect.DeepEqual(v, everything{}) {

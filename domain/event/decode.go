@@ -11,20 +11,25 @@ import (
 )
 
 // Unmarshal does what json.Unmarshal does, errors included, at a fraction of the
-// time and of the objects where v points to a zero value and Read can read it.
+// time and of the objects where v points to a zero value and Read can read it. A
+// time that could not be written again is an error besides, ErrTime: who reads
+// payloads keeps them in states, and all must agree on what cannot be kept.
 func Unmarshal(data []byte, v any) error {
 	if Read(data, v) {
 		return nil
 	}
-	return json.Unmarshal(data, v)
+	if err := json.Unmarshal(data, v); err != nil {
+		return err
+	}
+	return checkTimes(reflect.ValueOf(v))
 }
 
 // Read decodes data into the zero value that v points to, as json.Unmarshal
 // does, if it is written plainly: every name is known and exactly as the type
-// has it, and comes once. If not, or if there is anything wrong, it returns false
-// and leaves the value as it was: that is for encoding/json to judge. Nothing in
-// the value refers to data; short texts are kept together, so whoever keeps one of
-// them for long keeps it by a copy.
+// has it, and comes once. If not, or if there is anything wrong, also with a time
+// (see ErrTime), it returns false and leaves the value as it was: that is for
+// encoding/json to judge. Nothing in the value refers to data; short texts are kept
+// together, so whoever keeps one of them for long keeps it by a copy.
 func Read(data []byte, v any) bool {
 	to := reflect.ValueOf(v)
 	if to.Kind() != reflect.Pointer || to.IsNil() {
@@ -91,8 +96,8 @@ func (r *reading) into(s *shape, v reflect.Value) bool {
 		v.SetBool(yes)
 		return yes || r.word("false")
 	case asTime:
-		from := r.at
-		return r.text() && v.Addr().Interface().(*time.Time).UnmarshalJSON(r.data[from:r.at]) == nil
+		from, t := r.at, v.Addr().Interface().(*time.Time)
+		return r.text() && t.UnmarshalJSON(r.data[from:r.at]) == nil && writable(*t)
 	case asRaw:
 		from := r.at
 		if !r.value(rawDepth) {

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -11,6 +12,28 @@ import (
 func Valid(data []byte) bool {
 	s := jsonScan{data: data}
 	return s.whole()
+}
+
+// HasNUL reports whether a text in a JSON value has the character U+0000, which
+// Postgres cannot store. A backslash with u0000 behind it is another text.
+func HasNUL(data []byte) bool {
+	esc := []byte(`\u0000`)
+	for from := 0; ; {
+		i := bytes.Index(data[from:], esc)
+		if i < 0 {
+			return false
+		}
+		// An even number of backslashes before it makes the first one of ours
+		// the start of an escape.
+		slashes := 0
+		for j := from + i - 1; j >= 0 && data[j] == '\\'; j-- {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return true
+		}
+		from += i + len(esc)
+	}
 }
 
 // jsonScan goes through a JSON text once.

@@ -67,3 +67,31 @@ func BenchmarkValid(b *testing.B) {
 		})
 	}
 }
+
+func TestHasNULCountsBackslashes(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]bool{
+		`{}`: false, `"\u0000"`: true, `"\\u0000"`: false, `"\\\u0000"`: true, `"\\\\u0000"`: false, `{"a":"\\u0000","b":"x\u0000"}`: true,
+		`{"\u0000":1}`: true, `"\u00000"`: true, `"u0000"`: false, `"\u0001\u000"`: false, `"\\u0000\\u0000"`: false,
+	} {
+		if got := event.HasNUL([]byte(data)); got != want {
+			t.Errorf("%s: %v, want %v", data, got, want)
+		}
+	}
+}
+
+// What encoding/json reads is what is looked for.
+func FuzzHasNUL(f *testing.F) {
+	for _, text := range []string{`\u0000`, "\x00", `a\\u0000`, "\\\x00", `\`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		data, err := event.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := event.HasNUL(data), strings.Contains(text, "\x00"); got != want {
+			t.Errorf("%q, written as %s: %v", text, data, got)
+		}
+	})
+}

@@ -64,6 +64,9 @@ type Work struct {
 	// raised and not resolved, "" where there is none.
 	NearEnd                  time.Time
 	NearAlerted, FailAlerted string
+	// Unread says that it is stored because this hub said so, and the log is not read
+	// so far: who said so before, if anybody, is found there.
+	Unread bool
 	// ListID is the call's list, "" for none, once it was looked up (ListKnown).
 	ListID    string
 	ListKnown bool
@@ -135,8 +138,8 @@ func (p Patience) fold(r Recording, id string, e event.Recorded, payload event.P
 	}
 	switch f := payload.(type) {
 	case call.RecordingStored:
-		if r.State == call.CopyStored || r.State == call.CopyDeleted {
-			return r, false // the first one counts
+		if r.State == call.CopyDeleted || r.State == call.CopyStored && !r.Unread {
+			return r, false // the first one in the log counts
 		}
 		return r.Stored(f), true
 	case call.RecordingDelayed:
@@ -189,8 +192,30 @@ func (r Recording) Stored(f call.RecordingStored) Recording {
 		r.Format = f.Format
 	}
 	r.Attempts, r.LastError = f.Attempts, ""
-	r.NearAlerted, r.FailAlerted = "", ""
+	r.NearAlerted, r.FailAlerted, r.Unread = "", "", false
 	return r.idle()
+}
+
+// Blobs are the keys that events name as copies, but for those of copies that do not
+// count because the recording has another. It is given what Fold was and what it
+// returned.
+func Blobs(known, after map[string]Recording, events []event.Recorded) []string {
+	var keys []string
+	for _, e := range events {
+		id, p, _ := recorded(e)
+		f, ok := p.(call.RecordingStored)
+		if !ok {
+			continue
+		}
+		r, changed := after[id]
+		if !changed {
+			r = known[id]
+		}
+		if r.Key == "" || r.Key == f.Key { // of a recording that was never announced the blob is kept
+			keys = append(keys, f.Key)
+		}
+	}
+	return keys
 }
 
 // failedBefore is the recording once it is read that its fetch was given up, as it

@@ -96,6 +96,31 @@ func TestTheFirstCopyCounts(t *testing.T) {
 	}
 }
 
+// A hub writes down that it stored a recording before it reads so. If another was
+// first, that is read before, and counts.
+func TestTheFirstCopyInTheLogCountsOverWhatWasWrittenDown(t *testing.T) {
+	t.Parallel()
+	first, second := fact(t, 2, 1, "c1", stored("c1", "r1", "first", 1)), fact(t, 3, 2, "c1", stored("c1", "r1", "second", 2))
+	written := one(t, fact(t, 1, 0, "c1", ready("r1", "https://a.example/1.mp3"))).Stored(stored("c1", "r1", "second", 2))
+	written.Unread = true
+	known := map[string]recording.Recording{written.ID: written}
+	for name, c := range map[string]struct {
+		facts []event.Recorded
+		want  string
+	}{
+		"another was first":   {[]event.Recorded{first, second}, "first"},
+		"another came second": {[]event.Recorded{second, first}, "second"},
+	} {
+		after := patience.Fold(known, c.facts)
+		if got := after[written.ID]; got.Key != c.want || got.Unread {
+			t.Errorf("%s: it is %+v", name, got)
+		}
+		if got := recording.Blobs(known, after, c.facts); len(got) != 1 || got[0] != c.want {
+			t.Errorf("%s: the blobs that stay are %q", name, got)
+		}
+	}
+}
+
 func TestWhatWasGivenUpIsTriedWhenItIsAnnouncedAgain(t *testing.T) {
 	t.Parallel()
 	id := call.RecordingID("org", "c1", "r1")

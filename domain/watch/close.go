@@ -46,7 +46,7 @@ func (o *Org) sample(r rule.Rule, tick time.Time) (s rule.Sample) {
 	case rule.AgentCount, rule.PauseTime:
 		for _, a := range o.Agents {
 			switch {
-			case !ours(a.Campaign):
+			case !ours(a.Campaign) || a.State == agent.LoggedOut:
 			case r.Metric == rule.AgentCount:
 				s.N++
 			case a.State == agent.Paused:
@@ -82,6 +82,11 @@ func (w *Watch) forget() {
 		for call, c := range o.Open {
 			if w.At.Sub(c.Heard.time()) > openFor || c.Ended != 0 && w.At.Sub(c.Ended.time()) > endedFor {
 				delete(o.Open, call)
+			}
+		}
+		for id, a := range o.Agents {
+			if a.State == agent.LoggedOut && w.At.Sub(a.Since) > openFor {
+				delete(o.Agents, id)
 			}
 		}
 		for id, ends := range o.Links {

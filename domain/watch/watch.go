@@ -46,7 +46,8 @@ type Org struct {
 	Counts map[string]Counts `json:"counts,omitempty"`
 }
 
-// Agent is an agent who is logged in.
+// Agent is an agent who is logged in, or was a while ago: who has logged out can
+// only log in again.
 type Agent struct {
 	State    agent.State `json:"state"`
 	Campaign string      `json:"campaign,omitempty"`
@@ -225,23 +226,15 @@ func (o *Org) link(e event.Recorded, p event.Payload) {
 // believed, unless it asked to be refused.
 func (w *Watch) agent(e event.Recorded, to agent.State, c agent.Change) {
 	o := w.org(e.Org)
-	was, present := o.Agents[e.Subject]
-	from := was.State
-	if !present {
-		from = agent.LoggedOut
-	}
-	if c.Strict && present && !agent.Possible(from, to) {
-		return
-	}
-	if to == agent.LoggedOut {
-		delete(o.Agents, e.Subject)
+	was := o.Agents[e.Subject] // of one who was never seen, everything is believed
+	if c.Strict && !agent.Possible(was.State, to) {
 		return
 	}
 	is := Agent{State: to, Campaign: strings.Clone(c.Campaign), Since: w.past(e.OccurredAt)}
 	if is.Campaign == "" {
 		is.Campaign = was.Campaign
 	}
-	if to == from {
+	if to == was.State {
 		is.Since = was.Since // said twice: it goes on
 	}
 	o.Agents[e.Subject] = is

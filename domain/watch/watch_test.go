@@ -68,6 +68,18 @@ func inbound(second float64, campaign string) call.Started {
 	return call.Started{Direction: "inbound", From: "+1", To: "+2", Campaign: campaign, StartedAt: at(second)}
 }
 
+// A watch that cannot be stored decides nothing any more, for any org.
+func TestALinkThatEndsInTheYear10000IsNotKept(t *testing.T) {
+	t.Parallel()
+	e := fact(t, 1, "c1", call.RecordingReady{})
+	e.Data = json.RawMessage(`{"recording":{"url":"https://a.example/1","expires_at":"9999-12-31T23:59:59-01:00"}}`)
+	var w watch.Watch
+	w.Fold(e)
+	if _, err := event.Marshal(w); err != nil {
+		t.Errorf("storing the watch: %v", err)
+	}
+}
+
 func TestAQueueWaitsIsAnsweredAndEnds(t *testing.T) {
 	t.Parallel()
 	var w watch.Watch
@@ -141,6 +153,14 @@ func TestAgentsComePauseAndGo(t *testing.T) {
 			map[string]rule.Sample{"agent_count": {N: 1}},
 		},
 		{50, "", []event.Recorded{fact(t, 41, "jane", agent.LogIn{Change: agent.Change{Strict: true}})}, map[string]rule.Sample{"agent_count": {N: 1}}},
+		// Who has logged out can only log in; of whom nothing is known all is believed.
+		{60, "", []event.Recorded{fact(t, 51, "joe", agent.Pause{Change: agent.Change{Strict: true}})}, map[string]rule.Sample{"agent_count": {N: 1}}},
+		{
+			70, "",
+			[]event.Recorded{fact(t, 61, "jim", agent.Pause{Change: agent.Change{Strict: true}}), fact(t, 62, "joe", in(""))},
+			map[string]rule.Sample{"agent_count": {N: 3}, "pause_time": {N: 1, Max: 9}},
+		},
+		{80, "Q2", nil, map[string]rule.Sample{"agent_count": {N: 1}}}, // joe's is as it was
 	} {
 		if diff := cmp.Diff(step.want, see(&w, step.tick, step.campaign, step.events...)); diff != "" {
 			t.Errorf("step %d (-want +got):\n%s", i, diff)

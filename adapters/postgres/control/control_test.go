@@ -113,7 +113,7 @@ type prefixed struct {
 	prefix string
 }
 
-func (p prefixed) Begin(ctx context.Context, org, key, route string, f [32]byte) (*commands.StoredResponse, error) {
+func (p prefixed) Begin(ctx context.Context, org, key, route string, f [32]byte) (time.Time, *commands.StoredResponse, error) {
 	return p.Idempotency.Begin(ctx, p.prefix+org, key, route, f)
 }
 
@@ -138,11 +138,11 @@ func TestIdempotencyBetweenProcesses(t *testing.T) {
 		return i
 	}
 	ctx, late, second := t.Context(), open(), open()
-	if r, err := late.Begin(ctx, "org", "key", "route", [32]byte{1}); r != nil || err != nil {
+	if _, r, err := late.Begin(ctx, "org", "key", "route", [32]byte{1}); r != nil || err != nil {
 		t.Fatal(r, err)
 	}
 	clock.Advance(30 * time.Second)
-	if r, err := second.Begin(ctx, "org", "key", "route", [32]byte{1}); r != nil || err != nil {
+	if _, r, err := second.Begin(ctx, "org", "key", "route", [32]byte{1}); r != nil || err != nil {
 		t.Fatal(r, err)
 	}
 	want := commands.StoredResponse{Status: 200, Body: []byte("second")}
@@ -155,7 +155,7 @@ func TestIdempotencyBetweenProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := late.Begin(ctx, "org", "key", "route", [32]byte{1})
+	_, got, err := late.Begin(ctx, "org", "key", "route", [32]byte{1})
 	if err != nil {
 		t.Fatal(err)
 	}

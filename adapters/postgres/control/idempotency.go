@@ -87,24 +87,24 @@ func NewIdempotency(cfg IdempotencyConfig) (*Idempotency, error) {
 
 // Begin implements commands.Idempotency: one round trip for a fresh key, two
 // for a known one.
-func (i *Idempotency) Begin(ctx context.Context, org, key, route string, fingerprint [32]byte) (*commands.StoredResponse, error) {
+func (i *Idempotency) Begin(ctx context.Context, org, key, route string, fingerprint [32]byte) (first time.Time, answer *commands.StoredResponse, err error) {
 	// The row can be deleted between the two statements; then it is ours to take.
 	for range 3 {
 		now := i.cfg.Clock()
-		tag, err := i.cfg.Pool.Exec(ctx, beginIdempotent,
-			org, key, route, fingerprint[:], i.owner, now.Add(i.cfg.Lease), now.Add(i.cfg.Keep), now)
-		if err != nil {
-			return nil, unavailable("taking an idempotency key", err)
-		}
-		if tag.RowsAffected() == 1 {
-			return nil, nil
+		err := i.cfg.Pool.QueryRow(ctx, beginIdempotent,
+			org, key, route, fingerprint[:], i.owner, now.Add(i.cfg.Lease), now.Add(i.cfg.Keep), now).Scan(&first)
+		switch {
+		case err == nil:
+			return first.Add(-i.cfg.Keep), nil, nil
+		case !errors.Is(err, pgx.ErrNoRows):
+			return time.Time{}, nil, unavailable("taking an idempotency key", err)
 		}
 		answer, err := i.first(ctx, org, key, fingerprint)
 		if !errors.Is(err, pgx.ErrNoRows) {
-			return answer, err
+			return time.Time{}, answer, err
 		}
 	}
-	return nil, commands.ErrInProgress
+	return time.Time{}, nil, commands.ErrInProgress
 }
 
 // first says what became of the first request with a key.

@@ -67,7 +67,7 @@ func (n *node) file(t *testing.T) string {
 // answers lets a hub answer a request once.
 func (n *node) answers(t *testing.T, key, body string) {
 	t.Helper()
-	if r, err := n.idempotency.Begin(t.Context(), "org", key, "route", [32]byte{1}); r != nil || err != nil {
+	if _, r, err := n.idempotency.Begin(t.Context(), "org", key, "route", [32]byte{1}); r != nil || err != nil {
 		t.Fatal(r, err)
 	}
 	if err := n.idempotency.Finish(t.Context(), "org", key, "route", commands.StoredResponse{Status: 200, Body: []byte(body)}); err != nil {
@@ -77,7 +77,7 @@ func (n *node) answers(t *testing.T, key, body string) {
 
 func (n *node) remembers(t *testing.T, key, body string) {
 	t.Helper()
-	r, err := n.idempotency.Begin(t.Context(), "org", key, "route", [32]byte{1})
+	_, r, err := n.idempotency.Begin(t.Context(), "org", key, "route", [32]byte{1})
 	if err != nil || r == nil || string(r.Body) != body {
 		t.Errorf("the answer to %s is %+v, %v", key, r, err)
 	}

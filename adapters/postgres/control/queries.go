@@ -232,16 +232,21 @@ VALUES ($1, $2, $3)`
 	// The answers need no fsync of their own: what a lost one costs is that a
 	// request is done again, with the same event ids. set_config in the FROM
 	// clause says so for this transaction only, without another round trip.
+	// A reservation that was given up has no lease, and its first use stays.
 	beginIdempotent = `
 INSERT INTO idempotency_keys AS k (org_id, key, route, fingerprint, owner, lease_until, expires_at)
 SELECT $1, $2, $3, $4, $5, $6, $7
 FROM set_config('synchronous_commit', 'off', TRUE)
 ON CONFLICT (org_id, key) DO UPDATE
 SET route = EXCLUDED.route, fingerprint = EXCLUDED.fingerprint, owner = EXCLUDED.owner,
-    lease_until = EXCLUDED.lease_until, expires_at = EXCLUDED.expires_at,
-    status = NULL, headers = NULL, body = NULL
+    lease_until = EXCLUDED.lease_until, status = NULL, headers = NULL, body = NULL,
+    expires_at = CASE
+      WHEN k.expires_at > $8 AND k.fingerprint = EXCLUDED.fingerprint THEN k.expires_at
+      ELSE EXCLUDED.expires_at
+    END
 WHERE k.expires_at <= $8
-   OR (k.status IS NULL AND k.lease_until <= $8 AND k.fingerprint = EXCLUDED.fingerprint)`
+   OR (k.status IS NULL AND k.lease_until <= $8 AND (k.fingerprint = EXCLUDED.fingerprint OR k.lease_until = '-infinity'))
+RETURNING expires_at`
 
 	readIdempotent = `
 SELECT fingerprint, status, headers, body
@@ -255,8 +260,9 @@ FROM set_config('synchronous_commit', 'off', TRUE)
 WHERE org_id = $1 AND key = $2 AND owner = $3`
 
 	abandonIdempotent = `
-DELETE FROM idempotency_keys
-USING set_config('synchronous_commit', 'off', TRUE)
+UPDATE idempotency_keys
+SET lease_until = '-infinity'
+FROM set_config('synchronous_commit', 'off', TRUE)
 WHERE org_id = $1 AND key = $2 AND owner = $3 AND status IS NULL`
 
 	cleanIdempotent = `

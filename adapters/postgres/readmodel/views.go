@@ -53,14 +53,15 @@ func (r *Reader) views(ctx context.Context, events []event.Recorded) ([]delivery
 // stretch is the part of an entity's history that some views need: the rows
 // above a snapshot, or from the beginning.
 type stretch struct {
-	from  int64 // the snapshot's version, 0 for none
-	state []byte
-	rows  []Past
+	from, to int64 // the versions of the snapshot, 0 for none, and of the last row
+	state    []byte
+	rows     []Past
 }
 
-// complete reports whether nothing of it has left the hot window.
+// complete reports whether nothing of it has left the hot window, also from
+// between its rows (see unbroken).
 func (w *stretch) complete() bool {
-	return (w.from == 0 || w.state != nil) && len(w.rows) > 0 && w.rows[0].Version == w.from+1
+	return (w.from == 0 || w.state != nil) && int64(len(w.rows)) == w.to-w.from
 }
 
 func (r *Reader) viewTopic(ctx context.Context, topic event.Topic, views []delivery.View, at []int) error {
@@ -131,7 +132,7 @@ WITH k AS MATERIALIZED (
   WHERE event_id = ANY ($1)
   GROUP BY org_id, entity_id
 )
-SELECT k.org_id, k.entity_id, k.from_version, CASE WHEN h.version = k.from_version THEN h.state END, %[1]s
+SELECT k.org_id, k.entity_id, k.from_version, k.to_version, CASE WHEN h.version = k.from_version THEN h.state END, %[1]s
 FROM k
 JOIN %[2]s h ON h.org_id = k.org_id AND h.entity_id = k.entity_id AND h.version BETWEEN greatest(k.from_version, 1) AND k.to_version
 ORDER BY k.org_id, k.entity_id, h.version`, pastColumns, history, projections.SnapshotEvery)
@@ -143,15 +144,15 @@ ORDER BY k.org_id, k.entity_id, h.version`, pastColumns, history, projections.Sn
 	wanted := make(map[projections.Key]*stretch)
 	for rows.Next() {
 		var k projections.Key
-		var from int64
+		var from, to int64
 		var state *string
 		var p Past
-		if err := rows.Scan(append([]any{&k.Org, &k.ID, &from, &state}, pastScan(&p)...)...); err != nil {
+		if err := rows.Scan(append([]any{&k.Org, &k.ID, &from, &to, &state}, pastScan(&p)...)...); err != nil {
 			return nil, fmt.Errorf("reading histories from %s: %w", history, err)
 		}
 		w := wanted[k]
 		if w == nil {
-			w = &stretch{from: from}
+			w = &stretch{from: from, to: to}
 			wanted[k] = w
 		}
 		if state != nil {

@@ -13,6 +13,7 @@ import (
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/recording"
+	"trunkline.dev/trunkline/projections"
 )
 
 // look is up to when the partitions were looked at, as columns of a statement.
@@ -127,11 +128,13 @@ func (s *Store) Settle(ctx context.Context, id string, decide func(recordings.Lo
 			if err := s.append(ctx, d.Facts); err != nil {
 				return err
 			}
-			if err := save(ctx, tx, map[string]recording.Recording{id: d.After}); err != nil {
+			if err := save(ctx, tx, map[string]recording.Recording{id: d.After}, nil); err != nil {
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, unleaseSQL, s.cfg.Owner, id)
+		if d.FetchOver {
+			_, err = tx.Exec(ctx, unleaseSQL, s.cfg.Owner, id)
+		}
 		return err
 	})
 	if err != nil {
@@ -196,7 +199,7 @@ func (s *Store) Unlisted(ctx context.Context, org string, after time.Time, limit
 
 // SetList implements recordings.Jobs.
 func (s *Store) SetList(ctx context.Context, id, listID string) error {
-	_, err := s.cfg.Pool.Exec(ctx, setListSQL, id, listID)
+	_, err := s.cfg.Pool.Exec(ctx, setListSQL, id, projections.Clean(listID)) // an index holds it
 	return doing("noting the list of a recording", err)
 }
 

@@ -29,7 +29,7 @@ DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, st
   fail_alerted = EXCLUDED.fail_alerted, asked_again = EXCLUDED.asked_again,
   urgent = EXCLUDED.urgent`
 
-	// What is stored under its key is no orphan.
+	// What the log names is no orphan.
 	endUploadsSQL = `
 DELETE FROM recording_uploads
 WHERE blob_key = ANY($1::text[])`

@@ -35,7 +35,9 @@ WITH RECURSIVE hosts AS (
 
 // leaseFrom makes the statements for the hosts "asked" and the time from which a
 // recording is asked for. That has come when all that the log had at a later time was
-// looked at too: what would have made the request needless has been seen.
+// looked at too: what would have made the request needless has been seen. A lease that
+// nobody gave back has ended when all was looked at that the log had then: its owner
+// may have said that the recording is stored, and died before it was written here.
 func leaseFrom(asked, from string) leaseSQL {
 	return leaseSQL{
 		some: asked + `
@@ -57,7 +59,7 @@ FROM (
     JOIN unnest($5::integer[], $6::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
     WHERE t.host = asked.host AND t.due IS NOT NULL
       AND ` + from + ` <= h.until AND ` + from + ` <= (SELECT max(u) FROM unnest($6::timestamptz[]) AS u)
-      AND (t.leased_until IS NULL OR t.leased_until <= $2)
+      AND (t.leased_until IS NULL OR t.leased_until <= LEAST($2, h.until))
     ORDER BY ` + from + `, t.recording_id
     LIMIT 1
     FOR UPDATE OF t SKIP LOCKED

@@ -47,6 +47,7 @@ type rig struct {
 	blobs  *blob.Store
 	dir    string
 	source *source
+	logger *slog.Logger
 	now    atomic.Int64 // seconds after noon
 	lists  []recordings.Retention
 	listOf map[string]string // by call
@@ -55,7 +56,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, log: memory.NewLog(1), dir: t.TempDir(), source: &source{serve: make(map[string]func() ([]byte, error))}, listOf: make(map[string]string)}
+	r := &rig{t: t, log: memory.NewLog(1), dir: t.TempDir(), source: &source{serve: make(map[string]func() ([]byte, error))}, logger: slog.New(slog.DiscardHandler), listOf: make(map[string]string)}
 	r.emptyDatabase()
 	var err error
 	if r.blobs, err = blob.Open(t.Context(), (&url.URL{Scheme: "file", Path: r.dir}).String()); err != nil {
@@ -84,7 +85,7 @@ func (r *rig) hub(name string, log commands.Log) *hub {
 	if log == nil {
 		log = r.log
 	}
-	store, err := rows.New(rows.Config{Pool: r.pool, Log: log, Ends: r.log, Clock: r.clock, Logger: slog.New(slog.DiscardHandler), Owner: name})
+	store, err := rows.New(rows.Config{Pool: r.pool, Log: log, Ends: r.log, Clock: r.clock, Logger: r.logger, Owner: name})
 	if err != nil {
 		r.t.Fatal(err)
 	}

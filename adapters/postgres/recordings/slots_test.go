@@ -105,6 +105,95 @@ func TestASourceHasItsSlotsOnly(t *testing.T) {
 	}
 }
 
+// underWay starts a hub whose fetch of one recording takes until release is called,
+// and then has what the source says.
+func (r *rig) underWay(says func() ([]byte, error)) (h *hub, id string, release func()) {
+	r.t.Helper()
+	proceed := make(chan struct{})
+	r.source.says(where, func() ([]byte, error) { <-proceed; return says() })
+	h = r.hub("a", nil)
+	r.start(h)
+	id = r.announce("c1", 0, where)
+	r.eventually(func() error { return r.asked(1) })
+	return h, id, func() { close(proceed) }
+}
+
+// turned waits until a hub has begun what is due: a recording of another host, which
+// is due after all others, is stored.
+func (r *rig) turned(h *hub) {
+	r.t.Helper()
+	const other = "https://other.example/1.mp3"
+	r.source.says(other, serves)
+	id := r.announce("c2", int(r.now.Add(1)), other)
+	r.eventually(func() error { return r.stored(h, id) })
+}
+
+// Whatever is done to a recording while it is fetched: the fetch goes on, and nobody
+// begins another.
+func TestAFetchKeepsItsLeaseToItsEnd(t *testing.T) {
+	t.Parallel()
+	for name, happens := range map[string]func(*rig, *hub, string) error{
+		"it is held": func(r *rig, h *hub, id string) error {
+			_, err := h.Hold(r.t.Context(), r.caller("k"), id, "case 17")
+			return err
+		},
+		"it is released": func(r *rig, h *hub, id string) error {
+			_, err := h.Release(r.t.Context(), r.caller("k"), id, "closed")
+			return err
+		},
+		"somebody asks for it": func(r *rig, h *hub, id string) error {
+			_, err := h.Refetch(r.t.Context(), r.caller("k"), id)
+			return err
+		},
+		"receivers are told without it": func(r *rig, h *hub, id string) error {
+			if kept, err := h.rows.Extend(r.t.Context(), []string{id}, at(60)); err != nil || len(kept) != 1 {
+				return fmt.Errorf("extended %v, %w", kept, err)
+			}
+			r.wait(h, 21)
+			r.eventually(func() error {
+				if got := r.said(event.Calls); len(got) != 1 {
+					return fmt.Errorf("said %v", got)
+				}
+				return nil
+			})
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			h, id, release := r.underWay(serves)
+			if err := happens(r, h, id); err != nil {
+				t.Error(err)
+			}
+			r.turned(h)
+			if kept, err := h.rows.Extend(t.Context(), []string{id}, at(60)); err != nil || len(kept) != 1 {
+				t.Errorf("its lease has ended: %v, %v", kept, err)
+			}
+			release()
+			r.eventually(func() error { return r.stored(h, id) })
+			if n := r.source.times(where); n != 1 {
+				t.Errorf("it was fetched %d times", n)
+			}
+		})
+	}
+}
+
+// A hub that could not renew a lease in time finds that the recording is due: it is,
+// and under way.
+func TestWhatIsUnderWayIsNotBegunAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h, id, release := r.underWay(serves)
+	r.wait(h, 16)
+	r.turned(h)
+	release()
+	r.eventually(func() error { return r.stored(h, id) })
+	if n := r.source.times(where); n != 1 {
+		t.Errorf("it was fetched %d times", n)
+	}
+}
+
 // A hub that is stopped in the middle gives its lease back and leaves nothing.
 func TestAStopBreaksOffCleanly(t *testing.T) {
 	t.Parallel()
@@ -156,5 +245,27 @@ func TestAFormerOwnerKeepsNothing(t *testing.T) {
 	}
 	if all, _, _ := h.Recordings(t.Context(), recordings.Filter{Org: "org", Limit: 10}); len(all) != 0 {
 		t.Errorf("it left %+v", all)
+	}
+}
+
+// The source names another URL while the former is being asked: what that one answers
+// says nothing of the new one.
+func TestAFormerURLsFailureGivesNothingUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h, id, release := r.underWay(func() ([]byte, error) { return nil, &recordings.FetchError{Reason: "410", Final: true} })
+	r.source.says(where+"2", serves)
+	r.announce("c1", 1, where+"2")
+	r.eventually(func() error {
+		if rec := r.known(h, id); rec.URL != where+"2" {
+			return fmt.Errorf("it is at %s", rec.URL)
+		}
+		return nil
+	})
+	r.now.Store(2)
+	release()
+	r.eventually(func() error { return r.stored(h, id) })
+	if got := r.said(event.Alerts); len(got) != 0 {
+		t.Errorf("said %v", got)
 	}
 }

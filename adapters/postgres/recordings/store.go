@@ -19,7 +19,6 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/recordings"
-	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/recording"
 	"trunkline.dev/trunkline/projections"
@@ -129,6 +128,10 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 	if events = c.New(events); len(events) == 0 {
 		return nil
 	}
+	return c.ApplyNarrowly(ctx, c.store.cfg.Logger, events, c.apply)
+}
+
+func (c *session) apply(ctx context.Context, events []event.Recorded) error {
 	sound := make([]event.Recorded, 0, len(events))
 	for _, e := range events {
 		if projections.Sound(e) {
@@ -153,7 +156,7 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 	err := c.Commit(ctx, events, load, func(ctx context.Context, tx pgx.Tx) error {
 		after := c.store.patience.Fold(known, sound)
 		changed = len(after)
-		return save(ctx, tx, after)
+		return save(ctx, tx, after, recording.Blobs(known, after, sound))
 	})
 	if err != nil {
 		return fmt.Errorf("keeping recordings: %w", err)
@@ -164,21 +167,18 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 	return nil
 }
 
-// save writes recordings. What is stored under its key is no orphan any more.
-func save(ctx context.Context, tx pgx.Tx, after map[string]recording.Recording) error {
-	if len(after) == 0 {
+// save writes recordings, and the keys of blobs that the log names. While one that is
+// a recording's is not among them, the recording is Unread.
+func save(ctx context.Context, tx pgx.Tx, after map[string]recording.Recording, named []string) error {
+	if len(after)+len(named) == 0 {
 		return nil
 	}
 	var batch pgx.Batch
-	var keys []string
 	for _, r := range after {
 		batch.Queue(saveSQL, args(r)...)
-		if r.State == call.CopyStored {
-			keys = append(keys, r.Key)
-		}
 	}
-	if len(keys) > 0 {
-		batch.Queue(endUploadsSQL, keys)
+	if len(named) > 0 {
+		batch.Queue(endUploadsSQL, named)
 	}
 	return tx.SendBatch(ctx, &batch).Close()
 }

@@ -44,6 +44,10 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 	if events = c.New(events); len(events) == 0 {
 		return nil
 	}
+	return c.ApplyNarrowly(ctx, c.service.cfg.Logger, events, c.apply)
+}
+
+func (c *session) apply(ctx context.Context, events []event.Recorded) error {
 	var first time.Time
 	known := make(map[projections.Key]projections.CallTimer)
 	err := c.Commit(ctx, events, func(b *pgx.Batch) { load(b, projections.TimerKeys(events), known) }, func(ctx context.Context, tx pgx.Tx) error {

@@ -1,0 +1,50 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"trunkline.dev/trunkline/domain/event"
+)
+
+// ApplyNarrowly lets apply make the effect of new events and the checkpoint behind
+// them durable. If Postgres refuses a value, it finds the event by halves, each of
+// which is applied by itself, and goes past that one: the effect is lost, and said to
+// be, but a partition that stands still for ever would lose that of every event behind
+// it. It is the net: what can be refused is made storable where rows are made.
+func (t *Tenure) ApplyNarrowly(ctx context.Context, log *slog.Logger, events []event.Recorded, apply func(context.Context, []event.Recorded) error) error {
+	cause := apply(ctx, events)
+	if !refused(cause) {
+		return cause
+	}
+	if half := len(events) / 2; half > 0 {
+		if err := t.ApplyNarrowly(ctx, log, events[:half], apply); err != nil {
+			return err
+		}
+		return t.ApplyNarrowly(ctx, log, events[half:], apply)
+	}
+	if err := t.Commit(ctx, events, nil, func(context.Context, pgx.Tx) error { return nil }); err != nil {
+		return errors.Join(cause, err)
+	}
+	log.ErrorContext(ctx, "an event has no effect: Postgres refuses what it says", slog.String("projection", t.name),
+		slog.String("position", events[0].Position.String()), slog.String("event_type", string(events[0].Type)), slog.String("event_id", events[0].ID), slog.Any("err", cause))
+	return nil
+}
+
+// refused reports whether an error is about a value: class 22 is data exceptions, 23
+// constraints, 54 limits (an index row too large).
+func refused(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || len(pgErr.Code) < 2 {
+		return false
+	}
+	switch pgErr.Code[:2] {
+	case "22", "23", "54":
+		return true
+	}
+	return false
+}
