@@ -35,6 +35,12 @@ const unknownPatience = 30 * time.Second
 
 func (e *Engine) sweep(ctx context.Context, s *stream) error {
 	e.mu.Lock()
+	if e.recorder.full() {
+		// Each row makes a fact and stays in memory until the log has it. The recorder
+		// wakes the keeper when there is room.
+		e.mu.Unlock()
+		return nil
+	}
 	if since := s.lane.unknownSince; s.lane.gone && !since.IsZero() && e.cfg.Clock().Sub(since) < unknownPatience {
 		e.mu.Unlock()
 		return nil
