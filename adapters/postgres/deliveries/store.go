@@ -146,6 +146,10 @@ func move(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) (fenced []dispa
 	if len(moved) == 0 && len(before) == len(parts) {
 		return nil, true, nil
 	}
+	if len(moved) == 0 {
+		// The batch was committed before, and some of its partitions were taken since.
+		moved = before
+	}
 	for _, p := range parts {
 		if !slices.Contains(moved, p.Partition) {
 			fenced = append(fenced, p.Partition)
