@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -226,6 +227,9 @@ func (e *Engine) checkpoint(ctx context.Context, now time.Time, ticked bool) boo
 			return true
 		}
 		e.giveUp(ctx, c, fenced)
+		if refused, ok := errors.AsType[*dispatch.RefusedError](err); ok && e.leaveOut(ctx, c, refused) {
+			err = nil
+		}
 		// After an error it may have been done. The same batch again tells, by its
 		// parts: health that has none left is not said twice.
 		lost = lost || err != nil

@@ -97,6 +97,9 @@ func (s *Store) Commit(ctx context.Context, b dispatch.Batch) (fenced []dispatch
 	if errors.Is(err, errFenced) {
 		return fenced, nil, nil
 	}
+	if isRefusal(err) {
+		err = s.refused(ctx, b, err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("committing deliveries: %w", err)
 	}

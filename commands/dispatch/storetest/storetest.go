@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"a former owner is fenced and writes nothing", fenced},
 		{"the same batch again is done already", again},
 		{"the rest of a batch that was committed is done already", restAgain},
+		{"what cannot be stored is named, and can be mended", refused},
 		{"only the head of a key is given out", heads},
 		{"an order key of its own lets the next one pass", passing},
 		{"loads are by due time, bounded, and tell what is next", loads},
