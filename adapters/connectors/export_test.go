@@ -5,6 +5,9 @@ import "trunkline.dev/trunkline/domain/delivery"
 // Duration is how a message says how long a call took.
 var Duration = duration
 
+// Words is what is said of an error.
+var Words = words
+
 // KeyForTest is the object key that the kind s3 makes of a delivery.
 func KeyForTest(s *Set, e delivery.Endpoint, body []byte) string {
 	a := s.begin(e)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 // problem is why a step failed, in words that are safe to show.
@@ -77,7 +79,7 @@ func words(err error) string {
 	case errors.As(err, &dns):
 		return "the host name " + dns.Name + " cannot be resolved"
 	case errors.As(err, &cert):
-		return "the certificate is not valid: " + cert.Err.Error()
+		return delivery.Plain("the certificate is not valid: " + cert.Err.Error())
 	case errors.As(err, &record):
 		return "the other side does not speak TLS"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -92,7 +94,7 @@ func words(err error) string {
 		err = u.Err
 		u = nil
 	}
-	return clip(strings.ToValidUTF8(err.Error(), "\uFFFD"), 500)
+	return clip(delivery.Plain(err.Error()), 500)
 }
 
 // retryAfter reads a Retry-After header: seconds or an HTTP date.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -146,11 +147,11 @@ func (t *tape) transcript() []byte {
 	clean := strings.NewReplacer(t.struck()...)
 	steps := make([]step, len(t.steps))
 	for i, s := range t.steps {
-		s.Result, s.Error = clean.Replace(s.Result), clean.Replace(s.Error)
+		s.Result, s.Error = delivery.Plain(clean.Replace(s.Result)), delivery.Plain(clean.Replace(s.Error))
 		requests := s.Requests
 		s.Requests = nil
 		for _, x := range requests {
-			y := exchange{Method: x.Method, URL: clip(clean.Replace(x.URL), 500), Status: x.Status, DurationMS: x.DurationMS, Error: clean.Replace(x.Error)}
+			y := exchange{Method: x.Method, URL: clip(clean.Replace(x.URL), 500), Status: x.Status, DurationMS: x.DurationMS, Error: delivery.Plain(clean.Replace(x.Error))}
 			if x.sent != nil {
 				y.RequestBody = t.show(clean, x.sent.text(), x.sent.keep, x.sent.size(), x.sentType)
 			}

@@ -51,15 +51,18 @@ func (c *commit) without(p dispatch.Partition) {
 }
 
 // gather collects what may be written now. Items are marked clean: whatever
-// happens to them from here on is for the next commit.
+// happens to them from here on is for the next commit. Health has a part with it, if
+// only one that confirms: its number tells whether the commit was done before.
 func (e *Engine) gather(ticked bool) *commit {
 	c := &commit{}
+	var confirming *partCommit
 	for _, o := range e.owners {
 		if o.resigned {
 			continue
 		}
 		p := e.gatherOwner(o)
 		if p.empty() && (!ticked || o.stopping || e.cfg.Clock().Before(o.confirmAt)) {
+			confirming = p
 			continue
 		}
 		c.parts = append(c.parts, p)
@@ -71,6 +74,9 @@ func (e *Engine) gather(ticked bool) *commit {
 		c.health = append(c.health, l.change)
 		c.lanes = append(c.lanes, l)
 		l.change, l.changed, l.urgent = dispatch.HealthChange{}, false, false
+	}
+	if len(c.parts) == 0 && len(c.health) > 0 && confirming != nil {
+		c.parts = append(c.parts, confirming)
 	}
 	return c
 }
@@ -144,6 +150,13 @@ func (e *Engine) apply(c *commit, health map[string]delivery.Health) {
 		wake(e.wakeTeller)
 	}
 	e.changed.broadcast()
+}
+
+// forget ends a commit that will not be applied.
+func (e *Engine) forget(c *commit) {
+	for _, l := range c.lanes {
+		e.retire(l)
+	}
 }
 
 func (e *Engine) applyPart(p *partCommit) {

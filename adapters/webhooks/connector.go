@@ -18,19 +18,27 @@ type Connector interface {
 	Deliver(ctx context.Context, e delivery.Endpoint, d delivery.Delivery) Result
 }
 
-// attempt makes one attempt: a request, or what a connector does.
+// attempt makes one attempt: a request, or what a connector does. Here is where the
+// words of others come in: a reason may quote a receiver, and goes from here into
+// rows, health and facts.
 func (e *Engine) attempt(ctx context.Context, d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration, turn int) (Request, Result) {
 	req := e.request(d, ep, dialect, timeout, turn)
+	res := e.ask(ctx, req, d, ep, dialect, timeout)
+	res.Error = delivery.Plain(res.Error)
+	return req, res
+}
+
+func (e *Engine) ask(ctx context.Context, req Request, d delivery.Delivery, ep delivery.Endpoint, dialect Dialect, timeout time.Duration) Result {
 	c, ok := e.cfg.Connectors[dialect.Name()]
 	if !ok {
-		return req, e.cfg.Attempter.Attempt(ctx, req)
+		return e.cfg.Attempter.Attempt(ctx, req)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := e.cfg.Clock()
 	res := c.Deliver(ctx, ep, d)
 	res.StartedAt, res.Duration = start, e.cfg.Clock().Sub(start)
-	return req, res
+	return res
 }
 
 // asked is what a connector is asked for. It stands in the log as the request, so

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -79,4 +80,65 @@ func TestAConnectorIsDeliveredToAsAWebhookIs(t *testing.T) {
 			t.Errorf("a test call: %v %+v", err, test)
 		}
 	})
+}
+
+// says is a connector that fails with these words.
+type says string
+
+func (s says) Deliver(context.Context, delivery.Endpoint, delivery.Delivery) Result {
+	return Result{Error: string(s)}
+}
+
+// What a receiver or another system gets into the reason of a failure is plain before
+// it is stored or becomes a fact.
+func TestTheWordsOfOthersAreMadePlain(t *testing.T) {
+	t.Parallel()
+	words := "valid for a\x00b\r\n\xff " + strings.Repeat("\x01", 250_000)
+	want := delivery.Plain(words)
+	for name, configure := range map[string]func(*Config){
+		"of a receiver":    nil,
+		"over a connector": func(c *Config) { c.Connectors = map[string]Connector{"plain": says(words)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1)
+				ep := r.endpoint("a")
+				r.receive = func(Request) Result { return Result{Error: words} }
+				h := r.start(configure)
+				defer h.stop()
+				r.happen("call")
+				pass(10 * time.Second)
+				got := make(map[string]string)
+				for _, o := range r.store.Rows() {
+					got["row"] = o.LastError
+				}
+				pass(10 * time.Minute)
+				known, err := r.store.Health(t.Context(), "a")
+				if err != nil {
+					t.Fatal(err)
+				}
+				got["health"] = known["a"].LastError
+				for _, f := range factsOf[delivery.Attempted](r) {
+					got["attempt"] = f.Error
+				}
+				for _, f := range factsOf[delivery.Exhausted](r) {
+					got["exhausted"] = f.LastError
+				}
+				for _, f := range factsOf[delivery.EndpointFailing](r) {
+					got["failing"] = f.LastError
+				}
+				tried, err := h.service().Test(t.Context(), ep)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got["test call"] = tried.Error
+				for _, where := range []string{"row", "health", "attempt", "exhausted", "failing", "test call"} {
+					if got[where] != want {
+						t.Errorf("%s has %d bytes: %.60q, want %.60q", where, len(got[where]), got[where], want)
+					}
+				}
+			})
+		})
+	}
 }

@@ -63,7 +63,7 @@ func (h Handshake) Ask(ctx context.Context, ep delivery.Endpoint, callback strin
 // redirect or an error that carries them comes from something in between.
 func consent(res Result, origin string, wanted int64) (ratePerMin int64, err error) {
 	if !res.Delivered() {
-		return 0, errors.New(res.Error)
+		return 0, errors.New(delivery.Plain(res.Error))
 	}
 	allowed := values(res.Headers, HeaderAllowedOrigin)
 	switch {

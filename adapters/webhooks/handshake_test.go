@@ -1,6 +1,8 @@
 package webhooks
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -113,6 +115,26 @@ func TestValidationResponse(t *testing.T) {
 			}
 			if rate != c.rate || said != c.refused {
 				t.Errorf("rate %d, refused %q; want %d, %q", rate, said, c.rate, c.refused)
+			}
+		})
+	}
+}
+
+// A refusal is kept with the webhook's settings, so what it quotes must be plain.
+func TestARefusalIsPlain(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	odd := a.certificate(func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"a\x00b.example"} })
+	long := a.certificate(func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{strings.Repeat("\x01", 20_000)} })
+	for name, made := range map[string]tls.Certificate{"a NUL in a name": odd, "a long name": long} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSender(t, func(cfg *SenderConfig) { cfg.Roots = a.pool })
+			url := strings.Replace(raw(t, secured(&tls.Config{Certificates: []tls.Certificate{made}})), "http://127.0.0.1", "https://localhost", 1)
+			_, err := Handshake{Attempter: s}.Ask(t.Context(), consenting(url), "")
+			want := "the certificate is not valid: x509: certificate is valid for "
+			if err == nil || !strings.HasPrefix(err.Error(), want) || err.Error() != delivery.Plain(err.Error()) {
+				t.Errorf("refused with %.100q, want %q and what is plain", err, want)
 			}
 		})
 	}

@@ -1,13 +1,18 @@
 package webhooks
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/adapters/memory/deliveries"
+	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // afterThree is a system that gives an endpoint up after three failures in a row.
@@ -219,4 +224,56 @@ func TestPeopleAreToldOfASpellOnce(t *testing.T) {
 			t.Errorf("the log has endpoint.failing %d times", n)
 		}
 	})
+}
+
+// TestEveryFailureCountsOnce loses what the engine needs in order to know whether
+// failures were counted.
+func TestEveryFailureCountsOnce(t *testing.T) {
+	t.Parallel()
+	calls := dispatch.Partition{Topic: event.Calls}
+	for _, c := range []struct {
+		name string
+		// what becomes of the first commit that brings a failure.
+		becomes func(ctx context.Context, s *deliveries.Store, b dispatch.Batch, commit committer) ([]dispatch.Partition, map[string]delivery.Health, error)
+	}{
+		{"its answer is lost", func(ctx context.Context, _ *deliveries.Store, b dispatch.Batch, commit committer) ([]dispatch.Partition, map[string]delivery.Health, error) {
+			_, _, err := commit(ctx, b)
+			return nil, nil, errors.Join(errLost, err)
+		}},
+		{"its answer is lost, and then the partition", func(ctx context.Context, s *deliveries.Store, b dispatch.Batch, commit committer) ([]dispatch.Partition, map[string]delivery.Health, error) {
+			_, _, err := commit(ctx, b)
+			_, claimed := s.Claim(ctx, calls)
+			return nil, nil, errors.Join(errLost, err, claimed)
+		}},
+		{"the partition is another's", func(ctx context.Context, s *deliveries.Store, b dispatch.Batch, commit committer) ([]dispatch.Partition, map[string]delivery.Health, error) {
+			if _, err := s.Claim(ctx, calls); err != nil {
+				return nil, nil, err
+			}
+			return commit(ctx, b)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1)
+				r.endpoint("a")
+				r.receive = failing
+				met := false
+				h := r.start(meddled(func(ctx context.Context, b dispatch.Batch, commit committer) ([]dispatch.Partition, map[string]delivery.Health, error) {
+					if len(b.Health) == 0 || met {
+						return commit(ctx, b)
+					}
+					met = true
+					return c.becomes(ctx, r.store, b, commit)
+				}))
+				defer h.stop()
+				r.happen("call")
+				pass(20 * time.Second)
+				known, err := r.store.Health(t.Context(), "a")
+				if got, want := known["a"].ConsecutiveFailures, len(r.seen()); err != nil || !met || want < 2 || got != want {
+					t.Errorf("%d attempts failed, %d were counted, %v", want, got, err)
+				}
+			})
+		})
+	}
 }

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -216,34 +217,45 @@ func (e *Engine) checkpoint(ctx context.Context, now time.Time, ticked bool) boo
 	if c.empty() {
 		return true
 	}
+	lost := false
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		fenced, health, err := e.cfg.Store.Commit(ctx, c.batch())
+		e.mu.Lock()
 		if err == nil && len(fenced) == 0 {
-			e.mu.Lock()
 			e.apply(c, health)
 			e.mu.Unlock()
 			return true
 		}
-		if err != nil {
-			// It may have been done: the same batch again tells.
-			e.put(ctx, "checkpoint is put off", err)
-			if !background.Rest(ctx, pause) {
-				return false
-			}
-			continue
+		e.giveUp(ctx, c, fenced)
+		if refused, ok := errors.AsType[*dispatch.RefusedError](err); ok && e.leaveOut(ctx, c, refused) {
+			err = nil
 		}
-		e.mu.Lock()
-		for _, p := range fenced {
-			if o := e.owners[p]; o != nil && c.owns(o) {
-				e.cfg.Logger.WarnContext(ctx, "partition lost to another owner", slog.String("topic", string(p.Topic)), slog.Int("partition", p.ID))
-				e.resign(o, ErrNotOwned)
-			}
-			c.without(p)
+		// After an error it may have been done. The same batch again tells, by its
+		// parts: health that has none left is not said twice.
+		lost = lost || err != nil
+		over := len(c.parts) == 0 && (lost || len(c.health) == 0)
+		if over {
+			e.forget(c)
 		}
 		e.mu.Unlock()
-		if c.empty() {
-			return true
+		if err != nil {
+			e.put(ctx, "checkpoint is put off", err)
 		}
+		if over || err != nil && !background.Rest(ctx, pause) {
+			return err == nil
+		}
+	}
+}
+
+// giveUp resigns from partitions that another owner has, and leaves them out of a
+// commit.
+func (e *Engine) giveUp(ctx context.Context, c *commit, fenced []dispatch.Partition) {
+	for _, p := range fenced {
+		if o := e.owners[p]; o != nil && c.owns(o) {
+			e.cfg.Logger.WarnContext(ctx, "partition lost to another owner", slog.String("topic", string(p.Topic)), slog.Int("partition", p.ID))
+			e.resign(o, ErrNotOwned)
+		}
+		c.without(p)
 	}
 }
 

@@ -238,7 +238,7 @@ func (p *planner) frame(v delivery.View, e delivery.Endpoint) dispatch.Owed {
 func (p *planner) unrenderable(v delivery.View, e delivery.Endpoint, err error) dispatch.Owed {
 	o := p.frame(v, e)
 	o.ID = delivery.ID(v.Event.ID, e.ID, "")
-	o.Status, o.LastError = delivery.IsDropped, delivery.Unrenderable+": "+err.Error()
+	o.Status, o.LastError = delivery.IsDropped, delivery.Plain(delivery.Unrenderable+": "+err.Error())
 	return o
 }
 

@@ -15,7 +15,7 @@ import (
 
 const (
 	// maxFacts bounds the facts that wait for the log; beyond it no request is
-	// started.
+	// started and nothing is swept.
 	maxFacts = 4096
 	// maxAppend bounds the facts of one append, in number and in bytes. One costs the
 	// broker a flush, which takes 10 to 40 ms on a disk that others use too: at 256
@@ -124,6 +124,7 @@ func (e *Engine) record(ctx context.Context) {
 			e.changed.broadcast()
 		}
 		if wasFull {
+			wake(e.wakeKeeper)
 			for _, l := range e.lanes {
 				e.pump(l)
 			}

@@ -41,7 +41,8 @@ type Result struct {
 	Headers    []delivery.Header
 	// Body is what was kept of the answer's body.
 	Body []byte
-	// Error says in words why the attempt failed; empty on success.
+	// Error says in words why the attempt failed; empty on success. It may quote the
+	// receiver (see delivery.Plain).
 	Error string
 	// RetryAfter is the time before which the receiver wants no other request;
 	// zero if it did not say.
@@ -253,7 +254,7 @@ func words(ctx context.Context, err error, timeout time.Duration) string {
 	if errors.As(err, &timed) && timed.Timeout() {
 		return "timed out while connecting"
 	}
-	return "the request failed: " + strings.ToValidUTF8(innermost(err), "\uFFFD")
+	return "the request failed: " + innermost(err)
 }
 
 // innermost leaves out the URL, which may carry the customer's token.

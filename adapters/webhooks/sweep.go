@@ -35,6 +35,12 @@ const unknownPatience = 30 * time.Second
 
 func (e *Engine) sweep(ctx context.Context, s *stream) error {
 	e.mu.Lock()
+	if e.recorder.full() {
+		// Each row makes a fact and stays in memory until the log has it. The recorder
+		// wakes the keeper when there is room.
+		e.mu.Unlock()
+		return nil
+	}
 	if since := s.lane.unknownSince; s.lane.gone && !since.IsZero() && e.cfg.Clock().Sub(since) < unknownPatience {
 		e.mu.Unlock()
 		return nil
@@ -85,7 +91,7 @@ func (e *Engine) sweepRows(s *stream, rows []dispatch.Owed) {
 			e.holdOrDrop(it)
 			continue
 		}
-		s.rows++
+		s.expect(it)
 		it.phase, it.Status, it.LastError = parked, delivery.Pending, ""
 		it.NextAttemptAt = e.cfg.Clock()
 		e.touch(it)
@@ -93,4 +99,20 @@ func (e *Engine) sweepRows(s *stream, rows []dispatch.Owed) {
 	if len(rows) > 0 {
 		e.commitSoon()
 	}
+}
+
+// expect counts an item among what waits in the store, as if it had never been
+// adopted: until its row is loaded, or it is forgotten after all, what follows in its
+// key must wait behind it.
+func (s *stream) expect(it *item) {
+	s.rows++
+	if !s.direct {
+		return // the store knows the order
+	}
+	k := s.keys[it.OrderKey]
+	if k == nil {
+		k = &key{}
+		s.keys[it.OrderKey] = k
+	}
+	k.parked++
 }

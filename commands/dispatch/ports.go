@@ -28,8 +28,10 @@ type Store interface {
 	// number of the last commit or the checkpoint of a partition is not the
 	// expected one nothing is done, and the partitions concerned are returned. A
 	// batch that was committed before, because its answer was lost, is taken as
-	// done. It returns the health of the endpoints in the batch as it is now. What
-	// people are to be told (see Merge) is kept with it until it is forwarded.
+	// done: its parts tell. Health without parts is added each time. A batch with
+	// something that can never be stored is a *RefusedError. It returns the health
+	// of the endpoints in the batch as it is now. What people are to be told (see
+	// Merge) is kept with it until it is forwarded.
 	Commit(ctx context.Context, b Batch) (fenced []Partition, health map[string]delivery.Health, err error)
 	// Load returns the due heads that were asked for, the earliest due first, in
 	// the order of wants. A partition whose epoch is no longer the wanted one

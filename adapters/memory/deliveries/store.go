@@ -198,6 +198,9 @@ func (s *Store) Commit(_ context.Context, b dispatch.Batch) ([]dispatch.Partitio
 		return fenced, nil, nil
 	}
 	if done == 0 {
+		if err := refuse(b); err != nil {
+			return nil, nil, err
+		}
 		for _, part := range b.Parts {
 			s.commit(part)
 		}

@@ -97,6 +97,9 @@ func (s *Store) Commit(ctx context.Context, b dispatch.Batch) (fenced []dispatch
 	if errors.Is(err, errFenced) {
 		return fenced, nil, nil
 	}
+	if isRefusal(err) {
+		err = s.refused(ctx, b, err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("committing deliveries: %w", err)
 	}
@@ -145,6 +148,10 @@ func move(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) (fenced []dispa
 	}
 	if len(moved) == 0 && len(before) == len(parts) {
 		return nil, true, nil
+	}
+	if len(moved) == 0 {
+		// The batch was committed before, and some of its partitions were taken since.
+		moved = before
 	}
 	for _, p := range parts {
 		if !slices.Contains(moved, p.Partition) {

@@ -32,6 +32,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"a commit of many megabytes is one", large},
 		{"a former owner is fenced and writes nothing", fenced},
 		{"the same batch again is done already", again},
+		{"the rest of a batch that was committed is done already", restAgain},
+		{"what cannot be stored is named, and can be mended", refused},
 		{"only the head of a key is given out", heads},
 		{"an order key of its own lets the next one pass", passing},
 		{"loads are by due time, bounded, and tell what is next", loads},
@@ -129,6 +131,33 @@ func again(_ *testing.T, r *rig) {
 		if err != nil || len(fenced) > 0 || h["ep"].ConsecutiveFailures != 1 {
 			r.Fatalf("fenced %v, health %+v, error %v", fenced, h, err)
 		}
+	}
+}
+
+// restAgain: the answer was lost, and one of the partitions is another's since. A part
+// that only confirms tells as well.
+func restAgain(_ *testing.T, r *rig) {
+	a, b := r.claim(calls(0)), r.claim(calls(1))
+	batch := dispatch.Batch{
+		Health: []dispatch.HealthChange{{EndpointID: "ep", Org: "org", SentAt: r.now, Failures: 1, FailingSince: r.now}},
+		Parts: []dispatch.Part{
+			{Partition: calls(0), Epoch: a.Epoch, Seq: 1, To: 5, Insert: []dispatch.Owed{r.owed(calls(0), "x", 4)}},
+			{Partition: calls(1), Epoch: b.Epoch, Seq: 1},
+		},
+	}
+	if fenced, _, err := r.Commit(r.Context(), batch); err != nil || len(fenced) > 0 {
+		r.Fatalf("fenced %v, error %v", fenced, err)
+	}
+	r.claim(calls(0))
+	fenced, _, err := r.Commit(r.Context(), batch)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.same("fenced", []dispatch.Partition{calls(0)}, fenced)
+	batch.Parts = batch.Parts[1:]
+	fenced, h, err := r.Commit(r.Context(), batch)
+	if err != nil || len(fenced) > 0 || h["ep"].ConsecutiveFailures != 1 {
+		r.Errorf("the rest: fenced %v, health %+v, error %v", fenced, h, err)
 	}
 }
 
