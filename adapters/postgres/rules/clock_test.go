@@ -83,3 +83,42 @@ func TestAPartitionThatIsALittleAheadWaits(t *testing.T) {
 		t.Errorf("ticks are closed up to %s, %v", first.UTC(), err)
 	}
 }
+
+// All partitions were a day ahead, and so were the decisions: of a queue that has long
+// been answered, and that none of the ticks to come has any more.
+func TestDecisionsThatAreAheadComeBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.rule(queue("q", 1))
+	h := r.hub(nil)
+	r.turn(h, 22)
+	r.exec(`UPDATE alert_watches SET closed_until = closed_until + interval '1 day', state = jsonb_set(state::jsonb, '{at}', to_jsonb('2026-11-23T12:00:20Z'::text))`)
+	r.exec(`UPDATE alert_clock SET decided = $1`, at(aDay+20))
+	r.exec(`INSERT INTO alert_ticks (rule_id, tick, n, sum, max)
+		SELECT 'q', tick, 7, 0, 0 FROM generate_series($1::timestamptz, $1::timestamptz + interval '1 day', interval '10 s') AS tick`, at(50))
+	h = r.hub(nil)
+	r.turn(h, 42)
+	r.now.Store(45_000)
+	for i := range 2 * partitions {
+		r.fact(fmt.Sprint("c", i), inbound())
+	}
+	r.turn(h, 52)
+	r.want("q raised queue_depth at 00:50: 4")
+}
+
+// A hub whose own clock is a day ahead, and that holds no partition, marked as decided
+// what nobody had closed.
+func TestAHubThatIsAheadDecidesNothingForTheOthers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.rule(queue("q", 1))
+	h := r.hub(nil)
+	r.turn(h, 22)
+	r.turn(r.idle(nil), aDay)
+	r.now.Store(25_000)
+	for i := range 2 * partitions {
+		r.fact(fmt.Sprint("c", i), inbound())
+	}
+	r.turn(h, 32)
+	r.want("q raised queue_depth at 00:30: 4")
+}

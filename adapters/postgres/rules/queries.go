@@ -48,6 +48,10 @@ SET decided = $1`
 SELECT topic, partition, closed_until
 FROM alert_watches`
 
+	dropTicksSQL = `
+DELETE FROM alert_ticks
+WHERE tick > $1`
+
 	statesSQL = `
 SELECT rule_id, org_id, alert_id, since
 FROM alert_states

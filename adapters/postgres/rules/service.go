@@ -1,8 +1,9 @@
 // Package rules looks at alert rules: it folds the log into watches (package
 // watch), closes ticks, and decides each rule at each tick, once every partition
 // has closed it. It has no clock in its decisions: time only says when a tick may
-// be closed, and that nothing counts later than now. Its one invariant: a tick is decided once, and what it decided is in
-// the log before it is marked as decided.
+// be closed, that nothing counts later than now, and what is so far ahead that a
+// clock was wrong. Its one invariant: a tick is decided once, unless that was far
+// ahead of it, and what it decided is in the log before it is marked as decided.
 package rules
 
 import (
