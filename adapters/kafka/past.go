@@ -26,8 +26,8 @@ func NewPast(client *Client, bytes int) *Past {
 }
 
 // At returns, for each partition of topics, the offset of the first record that
-// was appended at a time or later, by the broker's clock; the end of the partition
-// when there is none.
+// was appended at a time or later, by the broker's time index; the end of the
+// partition when there is none.
 func (p *Past) At(ctx context.Context, at time.Time, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
 	offsets, err := p.client.offsets(ctx, max(0, at.UnixMilli()), topics)
 	if err != nil {

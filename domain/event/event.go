@@ -71,8 +71,10 @@ type Recorded struct {
 	Event
 	// Position is where it stands in the log.
 	Position Position `json:"position"`
-	// AppendedAt is when the log took it, by the broker's clock; zero where that is
-	// not known. It is for those who must cut the log at a moment.
+	// AppendedAt is when the log took it, as its record says; zero where that is not
+	// known. It is the producer's clock unless the broker's stamp reaches us, so it
+	// may be any time, and run backwards: whoever cuts the log at a moment by it must
+	// bound it by a clock of its own.
 	AppendedAt time.Time `json:"-"`
 	// Fault is set instead of a trustworthy envelope when the record could not
 	// be decoded (a foreign producer's mistake). Consumers park it.

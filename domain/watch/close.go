@@ -110,3 +110,27 @@ func (w *Watch) Skip(to time.Time) {
 		clear(o.Counts)
 	}
 }
+
+// Return takes a watch that is ahead back to a moment: a reader whose clock was wrong
+// led it there, or a version that believed every stamp. What was counted since then
+// is in no tick that will be looked at and is dropped; what is open stays, but from
+// that moment on, as nothing lasts a negative time. It is for a watch that is far
+// ahead: the ticks after the moment are closed a second time, by what is known now.
+func (w *Watch) Return(to time.Time) {
+	if !w.At.After(to) {
+		return
+	}
+	w.At = to
+	now := momentOf(to)
+	for _, o := range w.Orgs {
+		clear(o.Counts)
+		for id, c := range o.Open {
+			c.Started, c.Ended, c.Heard = min(c.Started, now), min(c.Ended, now), min(c.Heard, now)
+			o.Open[id] = c
+		}
+		for id, a := range o.Agents {
+			a.Since = w.past(a.Since)
+			o.Agents[id] = a
+		}
+	}
+}

@@ -30,7 +30,8 @@ const (
 // is open now, and what was counted since the last tick. The zero value has seen
 // nothing.
 type Watch struct {
-	// At is up to when everything has counted. Time does not run backwards in it.
+	// At is up to when everything has counted. Time does not run backwards in it,
+	// but for Return.
 	At   time.Time       `json:"at"`
 	Orgs map[string]*Org `json:"orgs,omitempty"`
 	// Failures are short forms of the ids of the last failed attempts.
@@ -63,12 +64,29 @@ type Counts struct {
 	Failed   int64   `json:"failed,omitempty"`
 }
 
-// Effective is the moment at which an event counts: when the log took it. Within
-// a partition it does not run backwards, whatever clocks do.
-func (w *Watch) Effective(e event.Recorded) time.Time {
+// Effective is the moment at which an event counts: when the log took it, as far
+// as that is told, and never after latest, which is the reader's own clock and what
+// clocks may differ by. AppendedAt is mostly the clock of whoever wrote the record:
+// believed, one that is a day ahead closes a day of ticks, and nothing in the
+// partition counts for rules until that day is over. Within a partition it does not
+// run backwards.
+//
+// Until a partition has a record that is stamped ahead, whoever reads it sees the
+// same. Where such a record and those behind it count depends on when it is read.
+// Who reads it at once counts it now, keeps that, and hands it to the next owner with
+// the watch. Who folds it again, after a crash or for a database that was lost, counts
+// it at that time, or where its stamp says once that has passed, and with it all that
+// was stamped before that moment and stands behind it. So the samples may differ, by
+// what is counted twice or in another tick. A tick that is decided stays decided; a
+// database that was lost decides the last ticks anew, and may say of those another
+// thing than was said.
+func (w *Watch) Effective(e event.Recorded, latest time.Time) time.Time {
 	at := e.AppendedAt
 	if at.IsZero() {
 		at = e.RecordedAt
+	}
+	if at.After(latest) {
+		at = latest
 	}
 	if at.Before(w.At) {
 		return w.At
@@ -76,10 +94,11 @@ func (w *Watch) Effective(e event.Recorded) time.Time {
 	return event.Time(at)
 }
 
-// Fold counts one event. Ticks before its effective moment must be closed first.
-// A backfilled fact is history, and counts for nothing.
-func (w *Watch) Fold(e event.Recorded) {
-	w.At = w.Effective(e)
+// Fold counts one event, not after latest, as Effective says. Ticks before its
+// effective moment must be closed first. A backfilled fact is history, and counts
+// for nothing.
+func (w *Watch) Fold(e event.Recorded, latest time.Time) {
+	w.At = w.Effective(e, latest)
 	if e.Fault != nil || e.Org == "" || e.Subject == "" || e.Origin == event.OriginBackfill {
 		return
 	}

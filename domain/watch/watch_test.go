@@ -53,7 +53,7 @@ func rules(campaign string) []rule.Rule {
 // see folds events and closes a tick; what is zero is left out.
 func see(w *watch.Watch, tick float64, campaign string, events ...event.Recorded) map[string]rule.Sample {
 	for _, e := range events {
-		w.Fold(e)
+		w.Fold(e, e.AppendedAt)
 	}
 	out := make(map[string]rule.Sample)
 	for _, s := range w.Close(at(tick), rules(campaign)) {
@@ -74,7 +74,7 @@ func TestALinkThatEndsInTheYear10000IsNotKept(t *testing.T) {
 	e := fact(t, 1, "c1", call.RecordingReady{})
 	e.Data = json.RawMessage(`{"recording":{"url":"https://a.example/1","expires_at":"9999-12-31T23:59:59-01:00"}}`)
 	var w watch.Watch
-	w.Fold(e)
+	w.Fold(e, e.AppendedAt)
 	if _, err := event.Marshal(w); err != nil {
 		t.Errorf("storing the watch: %v", err)
 	}
@@ -219,15 +219,76 @@ func TestWhatDoesNotCount(t *testing.T) {
 func TestTimeDoesNotRunBack(t *testing.T) {
 	t.Parallel()
 	var w watch.Watch
-	w.Fold(fact(t, 30, "a", inbound(30, "")))
+	w.Fold(fact(t, 30, "a", inbound(30, "")), at(30))
 	late := fact(t, 5, "b", inbound(5, ""))
-	if got := w.Effective(late); !got.Equal(at(30)) {
+	if got := w.Effective(late, at(32)); !got.Equal(at(30)) {
 		t.Errorf("it counts at %s", got)
 	}
 	late.AppendedAt = time.Time{}
 	late.RecordedAt = at(31)
-	if got := w.Effective(late); !got.Equal(at(31)) {
+	if got := w.Effective(late, at(32)); !got.Equal(at(31)) {
 		t.Errorf("without the log's time it counts at %s", got)
+	}
+}
+
+// One record whose producer's clock is a day ahead, or that says so of when it was
+// recorded, counts now, and what comes behind it does too.
+func TestAStampAheadCountsNow(t *testing.T) {
+	t.Parallel()
+	for name, stamp := range map[string]func(*event.Recorded, time.Time){
+		"appended": func(e *event.Recorded, at time.Time) { e.AppendedAt = at },
+		"recorded": func(e *event.Recorded, at time.Time) { e.AppendedAt, e.RecordedAt = time.Time{}, at },
+	} {
+		var w watch.Watch
+		wrong := fact(t, 1, "a", inbound(1, ""))
+		stamp(&wrong, at(1).Add(24*time.Hour))
+		w.Fold(wrong, at(3))
+		if !w.At.Equal(at(3)) {
+			t.Errorf("%s: a reader whose clock says %s has counted up to %s", name, at(3), w.At)
+		}
+		if got := w.Effective(fact(t, 61, "b", inbound(61, "")), at(63)); !got.Equal(at(61)) {
+			t.Errorf("%s: what came a minute later counts at %s", name, got)
+		}
+	}
+}
+
+// A watch that was led a day ahead counts from now on when it has returned: of the
+// waiting call and the agent on pause at once, of what was counted there never.
+func TestAWatchThatIsAheadReturns(t *testing.T) {
+	t.Parallel()
+	const day = 24 * 60 * 60
+	var w watch.Watch
+	see(
+		&w, day, "", fact(t, day-30, "jane", agent.LogIn{}), fact(t, day-20, "jane", agent.Pause{}),
+		fact(t, day-10, "waits", inbound(day-10, "")), fact(t, day-10, "over", inbound(day-10, "")), fact(t, day-9, "over", call.Ended{EndedAt: at(day - 9)}),
+	)
+	w.Fold(fact(t, day+1, "dropped", inbound(day, "")), at(day+1))
+	w.Fold(fact(t, day+1, "dropped", call.Ended{EndedAt: at(day + 1)}), at(day+1))
+	w.Return(at(100))
+	if !w.At.Equal(at(100)) {
+		t.Errorf("it has returned to %s", w.At)
+	}
+	want := map[string]rule.Sample{"open_calls": {N: 1}, "agent_count": {N: 1}, "pause_time": {N: 1, Max: 60}, "wait_time": {N: 1, Sum: 55}}
+	if diff := cmp.Diff(want, see(&w, 160, "", fact(t, 155, "waits", call.Answered{AnsweredAt: at(155)}))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	w.Return(at(200)) // is not ahead of that
+	if !w.At.Equal(at(160)) {
+		t.Errorf("it went on to %s", w.At)
+	}
+	// What had ended there is forgotten as long after the return as ever.
+	w.Close(at(100+60*60+1), nil)
+	left, err := event.Marshal(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept struct {
+		Orgs map[string]struct {
+			Open map[string]json.RawMessage `json:"open"`
+		} `json:"orgs"`
+	}
+	if err := json.Unmarshal(left, &kept); err != nil || len(kept.Orgs["org"].Open) != 1 {
+		t.Errorf("an hour later it keeps %s, %v", left, err)
 	}
 }
 
@@ -297,8 +358,8 @@ func play(w watch.Watch, closed time.Time, events []event.Recorded, last time.Ti
 		if between != nil {
 			w = between(i, w)
 		}
-		through(rule.TickOf(w.Effective(e), step).Add(-step))
-		w.Fold(e)
+		through(rule.TickOf(w.Effective(e, e.AppendedAt), step).Add(-step))
+		w.Fold(e, e.AppendedAt)
 	}
 	through(last)
 	return out

@@ -83,6 +83,15 @@ func (s *Service) decide(ctx context.Context, rules []rule.Rule, ends map[event.
 		if err != nil || !ok {
 			return err
 		}
+		ahead := decided != nil && decided.Sub(until) > aheadMax && decided.Sub(s.cfg.Clock()) > aheadMax
+		if ahead {
+			// By then partitions were ahead, and have returned. Their ticks are yet to come.
+			back := rule.TickOf(s.cfg.Clock(), s.cfg.Step).Add(-s.cfg.Step)
+			if _, err := tx.Exec(ctx, dropTicksSQL, back); err != nil {
+				return err
+			}
+			decided = &back
+		}
 		from := s.undecided(decided, until, rules)
 		states, err := s.states(ctx, tx)
 		if err != nil {
@@ -94,6 +103,9 @@ func (s *Service) decide(ctx context.Context, rules []rule.Rule, ends map[event.
 				return err
 			}
 			last = tick
+		}
+		if !ahead && last.Equal(from) {
+			return nil // where deciding begins is by our clock, and may be ahead of the log's end
 		}
 		_, err = tx.Exec(ctx, decidedSQL, last)
 		return err

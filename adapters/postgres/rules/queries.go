@@ -20,6 +20,12 @@ SELECT s.tick, s.rule_id, s.n, s.sum, s.max, $6, $7
 FROM unnest($1::timestamptz[], $2::text[], $3::bigint[], $4::double precision[], $5::double precision[]) AS s (tick, rule_id, n, sum, max)
 ON CONFLICT (tick, rule_id, topic, partition) DO NOTHING`
 
+	// A partition that was ahead has samples of ticks that are yet to come. Where there
+	// is nothing then, nothing would take their place.
+	dropSamplesSQL = `
+DELETE FROM alert_samples
+WHERE topic = $1 AND partition = $2 AND tick > $3`
+
 	rulesSQL = `
 SELECT rule_id, org_id, settings
 FROM alert_rules
@@ -41,6 +47,10 @@ SET decided = $1`
 	closedSQL = `
 SELECT topic, partition, closed_until
 FROM alert_watches`
+
+	dropTicksSQL = `
+DELETE FROM alert_ticks
+WHERE tick > $1`
 
 	statesSQL = `
 SELECT rule_id, org_id, alert_id, since

@@ -77,6 +77,22 @@ type hub struct {
 
 func (r *rig) hub(log commands.Log) *hub {
 	r.t.Helper()
+	h := r.idle(log)
+	for _, topic := range append(rules.Topics(), event.Deliveries) {
+		h.sessions[topic] = make(map[int]projections.Session)
+		for p := range partitions {
+			var err error
+			if h.sessions[topic][p], err = h.Claim(r.t.Context(), topic, p); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	return h
+}
+
+// idle is a hub that holds no partition.
+func (r *rig) idle(log commands.Log) *hub {
+	r.t.Helper()
 	if log == nil {
 		log = r.log
 	}
@@ -87,16 +103,7 @@ func (r *rig) hub(log commands.Log) *hub {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	h := &hub{Service: s, sessions: make(map[event.Topic]map[int]projections.Session)}
-	for _, topic := range append(rules.Topics(), event.Deliveries) {
-		h.sessions[topic] = make(map[int]projections.Session)
-		for p := range partitions {
-			if h.sessions[topic][p], err = s.Claim(r.t.Context(), topic, p); err != nil {
-				r.t.Fatal(err)
-			}
-		}
-	}
-	return h
+	return &hub{Service: s, sessions: make(map[event.Topic]map[int]projections.Session)}
 }
 
 // read applies what the log has, in batches of a size.

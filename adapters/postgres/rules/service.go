@@ -1,8 +1,9 @@
 // Package rules looks at alert rules: it folds the log into watches (package
 // watch), closes ticks, and decides each rule at each tick, once every partition
 // has closed it. It has no clock in its decisions: time only says when a tick may
-// be closed. Its one invariant: a tick is decided once, and what it decided is in
-// the log before it is marked as decided.
+// be closed, that nothing counts later than now, and what is so far ahead that a
+// clock was wrong. Its one invariant: a tick is decided once, unless that was far
+// ahead of it, and what it decided is in the log before it is marked as decided.
 package rules
 
 import (
@@ -46,7 +47,8 @@ type Config struct {
 	Clock  commands.Clock
 	Logger *slog.Logger
 	// Step is the time between two ticks. Margin is how long after a tick the end of
-	// the log is asked for: more than clocks of hub and broker differ.
+	// the log is asked for, and how far ahead of Clock an event may be stamped: more
+	// than clocks of hubs and broker differ.
 	Step, Margin time.Duration
 	// CatchUp is how far back ticks are decided that were missed: nobody wants to be
 	// told of yesterday's queue.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,11 @@ import (
 // a watch is in memory only: all that is open is written at once, which costs more
 // than reading some thousands again, in a fraction of a second.
 const unsavedMax = 20_000
+
+// aheadMax is how far a watch may be ahead of our clock and is waited for: clocks of
+// hubs differ, and a tick that is closed a second time has lost what it counted.
+// Beyond it a clock was wrong, and waiting would leave the rules blind for as long.
+const aheadMax = time.Minute
 
 // session is the ownership of one partition. Apply is called by the goroutine
 // that reads it, advance by the service's loop.
@@ -40,6 +46,9 @@ type session struct {
 	samples []rule.Sample
 	// looked says that a rule looks at what was closed and is not written.
 	looked bool
+	// returned is the tick that a watch which was ahead returned to, while that is not
+	// written; zero otherwise.
+	returned time.Time
 	// broken is why what is in memory is not to be trusted any more.
 	broken error
 }
@@ -93,19 +102,22 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 	if c.broken != nil {
 		return c.broken
 	}
+	now := c.service.cfg.Clock()
+	latest := now.Add(c.service.cfg.Margin)
+	c.comeBack(now)
 	for _, e := range events {
 		if e.Position.Offset < c.next {
 			continue
 		}
 		if projections.Sound(e) {
-			if err := c.closeBefore(ctx, c.watch.Effective(e)); err != nil {
+			if err := c.closeBefore(ctx, c.watch.Effective(e, latest), now); err != nil {
 				return c.fail(err)
 			}
-			c.watch.Fold(e)
+			c.watch.Fold(e, latest)
 		}
 		c.next, c.recorded = e.Position.Offset+1, e.RecordedAt
 	}
-	if !c.looked && c.next-c.Tenure.Next() < unsavedMax {
+	if !c.looked && c.returned.IsZero() && c.next-c.Tenure.Next() < unsavedMax {
 		return nil
 	}
 	return c.fail(c.save(ctx))
@@ -142,22 +154,40 @@ func (c *session) advance(ctx context.Context, now time.Time, end int64, rules [
 	if c.broken != nil || c.next < end {
 		return nil // Apply says what is wrong, and closes while it reads on
 	}
-	last := now.Add(-c.service.cfg.Margin).Truncate(c.service.cfg.Step)
-	if !last.After(c.closed) {
+	c.comeBack(now)
+	last := c.over(now)
+	if !last.After(c.closed) && c.returned.IsZero() {
 		return nil
 	}
 	c.closeThrough(last, now, rules)
 	return c.fail(c.save(ctx))
 }
 
+// over is the last tick that is over at now, whatever clocks differ by.
+func (c *session) over(now time.Time) time.Time {
+	return now.Add(-c.service.cfg.Margin).Truncate(c.service.cfg.Step)
+}
+
+// comeBack ends the wait of a watch that is far ahead of now: it returns to the last
+// tick that is over, and what it has for ticks after that one is dropped.
+func (c *session) comeBack(now time.Time) {
+	if c.watch.At.Sub(now) <= aheadMax {
+		return
+	}
+	c.closed = c.over(now)
+	c.returned = c.closed
+	c.watch.Return(c.closed)
+	c.samples = slices.DeleteFunc(c.samples, func(s rule.Sample) bool { return s.Tick.After(c.closed) })
+}
+
 // closeBefore closes the ticks that lie before a moment.
-func (c *session) closeBefore(ctx context.Context, at time.Time) error {
+func (c *session) closeBefore(ctx context.Context, at, now time.Time) error {
 	step := c.service.cfg.Step
 	last := rule.TickOf(at, step).Add(-step)
 	if !last.After(c.closed) {
 		return nil
 	}
-	if last.Before(c.service.cfg.Clock().Add(-c.service.cfg.CatchUp)) {
+	if last.Before(now.Add(-c.service.cfg.CatchUp)) {
 		c.closed = last // a watch that reads years of history looks for no rules
 		c.watch.Skip(last)
 		return nil
@@ -166,7 +196,7 @@ func (c *session) closeBefore(ctx context.Context, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	c.closeThrough(last, c.service.cfg.Clock(), rules)
+	c.closeThrough(last, now, rules)
 	return nil
 }
 
@@ -224,13 +254,16 @@ func (c *session) save(ctx context.Context) error {
 	err = c.MoveTo(ctx, c.next, c.recorded, nil, func(ctx context.Context, tx pgx.Tx) error {
 		var b pgx.Batch
 		b.Queue(saveWatchSQL, c.topic, c.Partition(), state, c.closed)
+		if !c.returned.IsZero() {
+			b.Queue(dropSamplesSQL, c.topic, c.Partition(), c.returned)
+		}
 		if len(c.samples) > 0 {
 			b.Queue(saveSamplesSQL, sampleColumns(c.samples, c.topic, c.Partition())...)
 		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	if err == nil {
-		c.samples, c.looked = nil, false
+		c.samples, c.looked, c.returned = nil, false, time.Time{}
 	}
 	return err
 }
