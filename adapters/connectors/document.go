@@ -130,8 +130,13 @@ func leadOf(l *lead.Lead, c *call.Call) docLead {
 }
 
 // audioOf is the recording that a view is about: the one that its event tells
-// of, else the call's newest.
+// of, else the call's newest. One that another has just followed has no link: the
+// view's is that of the other.
 func audioOf(v delivery.View) *docAudio {
+	if was := followed(v); was != nil {
+		r, k := was.Recording, was.Copy
+		return &docAudio{ID: k.ID, Stored: true, Format: r.Format, ContentType: k.ContentType, DurationSec: r.DurationSec, SourceURL: r.URL}
+	}
 	r, k := v.Call.Recording, v.Call.Copy
 	if r == nil || k == nil || k.State == call.CopyDeleted {
 		return nil
