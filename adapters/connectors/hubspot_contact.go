@@ -13,13 +13,13 @@ import (
 // written, and makes a contact if that is wanted.
 func (s hubspotSession) contact(ctx context.Context) (string, error) {
 	s.tape.step("find the contact by phone")
-	n, ok := numbersOf(s.doc.party())
+	n, ok := s.doc.number()
 	if !ok {
 		s.tape.done("the call has no number")
 		return "", nil
 	}
-	written := slices.Compact([]string{n.e164, n.digits, n.national, strings.ToLower(n.shown)})
-	found, err := s.search(ctx, "contacts", []string{"firstname", "lastname", "phone"},
+	written := slices.Compact([]string{n.e164, n.digits, n.national, n.dialled, strings.ToLower(n.shown)})
+	found, err := s.search(ctx, "contacts", []string{"firstname", "lastname", "phone", "mobilephone"},
 		filter{PropertyName: "phone", Operator: "IN", Values: written}, filter{PropertyName: "mobilephone", Operator: "IN", Values: written},
 		filter{PropertyName: "hs_searchable_calculated_phone_number", Operator: "EQ", Value: n.national},
 		filter{PropertyName: "hs_searchable_calculated_mobile_number", Operator: "EQ", Value: n.national},
@@ -27,11 +27,12 @@ func (s hubspotSession) contact(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(found) > 0 {
-		s.tape.done("contact %s (%s), of %d found", found[0].ID, strings.TrimSpace(found[0].Properties["firstname"]+" "+found[0].Properties["lastname"]), len(found))
-		return found[0].ID, nil
+	who := whose(n, found, func(o hubspotObject) []string { return []string{o.Properties["phone"], o.Properties["mobilephone"]} })
+	if who != nil {
+		s.tape.done("contact %s (%s), of %d found", who.ID, strings.TrimSpace(who.Properties["firstname"]+" "+who.Properties["lastname"]), len(found))
+		return who.ID, nil
 	}
-	s.tape.done("nobody has %s", n.e164)
+	s.tape.done("nobody has %s, of %d found", n.e164, len(found))
 	if !s.config.CreateContacts {
 		return "", nil
 	}

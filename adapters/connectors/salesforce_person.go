@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 )
 
 // person finds who has the call's number: a Contact before a Lead, and of
 // several the one that was changed last.
 func (s salesforceSession) person(ctx context.Context) (salesforceRecord, error) {
 	s.tape.step("find the contact or lead by phone")
-	number, ok := numbersOf(s.doc.party())
+	number, ok := s.doc.number()
 	if !ok {
 		s.tape.done("the call has no number")
 		return salesforceRecord{}, nil
@@ -21,29 +23,40 @@ func (s salesforceSession) person(ctx context.Context) (salesforceRecord, error)
 		return salesforceRecord{}, err
 	}
 	for _, kind := range []string{"Contact", "Lead"} {
-		for _, r := range found {
-			if r.Attributes.Type == kind {
-				s.tape.done("%s %s (%s), of %d found", kind, r.ID, r.Name, len(found))
-				return r, nil
-			}
+		of := slices.DeleteFunc(slices.Clone(found), func(r salesforceRecord) bool { return r.Attributes.Type != kind })
+		if r := whose(number, of, salesforceRecord.phones); r != nil {
+			s.tape.done("%s %s (%s), of %d found", kind, r.ID, r.Name, len(found))
+			return *r, nil
 		}
 	}
-	s.tape.done("nobody has %s", number.e164)
+	s.tape.done("nobody has %s, of %d found", number.e164, len(found))
 	if s.config.Unmatched != unmatchedLead {
 		return salesforceRecord{}, nil
 	}
 	return s.newLead(ctx, number)
 }
 
-// search asks for both at once. National digits find numbers however they are
-// written; the international ones those that are stored with their country.
+// The phone fields of a Contact and of a Lead.
+const (
+	salesforceContactPhones = "Phone, MobilePhone, HomePhone, OtherPhone, AssistantPhone"
+	salesforceLeadPhones    = "Phone, MobilePhone"
+)
+
+// search asks for both at once, by digits as they are written in the number's country
+// and abroad; whose they are is judged by what is found. A user who may not see all
+// phone fields is shown the first.
 func (s salesforceSession) search(ctx context.Context, n numbers) ([]salesforceRecord, error) {
-	q := "FIND {" + n.national
-	if n.digits != n.national {
-		q += " OR " + n.digits
+	terms := slices.Compact([]string{n.national, n.dialled, n.digits})
+	found, err := s.find(ctx, terms, salesforceContactPhones, salesforceLeadPhones)
+	if saysAny(err, "INVALID_FIELD") {
+		return s.find(ctx, terms, "Phone", "Phone")
 	}
-	q += "} IN PHONE FIELDS RETURNING Contact(Id, Name ORDER BY LastModifiedDate DESC LIMIT 5)," +
-		" Lead(Id, Name WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 5)"
+	return found, err
+}
+
+func (s salesforceSession) find(ctx context.Context, terms []string, contact, lead string) ([]salesforceRecord, error) {
+	q := fmt.Sprintf("FIND {%s} IN PHONE FIELDS RETURNING Contact(Id, Name, %s ORDER BY LastModifiedDate DESC LIMIT 20),"+
+		" Lead(Id, Name, %s WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 20)", strings.Join(terms, " OR "), contact, lead)
 	var found struct {
 		SearchRecords []salesforceRecord `json:"searchRecords"`
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nyaruka/phonenumbers"
+
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 )
 
@@ -219,17 +221,19 @@ func (a *Account) search(w http.ResponseWriter, r *http.Request) {
 	fake.Answer(w, http.StatusOK, map[string]any{"total": len(results), "results": results})
 }
 
-// property is one of an object, calculated ones too: national digits.
+// property is one of an object, calculated ones too: national digits, of a number
+// without its country as one of the account's, which is in the United States.
 func property(o *Object, name string) any {
 	of := map[string]string{"hs_searchable_calculated_phone_number": "phone", "hs_searchable_calculated_mobile_number": "mobilephone"}[name]
 	if of == "" {
 		return o.Properties[name]
 	}
-	digits := fake.Digits(fmt.Sprint(o.Properties[of]))
-	if len(digits) == 11 {
-		digits = digits[1:]
+	written, _ := o.Properties[of].(string)
+	n, err := phonenumbers.Parse(written, "US")
+	if err != nil {
+		return ""
 	}
-	return digits
+	return phonenumbers.GetNationalSignificantNumber(n)
 }
 
 // valid holds properties to what calls have.

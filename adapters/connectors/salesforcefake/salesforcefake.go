@@ -34,6 +34,8 @@ type Org struct {
 	*fake.Server
 	// ReadOnly makes describes say that nothing may be created.
 	ReadOnly bool
+	// Hidden are fields that the user who signed in may not see.
+	Hidden []string
 
 	mu      sync.Mutex
 	tokens  map[string]bool

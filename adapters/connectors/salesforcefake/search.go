@@ -4,12 +4,18 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 )
 
-var sosl = regexp.MustCompile(`^FIND \{([^}]*)\} IN PHONE FIELDS RETURNING Contact\(Id, Name ORDER BY LastModifiedDate DESC LIMIT 5\), Lead\(Id, Name WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 5\)$`)
+var sosl = regexp.MustCompile(`^FIND \{([^}]*)\} IN PHONE FIELDS RETURNING Contact\(([\w, ]+) ORDER BY LastModifiedDate DESC LIMIT 20\), Lead\(([\w, ]+) WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 20\)$`)
+
+// phones are the phone fields of an object.
+var phones = map[string][]string{
+	"Contact": {"Phone", "MobilePhone", "HomePhone", "OtherPhone", "AssistantPhone", "Fax"}, "Lead": {"Phone", "MobilePhone", "Fax"},
+}
 
 func (o *Org) search(w http.ResponseWriter, r *http.Request) {
 	m := sosl.FindStringSubmatch(r.URL.Query().Get("q"))
@@ -26,13 +32,23 @@ func (o *Org) search(w http.ResponseWriter, r *http.Request) {
 			o.Complain("a term of %q: reserved characters must be escaped, and numbers are found by digits", term)
 		}
 	}
-	for _, object := range []string{"Contact", "Lead"} {
-		of := o.objects[object]
-		for i := len(of) - 1; i >= 0; i-- { // the newest first
-			if of[i]["IsConverted"] == true || !has(of[i], strings.Split(m[1], " OR ")) {
+	for i, object := range []string{"Contact", "Lead"} {
+		names := strings.Split(m[2+i], ", ")
+		for _, name := range names {
+			if name != "Id" && name != "Name" && !slices.Contains(phones[object], name) || slices.Contains(o.Hidden, name) {
+				refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+name+"' on entity '"+object+"'")
+				return
+			}
+		}
+		for _, r := range slices.Backward(o.objects[object]) { // the newest first
+			if r["IsConverted"] == true || !has(r, phones[object], strings.Split(m[1], " OR ")) {
 				continue
 			}
-			found = append(found, Record{"attributes": map[string]string{"type": object, "url": "/x"}, "Id": of[i]["Id"], "Name": of[i]["Name"]})
+			one := Record{"attributes": map[string]string{"type": object, "url": "/x"}}
+			for _, name := range names {
+				one[name] = r[name]
+			}
+			found = append(found, one)
 		}
 	}
 	fake.Answer(w, http.StatusOK, map[string]any{"searchRecords": found})
@@ -40,8 +56,8 @@ func (o *Org) search(w http.ResponseWriter, r *http.Request) {
 
 // has reports whether one of the phone fields has one of the terms: numbers are
 // indexed by their digits.
-func has(r Record, terms []string) bool {
-	for _, f := range []string{"Phone", "MobilePhone", "HomePhone"} {
+func has(r Record, in, terms []string) bool {
+	for _, f := range in {
 		s, _ := r[f].(string)
 		digits := fake.Digits(s)
 		for _, t := range terms {
