@@ -18,22 +18,39 @@ func (s salesforceSession) person(ctx context.Context) (salesforceRecord, error)
 		s.tape.done("the call has no number")
 		return salesforceRecord{}, nil
 	}
-	found, err := s.search(ctx, number)
+	who, found, err := s.whose(ctx, number)
 	if err != nil {
 		return salesforceRecord{}, err
 	}
-	for _, kind := range []string{"Contact", "Lead"} {
-		of := slices.DeleteFunc(slices.Clone(found), func(r salesforceRecord) bool { return r.Attributes.Type != kind })
-		if r := whose(number, of, salesforceRecord.phones); r != nil {
-			s.tape.done("%s %s (%s), of %d found", kind, r.ID, r.Name, len(found))
-			return *r, nil
-		}
+	if who.ID != "" {
+		s.tape.done("%s %s (%s), of %d found", who.Attributes.Type, who.ID, who.Name, found)
+		return who, nil
 	}
-	s.tape.done("nobody has %s, of %d found", number.e164, len(found))
+	s.tape.done("nobody has %s, of %d found", number.e164, found)
 	if s.config.Unmatched != unmatchedLead {
 		return salesforceRecord{}, nil
 	}
-	return s.newLead(ctx, number)
+	s.tape.step("make a lead")
+	return turn(ctx, s.attempt, leadKey(number), func(ctx context.Context, waited bool) (salesforceRecord, error) {
+		return s.newLead(ctx, number, waited)
+	})
+}
+
+func leadKey(n numbers) string { return "salesforce/lead/" + n.e164 }
+
+// whose is who has a number, zero if nobody does, and how many were found.
+func (s salesforceSession) whose(ctx context.Context, n numbers) (salesforceRecord, int, error) {
+	found, err := s.search(ctx, n)
+	if err != nil {
+		return salesforceRecord{}, 0, err
+	}
+	for _, kind := range []string{"Contact", "Lead"} {
+		of := slices.DeleteFunc(slices.Clone(found), func(r salesforceRecord) bool { return r.Attributes.Type != kind })
+		if r := whose(n, of, salesforceRecord.phones); r != nil {
+			return *r, len(found), nil
+		}
+	}
+	return salesforceRecord{}, len(found), nil
 }
 
 // The phone fields of a Contact and of a Lead.
@@ -64,13 +81,12 @@ func (s salesforceSession) find(ctx context.Context, terms []string, contact, le
 	return found.SearchRecords, err
 }
 
-// newLead makes a Lead of what is known of a person.
-func (s salesforceSession) newLead(ctx context.Context, n numbers) (salesforceRecord, error) {
-	s.tape.step("make a lead")
-	key := "salesforce/lead/" + n.e164
+// newLead makes a Lead of what is known of a person, in the turn of the number: of
+// several calls at once one makes it.
+func (s salesforceSession) newLead(ctx context.Context, n numbers, waited bool) (salesforceRecord, error) {
 	// The index of phone numbers lags behind, so a lead of a moment ago is
 	// remembered; somebody may have deleted it since.
-	made, known, err := remembered[salesforceRecord](ctx, s.attempt, key)
+	made, known, err := remembered[salesforceRecord](ctx, s.attempt, leadKey(n))
 	if err != nil {
 		return made, err
 	}
@@ -81,12 +97,18 @@ func (s salesforceSession) newLead(ctx context.Context, n numbers) (salesforceRe
 			return made, err
 		}
 	}
+	if waited { // for one that may not have come to remember it
+		if who, _, err := s.whose(ctx, n); err != nil || who.ID != "" {
+			s.tape.done("%s %s has the number by now", who.Attributes.Type, who.ID)
+			return who, err
+		}
+	}
 	made, err = s.makeLead(ctx, n)
 	if err != nil {
 		return made, err
 	}
 	s.tape.done("Lead %s", made.ID)
-	return made, s.remember(ctx, key, made)
+	return made, s.remember(ctx, leadKey(n), made)
 }
 
 func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceRecord, error) {
