@@ -252,7 +252,7 @@ func (s hubspotSession) properties(ctx context.Context, file string) (map[string
 		title += ": " + d.Call.Disposition
 	}
 	p := map[string]string{
-		"hs_timestamp": d.Timestamp.UTC().Format(time.RFC3339), "hs_call_title": clip(title, 255), "hs_call_body": clip(html(d.description()), hubspotLong),
+		"hs_timestamp": d.Timestamp.UTC().Format(time.RFC3339), "hs_call_title": within(title, 255), "hs_call_body": within(html(d.description()), hubspotLong),
 		"hs_call_direction": map[string]string{"inbound": "INBOUND"}[d.Call.Direction], "hs_call_status": hubspotStatus(d.Call.Status),
 		"hs_call_from_number": d.Call.From, "hs_call_to_number": d.Call.To, hubspotCallID: d.Call.ID,
 	}

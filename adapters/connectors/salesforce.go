@@ -180,7 +180,7 @@ func (s salesforceSession) findTask(ctx context.Context) (string, error) {
 	return s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Task WHERE %s = '%s' ORDER BY CreatedDate LIMIT 1", field, soql(s.doc.Call.ID)))
 }
 
-// Bounds of Salesforce's fields.
+// Bounds of Salesforce's fields, in characters.
 const (
 	salesforceText = 255
 	salesforceLong = 32_000
@@ -194,9 +194,9 @@ func (s salesforceSession) fields(ctx context.Context, who salesforceRecord) (ma
 		subject += ": " + d.Call.Disposition
 	}
 	fields := map[string]any{
-		"Subject": clip(subject, salesforceText), "Status": "Completed", "CallObject": d.Call.ID,
+		"Subject": within(subject, salesforceText), "Status": "Completed", "CallObject": d.Call.ID,
 		"CallType": map[string]string{"inbound": "Inbound"}[d.Call.Direction], "ActivityDate": d.Timestamp.Format("2006-01-02"),
-		"Description": clip(d.description(), salesforceLong),
+		"Description": within(d.description(), salesforceLong),
 	}
 	if fields["CallType"] == "" {
 		fields["CallType"] = "Outbound"
@@ -205,7 +205,7 @@ func (s salesforceSession) fields(ctx context.Context, who salesforceRecord) (ma
 		fields["CallDurationInSeconds"] = *d.Call.DurationSec
 	}
 	if d.Call.Disposition != "" {
-		fields["CallDisposition"] = clip(d.Call.Disposition, salesforceText)
+		fields["CallDisposition"] = within(d.Call.Disposition, salesforceText)
 	}
 	if who.ID != "" {
 		fields["WhoId"] = who.ID

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf16"
 
 	"github.com/nyaruka/phonenumbers"
 
@@ -247,6 +248,11 @@ func (a *Account) valid(w http.ResponseWriter, object string, properties map[str
 			return false
 		}
 		switch s, _ := v.(string); name {
+		case "hs_call_body":
+			if len(utf16.Encode([]rune(s))) > 65_536 {
+				refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", `Property values were not valid: [{"isValid":false,"message":"hs_call_body is too long"}]`)
+				return false
+			}
 		case "hs_call_direction":
 			if s != "INBOUND" && s != "OUTBOUND" {
 				a.Complain("a direction of %v", v)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 )
@@ -212,6 +213,9 @@ func (o *Org) describe(w http.ResponseWriter, r *http.Request) {
 	fake.Answer(w, http.StatusOK, map[string]any{"name": r.PathValue("object"), "createable": !o.ReadOnly, "fields": list})
 }
 
+// bounds are how many characters a field takes, if not 255.
+var bounds = map[string]int{"Task.Description": 32_000}
+
 // body reads the fields of a record and holds them to the object.
 func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew bool) (Record, bool) {
 	if r.Header.Get("Content-Type") != "application/json" {
@@ -231,7 +235,11 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 			refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object, name)
 			return nil, false
 		}
-		if s, ok := v.(string); ok && len(s) > 255 && name != "Description" {
+		most, ok := bounds[object+"."+name]
+		if !ok {
+			most = 255
+		}
+		if s, ok := v.(string); ok && len(utf16.Encode([]rune(s))) > most {
 			refuse(w, http.StatusBadRequest, "STRING_TOO_LONG", name+": data value too large", name)
 			return nil, false
 		}
