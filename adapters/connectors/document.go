@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"time"
 
@@ -60,6 +61,18 @@ type docLead struct {
 	State        string                     `json:"state"`
 	Zip          string                     `json:"zip"`
 	CustomFields map[string]json.RawMessage `json:"custom_fields"`
+}
+
+// emailAddress is what CRMs take for one: a host on the internet, no quotes.
+var emailAddress = regexp.MustCompile(`^[\w!#$%&'*+/=?^{|}~\x60-]+(\.[\w!#$%&'*+/=?^{|}~\x60-]+)*@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]$`)
+
+// address is the lead's e-mail address of at most so many characters, "" if what
+// stands there is none. A CRM would refuse the person because of it.
+func (l docLead) address(most int) string {
+	if len(l.Email) > most || !emailAddress.MatchString(l.Email) {
+		return ""
+	}
+	return l.Email
 }
 
 type docAgent struct {

@@ -82,11 +82,14 @@ func (s hubspotSession) makeContact(ctx context.Context, n numbers, waited bool)
 	return id, s.remember(ctx, contactKey(n), id)
 }
 
+// hubspotEmail is as long as an e-mail address may be (RFC 5321).
+const hubspotEmail = 254
+
 func (s hubspotSession) newContact(ctx context.Context, n numbers) (string, error) {
 	l := s.doc.Lead
 	properties := map[string]string{"phone": n.e164}
 	for name, value := range map[string]string{
-		"firstname": l.FirstName, "lastname": l.LastName, "email": l.Email, "company": l.Company, "jobtitle": l.Title, "city": l.City, "state": l.State, "zip": l.Zip,
+		"firstname": l.FirstName, "lastname": l.LastName, "email": l.address(hubspotEmail), "company": l.Company, "jobtitle": l.Title, "city": l.City, "state": l.State, "zip": l.Zip,
 	} {
 		if value != "" {
 			properties[name] = value

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"trunkline.dev/trunkline/adapters/connectors/salesforcefake"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/delivery"
@@ -79,4 +81,38 @@ func TestSalesforceHiddenPhoneFields(t *testing.T) {
 	}
 	o.Hidden = []string{"Phone"}
 	r.fails(r.salesforce(o, nil), v, 400, "INVALID_FIELD")
+}
+
+// TestAPersonIsMadeOfWhatFits: one field that is too long, or an address that is
+// none, costs neither the person nor the call.
+func TestAPersonIsMadeOfWhatFits(t *testing.T) {
+	t.Parallel()
+	for email, taken := range map[string]string{
+		"john@acme.com": "john@acme.com", "o'neil+x_y@mail.acme-corp.co.uk": "o'neil+x_y@mail.acme-corp.co.uk", "none": "", "john@acme": "", "John <john@acme.com>": "",
+		"john@acme.com, jane@acme.com": "", "john doe@acme.com": "", "john..doe@acme.com": "", "a@acme.c": "", strings.Repeat("j", 80) + "@acme.com": "",
+	} {
+		r, o, a := newRig(t), newSalesforce(t), newHubSpot(t)
+		s := r.newStory()
+		long := func(n int) *string { s := strings.Repeat("Ж", n); return &s }
+		s.lead.FirstName, s.lead.LastName, s.lead.Company, s.lead.Title = long(300), long(300), long(300), long(300)
+		s.lead.City, s.lead.State, s.lead.Zip, s.lead.Email = long(300), long(300), long(300), &email
+		s.ends()
+		v := s.happens(call.Dispositioned{Disposition: "Interested"})
+		r.succeeds(r.salesforce(o, map[string]any{"unmatched": "lead"}), v)
+		r.succeeds(r.hubspot(a, map[string]any{"create_contacts": true}), v)
+		lead := o.Records("Lead")[0]
+		want := salesforcefake.Record{
+			"Id": lead["Id"], "Phone": "+15551234567", "FirstName": *long(40), "LastName": *long(80), "Company": *long(255), "Title": *long(128),
+			"City": *long(40), "State": *long(80), "PostalCode": *long(20),
+		}
+		if taken != "" {
+			want["Email"] = taken
+		}
+		if diff := cmp.Diff(want, lead); diff != "" {
+			t.Errorf("%q: the lead (-want +got):\n%s", email, diff)
+		}
+		if got, _ := a.Objects("contacts")[0].Properties["email"].(string); got != taken && len(email) <= 80 {
+			t.Errorf("%q: HubSpot's contact has %q", email, got)
+		}
+	}
 }

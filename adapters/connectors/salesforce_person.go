@@ -111,6 +111,8 @@ func (s salesforceSession) newLead(ctx context.Context, n numbers, waited bool) 
 	return made, s.remember(ctx, leadKey(n), made)
 }
 
+// makeLead fills what fits: for one field that is too long, Salesforce would refuse the
+// person, and with it each attempt to log the call.
 func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceRecord, error) {
 	l := s.doc.Lead
 	last, company := l.LastName, l.Company
@@ -120,10 +122,26 @@ func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceR
 	if company == "" {
 		company = "Unknown"
 	}
-	fields := map[string]any{"LastName": clip(last, 80), "Company": clip(company, 255), "Phone": n.e164}
-	for name, value := range map[string]string{"FirstName": l.FirstName, "Title": l.Title, "Email": l.Email, "City": l.City, "State": l.State, "PostalCode": l.Zip} {
-		if value != "" && (name != "FirstName" || l.LastName != "") {
-			fields[name] = value
+	first := l.FirstName
+	if l.LastName == "" {
+		first = "" // it stands in the title
+	}
+	fields := map[string]any{"Phone": n.e164}
+	for _, f := range []struct {
+		name, value string
+		most        int
+	}{
+		{"FirstName", first, 40},
+		{"LastName", last, 80},
+		{"Company", company, 255},
+		{"Title", l.Title, 128},
+		{"Email", l.address(80), 80},
+		{"City", l.City, 40},
+		{"State", l.State, 80},
+		{"PostalCode", l.Zip, 20},
+	} {
+		if f.value != "" {
+			fields[f.name] = within(f.value, f.most)
 		}
 	}
 	var made salesforceMade

@@ -214,7 +214,10 @@ func (o *Org) describe(w http.ResponseWriter, r *http.Request) {
 }
 
 // bounds are how many characters a field takes, if not 255.
-var bounds = map[string]int{"Task.Description": 32_000}
+var bounds = map[string]int{
+	"Task.Description": 32_000,
+	"Lead.FirstName":   40, "Lead.LastName": 80, "Lead.Phone": 40, "Lead.Title": 128, "Lead.Email": 80, "Lead.City": 40, "Lead.State": 80, "Lead.PostalCode": 20,
+}
 
 // body reads the fields of a record and holds them to the object.
 func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew bool) (Record, bool) {
@@ -241,6 +244,10 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 		}
 		if s, ok := v.(string); ok && len(utf16.Encode([]rune(s))) > most {
 			refuse(w, http.StatusBadRequest, "STRING_TOO_LONG", name+": data value too large", name)
+			return nil, false
+		}
+		if s, _ := v.(string); name == "Email" && !fake.Address(s) {
+			refuse(w, http.StatusBadRequest, "INVALID_EMAIL_ADDRESS", "Email: invalid email address: "+s, name)
 			return nil, false
 		}
 		if name == "TaskSubtype" && !isNew {
