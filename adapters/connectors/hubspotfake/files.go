@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"slices"
+	"strings"
 
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 )
@@ -24,6 +25,16 @@ func (a *Account) Files() []File {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.files)
+}
+
+// Attach attaches a file to all calls, as a person would.
+func (a *Account) Attach(file string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range a.objects["calls"] {
+		has, _ := o.Properties["hs_attachment_ids"].(string)
+		o.Properties["hs_attachment_ids"] = strings.TrimPrefix(has+";"+file, ";")
+	}
 }
 
 func (a *Account) upload(w http.ResponseWriter, r *http.Request) {

@@ -68,7 +68,7 @@ func New() *Account {
 	for _, root := range []struct{ crm, files string }{{"/crm/v3/objects", "/files/v3/files"}, {"/crm/objects/2026-03", "/files/2026-03/files"}} {
 		for pattern, do := range map[string]http.HandlerFunc{
 			"POST " + root.crm + "/{object}/search":    a.search,
-			"GET " + root.crm + "/contacts/{id}":       a.contact,
+			"GET " + root.crm + "/{object}/{id}":       a.read,
 			"POST " + root.crm + "/{object}":           a.create,
 			"PATCH " + root.crm + "/calls/{id}":        a.update,
 			"POST " + root.crm + "/calls/batch/upsert": a.upsert,
@@ -325,10 +325,13 @@ func (a *Account) update(w http.ResponseWriter, r *http.Request) {
 	refuse(w, http.StatusNotFound, "OBJECT_NOT_FOUND", "resource not found")
 }
 
-func (a *Account) contact(w http.ResponseWriter, r *http.Request) {
-	for _, c := range a.Objects("contacts") {
-		if c.ID == r.PathValue("id") {
-			fake.Answer(w, http.StatusOK, c)
+// read answers with the properties that are asked for.
+func (a *Account) read(w http.ResponseWriter, r *http.Request) {
+	for _, o := range a.Objects(r.PathValue("object")) {
+		if o.ID == r.PathValue("id") {
+			asked := strings.Split(r.URL.Query().Get("properties"), ",")
+			maps.DeleteFunc(o.Properties, func(name string, _ any) bool { return !slices.Contains(asked, name) })
+			fake.Answer(w, http.StatusOK, o)
 			return
 		}
 	}
