@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -285,7 +286,7 @@ func (s hubspotSession) properties(ctx context.Context, file string) (map[string
 		title += ": " + d.Call.Disposition
 	}
 	p := map[string]string{
-		"hs_timestamp": d.Timestamp.UTC().Format(time.RFC3339), "hs_call_title": within(title, 255), "hs_call_body": within(html(d.description()), hubspotLong),
+		"hs_timestamp": d.Timestamp.UTC().Format(time.RFC3339), "hs_call_title": within(title, 255), "hs_call_body": html(d.description(), hubspotLong),
 		"hs_call_direction": map[string]string{"inbound": "INBOUND"}[d.Call.Direction], "hs_call_status": hubspotStatus(d.Call.Status),
 		"hs_call_from_number": d.Call.From, "hs_call_to_number": d.Call.To, hubspotCallID: d.Call.ID,
 	}
@@ -349,7 +350,21 @@ func hubspotStatus(status string) string {
 	return "COMPLETED"
 }
 
-// html is text in a field that HubSpot shows as HTML.
-func html(s string) string {
-	return strings.ReplaceAll(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s), "\n", "<br>")
+// html is text in a field that HubSpot shows as HTML, as far as it fits: an escape that
+// is cut would be shown as it stands, or hide what follows.
+func html(s string, most int) string {
+	var out strings.Builder
+	for _, r := range s {
+		shown, ok := htmlEscapes[r]
+		if !ok {
+			shown = string(r)
+		}
+		if most -= len(utf16.Encode([]rune(shown))); most < 0 {
+			break
+		}
+		out.WriteString(shown)
+	}
+	return out.String()
 }
+
+var htmlEscapes = map[rune]string{'&': "&amp;", '<': "&lt;", '>': "&gt;", '\n': "<br>"}

@@ -51,3 +51,18 @@ func TestBoundsAreInCharacters(t *testing.T) {
 		}
 	}
 }
+
+// TestHTMLIsNotCutInAnEscape, wherever the bound falls.
+func TestHTMLIsNotCutInAnEscape(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, shown string }{{"&", "&amp;"}, {"<", "&lt;"}, {"\n", "<br>"}} {
+		for before := range 6 {
+			text := "x\n" + strings.Repeat("x", before) + strings.Repeat(c.text, 20_000) + "x"
+			_, logs := logged(t, text, "x")
+			body, _ := logs.Properties["hs_call_body"].(string)
+			if !strings.HasSuffix(body, c.shown) || len(body) > 65_000 || len(body) <= 65_000-len(c.shown) {
+				t.Errorf("%q after %d: %d characters that end in %q", c.text, before, len(body), body[len(body)-8:])
+			}
+		}
+	}
+}
