@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"time"
+	_ "time/tzdata" // a slim image has no zones of its own
 
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -36,6 +38,8 @@ type salesforceConfig struct {
 	Unmatched string `json:"unmatched"`
 	// OwnerByEmail makes the user with the agent's address the owner of the Task.
 	OwnerByEmail bool `json:"owner_by_email"`
+	// TimeZone is the IANA name of the zone that the Task's day is of; default UTC.
+	TimeZone string `json:"time_zone"`
 	// CopyRecording is true unless said otherwise.
 	CopyRecording *bool `json:"copy_recording"`
 	// FileName is a template; default "{lead.name} - {timestamp}".
@@ -91,12 +95,23 @@ func (k salesforceKind) prepare(f *faults, e *delivery.Endpoint) {
 	if c.TaskExternalIDField != "" && !salesforceField.MatchString(c.TaskExternalIDField) {
 		f.add("/config/task_external_id_field", "expected the API name of a field of Task, such as Trunkline_Call_Id__c")
 	}
+	if _, err := c.zone(); err != nil {
+		f.add("/config/time_zone", "expected an IANA name such as America/Los_Angeles")
+	}
 	f.template("/config/file_name", c.FileName)
 	for field := range e.Mapping {
 		if !salesforceField.MatchString(field) {
 			f.add("/mapping/"+escape(field), "expected the API name of a field of Task")
 		}
 	}
+}
+
+// zone is where the days of Tasks are. "Local" would be wherever the hub runs.
+func (c salesforceConfig) zone() (*time.Location, error) {
+	if c.TimeZone == "Local" {
+		return nil, errors.New("the time zone is none")
+	}
+	return time.LoadLocation(c.TimeZone)
 }
 
 func (k salesforceKind) deliver(ctx context.Context, a *attempt) error {
@@ -189,13 +204,17 @@ const (
 // fields are those of the Task, and those of the mapping.
 func (s salesforceSession) fields(ctx context.Context, who salesforceRecord) (map[string]any, error) {
 	d := s.doc
+	zone, err := s.config.zone()
+	if err != nil {
+		return nil, failure(0, "the hub does not know the time zone %s", s.config.TimeZone)
+	}
 	subject := "Call with " + d.title()
 	if d.Call.Disposition != "" {
 		subject += ": " + d.Call.Disposition
 	}
 	fields := map[string]any{
 		"Subject": within(subject, salesforceText), "Status": "Completed", "CallObject": d.Call.ID,
-		"CallType": map[string]string{"inbound": "Inbound"}[d.Call.Direction], "ActivityDate": d.Timestamp.Format("2006-01-02"),
+		"CallType": map[string]string{"inbound": "Inbound"}[d.Call.Direction], "ActivityDate": d.Timestamp.In(zone).Format(time.DateOnly),
 		"Description": within(d.description(), salesforceLong),
 	}
 	if fields["CallType"] == "" {
