@@ -31,6 +31,9 @@ type Steps interface {
 	// Claim keeps a result durably if there is none, and returns the one that is
 	// kept: of several that claim at once, all get the same.
 	Claim(ctx context.Context, org, endpointID, step string, result json.RawMessage) (json.RawMessage, error)
+	// Lease gives a step to one holder for a time and reports whether it has it: not
+	// while another's time lasts. The holder may ask anew; a time of 0 gives it back.
+	Lease(ctx context.Context, org, endpointID, step, holder string, lasts time.Duration) (bool, error)
 }
 
 // Format is a webhook format that a connector may send in: a dialect.

@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"time"
 
@@ -60,6 +61,18 @@ type docLead struct {
 	State        string                     `json:"state"`
 	Zip          string                     `json:"zip"`
 	CustomFields map[string]json.RawMessage `json:"custom_fields"`
+}
+
+// emailAddress is what CRMs take for one: a host on the internet, no quotes.
+var emailAddress = regexp.MustCompile(`^[\w!#$%&'*+/=?^{|}~\x60-]+(\.[\w!#$%&'*+/=?^{|}~\x60-]+)*@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]$`)
+
+// address is the lead's e-mail address of at most so many characters, "" if what
+// stands there is none. A CRM would refuse the person because of it.
+func (l docLead) address(most int) string {
+	if len(l.Email) > most || !emailAddress.MatchString(l.Email) {
+		return ""
+	}
+	return l.Email
 }
 
 type docAgent struct {
@@ -130,8 +143,13 @@ func leadOf(l *lead.Lead, c *call.Call) docLead {
 }
 
 // audioOf is the recording that a view is about: the one that its event tells
-// of, else the call's newest.
+// of, else the call's newest. One that another has just followed has no link: the
+// view's is that of the other.
 func audioOf(v delivery.View) *docAudio {
+	if was := followed(v); was != nil {
+		r, k := was.Recording, was.Copy
+		return &docAudio{ID: k.ID, Stored: true, Format: r.Format, ContentType: k.ContentType, DurationSec: r.DurationSec, SourceURL: r.URL}
+	}
 	r, k := v.Call.Recording, v.Call.Copy
 	if r == nil || k == nil || k.State == call.CopyDeleted {
 		return nil

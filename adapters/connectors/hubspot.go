@@ -3,12 +3,15 @@ package connectors
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -46,6 +49,8 @@ const (
 	hubspotFolder = "/call recordings"
 	// hubspotCallID is HubSpot's own property for the id of another system.
 	hubspotCallID = "hs_call_external_id"
+	// hubspotAttached are the ids of files that are attached, with ; between.
+	hubspotAttached = "hs_attachment_ids"
 	// hubspotCallToContact is the type of that association.
 	hubspotCallToContact = 194
 	hubspotLong          = 65_000
@@ -169,7 +174,7 @@ func (s hubspotSession) log(ctx context.Context, contact, file string) error {
 		}
 	}
 	if made.ID != "" {
-		err := s.api.call(ctx, http.MethodPatch, s.crm("/calls/"+url.PathEscape(made.ID)), map[string]any{"properties": properties}, nil)
+		err := s.update(ctx, made.ID, properties)
 		if !isHubSpot(err, http.StatusNotFound) {
 			if err != nil {
 				return err
@@ -186,6 +191,28 @@ func (s hubspotSession) log(ctx context.Context, contact, file string) error {
 		return err
 	}
 	return s.associate(ctx, key, made, contact)
+}
+
+// update brings a call up to date. What is attached to it, other recordings and what
+// people attached, stays attached.
+func (s hubspotSession) update(ctx context.Context, id string, properties map[string]string) error {
+	at := s.crm("/calls/" + url.PathEscape(id))
+	file := properties[hubspotAttached]
+	if file == "" {
+		return s.api.call(ctx, http.MethodPatch, at, map[string]any{"properties": properties}, nil)
+	}
+	_, err := turn(ctx, s.attempt, "hubspot/call/"+s.doc.Call.ID, func(ctx context.Context, _ bool) (has hubspotObject, err error) {
+		if err = s.api.call(ctx, http.MethodGet, at+"?properties="+hubspotAttached, nil, &has); err != nil {
+			return has, err
+		}
+		ids := strings.FieldsFunc(has.Properties[hubspotAttached], func(r rune) bool { return r == ';' })
+		if !slices.Contains(ids, file) {
+			ids = append(ids, file)
+		}
+		properties[hubspotAttached] = strings.Join(ids, ";")
+		return has, s.api.call(ctx, http.MethodPatch, at, map[string]any{"properties": properties}, nil)
+	})
+	return err
 }
 
 func (s hubspotSession) findCall(ctx context.Context) (string, error) {
@@ -205,11 +232,18 @@ func (s hubspotSession) newCall(ctx context.Context, properties map[string]strin
 		var made struct {
 			Results []hubspotObject `json:"results"`
 		}
+		// It may be there, and not be found yet; then it has what is attached to it.
+		file := properties[hubspotAttached]
+		properties = maps.Clone(properties)
+		delete(properties, hubspotAttached)
 		err := s.api.call(ctx, http.MethodPost, s.crm("/calls/batch/upsert"), map[string]any{
 			"inputs": []map[string]any{{"idProperty": u, "id": s.doc.Call.ID, "properties": properties}},
 		}, &made)
 		if err == nil && len(made.Results) != 1 {
 			err = failure(0, "HubSpot made %d calls of one", len(made.Results))
+		}
+		if err == nil && file != "" {
+			err = s.update(ctx, made.Results[0].ID, map[string]string{hubspotAttached: file})
 		}
 		if err != nil {
 			return hubspotCall{}, err
@@ -252,7 +286,7 @@ func (s hubspotSession) properties(ctx context.Context, file string) (map[string
 		title += ": " + d.Call.Disposition
 	}
 	p := map[string]string{
-		"hs_timestamp": d.Timestamp.UTC().Format(time.RFC3339), "hs_call_title": clip(title, 255), "hs_call_body": clip(html(d.description()), hubspotLong),
+		"hs_timestamp": d.Timestamp.UTC().Format(time.RFC3339), "hs_call_title": within(title, 255), "hs_call_body": html(d.description(), hubspotLong),
 		"hs_call_direction": map[string]string{"inbound": "INBOUND"}[d.Call.Direction], "hs_call_status": hubspotStatus(d.Call.Status),
 		"hs_call_from_number": d.Call.From, "hs_call_to_number": d.Call.To, hubspotCallID: d.Call.ID,
 	}
@@ -269,7 +303,7 @@ func (s hubspotSession) properties(ctx context.Context, file string) (map[string
 		p["hs_call_recording_url"] = u
 	}
 	if file != "" {
-		p["hs_attachment_ids"] = file
+		p[hubspotAttached] = file
 	}
 	if u := s.config.UniqueProperty; u != "" {
 		p[u] = d.Call.ID
@@ -316,7 +350,21 @@ func hubspotStatus(status string) string {
 	return "COMPLETED"
 }
 
-// html is text in a field that HubSpot shows as HTML.
-func html(s string) string {
-	return strings.ReplaceAll(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s), "\n", "<br>")
+// html is text in a field that HubSpot shows as HTML, as far as it fits: an escape that
+// is cut would be shown as it stands, or hide what follows.
+func html(s string, most int) string {
+	var out strings.Builder
+	for _, r := range s {
+		shown, ok := htmlEscapes[r]
+		if !ok {
+			shown = string(r)
+		}
+		if most -= len(utf16.Encode([]rune(shown))); most < 0 {
+			break
+		}
+		out.WriteString(shown)
+	}
+	return out.String()
 }
+
+var htmlEscapes = map[rune]string{'&': "&amp;", '<': "&lt;", '>': "&gt;", '\n': "<br>"}

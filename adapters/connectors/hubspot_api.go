@@ -91,7 +91,7 @@ func (s hubspotSession) search(ctx context.Context, object string, properties []
 		Results []hubspotObject `json:"results"`
 	}
 	err := s.api.call(ctx, http.MethodPost, s.crm("/"+object+"/search"), map[string]any{
-		"filterGroups": groups, "properties": properties, "limit": 3,
+		"filterGroups": groups, "properties": properties, "limit": 20,
 		"sorts": []map[string]string{{"propertyName": sort, "direction": "DESCENDING"}},
 	}, &found)
 	return found.Results, err

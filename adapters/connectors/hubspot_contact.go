@@ -13,37 +13,52 @@ import (
 // written, and makes a contact if that is wanted.
 func (s hubspotSession) contact(ctx context.Context) (string, error) {
 	s.tape.step("find the contact by phone")
-	n, ok := numbersOf(s.doc.party())
+	n, ok := s.doc.number()
 	if !ok {
 		s.tape.done("the call has no number")
 		return "", nil
 	}
-	written := slices.Compact([]string{n.e164, n.digits, n.national, strings.ToLower(n.shown)})
-	found, err := s.search(ctx, "contacts", []string{"firstname", "lastname", "phone"},
+	who, found, err := s.whose(ctx, n)
+	if err != nil {
+		return "", err
+	}
+	if who.ID != "" {
+		s.tape.done("contact %s (%s), of %d found", who.ID, strings.TrimSpace(who.Properties["firstname"]+" "+who.Properties["lastname"]), found)
+		return who.ID, nil
+	}
+	s.tape.done("nobody has %s, of %d found", n.e164, found)
+	if !s.config.CreateContacts {
+		return "", nil
+	}
+	s.tape.step("make a contact")
+	return turn(ctx, s.attempt, contactKey(n), func(ctx context.Context, waited bool) (string, error) { return s.makeContact(ctx, n, waited) })
+}
+
+func contactKey(n numbers) string { return "hubspot/contact/" + n.e164 }
+
+// whose is who has a number, zero if nobody does, and how many were found.
+func (s hubspotSession) whose(ctx context.Context, n numbers) (hubspotObject, int, error) {
+	written := slices.Compact([]string{n.e164, n.digits, n.national, n.dialled, strings.ToLower(n.shown)})
+	found, err := s.search(ctx, "contacts", []string{"firstname", "lastname", "phone", "mobilephone"},
 		filter{PropertyName: "phone", Operator: "IN", Values: written}, filter{PropertyName: "mobilephone", Operator: "IN", Values: written},
 		filter{PropertyName: "hs_searchable_calculated_phone_number", Operator: "EQ", Value: n.national},
 		filter{PropertyName: "hs_searchable_calculated_mobile_number", Operator: "EQ", Value: n.national},
 	)
 	if err != nil {
-		return "", err
+		return hubspotObject{}, 0, err
 	}
-	if len(found) > 0 {
-		s.tape.done("contact %s (%s), of %d found", found[0].ID, strings.TrimSpace(found[0].Properties["firstname"]+" "+found[0].Properties["lastname"]), len(found))
-		return found[0].ID, nil
+	who := whose(n, found, func(o hubspotObject) []string { return []string{o.Properties["phone"], o.Properties["mobilephone"]} })
+	if who == nil {
+		return hubspotObject{}, len(found), nil
 	}
-	s.tape.done("nobody has %s", n.e164)
-	if !s.config.CreateContacts {
-		return "", nil
-	}
-	return s.makeContact(ctx, n)
+	return *who, len(found), nil
 }
 
-// makeContact makes a contact, or finds the one of a moment ago, which search
-// does not find yet. Somebody may have deleted that since.
-func (s hubspotSession) makeContact(ctx context.Context, n numbers) (string, error) {
-	s.tape.step("make a contact")
-	key := "hubspot/contact/" + n.e164
-	id, known, err := remembered[string](ctx, s.attempt, key)
+// makeContact makes a contact, in the turn of the number: of several calls at once one
+// makes it. Search does not find one of a moment ago yet, so it is remembered; somebody
+// may have deleted it since.
+func (s hubspotSession) makeContact(ctx context.Context, n numbers, waited bool) (string, error) {
+	id, known, err := remembered[string](ctx, s.attempt, contactKey(n))
 	if err != nil {
 		return "", err
 	}
@@ -54,18 +69,27 @@ func (s hubspotSession) makeContact(ctx context.Context, n numbers) (string, err
 			return id, err
 		}
 	}
+	if waited { // for one that may not have come to remember it
+		if who, _, err := s.whose(ctx, n); err != nil || who.ID != "" {
+			s.tape.done("contact %s has the number by now", who.ID)
+			return who.ID, err
+		}
+	}
 	if id, err = s.newContact(ctx, n); err != nil {
 		return "", err
 	}
 	s.tape.done("contact %s", id)
-	return id, s.remember(ctx, key, id)
+	return id, s.remember(ctx, contactKey(n), id)
 }
+
+// hubspotEmail is as long as an e-mail address may be (RFC 5321).
+const hubspotEmail = 254
 
 func (s hubspotSession) newContact(ctx context.Context, n numbers) (string, error) {
 	l := s.doc.Lead
 	properties := map[string]string{"phone": n.e164}
 	for name, value := range map[string]string{
-		"firstname": l.FirstName, "lastname": l.LastName, "email": l.Email, "company": l.Company, "jobtitle": l.Title, "city": l.City, "state": l.State, "zip": l.Zip,
+		"firstname": l.FirstName, "lastname": l.LastName, "email": l.address(hubspotEmail), "company": l.Company, "jobtitle": l.Title, "city": l.City, "state": l.State, "zip": l.Zip,
 	} {
 		if value != "" {
 			properties[name] = value

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"time"
+	_ "time/tzdata" // a slim image has no zones of its own
 
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -36,6 +38,8 @@ type salesforceConfig struct {
 	Unmatched string `json:"unmatched"`
 	// OwnerByEmail makes the user with the agent's address the owner of the Task.
 	OwnerByEmail bool `json:"owner_by_email"`
+	// TimeZone is the IANA name of the zone that the Task's day is of; default UTC.
+	TimeZone string `json:"time_zone"`
 	// CopyRecording is true unless said otherwise.
 	CopyRecording *bool `json:"copy_recording"`
 	// FileName is a template; default "{lead.name} - {timestamp}".
@@ -91,12 +95,23 @@ func (k salesforceKind) prepare(f *faults, e *delivery.Endpoint) {
 	if c.TaskExternalIDField != "" && !salesforceField.MatchString(c.TaskExternalIDField) {
 		f.add("/config/task_external_id_field", "expected the API name of a field of Task, such as Trunkline_Call_Id__c")
 	}
+	if _, err := c.zone(); err != nil {
+		f.add("/config/time_zone", "expected an IANA name such as America/Los_Angeles")
+	}
 	f.template("/config/file_name", c.FileName)
 	for field := range e.Mapping {
 		if !salesforceField.MatchString(field) {
 			f.add("/mapping/"+escape(field), "expected the API name of a field of Task")
 		}
 	}
+}
+
+// zone is where the days of Tasks are. "Local" would be wherever the hub runs.
+func (c salesforceConfig) zone() (*time.Location, error) {
+	if c.TimeZone == "Local" {
+		return nil, errors.New("the time zone is none")
+	}
+	return time.LoadLocation(c.TimeZone)
 }
 
 func (k salesforceKind) deliver(ctx context.Context, a *attempt) error {
@@ -137,95 +152,6 @@ type salesforceSession struct {
 	*attempt
 	config salesforceConfig
 	api    rest
-}
-
-// person finds who has the call's number: a Contact before a Lead, and of
-// several the one that was changed last.
-func (s salesforceSession) person(ctx context.Context) (salesforceRecord, error) {
-	s.tape.step("find the contact or lead by phone")
-	number, ok := numbersOf(s.doc.party())
-	if !ok {
-		s.tape.done("the call has no number")
-		return salesforceRecord{}, nil
-	}
-	found, err := s.search(ctx, number)
-	if err != nil {
-		return salesforceRecord{}, err
-	}
-	for _, kind := range []string{"Contact", "Lead"} {
-		for _, r := range found {
-			if r.Attributes.Type == kind {
-				s.tape.done("%s %s (%s), of %d found", kind, r.ID, r.Name, len(found))
-				return r, nil
-			}
-		}
-	}
-	s.tape.done("nobody has %s", number.e164)
-	if s.config.Unmatched != unmatchedLead {
-		return salesforceRecord{}, nil
-	}
-	return s.newLead(ctx, number)
-}
-
-// search asks for both at once. National digits find numbers however they are
-// written; the international ones those that are stored with their country.
-func (s salesforceSession) search(ctx context.Context, n numbers) ([]salesforceRecord, error) {
-	q := "FIND {" + n.national
-	if n.digits != n.national {
-		q += " OR " + n.digits
-	}
-	q += "} IN PHONE FIELDS RETURNING Contact(Id, Name ORDER BY LastModifiedDate DESC LIMIT 5)," +
-		" Lead(Id, Name WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 5)"
-	var found struct {
-		SearchRecords []salesforceRecord `json:"searchRecords"`
-	}
-	err := s.api.call(ctx, http.MethodGet, "/search/?q="+url.QueryEscape(q), nil, &found)
-	return found.SearchRecords, err
-}
-
-// newLead makes a Lead of what is known of a person.
-func (s salesforceSession) newLead(ctx context.Context, n numbers) (salesforceRecord, error) {
-	s.tape.step("make a lead")
-	key := "salesforce/lead/" + n.e164
-	// The index of phone numbers lags behind, so a lead of a moment ago is
-	// remembered; somebody may have deleted it since.
-	made, known, err := remembered[salesforceRecord](ctx, s.attempt, key)
-	if err != nil {
-		return made, err
-	}
-	if known {
-		id, err := s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Lead WHERE Id = '%s'", soql(made.ID)))
-		if err != nil || id != "" {
-			s.tape.done("Lead %s, made before", made.ID)
-			return made, err
-		}
-	}
-	made, err = s.makeLead(ctx, n)
-	if err != nil {
-		return made, err
-	}
-	s.tape.done("Lead %s", made.ID)
-	return made, s.remember(ctx, key, made)
-}
-
-func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceRecord, error) {
-	l := s.doc.Lead
-	last, company := l.LastName, l.Company
-	if last == "" {
-		last = s.doc.title()
-	}
-	if company == "" {
-		company = "Unknown"
-	}
-	fields := map[string]any{"LastName": clip(last, 80), "Company": clip(company, 255), "Phone": n.e164}
-	for name, value := range map[string]string{"FirstName": l.FirstName, "Title": l.Title, "Email": l.Email, "City": l.City, "State": l.State, "PostalCode": l.Zip} {
-		if value != "" && (name != "FirstName" || l.LastName != "") {
-			fields[name] = value
-		}
-	}
-	var made salesforceMade
-	err := s.api.call(ctx, http.MethodPost, "/sobjects/Lead", fields, &made)
-	return salesforceRecord{ID: made.ID, Name: s.doc.title()}, err
 }
 
 // task makes the Task of the call, or brings it up to date.
@@ -269,7 +195,7 @@ func (s salesforceSession) findTask(ctx context.Context) (string, error) {
 	return s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Task WHERE %s = '%s' ORDER BY CreatedDate LIMIT 1", field, soql(s.doc.Call.ID)))
 }
 
-// Bounds of Salesforce's fields.
+// Bounds of Salesforce's fields, in characters.
 const (
 	salesforceText = 255
 	salesforceLong = 32_000
@@ -278,14 +204,18 @@ const (
 // fields are those of the Task, and those of the mapping.
 func (s salesforceSession) fields(ctx context.Context, who salesforceRecord) (map[string]any, error) {
 	d := s.doc
+	zone, err := s.config.zone()
+	if err != nil {
+		return nil, failure(0, "the hub does not know the time zone %s", s.config.TimeZone)
+	}
 	subject := "Call with " + d.title()
 	if d.Call.Disposition != "" {
 		subject += ": " + d.Call.Disposition
 	}
 	fields := map[string]any{
-		"Subject": clip(subject, salesforceText), "Status": "Completed", "CallObject": d.Call.ID,
-		"CallType": map[string]string{"inbound": "Inbound"}[d.Call.Direction], "ActivityDate": d.Timestamp.Format("2006-01-02"),
-		"Description": clip(d.description(), salesforceLong),
+		"Subject": within(subject, salesforceText), "Status": "Completed", "CallObject": d.Call.ID,
+		"CallType": map[string]string{"inbound": "Inbound"}[d.Call.Direction], "ActivityDate": d.Timestamp.In(zone).Format(time.DateOnly),
+		"Description": within(d.description(), salesforceLong),
 	}
 	if fields["CallType"] == "" {
 		fields["CallType"] = "Outbound"
@@ -294,7 +224,7 @@ func (s salesforceSession) fields(ctx context.Context, who salesforceRecord) (ma
 		fields["CallDurationInSeconds"] = *d.Call.DurationSec
 	}
 	if d.Call.Disposition != "" {
-		fields["CallDisposition"] = clip(d.Call.Disposition, salesforceText)
+		fields["CallDisposition"] = within(d.Call.Disposition, salesforceText)
 	}
 	if who.ID != "" {
 		fields["WhoId"] = who.ID

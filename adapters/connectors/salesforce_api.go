@@ -20,8 +20,17 @@ type salesforceRecord struct {
 	Attributes struct {
 		Type string `json:"type"`
 	} `json:"attributes"`
-	ID   string `json:"Id"`
-	Name string `json:"Name"`
+	ID             string `json:"Id"`
+	Name           string `json:"Name"`
+	Phone          string `json:"Phone"`
+	MobilePhone    string `json:"MobilePhone"`
+	HomePhone      string `json:"HomePhone"`
+	OtherPhone     string `json:"OtherPhone"`
+	AssistantPhone string `json:"AssistantPhone"`
+}
+
+func (r salesforceRecord) phones() []string {
+	return []string{r.Phone, r.MobilePhone, r.HomePhone, r.OtherPhone, r.AssistantPhone}
 }
 
 type salesforceMade struct {
@@ -192,7 +201,7 @@ func (k salesforceKind) inspect(ctx context.Context, a *attempt) {
 		return
 	}
 	a.try("search by phone", func() (string, error) {
-		n, _ := numbersOf("+14155550100")
+		n, _ := numbersOf("+14155550100", "")
 		_, err := s.search(ctx, n)
 		return "contacts and leads can be searched", err
 	})

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -168,6 +169,23 @@ func TestSalesforceAContactComesBeforeALead(t *testing.T) {
 	tasks := o.Records("Task")
 	if len(tasks) != 1 || tasks[0]["WhoId"] != contact || tasks[0][salesforcefake.ExternalID] != "call-1" || tasks[0]["TaskSubtype"] != "Call" {
 		t.Errorf("the tasks are %v", tasks)
+	}
+}
+
+// TestSalesforceDays: a Task has a day and no time, and the evening in Los Angeles is
+// not the next one.
+func TestSalesforceDays(t *testing.T) {
+	t.Parallel()
+	r, o := newRig(t), newSalesforce(t)
+	story := r.newStory()
+	story.happens(call.Started{StartedAt: time.Date(2026, 11, 28, 3, 30, 0, 0, time.UTC), Direction: "outbound", From: "+12135550100", To: "+15551234567"})
+	story.ends()
+	v := story.happens(call.Dispositioned{Disposition: "Interested"})
+	for zone, day := range map[string]string{"": "2026-11-28", "UTC": "2026-11-28", "America/Los_Angeles": "2026-11-27", "Asia/Tokyo": "2026-11-28"} {
+		r.succeeds(r.salesforce(o, map[string]any{"time_zone": zone}), v)
+		if got := o.Records("Task")[0]["ActivityDate"]; got != day {
+			t.Errorf("in %q the task is of %v, want %s", zone, got, day)
+		}
 	}
 }
 
@@ -339,6 +357,8 @@ func TestSalesforceSettings(t *testing.T) {
 	r.refuses("a private login", e(`{"login_url":"https://10.0.0.1"}`, refresh), "/config/login_url", "https")
 	r.refuses("a version", e(`{"api_version":"62"}`, refresh), "/config/api_version", "v62.0")
 	r.refuses("unmatched", e(`{"unmatched":"drop"}`, refresh), "/config/unmatched", "skip")
+	r.refuses("a time zone", e(`{"time_zone":"Pacific Time"}`, refresh), "/config/time_zone", "America/Los_Angeles")
+	r.refuses("a time zone of nowhere", e(`{"time_zone":"Local"}`, refresh), "/config/time_zone", "IANA")
 	r.refuses("a type", e(`{"owner_by_email":"yes"}`, refresh), "/config/owner_by_email", "expected")
 	r.refuses("a file name", e(`{"file_name":"{lead.nme"}`, refresh), "/config/file_name", "partner")
 	bad := e(`{}`, refresh)

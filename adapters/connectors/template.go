@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 
 	"trunkline.dev/trunkline/domain/event"
 )
@@ -147,4 +148,15 @@ func clip(s string, n int) string {
 		n--
 	}
 	return s[:n]
+}
+
+// within cuts text at a rune so that it has at most n characters, as the other systems
+// count them: in UTF-16, where what is rare takes two.
+func within(s string, n int) string {
+	for at, r := range s {
+		if n -= utf16.RuneLen(r); n < 0 {
+			return s[:at]
+		}
+	}
+	return s
 }

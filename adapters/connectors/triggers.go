@@ -27,7 +27,7 @@ type triggers struct {
 	byDefault int
 	// files: it copies recordings and nothing else, so a recording is acted on
 	// whether the call is known to be over or not. Otherwise a recording that
-	// comes before callCompleted goes with that.
+	// comes before callCompleted goes with that, unless another has followed it.
 	files bool
 	// links: a copy that is late or not to be had is told of too. once: and then not
 	// again when it is there.
@@ -64,8 +64,13 @@ func (t triggers) fired(v delivery.View) string {
 		if !t.files && p.WaitedFor == call.ForDisposition && v.Call.DispositionAt == nil {
 			return callCompleted
 		}
+	case call.RecordingReady:
+		if t.copiesBefore(v.Call) && followed(v) != nil {
+			return recordingReady
+		}
 	case call.RecordingStored:
-		if (t.files || completed(v.Call)) && (!t.once || !p.Delayed) {
+		older := t.copiesBefore(v.Call) && v.Call.Copy != nil && v.Call.Copy.ID != p.RecordingID
+		if (t.files || completed(v.Call) || older) && (!t.once || !p.Delayed) {
 			return recordingReady
 		}
 	case call.RecordingDelayed:
@@ -78,6 +83,24 @@ func (t triggers) fired(v delivery.View) string {
 		}
 	}
 	return ""
+}
+
+// copiesBefore reports whether a recording that another has followed is copied
+// although callCompleted has not been told of: that will be about the newest only.
+// Kinds that link to recordings would say something of a call that goes on.
+func (t triggers) copiesBefore(c *call.Call) bool { return !t.files && !t.links && !completed(c) }
+
+// followed is a call as it was before another recording took the place of one that
+// the hub holds; nil if the event is not that.
+func followed(v delivery.View) *call.Call {
+	was := v.CallBefore
+	if _, ok := v.Payload.(call.RecordingReady); !ok || was == nil || was.Recording == nil || was.Copy == nil {
+		return nil
+	}
+	if was.Copy.State != call.CopyStored || v.Call.Copy.ID == was.Copy.ID {
+		return nil
+	}
+	return was
 }
 
 // completed reports whether callCompleted has been told of a call.

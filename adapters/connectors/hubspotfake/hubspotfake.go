@@ -6,16 +6,15 @@ package hubspotfake
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"mime"
-	"mime/multipart"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf16"
+
+	"github.com/nyaruka/phonenumbers"
 
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 )
@@ -35,12 +34,6 @@ type Object struct {
 	Contacts []string `json:"-"`
 	// fresh objects are not found by search.
 	fresh bool
-}
-
-// File is one of the file manager.
-type File struct {
-	ID, Name, Folder, Type string
-	Size                   int64
 }
 
 // Account is the fake.
@@ -75,7 +68,7 @@ func New() *Account {
 	for _, root := range []struct{ crm, files string }{{"/crm/v3/objects", "/files/v3/files"}, {"/crm/objects/2026-03", "/files/2026-03/files"}} {
 		for pattern, do := range map[string]http.HandlerFunc{
 			"POST " + root.crm + "/{object}/search":    a.search,
-			"GET " + root.crm + "/contacts/{id}":       a.contact,
+			"GET " + root.crm + "/{object}/{id}":       a.read,
 			"POST " + root.crm + "/{object}":           a.create,
 			"PATCH " + root.crm + "/calls/{id}":        a.update,
 			"POST " + root.crm + "/calls/batch/upsert": a.upsert,
@@ -119,13 +112,6 @@ func (a *Account) Objects(object string) []Object {
 		out = append(out, c)
 	}
 	return out
-}
-
-// Files are those of the file manager.
-func (a *Account) Files() []File {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.files)
 }
 
 func refuse(w http.ResponseWriter, status int, category, message string) {
@@ -236,17 +222,19 @@ func (a *Account) search(w http.ResponseWriter, r *http.Request) {
 	fake.Answer(w, http.StatusOK, map[string]any{"total": len(results), "results": results})
 }
 
-// property is one of an object, calculated ones too: national digits.
+// property is one of an object, calculated ones too: national digits, of a number
+// without its country as one of the account's, which is in the United States.
 func property(o *Object, name string) any {
 	of := map[string]string{"hs_searchable_calculated_phone_number": "phone", "hs_searchable_calculated_mobile_number": "mobilephone"}[name]
 	if of == "" {
 		return o.Properties[name]
 	}
-	digits := fake.Digits(fmt.Sprint(o.Properties[of]))
-	if len(digits) == 11 {
-		digits = digits[1:]
+	written, _ := o.Properties[of].(string)
+	n, err := phonenumbers.Parse(written, "US")
+	if err != nil {
+		return ""
 	}
-	return digits
+	return phonenumbers.GetNationalSignificantNumber(n)
 }
 
 // valid holds properties to what calls have.
@@ -260,6 +248,16 @@ func (a *Account) valid(w http.ResponseWriter, object string, properties map[str
 			return false
 		}
 		switch s, _ := v.(string); name {
+		case "email":
+			if !fake.Address(s) {
+				refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", `Property values were not valid: [{"isValid":false,"message":"Email address `+s+` is invalid","error":"INVALID_EMAIL"}]`)
+				return false
+			}
+		case "hs_call_body":
+			if len(utf16.Encode([]rune(s))) > 65_536 {
+				refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", `Property values were not valid: [{"isValid":false,"message":"hs_call_body is too long"}]`)
+				return false
+			}
 		case "hs_call_direction":
 			if s != "INBOUND" && s != "OUTBOUND" {
 				a.Complain("a direction of %v", v)
@@ -327,10 +325,13 @@ func (a *Account) update(w http.ResponseWriter, r *http.Request) {
 	refuse(w, http.StatusNotFound, "OBJECT_NOT_FOUND", "resource not found")
 }
 
-func (a *Account) contact(w http.ResponseWriter, r *http.Request) {
-	for _, c := range a.Objects("contacts") {
-		if c.ID == r.PathValue("id") {
-			fake.Answer(w, http.StatusOK, c)
+// read answers with the properties that are asked for.
+func (a *Account) read(w http.ResponseWriter, r *http.Request) {
+	for _, o := range a.Objects(r.PathValue("object")) {
+		if o.ID == r.PathValue("id") {
+			asked := strings.Split(r.URL.Query().Get("properties"), ",")
+			maps.DeleteFunc(o.Properties, func(name string, _ any) bool { return !slices.Contains(asked, name) })
+			fake.Answer(w, http.StatusOK, o)
 			return
 		}
 	}
@@ -387,61 +388,4 @@ func (a *Account) associate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	refuse(w, http.StatusNotFound, "OBJECT_NOT_FOUND", "resource not found")
-}
-
-func (a *Account) upload(w http.ResponseWriter, r *http.Request) {
-	if !slices.Contains(a.Scopes, "files") {
-		refuse(w, http.StatusForbidden, "MISSING_SCOPES", "This app hasn't been granted all required scopes to make this call.")
-		return
-	}
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "multipart/form-data" {
-		a.Complain("an upload as %q", media)
-		refuse(w, http.StatusUnsupportedMediaType, "VALIDATION_ERROR", "multipart/form-data")
-		return
-	}
-	parts, fields, f := multipart.NewReader(r.Body, params["boundary"]), map[string]string{}, File{}
-	for {
-		p, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return // the client gave up
-		}
-		if p.FormName() == "file" {
-			f.Type = p.Header.Get("Content-Type")
-			if f.Size, err = io.Copy(io.Discard, p); err != nil {
-				return
-			}
-			continue
-		}
-		b, err := io.ReadAll(io.LimitReader(p, 4096))
-		if err != nil {
-			return
-		}
-		fields[p.FormName()] = string(b)
-	}
-	var options struct{ Access, DuplicateValidationStrategy, DuplicateValidationScope string }
-	if err := json.Unmarshal([]byte(fields["options"]), &options); err != nil || options.Access == "" || f.Type == "" {
-		refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", "options with access and file are required")
-		return
-	}
-	if (fields["folderPath"] == "") == (fields["folderId"] == "") {
-		refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", "either folderId or folderPath")
-		return
-	}
-	f.Name, f.Folder = fields["fileName"], fields["folderPath"]
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, have := range a.files {
-		if options.DuplicateValidationStrategy == "RETURN_EXISTING" && have.Name == f.Name && have.Folder == f.Folder {
-			fake.Answer(w, http.StatusCreated, map[string]string{"id": have.ID, "parentFolderId": "1"})
-			return
-		}
-	}
-	a.n++
-	f.ID = fmt.Sprint(9000 + a.n)
-	a.files = append(a.files, f)
-	fake.Answer(w, http.StatusCreated, map[string]string{"id": f.ID, "parentFolderId": "1", "access": options.Access})
 }

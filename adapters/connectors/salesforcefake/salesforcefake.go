@@ -5,18 +5,13 @@
 package salesforcefake
 
 import (
-	"crypto/md5" //nolint:gosec // Salesforce's checksum of files is MD5
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 )
@@ -35,18 +30,13 @@ const (
 // Record is one of an object's.
 type Record map[string]any
 
-// File is a ContentVersion.
-type File struct {
-	ID, Document, Title, Path string
-	Size                      int64
-	MD5                       string
-}
-
 // Org is the fake.
 type Org struct {
 	*fake.Server
 	// ReadOnly makes describes say that nothing may be created.
 	ReadOnly bool
+	// Hidden are fields that the user who signed in may not see.
+	Hidden []string
 
 	mu      sync.Mutex
 	tokens  map[string]bool
@@ -123,37 +113,11 @@ func (o *Org) Lag(object string) {
 	}
 }
 
-// Files are those that were uploaded.
-func (o *Org) Files() []File {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return append([]File(nil), o.files...)
-}
-
-// Links are what files are linked to, "069… 003…".
-func (o *Org) Links() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var out []string
-	for _, l := range o.links {
-		out = append(out, fmt.Sprint(l["ContentDocumentId"], " ", l["LinkedEntityId"]))
-	}
-	return out
-}
-
 // EndSessions makes all tokens invalid.
 func (o *Org) EndSessions() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	clear(o.tokens)
-}
-
-// HoldUpload holds the next upload up until release, or until its client is gone;
-// begun is closed when it is there.
-func (o *Org) HoldUpload() (begun <-chan struct{}, release func()) {
-	there, until := make(chan struct{}), make(chan struct{})
-	o.Break(fake.Fault{At: "POST /services/data/" + Version + "/sobjects/ContentVersion", Begun: there, Until: until})
-	return there, sync.OnceFunc(func() { close(until) })
 }
 
 func refuse(w http.ResponseWriter, status int, code, message string, fields ...string) {
@@ -226,71 +190,6 @@ func (o *Org) limits(w http.ResponseWriter, _ *http.Request) {
 	fake.Answer(w, http.StatusOK, map[string]any{"DailyApiRequests": map[string]int{"Max": 15000, "Remaining": 14998}})
 }
 
-var sosl = regexp.MustCompile(`^FIND \{([^}]*)\} IN PHONE FIELDS RETURNING Contact\(Id, Name ORDER BY LastModifiedDate DESC LIMIT 5\), Lead\(Id, Name WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 5\)$`)
-
-func (o *Org) search(w http.ResponseWriter, r *http.Request) {
-	m := sosl.FindStringSubmatch(r.URL.Query().Get("q"))
-	if m == nil {
-		o.Complain("SOSL: %s", r.URL.Query().Get("q"))
-		refuse(w, http.StatusBadRequest, "MALFORMED_SEARCH", "No search term found")
-		return
-	}
-	found := []Record{}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, term := range strings.Split(m[1], " OR ") {
-		if len(term) < 2 || strings.Trim(term, "0123456789") != "" {
-			o.Complain("a term of %q: reserved characters must be escaped, and numbers are found by digits", term)
-		}
-	}
-	for _, object := range []string{"Contact", "Lead"} {
-		of := o.objects[object]
-		for i := len(of) - 1; i >= 0; i-- { // the newest first
-			if of[i]["IsConverted"] == true || !has(of[i], strings.Split(m[1], " OR ")) {
-				continue
-			}
-			found = append(found, Record{"attributes": map[string]string{"type": object, "url": "/x"}, "Id": of[i]["Id"], "Name": of[i]["Name"]})
-		}
-	}
-	fake.Answer(w, http.StatusOK, map[string]any{"searchRecords": found})
-}
-
-// has reports whether one of the phone fields has one of the terms: numbers are
-// indexed by their digits.
-func has(r Record, terms []string) bool {
-	for _, f := range []string{"Phone", "MobilePhone", "HomePhone"} {
-		s, _ := r[f].(string)
-		digits := fake.Digits(s)
-		for _, t := range terms {
-			if digits == t {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-var soql = regexp.MustCompile(`^SELECT (\w+) FROM (\w+) WHERE (\w+) = '((?:[^'\\]|\\.)*)'( AND (IsLatest|IsActive) = true)?( ORDER BY CreatedDate)?( LIMIT 1)?$`)
-
-func (o *Org) query(w http.ResponseWriter, r *http.Request) {
-	m := soql.FindStringSubmatch(r.URL.Query().Get("q"))
-	if m == nil {
-		o.Complain("SOQL: %s", r.URL.Query().Get("q"))
-		refuse(w, http.StatusBadRequest, "MALFORMED_QUERY", "unexpected token")
-		return
-	}
-	value := regexp.MustCompile(`\\(.)`).ReplaceAllString(m[4], "$1")
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	found := []Record{}
-	for _, r := range o.objects[m[2]] {
-		if fmt.Sprint(r[m[3]]) == value && len(found) == 0 {
-			found = append(found, Record{"attributes": map[string]string{"type": m[2]}, m[1]: r[m[1]]})
-		}
-	}
-	fake.Answer(w, http.StatusOK, map[string]any{"totalSize": len(found), "done": true, "records": found})
-}
-
 var fields = map[string][]string{
 	"Task": {
 		"Subject", "Status", "TaskSubtype", "CallType", "CallDurationInSeconds", "CallDisposition", "CallObject", "WhoId", "WhatId", "OwnerId",
@@ -314,6 +213,12 @@ func (o *Org) describe(w http.ResponseWriter, r *http.Request) {
 	fake.Answer(w, http.StatusOK, map[string]any{"name": r.PathValue("object"), "createable": !o.ReadOnly, "fields": list})
 }
 
+// bounds are how many characters a field takes, if not 255.
+var bounds = map[string]int{
+	"Task.Description": 32_000,
+	"Lead.FirstName":   40, "Lead.LastName": 80, "Lead.Phone": 40, "Lead.Title": 128, "Lead.Email": 80, "Lead.City": 40, "Lead.State": 80, "Lead.PostalCode": 20,
+}
+
 // body reads the fields of a record and holds them to the object.
 func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew bool) (Record, bool) {
 	if r.Header.Get("Content-Type") != "application/json" {
@@ -333,8 +238,16 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 			refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object, name)
 			return nil, false
 		}
-		if s, ok := v.(string); ok && len(s) > 255 && name != "Description" {
+		most, ok := bounds[object+"."+name]
+		if !ok {
+			most = 255
+		}
+		if s, ok := v.(string); ok && len(utf16.Encode([]rune(s))) > most {
 			refuse(w, http.StatusBadRequest, "STRING_TOO_LONG", name+": data value too large", name)
+			return nil, false
+		}
+		if s, _ := v.(string); name == "Email" && !fake.Address(s) {
+			refuse(w, http.StatusBadRequest, "INVALID_EMAIL_ADDRESS", "Email: invalid email address: "+s, name)
 			return nil, false
 		}
 		if name == "TaskSubtype" && !isNew {
@@ -405,64 +318,4 @@ func (o *Org) upsert(w http.ResponseWriter, r *http.Request) {
 	}
 	in[field] = value
 	fake.Answer(w, http.StatusCreated, map[string]any{"id": o.add(object, in), "success": true, "errors": []any{}, "created": true})
-}
-
-// upload takes a ContentVersion: first its fields, then its bytes.
-func (o *Org) upload(w http.ResponseWriter, r *http.Request) {
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "multipart/form-data" || r.ContentLength <= 0 {
-		o.Complain("an upload as %q, announced with %d bytes", media, r.ContentLength)
-		refuse(w, http.StatusBadRequest, "INVALID_MULTIPART_REQUEST", "not multipart/form-data of known length")
-		return
-	}
-	parts := multipart.NewReader(r.Body, params["boundary"])
-	entity, err := parts.NextPart()
-	if err != nil || entity.FormName() != "entity_content" || entity.Header.Get("Content-Type") != "application/json" {
-		refuse(w, http.StatusBadRequest, "INVALID_MULTIPART_REQUEST", "the first part must be entity_content")
-		return
-	}
-	var in struct{ Title, PathOnClient string }
-	if err := json.NewDecoder(entity).Decode(&in); err != nil || in.PathOnClient == "" {
-		refuse(w, http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "PathOnClient")
-		return
-	}
-	data, err := parts.NextPart()
-	if err != nil || data.FormName() != "VersionData" || data.FileName() == "" {
-		refuse(w, http.StatusBadRequest, "INVALID_MULTIPART_REQUEST", "the second part must be VersionData, with a filename")
-		return
-	}
-	sum := md5.New() //nolint:gosec // see above
-	n, err := io.Copy(sum, data)
-	if err != nil {
-		return
-	}
-	if _, err := parts.NextPart(); err != io.EOF {
-		refuse(w, http.StatusBadRequest, "INVALID_MULTIPART_REQUEST", "more than two parts, or no end")
-		return
-	}
-	o.mu.Lock()
-	document := o.add("ContentDocument", Record{})
-	f := File{Document: document, Title: in.Title, Path: in.PathOnClient, Size: n, MD5: hex.EncodeToString(sum.Sum(nil))}
-	f.ID = o.add("ContentVersion", Record{"ContentDocumentId": document, "PathOnClient": in.PathOnClient, "Title": in.Title})
-	o.files = append(o.files, f)
-	o.mu.Unlock()
-	fake.Answer(w, http.StatusCreated, map[string]any{"id": f.ID, "success": true, "errors": []any{}})
-}
-
-func (o *Org) link(w http.ResponseWriter, r *http.Request) {
-	var in Record
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in["ShareType"] != "V" || in["Visibility"] != "AllUsers" {
-		refuse(w, http.StatusBadRequest, "INVALID_FIELD", "ShareType and Visibility")
-		return
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, l := range o.links {
-		if l["ContentDocumentId"] == in["ContentDocumentId"] && l["LinkedEntityId"] == in["LinkedEntityId"] {
-			refuse(w, http.StatusBadRequest, "DUPLICATE_VALUE", "duplicate value found", "LinkedEntityId")
-			return
-		}
-	}
-	o.links = append(o.links, in)
-	fake.Answer(w, http.StatusCreated, map[string]any{"id": "06A", "success": true, "errors": []any{}})
 }

@@ -85,6 +85,20 @@ func (s *Store) Claim(ctx context.Context, org, endpointID, step string, result 
 	return kept, nil
 }
 
+// Lease gives a step to one holder for a time and reports whether it has it. The time
+// is the database's: hubs need not agree on theirs.
+func (s *Store) Lease(ctx context.Context, org, endpointID, step, holder string, lasts time.Duration) (bool, error) {
+	name, err := json.Marshal(holder)
+	if err != nil {
+		return false, err
+	}
+	tag, err := s.cfg.Pool.Exec(ctx, leaseStep, org, endpointID, step, json.RawMessage(name), lasts)
+	if err != nil {
+		return false, fmt.Errorf("leasing a step of a connector: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 // Start begins to forget what is older than Kept. Starting twice is harmless.
 func (s *Store) Start(ctx context.Context) error {
 	s.loop.Start(ctx, s.forgetAlways)

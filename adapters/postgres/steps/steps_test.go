@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +70,39 @@ func TestSteps(t *testing.T) {
 			if g != got[0] || g == "" {
 				t.Fatalf("the claims got %v", got)
 			}
+		}
+	})
+
+	t.Run("of several that ask for a lease one has it, until it gives it back", func(t *testing.T) {
+		lease := func(holder string, lasts time.Duration) bool {
+			t.Helper()
+			got, err := store.Lease(t.Context(), "org", "crm", "turn", holder, lasts)
+			if err != nil {
+				t.Error(err)
+			}
+			return got
+		}
+		var wg sync.WaitGroup
+		var have atomic.Int64
+		var holder atomic.Value
+		for i := range 8 {
+			wg.Go(func() {
+				if name := strconv.Itoa(i); lease(name, time.Hour) {
+					have.Add(1)
+					holder.Store(name)
+				}
+			})
+		}
+		wg.Wait()
+		if have.Load() != 1 {
+			t.Fatalf("%d have it", have.Load())
+		}
+		mine := holder.Load().(string)
+		if !lease(mine, time.Hour) || lease("another", time.Hour) {
+			t.Error("its holder has it not, or another has it too")
+		}
+		if !lease(mine, 0) || !lease("another", time.Hour) || lease(mine, 0) {
+			t.Error("it was not given back")
 		}
 	})
 

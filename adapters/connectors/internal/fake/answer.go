@@ -3,6 +3,7 @@ package fake
 import (
 	"encoding/json"
 	"net/http"
+	"net/mail"
 	"strings"
 )
 
@@ -21,4 +22,14 @@ func Digits(s string) string {
 		}
 		return c
 	}, s)
+}
+
+// Address reports whether a text is an e-mail address of a host on the internet.
+func Address(s string) bool {
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s {
+		return false
+	}
+	_, host, _ := strings.Cut(s, "@")
+	return strings.Contains(host, ".")
 }

@@ -10,7 +10,7 @@ async function main({ url, clientId, clientSecret, refreshToken, externalId }) {
   conn.on("refresh", () => renewed++);
   const said = {};
   const found = await conn.search(
-    "FIND {5551234567 OR 15551234567} IN PHONE FIELDS RETURNING Contact(Id, Name ORDER BY LastModifiedDate DESC LIMIT 5), Lead(Id, Name WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 5)",
+    "FIND {5551234567 OR 15551234567} IN PHONE FIELDS RETURNING Contact(Id, Name, Phone ORDER BY LastModifiedDate DESC LIMIT 20), Lead(Id, Name, Phone WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 20)",
   );
   said.found = found.searchRecords.map((r) => `${r.attributes.type} ${r.Name}`);
   const made = await conn.sobject("Task").create({ Subject: "Call", CallObject: "call-1", TaskSubtype: "Call", WhoId: found.searchRecords[0].Id });

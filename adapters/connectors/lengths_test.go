@@ -1,0 +1,68 @@
+package connectors_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"trunkline.dev/trunkline/adapters/connectors/hubspotfake"
+	"trunkline.dev/trunkline/adapters/connectors/salesforcefake"
+	"trunkline.dev/trunkline/domain/call"
+)
+
+// logged is what both CRMs show of a call with a transcript and a disposition.
+func logged(t *testing.T, transcript, disposition string) (salesforcefake.Record, hubspotfake.Object) {
+	t.Helper()
+	r, o, a := newRig(t), newSalesforce(t), newHubSpot(t)
+	s := r.newStory()
+	s.happens(call.TranscriptReady{Transcript: transcript})
+	s.ends()
+	v := s.happens(call.Dispositioned{Disposition: disposition})
+	r.succeeds(r.salesforce(o, nil), v)
+	r.succeeds(r.hubspot(a, nil), v)
+	return o.Records("Task")[0], a.Objects("calls")[0]
+}
+
+// TestBoundsAreInCharacters: texts of other scripts are kept as far as the other
+// systems take them, and no further.
+func TestBoundsAreInCharacters(t *testing.T) {
+	t.Parallel()
+	characters := func(s string) int { return len(utf16.Encode([]rune(s))) }
+	long, name := strings.Repeat("Здравствуйте! ", 2000), strings.Repeat("Интересно ", 20)
+	task, logs := logged(t, long, name)
+	if text, _ := task["Description"].(string); !strings.Contains(text, long) {
+		t.Errorf("of a transcript of %d characters Salesforce shows %d; it takes 32,000", characters(long), characters(text))
+	}
+	if task["CallDisposition"] != name {
+		t.Errorf("the disposition is %q", task["CallDisposition"])
+	}
+	if title, _ := logs.Properties["hs_call_title"].(string); !strings.Contains(title, name) {
+		t.Errorf("HubSpot's title is %q", title)
+	}
+	for what, letter := range map[string]string{"Cyrillic": "Ж", "emoji": "😀"} {
+		task, logs := logged(t, strings.Repeat(letter, 70_000), "x")
+		text, _ := task["Description"].(string)
+		body, _ := logs.Properties["hs_call_body"].(string)
+		if got, want := characters(text), 32_000; got > want || got < want-1 || !strings.HasSuffix(text, letter) {
+			t.Errorf("%s: Salesforce has %d characters", what, got)
+		}
+		if got, want := characters(body), 65_000; got > want || got < want-1 || !strings.HasSuffix(body, letter) {
+			t.Errorf("%s: HubSpot has %d characters", what, got)
+		}
+	}
+}
+
+// TestHTMLIsNotCutInAnEscape, wherever the bound falls.
+func TestHTMLIsNotCutInAnEscape(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, shown string }{{"&", "&amp;"}, {"<", "&lt;"}, {"\n", "<br>"}} {
+		for before := range 6 {
+			text := "x\n" + strings.Repeat("x", before) + strings.Repeat(c.text, 20_000) + "x"
+			_, logs := logged(t, text, "x")
+			body, _ := logs.Properties["hs_call_body"].(string)
+			if !strings.HasSuffix(body, c.shown) || len(body) > 65_000 || len(body) <= 65_000-len(c.shown) {
+				t.Errorf("%q after %d: %d characters that end in %q", c.text, before, len(body), body[len(body)-8:])
+			}
+		}
+	}
+}

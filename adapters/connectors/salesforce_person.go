@@ -1,0 +1,150 @@
+package connectors
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// person finds who has the call's number: a Contact before a Lead, and of
+// several the one that was changed last.
+func (s salesforceSession) person(ctx context.Context) (salesforceRecord, error) {
+	s.tape.step("find the contact or lead by phone")
+	number, ok := s.doc.number()
+	if !ok {
+		s.tape.done("the call has no number")
+		return salesforceRecord{}, nil
+	}
+	who, found, err := s.whose(ctx, number)
+	if err != nil {
+		return salesforceRecord{}, err
+	}
+	if who.ID != "" {
+		s.tape.done("%s %s (%s), of %d found", who.Attributes.Type, who.ID, who.Name, found)
+		return who, nil
+	}
+	s.tape.done("nobody has %s, of %d found", number.e164, found)
+	if s.config.Unmatched != unmatchedLead {
+		return salesforceRecord{}, nil
+	}
+	s.tape.step("make a lead")
+	return turn(ctx, s.attempt, leadKey(number), func(ctx context.Context, waited bool) (salesforceRecord, error) {
+		return s.newLead(ctx, number, waited)
+	})
+}
+
+func leadKey(n numbers) string { return "salesforce/lead/" + n.e164 }
+
+// whose is who has a number, zero if nobody does, and how many were found.
+func (s salesforceSession) whose(ctx context.Context, n numbers) (salesforceRecord, int, error) {
+	found, err := s.search(ctx, n)
+	if err != nil {
+		return salesforceRecord{}, 0, err
+	}
+	for _, kind := range []string{"Contact", "Lead"} {
+		of := slices.DeleteFunc(slices.Clone(found), func(r salesforceRecord) bool { return r.Attributes.Type != kind })
+		if r := whose(n, of, salesforceRecord.phones); r != nil {
+			return *r, len(found), nil
+		}
+	}
+	return salesforceRecord{}, len(found), nil
+}
+
+// The phone fields of a Contact and of a Lead.
+const (
+	salesforceContactPhones = "Phone, MobilePhone, HomePhone, OtherPhone, AssistantPhone"
+	salesforceLeadPhones    = "Phone, MobilePhone"
+)
+
+// search asks for both at once, by digits as they are written in the number's country
+// and abroad; whose they are is judged by what is found. A user who may not see all
+// phone fields is shown the first.
+func (s salesforceSession) search(ctx context.Context, n numbers) ([]salesforceRecord, error) {
+	terms := slices.Compact([]string{n.national, n.dialled, n.digits})
+	found, err := s.find(ctx, terms, salesforceContactPhones, salesforceLeadPhones)
+	if saysAny(err, "INVALID_FIELD") {
+		return s.find(ctx, terms, "Phone", "Phone")
+	}
+	return found, err
+}
+
+func (s salesforceSession) find(ctx context.Context, terms []string, contact, lead string) ([]salesforceRecord, error) {
+	q := fmt.Sprintf("FIND {%s} IN PHONE FIELDS RETURNING Contact(Id, Name, %s ORDER BY LastModifiedDate DESC LIMIT 20),"+
+		" Lead(Id, Name, %s WHERE IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 20)", strings.Join(terms, " OR "), contact, lead)
+	var found struct {
+		SearchRecords []salesforceRecord `json:"searchRecords"`
+	}
+	err := s.api.call(ctx, http.MethodGet, "/search/?q="+url.QueryEscape(q), nil, &found)
+	return found.SearchRecords, err
+}
+
+// newLead makes a Lead of what is known of a person, in the turn of the number: of
+// several calls at once one makes it.
+func (s salesforceSession) newLead(ctx context.Context, n numbers, waited bool) (salesforceRecord, error) {
+	// The index of phone numbers lags behind, so a lead of a moment ago is
+	// remembered; somebody may have deleted it since.
+	made, known, err := remembered[salesforceRecord](ctx, s.attempt, leadKey(n))
+	if err != nil {
+		return made, err
+	}
+	if known {
+		id, err := s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Lead WHERE Id = '%s'", soql(made.ID)))
+		if err != nil || id != "" {
+			s.tape.done("Lead %s, made before", made.ID)
+			return made, err
+		}
+	}
+	if waited { // for one that may not have come to remember it
+		if who, _, err := s.whose(ctx, n); err != nil || who.ID != "" {
+			s.tape.done("%s %s has the number by now", who.Attributes.Type, who.ID)
+			return who, err
+		}
+	}
+	made, err = s.makeLead(ctx, n)
+	if err != nil {
+		return made, err
+	}
+	s.tape.done("Lead %s", made.ID)
+	return made, s.remember(ctx, leadKey(n), made)
+}
+
+// makeLead fills what fits: for one field that is too long, Salesforce would refuse the
+// person, and with it each attempt to log the call.
+func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceRecord, error) {
+	l := s.doc.Lead
+	last, company := l.LastName, l.Company
+	if last == "" {
+		last = s.doc.title()
+	}
+	if company == "" {
+		company = "Unknown"
+	}
+	first := l.FirstName
+	if l.LastName == "" {
+		first = "" // it stands in the title
+	}
+	fields := map[string]any{"Phone": n.e164}
+	for _, f := range []struct {
+		name, value string
+		most        int
+	}{
+		{"FirstName", first, 40},
+		{"LastName", last, 80},
+		{"Company", company, 255},
+		{"Title", l.Title, 128},
+		{"Email", l.address(80), 80},
+		{"City", l.City, 40},
+		{"State", l.State, 80},
+		{"PostalCode", l.Zip, 20},
+	} {
+		if f.value != "" {
+			fields[f.name] = within(f.value, f.most)
+		}
+	}
+	var made salesforceMade
+	err := s.api.call(ctx, http.MethodPost, "/sobjects/Lead", fields, &made)
+	return salesforceRecord{ID: made.ID, Name: s.doc.title()}, err
+}
