@@ -21,6 +21,7 @@ import (
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 	"trunkline.dev/trunkline/adapters/connectors/salesforcefake"
 	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/delivery"
 )
 
@@ -41,8 +42,8 @@ func TestEveryKindHasASample(t *testing.T) {
 		}
 		for _, name := range k.Events() {
 			m, err := k.Sample(name, delivery.Endpoint{ID: "e", Dialect: k.Name(), Connector: k.Name()}, noon)
-			if err != nil || m.Name != name || !json.Valid(m.Body) {
-				t.Errorf("%s, %s: %v %s", k.Name(), name, err, m.Body)
+			if err != nil || m.Name != name || !catalog.Known(m.EventType) || !json.Valid(m.Body) {
+				t.Errorf("%s, %s: %v, type %q, %s", k.Name(), name, err, m.EventType, m.Body)
 			}
 		}
 		if _, err := k.Sample("call.exploded", delivery.Endpoint{}, noon); err == nil || !strings.Contains(err.Error(), k.Events()[0]) {

@@ -79,13 +79,15 @@ func (r Rendered) Render(v delivery.View, e delivery.Endpoint) ([]delivery.Messa
 
 // Sample renders a made-up call, for test calls.
 func (r Rendered) Sample(name string, e delivery.Endpoint, now time.Time) (delivery.Message, error) {
-	msgs, err := r.Render(sampleView(name, e, now), e)
+	v := sampleView(name, e, now)
+	msgs, err := r.Render(v, e)
 	if err != nil {
 		return delivery.Message{}, err
 	}
 	if len(msgs) != 1 {
 		return delivery.Message{}, fmt.Errorf("%s has no event %q; it has %s", r.Name(), name, strings.Join(r.Events(), ", "))
 	}
+	msgs[0].EventType = v.Event.Type
 	return msgs[0], nil
 }
 

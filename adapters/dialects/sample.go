@@ -21,14 +21,16 @@ func unknownEvent(d Dialect, name string) error {
 	return fmt.Errorf("%s has no event %q; it has %s", d.Name(), name, strings.Join(d.Events(), ", "))
 }
 
-// one returns the only message of a sample's rendering.
-func one(msgs []delivery.Message, err error) (delivery.Message, error) {
+// sampled returns the only message that a dialect makes of a sample's view.
+func sampled(d Dialect, v delivery.View, e delivery.Endpoint) (delivery.Message, error) {
+	msgs, err := d.Render(v, e)
 	if err != nil {
 		return delivery.Message{}, err
 	}
 	if len(msgs) != 1 {
 		return delivery.Message{}, fmt.Errorf("the sample renders to %d messages", len(msgs))
 	}
+	msgs[0].EventType = v.Event.Type
 	return msgs[0], nil
 }
 
@@ -75,7 +77,7 @@ func (d Dylr) Sample(name string, e delivery.Endpoint, now time.Time) (delivery.
 	v := sampleView("call.dispositioned.v1", "sample-call", nil, e, now)
 	v.Payload = call.Dispositioned{Disposition: "Interested"}
 	v.Call, v.CallLead, v.ListName = sampleCall(now), sampleLead(), "Q2 Florida Realtors"
-	return one(d.Render(v, e))
+	return sampled(d, v, e)
 }
 
 // Sample renders a made-up call, recording or note.
@@ -83,7 +85,7 @@ func (d Dialnote) Sample(name string, e delivery.Endpoint, now time.Time) (deliv
 	callView := func(t event.Type, p event.Payload) (delivery.Message, error) {
 		v := sampleView(t, "sample-call", nil, e, now)
 		v.Payload, v.Call = p, sampleCall(now)
-		return one(d.Render(v, e))
+		return sampled(d, v, e)
 	}
 	switch name {
 	case dialnoteCallLogs:
@@ -105,7 +107,7 @@ func (d DialerCX) Sample(name string, e delivery.Endpoint, now time.Time) (deliv
 	if !ok {
 		return delivery.Message{}, unknownEvent(d, name)
 	}
-	return one(d.Render(v, e))
+	return sampled(d, v, e)
 }
 
 func dialercxSample(name string, e delivery.Endpoint, now time.Time) (delivery.View, bool) {

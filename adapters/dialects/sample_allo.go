@@ -69,7 +69,7 @@ func (d Allo) Sample(name string, e delivery.Endpoint, now time.Time) (delivery.
 	if !ok {
 		return delivery.Message{}, unknownEvent(d, name)
 	}
-	return one(d.Render(v, e))
+	return sampled(d, v, e)
 }
 
 func alloSample(topic string, e delivery.Endpoint, now time.Time) (delivery.View, bool) {
@@ -106,7 +106,7 @@ func (d AlloV2) Sample(name string, e delivery.Endpoint, now time.Time) (deliver
 	if !ok {
 		return delivery.Message{}, unknownEvent(d, name)
 	}
-	return one(d.Render(v, e))
+	return sampled(d, v, e)
 }
 
 func allo2Sample(topic string, e delivery.Endpoint, now time.Time) (delivery.View, bool) {

@@ -54,7 +54,7 @@ func (d Symbo) Sample(name string, e delivery.Endpoint, now time.Time) (delivery
 	default:
 		return delivery.Message{}, unknownEvent(d, name)
 	}
-	return one(d.Render(v, e))
+	return sampled(d, v, e)
 }
 
 func symbo2025Sample(name string, e delivery.Endpoint, now time.Time) (delivery.View, bool) {

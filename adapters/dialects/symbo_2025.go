@@ -156,5 +156,5 @@ func (d Symbo2025) Sample(name string, e delivery.Endpoint, now time.Time) (deli
 	if !ok {
 		return delivery.Message{}, unknownEvent(d, name)
 	}
-	return one(d.Render(v, e))
+	return sampled(d, v, e)
 }

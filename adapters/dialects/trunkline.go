@@ -122,7 +122,7 @@ func (d Trunkline) Sample(name string, e delivery.Endpoint, now time.Time) (deli
 			return delivery.Message{}, fmt.Errorf("reading the example of %s: %w", n, err)
 		}
 		v := sampleView(event.Type(n), "sample-"+strings.TrimSuffix(n, ".v1"), json.RawMessage(data), e, now)
-		return one(d.Render(v, e))
+		return sampled(d, v, e)
 	}
 	return delivery.Message{}, unknownEvent(d, name)
 }

@@ -202,7 +202,7 @@ func (plain) Render(v delivery.View, _ delivery.Endpoint) ([]delivery.Message, e
 }
 
 func (plain) Sample(name string, _ delivery.Endpoint, _ time.Time) (delivery.Message, error) {
-	return delivery.Message{Name: name, Body: []byte(`{"sample":true}`)}, nil
+	return delivery.Message{Name: name, EventType: event.Type(name), Body: []byte(`{"sample":true}`)}, nil
 }
 
 func plainProfile() delivery.Profile {

@@ -121,7 +121,7 @@ func (s *Service) Test(ctx context.Context, ep delivery.Endpoint) (TestResult, e
 	}
 	id := event.DeriveID("test", ep.ID, uuid.NewString())
 	req, res := e.attempt(ctx, delivery.Delivery{
-		ID: id, EventType: event.Type(m.Name), Sequence: 1, Headers: m.Headers, Body: m.Body,
+		ID: id, EventType: m.EventType, Sequence: 1, Headers: m.Headers, Body: m.Body,
 	}, ep, d, d.Profile().Timeout, e.turnOf(ep.ID))
 	return TestResult{
 		DeliveryID: id, StatusCode: res.StatusCode, DurationMS: float64(res.Duration.Microseconds()) / 1000,

@@ -131,8 +131,15 @@ func dialnoteWebhook(t *testing.T, h *hub) {
 			t.Errorf("%s, received %v", a.body, got)
 		}
 		admin.post("/v1/webhooks/"+logs+"/test", object{"event": "notes"}).want(http.StatusOK)
-		if got := customer.wait("/logs", 4)[3]; !strings.Contains(got.body, `"type":"note.created"`) {
-			t.Errorf("a sample of notes is %s", got.body)
+		note := customer.wait("/logs", 4)[3]
+		if !strings.Contains(note.body, `"type":"note.created"`) {
+			t.Errorf("a sample of notes is %s", note.body)
+		}
+		// A receiver that chooses by the type is tried with that of real deliveries.
+		for r, want := range map[*received]string{&got: "call.ended.v1", &note: "call.note_added.v1"} {
+			if r.wire("trunkline-event-type") != want {
+				t.Errorf("a test has the type %q, want %q", r.wire("trunkline-event-type"), want)
+			}
 		}
 		admin.post("/v1/webhooks/"+logs+"/test", object{"event": "call.ended"}).want(http.StatusBadRequest)
 	})

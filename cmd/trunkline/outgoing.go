@@ -43,7 +43,7 @@ func sampleOf(d dialects.Dialect, name string, e delivery.Endpoint, now time.Tim
 	if err != nil {
 		return outgoing{}, misused{err}
 	}
-	return outgoing{ID: event.DeriveID("sample", uuid.NewString()), EventType: m.Name, Name: m.Name, Sequence: 1, Headers: m.Headers, Body: m.Body}, nil
+	return outgoing{ID: event.DeriveID("sample", uuid.NewString()), EventType: string(m.EventType), Name: m.Name, Sequence: 1, Headers: m.Headers, Body: m.Body}, nil
 }
 
 // request are the headers of its request, as the hub would send them at a time.

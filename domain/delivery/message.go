@@ -110,6 +110,9 @@ type Message struct {
 	Name string
 	// Part tells apart several messages of one event; empty for the first.
 	Part string
+	// EventType is the type of the made-up event that a sample is of; a real event
+	// says it itself.
+	EventType event.Type
 	// Headers are the dialect's own headers but for signatures.
 	Headers []Header
 	// Body is what will be sent, to the byte.
