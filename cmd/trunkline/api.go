@@ -43,7 +43,7 @@ func (a *app) startAPI(ctx context.Context) error {
 		},
 		Reads: a.reader, Feed: feed{events}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
 		Parking:   projections.NewParking(a.models, projections.Models(), time.Now),
-		Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
+		ProbesOnly: !a.cfg.has("api"), Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
 	})
 	if err != nil {
 		return err
