@@ -218,6 +218,7 @@ func (e *Engine) checkpoint(ctx context.Context, now time.Time, ticked bool) boo
 	}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		fenced, health, err := e.cfg.Store.Commit(ctx, c.batch())
+		e.tried(ctx, &e.committing, err)
 		if err == nil && len(fenced) == 0 {
 			e.mu.Lock()
 			e.apply(c, health)

@@ -312,6 +312,10 @@ func withoutKafka(t *testing.T, w *writer, h *hub, customer *receiver, broker *t
 		}
 		return nil
 	})
+	h.awaitUnready(t, "kafka", "log")
+	if n := h.metric(t, "trunkline_log_failing_partitions"); n == 0 {
+		t.Error("the metrics have no partition that fails")
+	}
 	h.as(t, w.admin.key).get("/v1/calls/" + w.calls[0]).want(http.StatusOK) // reads go on
 	broker.Restart()
 	eventually(t, "a write to be taken", func(context.Context) error {
@@ -329,6 +333,9 @@ func withoutKafka(t *testing.T, w *writer, h *hub, customer *receiver, broker *t
 // a key that is good: it must be as absent as if it were not there.
 func servesProbesOnly(t *testing.T, worker caller) {
 	worker.get("/healthz").want(http.StatusOK)
+	if ready := worker.get("/readyz"); !strings.Contains(string(ready.body), `{"name":"webhooks","state":"ready"}`) {
+		t.Errorf("it does not say how its webhooks do: %s", ready.body)
+	}
 	worker.get("/metrics").want(http.StatusOK)
 	worker.post("/v1/calls", object{"direction": "inbound", "from": "+15551234567", "to": "+14143756757"}).want(http.StatusNotFound)
 	for _, path := range []string{
