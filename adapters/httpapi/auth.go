@@ -107,7 +107,18 @@ func unauthorized(detail string) *Problem {
 }
 
 func (s *Server) lookUp(key string) (Principal, bool) {
-	k, org, list, ok := s.cfg.Keys.Key(sha256.Sum256([]byte(key)))
+	return s.byHash(sha256.Sum256([]byte(key)))
+}
+
+// still reports whether the key of a request that goes on may have the scope as it
+// is now.
+func (s *Server) still(p Principal, scope tenant.Scope) bool {
+	now, ok := s.byHash(p.Key.Hash)
+	return ok && now.Key.May(scope)
+}
+
+func (s *Server) byHash(hash [32]byte) (Principal, bool) {
+	k, org, list, ok := s.cfg.Keys.Key(hash)
 	if !ok || (!k.ExpiresAt.IsZero() && !s.cfg.Clock().Before(k.ExpiresAt)) {
 		return Principal{}, false
 	}

@@ -48,6 +48,9 @@ type Config struct {
 	// no request of ours may reach, nobody is sent to under our name. Without it
 	// links lead nowhere else.
 	Destination func(ctx context.Context, url string) error
+	// ProbesOnly serves health, readiness and metrics and nothing else, in a process
+	// that leaves the API to others.
+	ProbesOnly bool
 	// Readiness answers /readyz; nil is always ready.
 	Readiness Readiness
 	// Metrics answers /metrics; nil answers 404.

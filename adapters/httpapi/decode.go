@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -25,6 +26,19 @@ func decodeOptional(r *http.Request, into any) error {
 		return err
 	}
 	return commands.Decode(body, into)
+}
+
+// decodeKept is read for a body whose texts are columns of Postgres, as settings are.
+func decodeKept(r *http.Request, into any, read func(*http.Request, any) error) error {
+	body, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	if err := keepable(body); err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return read(r, into)
 }
 
 // bodyError says what became of a body that could not be read to its end.

@@ -162,7 +162,7 @@ func (s *Server) streamWebhooks(w http.ResponseWriter, r *http.Request, p Princi
 		return err
 	}
 	answer := answerOfPreview(endpoint)
-	return s.stream(w, r, func(ctx context.Context, send func([]byte) error) error {
+	return s.stream(w, r, p, func(ctx context.Context, send func([]byte) error) error {
 		return feed.Follow(ctx, p.Org.ID, after, nil, func(e event.Recorded, cursor string) error {
 			if e.Fault != nil {
 				return nil

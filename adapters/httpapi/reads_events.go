@@ -12,6 +12,7 @@ import (
 
 	"trunkline.dev/trunkline/domain/catalog"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/tenant"
 )
 
 // cloudEventBody is an event as a CloudEvent in structured JSON: the attributes
@@ -118,8 +119,8 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, p Principal)
 }
 
 // streamEvents is GET /v1/events/stream: the facts that follow Last-Event-ID
-// (or ?after=) as server-sent events, for as long as the client stays and the
-// server does not drain.
+// (or ?after=) as server-sent events, for as long as the client stays, its key is
+// valid and the server does not drain.
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, "after", "types")
 	types := q.types("types")
@@ -130,7 +131,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, p Principa
 	if err != nil {
 		return err
 	}
-	return s.stream(w, r, func(ctx context.Context, send func([]byte) error) error {
+	return s.stream(w, r, p, func(ctx context.Context, send func([]byte) error) error {
 		return feed.Follow(ctx, p.Org.ID, after, types, func(e event.Recorded, cursor string) error {
 			frame, err := sseFrame(cursor, string(e.Type), cloudEventOf(e))
 			if err != nil {
@@ -161,9 +162,10 @@ func (s *Server) beginStream(r *http.Request, p Principal, q *query, types []str
 	return feed, after, nil
 }
 
-// stream writes the frames that follow sends, and heartbeats between. follow
-// runs in a goroutine that has ended when stream returns.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, follow func(ctx context.Context, send func(frame []byte) error) error) error {
+// stream writes the frames that follow sends, and heartbeats between, for as long
+// as the key may read: a stream outlives requests, and must not outlive its key.
+// follow runs in a goroutine that has ended when stream returns.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, p Principal, follow func(ctx context.Context, send func(frame []byte) error) error) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -209,6 +211,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, follow func(ctx 
 		case <-beat.C:
 			frame = []byte(": heartbeat\n\n")
 		case frame = <-frames:
+		}
+		if !s.still(p, tenant.ScopeRead) {
+			return nil // who connects again is told why
 		}
 		if err := out.send(frame); err != nil {
 			return nil

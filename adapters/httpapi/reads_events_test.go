@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"trunkline.dev/trunkline/domain/agent"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/tenant"
 )
 
 func TestTheFeedIsReadByCursor(t *testing.T) {
@@ -112,6 +114,21 @@ func (s *streaming) next() frame {
 	return f
 }
 
+// toItsEnd reads the data of at most n frames.
+func (s *streaming) toItsEnd(n int) []string {
+	s.t.Helper()
+	var got []string
+	for len(got) < n && s.in.Scan() {
+		if data, ok := strings.CutPrefix(s.in.Text(), "data: "); ok {
+			got = append(got, data)
+		}
+	}
+	if s.in.Err() != nil {
+		s.t.Errorf("the stream broke off: %v", s.in.Err())
+	}
+	return got
+}
+
 func serveStream(t *testing.T, a *api) *httptest.Server {
 	t.Helper()
 	srv := httptest.NewServer(a.handler)
@@ -169,6 +186,76 @@ func TestAQuietStreamSaysThatItLivesAndEndsWhenTheServerDrains(t *testing.T) {
 	}
 	if s.in.Err() != nil {
 		t.Errorf("the stream broke off: %v", s.in.Err())
+	}
+}
+
+// endings is a keyring whose keys end.
+type endings struct {
+	keyring
+	mu sync.Mutex
+}
+
+func (e *endings) Key(hash [32]byte) (tenant.Key, tenant.Org, *tenant.List, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.keyring.Key(hash)
+}
+
+// become changes the key that the tests send; nil revokes it.
+func (e *endings) become(change func(*tenant.Key)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	hash := tenant.HashKey(adminKey)
+	if change == nil {
+		delete(e.keyring, hash)
+		return
+	}
+	is := e.keyring[hash]
+	change(&is.key)
+	e.keyring[hash] = is
+}
+
+func TestAStreamEndsWithItsKey(t *testing.T) {
+	t.Parallel()
+	ends := map[string]func(*tenant.Key){
+		"revoked":              nil,
+		"expired":              func(k *tenant.Key) { k.ExpiresAt = noon },
+		"without its scope":    func(k *tenant.Key) { k.Scopes = []tenant.Scope{tenant.ScopeLeads} },
+		"as good as it was":    func(k *tenant.Key) { k.Scopes = []tenant.Scope{tenant.ScopeRead} },
+		"to expire in an hour": func(k *tenant.Key) { k.ExpiresAt = noon.Add(time.Hour) },
+	}
+	stays := map[string]bool{"as good as it was": true, "to expire in an hour": true}
+	for _, path := range []string{"/v1/events/stream", "/v1/webhooks/stream?dialect=trunkline"} {
+		for name, change := range ends {
+			t.Run(path+" "+name, func(t *testing.T) {
+				t.Parallel()
+				ring := &endings{keyring: keys()}
+				a := newReading(t, func(cfg *httpapi.Config) {
+					cfg.Keys = ring
+					cfg.Settings.Dialects, cfg.Settings.Previewer = formats{}, logPreviews(cfg.Feed.(logFeed))
+				})
+				s := a.stream(t, serveStream(t, a), path)
+				a.record("org-1", "c1", 1, call.Ended{EndedAt: noon})
+				s.next()
+				ring.become(change)
+				a.record("org-1", "c2", 2, call.Ended{EndedAt: noon})
+				if got := s.toItsEnd(1); (len(got) == 1) != stays[name] {
+					t.Errorf("after its key became %s the stream gave %q", name, got)
+				}
+			})
+		}
+	}
+}
+
+func TestAQuietStreamEndsWithItsKey(t *testing.T) {
+	t.Parallel()
+	ring := &endings{keyring: keys()}
+	a := newReading(t, func(cfg *httpapi.Config) { cfg.Keys, cfg.Heartbeat = ring, time.Millisecond })
+	s := a.stream(t, serveStream(t, a), "/v1/events/stream")
+	ring.become(func(k *tenant.Key) { k.ExpiresAt = noon.Add(time.Hour) })
+	a.advance(time.Hour)
+	if got := s.toItsEnd(1); len(got) > 0 {
+		t.Errorf("it gave %q", got)
 	}
 }
 

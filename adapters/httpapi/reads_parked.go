@@ -104,7 +104,7 @@ func (s *Server) retryParked(w http.ResponseWriter, r *http.Request, p Principal
 	var in struct {
 		Entity string `json:"entity"`
 	}
-	if err := decode(r, &in); err != nil {
+	if err := decodeKept(r, &in, decode); err != nil {
 		return err
 	}
 	org, id, ok := strings.Cut(in.Entity, "/")
@@ -127,7 +127,7 @@ func (s *Server) skipParked(w http.ResponseWriter, r *http.Request, p Principal)
 		Position string `json:"position"`
 		Reason   string `json:"reason"`
 	}
-	if err := decode(r, &in); err != nil {
+	if err := decodeKept(r, &in, decode); err != nil {
 		return err
 	}
 	at, ok := positionOf(in.Position)

@@ -36,7 +36,7 @@ type Replays interface {
 // createReplay is POST /v1/replays: a forecast, or a replay that has begun.
 func (s *Server) createReplay(w http.ResponseWriter, r *http.Request, p Principal) error {
 	var in replayInput
-	if err := decode(r, &in); err != nil {
+	if err := decodeKept(r, &in, decode); err != nil {
 		return err
 	}
 	replays, err := s.replays()
@@ -150,7 +150,7 @@ type reasonInput struct {
 // reason reads it; without one, who asked is the reason.
 func (s *Server) reason(r *http.Request, p Principal, verb string) (string, error) {
 	var in reasonInput
-	if err := decodeOptional(r, &in); err != nil {
+	if err := decodeKept(r, &in, decodeOptional); err != nil {
 		return "", err
 	}
 	if len(in.Reason) > 1000 {

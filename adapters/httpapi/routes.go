@@ -53,10 +53,7 @@ func (s *Server) routes() []route {
 		write = tenant.ScopeWrite
 		admin = tenant.ScopeAdmin
 	)
-	return []route{
-		{"GET", "/healthz", "", s.healthz, public},
-		{"GET", "/readyz", "", s.readyz, public},
-		{"GET", "/metrics", "", s.metrics, public},
+	return append(s.probes(), []route{
 		{"GET", "/openapi.json", "", s.openapi, public},
 		{"GET", "/docs", "", s.docs, public},
 
@@ -207,5 +204,14 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/connectors/{id}/reconciliation", read, s.reconcileWebhook, streams},
 		{"GET", "/v1/connectors/{id}/history", read, s.webhookHistory, 0},
 		{"GET", "/v1/connectors/{id}/deliveries", read, s.listDeliveries, 0},
+	}...)
+}
+
+// probes are the routes of a process that leaves the API to others.
+func (s *Server) probes() []route {
+	return []route{
+		{"GET", "/healthz", "", s.healthz, public},
+		{"GET", "/readyz", "", s.readyz, public},
+		{"GET", "/metrics", "", s.metrics, public},
 	}
 }

@@ -17,13 +17,17 @@ import (
 
 // build puts the routes behind what all of them share.
 func (s *Server) build() http.Handler {
+	routes := s.routes()
+	if s.cfg.ProbesOnly {
+		routes = s.probes()
+	}
 	mux := http.NewServeMux()
-	for _, rt := range s.routes() {
+	for _, rt := range routes {
 		mux.Handle(rt.method+" "+rt.pattern, s.serve(rt))
 	}
 	unmatched := http.NewServeMux()
 	unmatched.Handle("/", s.serve(route{flags: public, handle: func(_ http.ResponseWriter, r *http.Request, _ Principal) error {
-		return noRoute(mux, r)
+		return s.noRoute(mux, r)
 	}}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := mux.Handler(r); pattern == "" {
@@ -36,13 +40,16 @@ func (s *Server) build() http.Handler {
 
 // noRoute tells a wrong method from a wrong path; the mux's own answers are
 // plain text.
-func noRoute(mux *http.ServeMux, r *http.Request) error {
+func (s *Server) noRoute(mux *http.ServeMux, r *http.Request) error {
 	var allowed []string
 	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		try := &http.Request{Method: m, URL: r.URL, Host: r.Host}
 		if _, pattern := mux.Handler(try); pattern != "" {
 			allowed = append(allowed, m)
 		}
+	}
+	if len(allowed) == 0 && s.cfg.ProbesOnly {
+		return problem(http.StatusNotFound, "no-route", "this process serves /healthz, /readyz and /metrics; the API is served by those with the role api (TRUNKLINE_ROLES)")
 	}
 	if len(allowed) == 0 {
 		return problem(http.StatusNotFound, "no-route", "there is nothing at %s", r.URL.Path)

@@ -61,6 +61,26 @@ func TestUnknownRoutesAreProblems(t *testing.T) {
 	}
 }
 
+func TestAProcessMayServeProbesOnly(t *testing.T) {
+	t.Parallel()
+	a := newReading(t, func(cfg *httpapi.Config) {
+		cfg.ProbesOnly = true
+		cfg.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "trunkline_build_info 1") })
+	})
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		if got := a.do("GET", path, ""); got.Status != 200 {
+			t.Errorf("%s: %d %s", path, got.Status, got.Body)
+		}
+	}
+	for _, path := range []string{"/v1/calls/x", "/v1/events/x", "/recordings/x", "/crm/x/contacts", "/v1/nothing"} {
+		if got := a.refused(a.do("GET", path, ""), 404); !strings.Contains(got.Detail, "role api") {
+			t.Errorf("%s: it does not say why: %s", path, got.Detail)
+		}
+	}
+	a.refused(a.do("PATCH", "/v1/calls/x", `{"note":"n"}`), 404)
+	a.refused(a.do("DELETE", "/healthz", ""), 405)
+}
+
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, nil)

@@ -171,7 +171,7 @@ func input[T any](s *Server, r *http.Request, read func(*http.Request, any) erro
 	var in T
 	service, err := s.settled()
 	if err == nil {
-		err = read(r, &in)
+		err = decodeKept(r, &in, read)
 	}
 	return service, in, err
 }

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,4 +57,39 @@ func TestTheAdminKeyOfTheSettingsReplacesTheFormerOne(t *testing.T) {
 	start(person.(string))
 	start(next)
 	valid(map[any]bool{adminKey: false, next: true, person: true})
+}
+
+// The key that a hub is started with was an admin key again after the next start,
+// although somebody had ended it: an end that does not hold is refused.
+func TestTheAdminKeyOfTheSettingsIsNotEndedByTheAPI(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	person := o.made(201, "POST", "/v1/api-keys", `{"name":"admin","scopes":["admin"]}`)
+	idOf := func(prefix string) string {
+		for _, k := range o.made(200, "GET", "/v1/api-keys", "", bearer(person["api_key"])...)["data"].([]any) {
+			if k := k.(map[string]any); k["prefix"] == prefix {
+				return k["id"].(string)
+			}
+		}
+		t.Fatalf("there is no key %s", prefix)
+		return ""
+	}
+	refused := func(id string) {
+		t.Helper()
+		got := o.refused(o.do("DELETE", "/v1/api-keys/"+id, "", bearer(person["api_key"])...), 409)
+		if !strings.Contains(got.Detail, "TRUNKLINE_ADMIN_KEY") {
+			t.Errorf("it does not say how: %s", got.Detail)
+		}
+	}
+	refused(idOf(tenant.ShownPrefix(adminKey)))
+
+	// Nor is one that a person made, once the hub was started with it.
+	if _, err := o.service.Bootstrap(t.Context(), person["api_key"].(string)); err != nil {
+		t.Fatal(err)
+	}
+	refused(person["id"].(string))
+	if _, err := o.service.Bootstrap(t.Context(), adminKey); err != nil {
+		t.Fatal(err)
+	}
+	o.made(204, "DELETE", "/v1/api-keys/"+person["id"].(string), "")
 }

@@ -291,11 +291,11 @@ func TestKeys(t *testing.T) {
 		o.refused(o.do("GET", "/v1/lists", "", bearer(made["api_key"])...), 401)
 	})
 	t.Run("the last admin key stays", func(t *testing.T) {
-		keys := o.made(200, "GET", "/v1/api-keys", "")["data"].([]any)
-		for _, k := range keys {
-			if k := k.(map[string]any); k["name"] == "admin" {
-				o.refused(o.do("DELETE", "/v1/api-keys/"+k["id"].(string), ""), 409)
-			}
+		admin := bearer(o.made(201, "POST", "/v1/orgs", `{"name":"Acme"}`)["admin_key"])
+		keys := o.made(200, "GET", "/v1/api-keys", "", admin...)["data"].([]any)
+		id := keys[0].(map[string]any)["id"].(string)
+		if got := o.refused(o.do("DELETE", "/v1/api-keys/"+id, "", admin...), 409); len(keys) != 1 || !strings.Contains(got.Detail, "last admin key") {
+			t.Errorf("%d keys; the refusal says %s", len(keys), got.Detail)
 		}
 	})
 	for name, body := range map[string]string{

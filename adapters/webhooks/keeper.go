@@ -220,6 +220,7 @@ func (e *Engine) checkpoint(ctx context.Context, now time.Time, ticked bool) boo
 	lost := false
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		fenced, health, err := e.cfg.Store.Commit(ctx, c.batch())
+		e.tried(ctx, &e.committing, err)
 		e.mu.Lock()
 		if err == nil && len(fenced) == 0 {
 			e.apply(c, health)

@@ -62,7 +62,8 @@ type owner struct {
 // Claim makes this process the owner of a partition and returns the offset to
 // read from. ctx ends when the partition is taken away again, unless Release
 // is called before.
-func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (int64, error) {
+func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (next int64, err error) {
+	defer func() { e.tried(ctx, &e.claiming, err) }()
 	p := dispatch.Partition{Topic: topic, ID: partition}
 	e.mu.Lock()
 	run, state := e.run, e.state

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"trunkline.dev/trunkline/adapters/httpapi"
@@ -42,8 +41,8 @@ func (a *app) startAPI(ctx context.Context) error {
 			Checker: checker{a.connectors},
 		},
 		Reads: a.reader, Feed: feed{events}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
-		Parking:   projections.NewParking(a.models, projections.Models(), time.Now),
-		Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
+		Parking:    projections.NewParking(a.models, projections.Models(), time.Now),
+		ProbesOnly: !a.cfg.has("api"), Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
 	})
 	if err != nil {
 		return err
@@ -68,39 +67,4 @@ func (a *app) makeRecorder(context.Context) error {
 	intake.Log = tapped
 	a.recorder, err = commands.NewRecorder(intake)
 	return err
-}
-
-// readiness says, part by part, whether this process can do its work.
-func (a *app) readiness(ctx context.Context) (bool, []httpapi.Part) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	ready := true
-	part := func(name, state, detail string) httpapi.Part {
-		ready = ready && state == "ready"
-		return httpapi.Part{Name: name, State: state, Detail: detail}
-	}
-	var parts []httpapi.Part
-	for _, s := range []struct {
-		name string
-		ping func(context.Context) error
-	}{{"kafka", a.broker.Ping}, {"postgres", a.pool.Ping}, {"clickhouse", a.analytics.Ping}} {
-		if err := s.ping(ctx); err != nil {
-			parts = append(parts, part(s.name, "down", err.Error()))
-			continue
-		}
-		parts = append(parts, part(s.name, "ready", ""))
-	}
-	statuses, err := a.projector.Status(ctx)
-	if err != nil {
-		return false, append(parts, part("projections", "down", err.Error()))
-	}
-	for _, s := range statuses {
-		switch s.State {
-		case projections.StateLive, projections.StateRebuilding:
-			parts = append(parts, part("projection "+s.Name, "ready", ""))
-		default:
-			parts = append(parts, part("projection "+s.Name, "behind", fmt.Sprintf("%s: %d events, %.0f s behind. %s", s.State, s.LagEvents, s.LagSeconds, s.Err)))
-		}
-	}
-	return ready, parts
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -362,6 +363,15 @@ func hostOwner() string {
 
 // greet prints where everything is, for the person at the terminal.
 func (a *app) greet(w io.Writer, took time.Duration) error {
+	if !a.cfg.has("api") {
+		_, err := fmt.Fprintf(w, `Trunkline %s is ready after %s.
+
+  roles        %s
+  health       http://%s/readyz
+%s
+`, version, took.Round(10*time.Millisecond), strings.Join(a.cfg.Roles, ", "), a.cfg.HTTPAddr, a.greetStores())
+		return err
+	}
 	key := a.cfg.file(adminKeyFile)
 	if a.cfg.AdminKey != "" {
 		key = "$TRUNKLINE_ADMIN_KEY"

@@ -23,9 +23,9 @@ import (
 type Config struct {
 	HTTPAddr  string   `env:"TRUNKLINE_HTTP_ADDR" envDefault:"127.0.0.1:8080" desc:"Where the API and the health pages listen."`
 	DataDir   string   `env:"TRUNKLINE_DATA_DIR" envDefault:"./data" desc:"Holds all embedded state, the generated keys and passwords."`
-	AdminKey  string   `env:"TRUNKLINE_ADMIN_KEY" secret:"true" desc:"The first org's admin API key. Unset: generated once, printed, kept in <data dir>/admin.key (mode 0600). A start with another key ends the former one, whichever way it came; keys made by the API stay. All hubs of one installation have the same."`
+	AdminKey  string   `env:"TRUNKLINE_ADMIN_KEY" secret:"true" desc:"The first org's admin API key. Unset: generated once, printed, kept in <data dir>/admin.key (mode 0600). A start with another key ends the former one, whichever way it came, and nothing else does; keys made by the API stay. All hubs of one installation have the same."`
 	PublicURL string   `env:"TRUNKLINE_PUBLIC_URL" desc:"What our own links (recordings, inbound URLs) begin with. Unset: http://<TRUNKLINE_HTTP_ADDR>."`
-	Roles     []string `env:"TRUNKLINE_ROLES" envDefault:"api,projector,webhooks" desc:"Which roles this process runs: api, projector, webhooks. serve --role overrides it."`
+	Roles     []string `env:"TRUNKLINE_ROLES" envDefault:"api,projector,webhooks" desc:"Which roles this process runs: api, projector, webhooks. Without api it answers /healthz, /readyz and /metrics only. serve --role overrides it."`
 
 	KafkaBrokers  []string `env:"TRUNKLINE_KAFKA_BROKERS" desc:"host:port list of a Kafka cluster (3.x or later). Unset: an embedded broker."`
 	PostgresURL   string   `env:"TRUNKLINE_POSTGRES_URL" secret:"true" desc:"postgres:// URL of a database (15 or later). Unset: an embedded server."`

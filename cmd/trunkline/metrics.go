@@ -22,6 +22,7 @@ var (
 	descAppended   = prometheus.NewDesc("trunkline_log_appended_events_total", "Events that the broker acknowledged.", nil, nil)
 	descBatches    = prometheus.NewDesc("trunkline_log_batches_total", "Produce requests that the broker acknowledged.", nil, nil)
 	descRetries    = prometheus.NewDesc("trunkline_log_retries_total", "Produce requests that were sent again.", nil, nil)
+	descFailing    = prometheus.NewDesc("trunkline_log_failing_partitions", "Partitions that have taken no facts since their last failure; writes to them are refused.", nil, nil)
 	descLookups    = prometheus.NewDesc("trunkline_lookups_total", "Calls of unknown parties that customers' CRMs were asked about.", []string{"outcome"}, nil)
 	descScrape     = prometheus.NewDesc("trunkline_scrape_errors", "1 when the state of the projections could not be read.", nil, nil)
 )
@@ -30,7 +31,7 @@ var (
 type hubMetrics struct{ app *app }
 
 func (hubMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descBuild, descLagEvents, descLagSeconds, descParked, descAppended, descBatches, descRetries, descLookups, descScrape} {
+	for _, d := range []*prometheus.Desc{descBuild, descLagEvents, descLagSeconds, descParked, descAppended, descBatches, descRetries, descFailing, descLookups, descScrape} {
 		ch <- d
 	}
 }
@@ -47,6 +48,7 @@ func (m hubMetrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descAppended, float64(log.Events))
 	counter(descBatches, float64(log.Batches))
 	counter(descRetries, float64(log.Retries))
+	gauge(descFailing, float64(log.Failing))
 	asked := m.app.asker.Stats()
 	for outcome, n := range map[string]uint64{"found": asked.Found, "none": asked.None, "failed": asked.Failed, "cached": asked.Cached, "dropped": asked.Dropped} {
 		ch <- prometheus.MustNewConstMetric(descLookups, prometheus.CounterValue, float64(n), outcome)

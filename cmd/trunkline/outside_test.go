@@ -85,6 +85,7 @@ func TestOutsideServices(t *testing.T) {
 		api, worker := s.hub(t, "api"), s.hub(t, "projector,webhooks")
 		api.start()
 		worker.start()
+		servesProbesOnly(t, worker.as(t, admin.key))
 		w := &writer{admin: api.as(t, admin.key), calls: w.calls}
 		w.write(t, 5)
 		w.settled(t, api, customer)
@@ -311,6 +312,10 @@ func withoutKafka(t *testing.T, w *writer, h *hub, customer *receiver, broker *t
 		}
 		return nil
 	})
+	h.awaitUnready(t, "kafka", "log")
+	if n := h.metric(t, "trunkline_log_failing_partitions"); n == 0 {
+		t.Error("the metrics have no partition that fails")
+	}
 	h.as(t, w.admin.key).get("/v1/calls/" + w.calls[0]).want(http.StatusOK) // reads go on
 	broker.Restart()
 	eventually(t, "a write to be taken", func(context.Context) error {
@@ -322,6 +327,26 @@ func withoutKafka(t *testing.T, w *writer, h *hub, customer *receiver, broker *t
 	})
 	wg.Wait()
 	w.settled(t, h, customer)
+}
+
+// servesProbesOnly asks a process without the role api for the rest of the API, with
+// a key that is good: it must be as absent as if it were not there.
+func servesProbesOnly(t *testing.T, worker caller) {
+	worker.get("/healthz").want(http.StatusOK)
+	if ready := worker.get("/readyz"); !strings.Contains(string(ready.body), `{"name":"webhooks","state":"ready"}`) {
+		t.Errorf("it does not say how its webhooks do: %s", ready.body)
+	}
+	worker.get("/metrics").want(http.StatusOK)
+	worker.post("/v1/calls", object{"direction": "inbound", "from": "+15551234567", "to": "+14143756757"}).want(http.StatusNotFound)
+	for _, path := range []string{
+		"/v1/calls", "/v1/events/stream", "/v1/projections", "/v1/api-keys", "/v1/api/webhooks", "/v2/api/webhooks", publicLeads, "/in/x", "/crm/x/contacts",
+		"/hooks/zapier/samples", "/recordings/x", "/openapi.json", "/docs",
+	} {
+		got := worker.get(path).want(http.StatusNotFound)
+		if !strings.Contains(got.text("detail"), "role api") {
+			t.Errorf("%s: it does not say why: %s", path, got.body)
+		}
+	}
 }
 
 // wrongTopic lets a topic forget, which the log must not.

@@ -150,6 +150,8 @@ func wrongRequests(t *testing.T, h *hub) {
 		for path, body := range map[string]string{
 			"/v1/leads": `{"phone":"4155550190","name":"%s"}`, "/v1/calls": `{"direction":"inbound","from":"+15551234567","to":"+14143756757","campaign":"%s"}`,
 			"/v1/lists": `{"name":"%s"}`, "/v1/messages": `{"direction":"inbound","type":"SMS","content":"%s","from":"+15551234567","to":"+14143756757"}`,
+			"/v1/connectors":  `{"name":"c","kind":"hubspot","credentials":{"access_token":"t"},"mapping":{"hs_note":"%s"}}`,
+			"/v1/connectors?": `{"name":"c","kind":"slack","config":{"channel":"C0","badges":{"SALE":"%s"}},"credentials":{"bot_token":"xoxb-t"}}`,
 		} {
 			if a := admin.post(path, strings.ReplaceAll(body, "%s", text)); a.status >= 500 {
 				t.Errorf("%s %s: %d %s", a.asked, text, a.status, a.body)

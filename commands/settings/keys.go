@@ -47,12 +47,17 @@ func (s *Service) CreateKey(ctx context.Context, c commands.Caller, in NewKey) (
 	return key, plain, err
 }
 
-// DeleteKey ends an API key at once.
+// DeleteKey ends an API key at once. One that the hub is started with is refused: it
+// would be back after the next start, and whoever ended it would not know.
 func (s *Service) DeleteKey(ctx context.Context, c commands.Caller, id string) error {
 	return s.change(ctx, c, func(d *draft) error {
 		k, ok := d.now.Key(c.Org.ID, id)
 		if !ok {
 			return missing(Keys, id)
+		}
+		org, _ := d.now.Org(c.Org.ID)
+		if s.ofTheStart(org, k) {
+			return &Conflict{Reason: "the hub is started with this key and would make it again: start it with another TRUNKLINE_ADMIN_KEY, or without its file admin.key, which ends this one"}
 		}
 		others := slices.ContainsFunc(d.now.Keys(c.Org.ID), func(o tenant.Key) bool {
 			return o.ID != k.ID && slices.Contains(o.Scopes, tenant.ScopeAdmin) && (o.ExpiresAt.IsZero() || o.ExpiresAt.After(d.at))
@@ -61,7 +66,7 @@ func (s *Service) DeleteKey(ctx context.Context, c commands.Caller, id string) e
 			return &Conflict{Reason: "this is the last admin key of the org; without it nobody could make another. Make that one first."}
 		}
 		d.deleteKey(k, "")
-		if org, ok := d.now.Org(c.Org.ID); ok && k.Hash == tenant.HashKey(org.ZapierKey) {
+		if k.Hash == tenant.HashKey(org.ZapierKey) {
 			org.ZapierKey = ""
 			d.out.Orgs = append(d.out.Orgs, org)
 		}

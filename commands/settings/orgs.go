@@ -28,6 +28,8 @@ func (s *Service) Bootstrap(ctx context.Context, adminKey string) (created bool,
 	if adminKey == "" {
 		return false, errors.New("an admin key is required")
 	}
+	hash := tenant.HashKey(adminKey)
+	s.startedWith.Store(&hash)
 	err = s.change(ctx, hub(tenant.Org{}), func(d *draft) error {
 		created = false
 		org, ok := d.now.FirstOrg()
@@ -77,6 +79,13 @@ func (d *draft) validAdminKey(org tenant.Org, plain string) error {
 // by it.
 func startKeyID(org tenant.Org, hash [32]byte) string {
 	return event.DeriveID("setting", "admin key", string(org.Secret), string(hash[:]))
+}
+
+// ofTheStart reports whether a hub was started with a key, which makes it again at
+// its next start.
+func (s *Service) ofTheStart(org tenant.Org, k tenant.Key) bool {
+	with := s.startedWith.Load()
+	return k.ID == startKeyID(org, k.Hash) || with != nil && *with == k.Hash
 }
 
 // endFormerAdminKeys ends the keys that the hub was started with before.

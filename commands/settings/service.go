@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"trunkline.dev/trunkline/commands"
@@ -56,7 +57,11 @@ func (c Config) Validate() error {
 }
 
 // Service decides what happens to settings. It is safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg Config
+	// startedWith is the hash of the admin key of the last Bootstrap.
+	startedWith atomic.Pointer[[32]byte]
+}
 
 // New makes a service.
 func New(cfg Config) (*Service, error) {
