@@ -34,7 +34,8 @@ type item struct {
 	phase  phase
 	// resident: it takes room in its lane.
 	resident bool
-	// stored: the store has a row of it; storedKey is that row's order key.
+	// stored: the store has a row of it; storedKey is that row's order key, empty
+	// while only the store knows (see overtake).
 	stored    bool
 	storedKey string
 	// dirty: it is listed in its owner's dirty items.

@@ -147,6 +147,12 @@ func TestResendOfAWaitingDeliveryFinishesIt(t *testing.T) {
 		if n := len(r.seen()); n != 4 {
 			t.Errorf("%d requests, want 4", n)
 		}
+		before := r.store.Inserted()
+		r.happen("call")
+		pass(5 * time.Second)
+		if n, rows := len(r.seen()), r.store.Inserted()-before; n != 5 || rows != 0 {
+			t.Errorf("the next of the entity: %d requests, %d rows; want 5 and 0", n, rows)
+		}
 	})
 }
 

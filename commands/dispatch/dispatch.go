@@ -96,7 +96,8 @@ type Part struct {
 	Insert []Owed
 	// Update are rows whose status, attempts, times, order key or error changed.
 	Update []Owed
-	// Delete are rows that are finished, each with its last status and error.
+	// Delete are rows that are finished, each with its last status and error. What
+	// waited for them may go: the store knows their order keys best.
 	Delete []Owed
 	// Started are the endpoints that the owner has taken over with this commit.
 	Started []Started

@@ -193,8 +193,11 @@ WITH gone AS (
     DELETE FROM unfinished_deliveries d
     USING unnest($1::text[], $2::text[], $3::text[]) AS n (row_key, status, reason)
     WHERE d.row_key = n.row_key
-    RETURNING d.replay_id, d.delivery_id, n.status, n.reason
-)` + countEnds
+    RETURNING d.topic, d.partition, d.endpoint_id, d.order_key, d.replay_id, d.delivery_id, n.status, n.reason
+), counted AS (` + countEnds + `
+)
+SELECT DISTINCT topic, partition, endpoint_id, order_key
+FROM gone`
 
 const countDroppedSQL = `
 WITH gone AS (

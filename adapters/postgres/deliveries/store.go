@@ -47,7 +47,11 @@ func (s *Store) Claim(ctx context.Context, p dispatch.Partition) (dispatch.Claim
 		if err := tx.QueryRow(ctx, claimSQL, p.Topic, p.ID).Scan(&c.Epoch, &c.Next); err != nil {
 			return err
 		}
-		if err := tell(ctx, tx, []string{string(p.Topic)}, []int{p.ID}); err != nil {
+		if _, err := tx.Exec(ctx, tellSQL, []string{string(p.Topic)}, []int{p.ID}); err != nil {
+			return err
+		}
+		// Whatever once left a key without a head, it waits no longer than until here.
+		if _, err := tx.Exec(ctx, promoteStuckSQL, p.Topic, p.ID); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, backlogSQL, p.Topic, p.ID)
@@ -167,7 +171,7 @@ func (a *partArrays) add(p dispatch.Part) {
 }
 
 // write brings the rows of a batch to where they should be, in one round trip unless
-// there are very many.
+// there are very many, and one for what is deleted: only the rows know their keys.
 func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 	batch := &pgx.Batch{}
 	var deletes endArrays
@@ -179,7 +183,6 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 		marks.add(p)
 		for _, o := range p.Delete {
 			deletes.add(o)
-			freed.add(o, o.OrderKey)
 		}
 		for _, o := range p.Update {
 			if err := updates.add(o, false); err != nil {
@@ -187,6 +190,8 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 			}
 			if o.OrderKey != o.EntityKey() {
 				freed.add(o, o.EntityKey())
+				// It goes on alone, even if what was before it goes with this batch.
+				freed.add(o, o.OrderKey)
 			}
 		}
 		first := make(map[string]bool)
@@ -198,7 +203,9 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 			first[key] = true
 		}
 	}
-	deletes.queue(batch)
+	if err := deletes.run(ctx, tx, &freed); err != nil {
+		return err
+	}
 	if len(updates.keys) > 0 {
 		batch.Queue(updateSQL, updates.update()...)
 	}
@@ -281,24 +288,6 @@ func (s *Store) Offered(ctx context.Context, ps []dispatch.Partition) ([]dispatc
 		return nil, fmt.Errorf("reading offered deliveries: %w", err)
 	}
 	return all, nil
-}
-
-// tell marks what was offered to partitions as told.
-func tell(ctx context.Context, tx pgx.Tx, topics []string, ids []int) error {
-	rows, err := tx.Query(ctx, tellSQL, topics, ids)
-	if err != nil {
-		return err
-	}
-	var told keyArrays
-	var o dispatch.Owed
-	_, err = pgx.ForEachRow(rows, []any{&o.Topic, &o.Partition, &o.EndpointID, &o.OrderKey}, func() error {
-		told.add(o, o.OrderKey)
-		return nil
-	})
-	if err != nil || len(told.keys) == 0 {
-		return err
-	}
-	return promote(ctx, tx, told)
 }
 
 // promote lets the first rows of keys go. Who offered a row may have seen one

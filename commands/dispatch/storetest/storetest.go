@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"the same batch again is done already", again},
 		{"only the head of a key is given out", heads},
 		{"an order key of its own lets the next one pass", passing},
+		{"every key that has rows goes on, whatever was done", everyKeyGoesOn},
 		{"loads are by due time, bounded, and tell what is next", loads},
 		{"a former owner loads nothing", fencedLoad},
 		{"pages give rows by status without bodies", pages},
