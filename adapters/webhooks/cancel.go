@@ -16,9 +16,9 @@ type cancelling struct {
 }
 
 // lookForCancels takes up what was asked since the last look.
-func (e *Engine) lookForCancels(ctx context.Context, ps []dispatch.Partition) {
-	asked, err := e.cfg.Store.Cancels(ctx, ps)
-	if err != nil {
+func (e *Engine) lookForCancels(ctx context.Context, owned []dispatch.Ownership) {
+	asked, err := e.cfg.Store.Cancels(ctx, owned, e.missedCancels)
+	if e.missedCancels = err != nil; err != nil {
 		e.put(ctx, "looking for cancels is put off", err)
 		return
 	}
@@ -33,8 +33,12 @@ func (e *Engine) lookForCancels(ctx context.Context, ps []dispatch.Partition) {
 }
 
 // cancelOne decides on a request. The keeper has just read it: a row that is not
-// in memory is in the store as the request has it, or gone.
+// in memory is in the store as the request has it, or gone. One that is told again
+// is being decided.
 func (e *Engine) cancelOne(o *owner, c dispatch.Cancel) {
+	if o.cancels[c.Key] != nil {
+		return
+	}
 	o.cancels[c.Key] = &cancelling{Cancel: c}
 	e.commitSoon()
 	var it *item

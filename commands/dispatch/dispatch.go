@@ -20,6 +20,12 @@ type Partition struct {
 	ID    int
 }
 
+// Ownership is a partition under the epoch of its owner's claim.
+type Ownership struct {
+	Partition
+	Epoch int64
+}
+
 // Owed is a delivery with what the engine keeps beside it.
 type Owed struct {
 	delivery.Delivery

@@ -62,40 +62,6 @@ ON CONFLICT (topic, partition) DO UPDATE
 SET epoch = c.epoch + 1, seq = 0
 RETURNING epoch, next`
 
-// tellSQL marks what was offered as told.
-const tellSQL = `
-UPDATE unfinished_deliveries d
-SET offered = false
-FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
-WHERE d.topic = p.topic
-  AND d.partition = p.partition
-  AND d.offered`
-
-const backlogSQL = `
-SELECT $1::text, $2::int, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
-       min(due_at) FILTER (WHERE head AND status = 'pending')
-FROM unfinished_deliveries
-WHERE topic = $1
-  AND partition = $2
-GROUP BY endpoint_id
-ORDER BY endpoint_id`
-
-const offeredSQL = `
-WITH told AS (
-    UPDATE unfinished_deliveries d
-    SET offered = false
-    FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
-    WHERE d.topic = p.topic
-      AND d.partition = p.partition
-      AND d.offered
-    RETURNING d.topic, d.partition, d.endpoint_id, d.org_id, d.status, d.head, d.due_at, d.order_key
-)
-SELECT topic, partition, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
-       min(due_at) FILTER (WHERE head AND status = 'pending'), array_agg(DISTINCT order_key) FILTER (WHERE NOT head)
-FROM told
-GROUP BY topic, partition, endpoint_id
-ORDER BY topic, partition, endpoint_id`
-
 const moveSQL = `
 UPDATE delivery_checkpoints c
 SET seq = p.seq, next = p.upto

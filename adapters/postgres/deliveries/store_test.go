@@ -2,6 +2,7 @@ package deliveries_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -60,6 +61,60 @@ func TestClaimLetsStuckKeysGo(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"d0", "d2"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestAClaimUnderWayIsTold: it may have counted what is there before something was
+// offered, so the former owner must not be told of that.
+func TestAClaimUnderWayIsTold(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Open(t, 4)
+	s := deliveries.New(pool, plain{})
+	p := dispatch.Partition{Topic: event.Calls}
+	c, err := s.Claim(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	former, next := []dispatch.Ownership{{Partition: p, Epoch: c.Epoch}}, []dispatch.Ownership{{Partition: p, Epoch: c.Epoch + 1}}
+	claim, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claim.Exec(t.Context(), `UPDATE delivery_checkpoints SET epoch = epoch + 1`); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	row := dispatch.Owed{OrderKey: "d", Delivery: delivery.Delivery{
+		ID: "d", Org: "org", EndpointID: "ep", Topic: p.Topic, Status: delivery.Pending, NextAttemptAt: now, CreatedAt: now, EventAt: now,
+	}}
+	if err := s.Offer(t.Context(), []dispatch.Owed{row}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AskCancel(t.Context(), "org", "d", "not wanted"); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []bool{false, true} {
+		short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if told, err := s.Offered(short, former, again); err == nil {
+			t.Errorf("while another claims, the owner is told of %+v", told)
+		}
+		cancel()
+		short, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if told, err := s.Cancels(short, former, again); err == nil {
+			t.Errorf("while another claims, the owner is told of %+v", told)
+		}
+		cancel()
+	}
+	if err := claim.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	offered, err := s.Offered(t.Context(), next, false)
+	if err != nil || len(offered) != 1 {
+		t.Errorf("the next owner is told of offers %+v, %v", offered, err)
+	}
+	asked, err := s.Cancels(t.Context(), next, false)
+	if err != nil || len(asked) != 1 {
+		t.Errorf("the next owner is told of cancels %+v, %v", asked, err)
 	}
 }
 

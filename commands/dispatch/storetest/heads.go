@@ -117,7 +117,7 @@ func (k *keyed) offers() {
 }
 
 func (k *keyed) told() {
-	if _, err := k.Offered(k.Context(), []dispatch.Partition{k.part}); err != nil {
+	if _, err := k.Offered(k.Context(), []dispatch.Ownership{{Partition: k.part, Epoch: k.Epoch}}, rapid.Bool().Draw(k.rt, "again")); err != nil {
 		k.rt.Fatal(err)
 	}
 }
