@@ -8,8 +8,9 @@ import (
 )
 
 // cancelling is a request to cancel a delivery until its verdict is durable.
-// The verdict is given by a commit after the one that ends the delivery, so who
-// is told "cancelled" will not see it sent by the next owner.
+// The verdict is given by the commit that ends the delivery, so who is told
+// "cancelled" will not see it sent by the next owner, and the next owner need not
+// guess how it ended.
 type cancelling struct {
 	dispatch.Cancel
 	verdict dispatch.Verdict
@@ -106,12 +107,19 @@ func (e *Engine) withdraw(it *item) {
 	e.pump(s.lane)
 }
 
-// gatherCancels gives verdicts on those whose delivery is durably ended: it is
-// in memory no more. One that ended in another way than by the request was too
-// late for it.
+// gatherCancels gives verdicts on those whose delivery ends with this commit, or has
+// ended: it is in memory no more. One that ended in another way than by the request
+// was too late for it.
 func gatherCancels(p *partCommit) {
+	if len(p.owner.cancels) == 0 {
+		return
+	}
+	ends := make(map[string]bool, len(p.deleted))
+	for _, it := range p.deleted {
+		ends[it.Key()] = true
+	}
 	for key, c := range p.owner.cancels {
-		if s := p.owner.streams[c.EndpointID]; s != nil && s.items[key] != nil {
+		if s := p.owner.streams[c.EndpointID]; s != nil && s.items[key] != nil && !ends[key] {
 			continue
 		}
 		verdict := c.verdict

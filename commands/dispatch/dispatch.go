@@ -107,8 +107,8 @@ type Part struct {
 	Delete []Owed
 	// Started are the endpoints that the owner has taken over with this commit.
 	Started []Started
-	// Decided are the verdicts on cancels that this commit makes true, or that one
-	// before it did.
+	// Decided are the verdicts on cancels of rows that it deletes, or that were gone
+	// before they were asked about.
 	Decided []Decided
 }
 
