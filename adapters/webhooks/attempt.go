@@ -339,7 +339,7 @@ func (e *Engine) overtake(by *item) {
 	if s.items[by.ID] != nil {
 		return
 	}
-	it := &item{Owed: by.Owed, owner: by.owner, stream: s, phase: done, stored: true}
+	it := &item{Owed: by.Owed, owner: by.owner, stream: s, phase: done, stored: true, by: by}
 	it.ReplayID, it.OrderKey, it.Status = "", "", delivery.Delivered
 	s.items[it.Key()] = it
 	e.touch(it)

@@ -97,7 +97,7 @@ func (e *Engine) gatherOwner(o *owner) *partCommit {
 	later := o.dirty[:0]
 	for _, it := range o.dirty {
 		switch {
-		case it.facts > 0:
+		case it.unsaid():
 			later = append(later, it)
 			continue
 		case it.phase == done:

@@ -113,6 +113,37 @@ func TestResendSendsTheSameBytesUnderTheSameID(t *testing.T) {
 	})
 }
 
+// Until the log has the success of the resend, the delivery that waits is a row: it
+// would have no end anywhere if the process died.
+func TestResendFinishesNothingBeforeTheLogHasIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.answers(func(Request) Result { return status(500) })
+		h := r.start(nil)
+		r.happen("call")
+		pass(time.Second)
+		r.answers(func(Request) Result { return ok() })
+		r.setLog(true)
+		id := r.seen()[0].id
+		if err := h.service().Resend(t.Context(), "org", id); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		if n := len(r.seen()); n != 2 {
+			t.Errorf("%d requests, want 2", n)
+		}
+		if _, waits, err := r.store.Get(t.Context(), "org", id); err != nil || !waits {
+			t.Errorf("while the log is away the delivery is a row: %v, %v", waits, err)
+		}
+		r.setLog(false)
+		pass(5 * time.Second)
+		r.checkNoRows()
+		h.stop()
+	})
+}
+
 func TestResendOfAWaitingDeliveryFinishesIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
