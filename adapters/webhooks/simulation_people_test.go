@@ -25,11 +25,11 @@ type people struct {
 }
 
 // ask lets people do something within the next seconds: send a delivery again,
-// cancel one, drop what is held.
+// cancel one, drop what is held, turn a webhook off or on for a moment.
 func (w *world) ask() {
 	h := w.last()
 	for range w.rnd.IntN(5) {
-		do := [...]func(*hub, int){w.resend, w.resend, w.cancel, w.cancel, w.drop}[w.rnd.IntN(5)]
+		do := [...]func(*hub, int){w.resend, w.resend, w.cancel, w.cancel, w.drop, w.toggle, w.toggle}[w.rnd.IntN(7)]
 		at, which := time.Duration(w.rnd.IntN(10_000))*time.Millisecond, w.rnd.Int()
 		w.people.busy.Go(func() {
 			<-time.After(at)
@@ -91,6 +91,18 @@ func (w *world) someones(which int) (delivery.Endpoint, bool) {
 func (w *world) drop(h *hub, which int) {
 	if ep, ok := w.someones(which); ok {
 		_ = h.service().Drop(w.t.Context(), ep, droppedByHand)
+	}
+}
+
+// toggle turns a webhook off, or on, for a moment.
+func (w *world) toggle(_ *hub, which int) {
+	ep, ok := w.someones(which)
+	if !ok {
+		return
+	}
+	for range 2 {
+		w.change(ep.ID, func(e *delivery.Endpoint) { e.Enabled = !e.Enabled })
+		<-time.After(time.Duration(which%3000) * time.Millisecond)
 	}
 }
 

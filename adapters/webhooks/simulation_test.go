@@ -21,8 +21,8 @@ var (
 
 // TestSimulation runs engines through seeded days of bad luck: crashes, hand-
 // overs, outages of log and store, receivers that fail, hang, refuse, ask for less
-// or are gone, and people who send again, cancel and drop. A seed that fails prints
-// itself; -seed runs it again.
+// or are gone, and people who send again, cancel, drop and turn off. A seed that
+// fails prints itself; -seed runs it again.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	first, n := uint64(1), *seeds
