@@ -333,14 +333,14 @@ func (e *Engine) judge(l *lane, now time.Time) {
 }
 
 // overtake finishes a delivery that waits in the store because somebody sent it
-// again by hand.
+// again by hand. Whether it does, and behind which, only the store knows.
 func (e *Engine) overtake(by *item) {
 	s := by.stream
 	if s.items[by.ID] != nil {
 		return
 	}
-	it := &item{Owed: by.Owed, owner: by.owner, stream: s, phase: done, stored: true}
-	it.ReplayID, it.Status = "", delivery.Delivered
+	it := &item{Owed: by.Owed, owner: by.owner, stream: s, phase: done, stored: true, by: by}
+	it.ReplayID, it.OrderKey, it.Status = "", "", delivery.Delivered
 	s.items[it.Key()] = it
 	e.touch(it)
 }

@@ -8,17 +8,18 @@ import (
 )
 
 // cancelling is a request to cancel a delivery until its verdict is durable.
-// The verdict is given by a commit after the one that ends the delivery, so who
-// is told "cancelled" will not see it sent by the next owner.
+// The verdict is given by the commit that ends the delivery, so who is told
+// "cancelled" will not see it sent by the next owner, and the next owner need not
+// guess how it ended.
 type cancelling struct {
 	dispatch.Cancel
 	verdict dispatch.Verdict
 }
 
 // lookForCancels takes up what was asked since the last look.
-func (e *Engine) lookForCancels(ctx context.Context, ps []dispatch.Partition) {
-	asked, err := e.cfg.Store.Cancels(ctx, ps)
-	if err != nil {
+func (e *Engine) lookForCancels(ctx context.Context, owned []dispatch.Ownership) {
+	asked, err := e.cfg.Store.Cancels(ctx, owned, e.missedCancels)
+	if e.missedCancels = err != nil; err != nil {
 		e.put(ctx, "looking for cancels is put off", err)
 		return
 	}
@@ -33,8 +34,12 @@ func (e *Engine) lookForCancels(ctx context.Context, ps []dispatch.Partition) {
 }
 
 // cancelOne decides on a request. The keeper has just read it: a row that is not
-// in memory is in the store as the request has it, or gone.
+// in memory is in the store as the request has it, or gone. One that is told again
+// is being decided.
 func (e *Engine) cancelOne(o *owner, c dispatch.Cancel) {
+	if o.cancels[c.Key] != nil {
+		return
+	}
 	o.cancels[c.Key] = &cancelling{Cancel: c}
 	e.commitSoon()
 	var it *item
@@ -102,12 +107,19 @@ func (e *Engine) withdraw(it *item) {
 	e.pump(s.lane)
 }
 
-// gatherCancels gives verdicts on those whose delivery is durably ended: it is
-// in memory no more. One that ended in another way than by the request was too
-// late for it.
+// gatherCancels gives verdicts on those whose delivery ends with this commit, or has
+// ended: it is in memory no more. One that ended in another way than by the request
+// was too late for it.
 func gatherCancels(p *partCommit) {
+	if len(p.owner.cancels) == 0 {
+		return
+	}
+	ends := make(map[string]bool, len(p.deleted))
+	for _, it := range p.deleted {
+		ends[it.Key()] = true
+	}
 	for key, c := range p.owner.cancels {
-		if s := p.owner.streams[c.EndpointID]; s != nil && s.items[key] != nil {
+		if s := p.owner.streams[c.EndpointID]; s != nil && s.items[key] != nil && !ends[key] {
 			continue
 		}
 		verdict := c.verdict

@@ -167,6 +167,36 @@ func TestACancelSurvivesKills(t *testing.T) {
 	}
 }
 
+// A kill as soon as the row is gone leaves no verdict that would be guessed.
+func TestACancelThatTheRowWentWithIsNotTooLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a", func(e *delivery.Endpoint) { e.Enabled = false })
+		h := r.start(nil)
+		r.happen("call")
+		pass(time.Second)
+		id := delivery.ID("call#1", "a", "")
+		keys, err := r.store.AskCancel(t.Context(), "org", id, "not wanted")
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.nudge()
+		for len(r.store.Rows()) > 0 {
+			pass(time.Millisecond)
+		}
+		h.kill()
+		h = r.start(nil)
+		defer h.stop()
+		pass(5 * time.Second)
+		verdicts, err := r.store.Verdicts(t.Context(), keys)
+		if err != nil || verdicts[id] != dispatch.Cancelled {
+			t.Errorf("the verdict is %q, %v", verdicts[id], err)
+		}
+		r.checkDropped(1)
+	})
+}
+
 func TestCancelWithoutAnOwnerIsDecidedLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

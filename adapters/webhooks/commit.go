@@ -103,7 +103,7 @@ func (e *Engine) gatherOwner(o *owner) *partCommit {
 	later := o.dirty[:0]
 	for _, it := range o.dirty {
 		switch {
-		case it.facts > 0:
+		case it.unsaid():
 			later = append(later, it)
 			continue
 		case it.phase == done:
@@ -185,7 +185,11 @@ func (e *Engine) applyPart(p *partCommit) {
 	}
 	for _, it := range p.deleted {
 		delete(it.stream.items, it.Key())
-		if it.stream.rows > 0 {
+		if it.storedKey == "" {
+			// Which key is free now is to be read from the store.
+			it.stream.toStore()
+		}
+		if it.stream.rows > 0 || !it.stream.direct {
 			// It may have been what another row waited for.
 			it.stream.due(now)
 		}

@@ -74,6 +74,9 @@ type Engine struct {
 	wakeTeller   chan struct{}
 	nudged       atomic.Bool
 	workers      sync.WaitGroup
+	// missedOffers and missedCancels are the keeper's: it asked and got no answer, so
+	// what was told by it is to be told again.
+	missedOffers, missedCancels bool
 }
 
 // New returns an engine that is not started.

@@ -34,13 +34,16 @@ type item struct {
 	phase  phase
 	// resident: it takes room in its lane.
 	resident bool
-	// stored: the store has a row of it; storedKey is that row's order key.
+	// stored: the store has a row of it; storedKey is that row's order key, empty
+	// while only the store knows (see overtake).
 	stored    bool
 	storedKey string
 	// dirty: it is listed in its owner's dirty items.
 	dirty bool
 	// cancel, if set, is why nothing follows if its request fails.
 	cancel string
+	// by, if set, is the resend whose success ends it: not before the log has that.
+	by *item
 	// facts counts its facts that the log has not acknowledged yet. Until then
 	// nothing that depends on them may be written.
 	facts int
@@ -49,6 +52,9 @@ type item struct {
 
 // bodyBytes are those of the body that it had at first: a finished item has none.
 func (it *item) bodyBytes() int64 { return it.size - itemOverhead }
+
+// unsaid reports whether the log has yet to acknowledge what its row depends on.
+func (it *item) unsaid() bool { return it.facts > 0 || it.by != nil && it.by.facts > 0 }
 
 // entry is a planned event that is not below the checkpoint yet.
 type entry struct {

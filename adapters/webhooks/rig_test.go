@@ -102,7 +102,10 @@ func (r *rig) endpoint(id string, change ...func(*delivery.Endpoint)) delivery.E
 func (r *rig) change(id string, f func(*delivery.Endpoint)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.endpoints[id]
+	e, ok := r.endpoints[id]
+	if !ok {
+		return // it was deleted
+	}
 	was := e.Enabled
 	f(&e)
 	e.UpdatedAt = time.Now()

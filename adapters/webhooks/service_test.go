@@ -113,6 +113,37 @@ func TestResendSendsTheSameBytesUnderTheSameID(t *testing.T) {
 	})
 }
 
+// Until the log has the success of the resend, the delivery that waits is a row: it
+// would have no end anywhere if the process died.
+func TestResendFinishesNothingBeforeTheLogHasIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.answers(func(Request) Result { return status(500) })
+		h := r.start(nil)
+		r.happen("call")
+		pass(time.Second)
+		r.answers(func(Request) Result { return ok() })
+		r.setLog(true)
+		id := r.seen()[0].id
+		if err := h.service().Resend(t.Context(), "org", id); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		if n := len(r.seen()); n != 2 {
+			t.Errorf("%d requests, want 2", n)
+		}
+		if _, waits, err := r.store.Get(t.Context(), "org", id); err != nil || !waits {
+			t.Errorf("while the log is away the delivery is a row: %v, %v", waits, err)
+		}
+		r.setLog(false)
+		pass(5 * time.Second)
+		r.checkNoRows()
+		h.stop()
+	})
+}
+
 func TestResendOfAWaitingDeliveryFinishesIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -146,6 +177,12 @@ func TestResendOfAWaitingDeliveryFinishesIt(t *testing.T) {
 		pass(time.Hour)
 		if n := len(r.seen()); n != 4 {
 			t.Errorf("%d requests, want 4", n)
+		}
+		before := r.store.Inserted()
+		r.happen("call")
+		pass(5 * time.Second)
+		if n, rows := len(r.seen()), r.store.Inserted()-before; n != 5 || rows != 0 {
+			t.Errorf("the next of the entity: %d requests, %d rows; want 5 and 0", n, rows)
 		}
 	})
 }

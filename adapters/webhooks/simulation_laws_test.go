@@ -20,6 +20,7 @@ func (w *world) check() {
 	}
 	w.checkOrder()
 	w.checkFacts()
+	w.checkPeople()
 	for _, a := range w.checkAccounts() {
 		if a.Pending+a.Held+a.Behind > 0 || a.FilteredTotal() > a.Filtered[delivery.TooLate] {
 			w.t.Errorf("after the day: %+v", a)
@@ -66,7 +67,7 @@ func (w *world) checkOrder() {
 		}
 	}
 	for _, s := range w.seen() {
-		if s.status == 200 && s.replay == "" {
+		if s.status == 200 && (s.replay == "" || strings.HasPrefix(s.replay, resendPrefix)) {
 			end(s.url, s.entity, s.sequence, s.end)
 		}
 	}
@@ -76,6 +77,9 @@ func (w *world) checkOrder() {
 			var ref delivery.Ref
 			if w.decode(f.Data, &ref); ref.ReplayID != "" {
 				continue
+			}
+			if f.Type == (delivery.Dropped{}).EventType() {
+				at = f.OccurredAt // what somebody cancels lets the next one go at once
 			}
 			end(w.settings[ref.WebhookID][0].URL, ref.EntityID, ref.Sequence, at)
 		}
@@ -133,11 +137,12 @@ func (w *world) checkReplayOrder() {
 	}
 }
 
-// checkFacts: what a receiver took is a fact, and every delivery has one end.
+// checkFacts: what a receiver took is a fact, and every delivery has an end: its own,
+// or that somebody sent it again or gave it up.
 func (w *world) checkFacts() {
 	ends := make(map[string][]string)
 	end := func(r delivery.Ref, how string) {
-		if r.ReplayID == "" && !w.deleted[r.WebhookID] {
+		if (r.ReplayID == "" || how == "delivered" && strings.HasPrefix(r.ReplayID, resendPrefix)) && !w.deleted[r.WebhookID] {
 			ends[r.DeliveryID] = append(ends[r.DeliveryID], how)
 		}
 	}
@@ -148,6 +153,11 @@ func (w *world) checkFacts() {
 	}
 	for _, x := range factsOf[delivery.Exhausted](w.rig) {
 		end(x.Ref, "exhausted")
+	}
+	for _, d := range factsOf[delivery.Dropped](w.rig) {
+		if byHand(d) {
+			end(d.Ref, "dropped")
+		}
 	}
 	owed := 0
 	for _, p := range w.log {

@@ -20,8 +20,9 @@ var (
 )
 
 // TestSimulation runs engines through seeded days of bad luck: crashes, hand-
-// overs, outages of log and store, and receivers that fail, hang, refuse, ask
-// for less or are gone. A seed that fails prints itself; -seed runs it again.
+// overs, outages of log and store, receivers that fail, hang, refuse, ask for less
+// or are gone, and people who send again, cancel, drop and turn off. A seed that
+// fails prints itself; -seed runs it again.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	first, n := uint64(1), *seeds
@@ -63,6 +64,9 @@ type world struct {
 	engines int
 	archive archive
 	began   time.Time
+	people  people
+	// crashed: the database lost commits; replaced: an owner was, without notice.
+	crashed, replaced bool
 }
 
 // luck is how a receiver behaves, as probabilities.
@@ -73,6 +77,7 @@ type luck struct {
 
 func newWorld(t *testing.T, rnd *rand.Rand) *world {
 	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, fate: rand.New(rand.NewPCG(rnd.Uint64(), 11)), bad: true, luck: make(map[string]luck), deleted: make(map[string]bool), began: time.Now()}
+	w.people = people{asked: make(map[string]int), tooLate: make(map[string]int), cancelled: make(map[string]time.Time)}
 	for i := range 2 + rnd.IntN(4) {
 		id := fmt.Sprintf("ep%d", i)
 		w.endpoints = append(w.endpoints, id)
@@ -152,6 +157,7 @@ func (w *world) begin(partitions ...int) {
 
 // step lets something happen and time go by.
 func (w *world) step() {
+	w.ask()
 	for range w.rnd.IntN(4) {
 		var burst []string
 		for range 1 + w.rnd.IntN(60) {
@@ -176,6 +182,7 @@ func (w *world) step() {
 		}
 		if len(some) > 0 {
 			// Until the group has told it, the first claims what it lost again.
+			w.replaced = true
 			first := w.last()
 			time.AfterFunc(time.Duration(w.rnd.IntN(5000))*time.Millisecond, func() { first.loses(some...) })
 			w.begin(some...)
@@ -201,7 +208,7 @@ func (w *world) step() {
 			w.happen("call-1", "call-2", "call-3", "call-4")
 			pass(time.Duration(w.rnd.IntN(600)) * time.Millisecond)
 			w.store.Fail(errors.New("the database is down"))
-			crash()
+			w.crashed = crash() || w.crashed
 			pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
 			w.store.Fail(nil)
 		}
@@ -225,6 +232,7 @@ func (w *world) step() {
 		w.change(id, func(e *delivery.Endpoint) { e.Enabled = !e.Enabled })
 	}
 	pass(time.Duration(w.rnd.IntN(20_000)) * time.Millisecond)
+	w.people.busy.Wait()
 	w.checkAccounts()
 }
 

@@ -42,9 +42,10 @@ type Cancels interface {
 	AskCancel(ctx context.Context, org, deliveryID, reason string) (keys []string, err error)
 	// Verdicts returns what was decided about keys.
 	Verdicts(ctx context.Context, keys []string) (map[string]Verdict, error)
-	// Cancels returns, once for each request, what was asked in partitions. Claim
-	// returns what is undecided.
-	Cancels(ctx context.Context, ps []Partition) ([]Cancel, error)
+	// Cancels tells owners what was asked in their partitions, once for each request;
+	// with again, all that is undecided there, as Claim does: the answer may have been
+	// lost. A former owner is told nothing, and takes nothing from the next.
+	Cancels(ctx context.Context, owned []Ownership, again bool) ([]Cancel, error)
 	// ForgetCancels deletes requests that were decided before a time.
 	ForgetCancels(ctx context.Context, before time.Time) error
 }

@@ -20,6 +20,12 @@ type Partition struct {
 	ID    int
 }
 
+// Ownership is a partition under the epoch of its owner's claim.
+type Ownership struct {
+	Partition
+	Epoch int64
+}
+
 // Owed is a delivery with what the engine keeps beside it.
 type Owed struct {
 	delivery.Delivery
@@ -96,12 +102,13 @@ type Part struct {
 	Insert []Owed
 	// Update are rows whose status, attempts, times, order key or error changed.
 	Update []Owed
-	// Delete are rows that are finished, each with its last status and error.
+	// Delete are rows that are finished, each with its last status and error. What
+	// waited for them may go: the store knows their order keys best.
 	Delete []Owed
 	// Started are the endpoints that the owner has taken over with this commit.
 	Started []Started
-	// Decided are the verdicts on cancels that this commit makes true, or that one
-	// before it did.
+	// Decided are the verdicts on cancels of rows that it deletes, or that were gone
+	// before they were asked about.
 	Decided []Decided
 }
 

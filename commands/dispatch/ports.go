@@ -46,9 +46,10 @@ type Store interface {
 	// Offer adds rows from outside: resends and replays. It may be called by any
 	// process; rows that are there already stay as they are.
 	Offer(ctx context.Context, owed []Owed) error
-	// Offered returns, once for each offer, where rows were offered to
-	// partitions.
-	Offered(ctx context.Context, ps []Partition) ([]Backlog, error)
+	// Offered tells owners where rows were offered to their partitions, once for each
+	// offer; with again, all that is unfinished there, as Claim does: the answer may
+	// have been lost. A former owner is told nothing, and takes nothing from the next.
+	Offered(ctx context.Context, owned []Ownership, again bool) ([]Backlog, error)
 	// Health returns what is known of endpoints; one never sent to is missing, and
 	// so is a receiver of a replay's own once the replay has ended.
 	Health(ctx context.Context, endpointIDs ...string) (map[string]delivery.Health, error)

@@ -95,15 +95,17 @@ func (s *Store) Verdicts(_ context.Context, keys []string) (map[string]dispatch.
 }
 
 // Cancels implements dispatch.Cancels.
-func (s *Store) Cancels(_ context.Context, ps []dispatch.Partition) ([]dispatch.Cancel, error) {
+func (s *Store) Cancels(_ context.Context, owned []dispatch.Ownership, again bool) ([]dispatch.Cancel, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
 		return nil, s.fail
 	}
 	var all []dispatch.Cancel
-	for _, p := range ps {
-		all = append(all, s.undecided(p, func(c *cancel) bool { return !c.told })...)
+	for _, o := range owned {
+		if s.partition(o.Partition).epoch == o.Epoch {
+			all = append(all, s.undecided(o.Partition, func(c *cancel) bool { return !c.told || again })...)
+		}
 	}
 	return all, nil
 }

@@ -304,16 +304,19 @@ func (s *Store) offer(owed []dispatch.Owed) {
 }
 
 // Offered implements dispatch.Store.
-func (s *Store) Offered(_ context.Context, ps []dispatch.Partition) ([]dispatch.Backlog, error) {
+func (s *Store) Offered(_ context.Context, owned []dispatch.Ownership, again bool) ([]dispatch.Backlog, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
 		return nil, s.fail
 	}
 	var all []dispatch.Backlog
-	for _, id := range ps {
-		p := s.partition(id)
-		all = append(all, p.backlogs(id, func(r *row) bool { return r.offered })...)
+	for _, o := range owned {
+		p := s.partition(o.Partition)
+		if p.epoch != o.Epoch {
+			continue
+		}
+		all = append(all, p.backlogs(o.Partition, func(r *row) bool { return r.offered || again })...)
 		for _, r := range p.rows {
 			r.offered = false
 		}

@@ -49,17 +49,21 @@ func (s *Store) Verdicts(ctx context.Context, keys []string) (map[string]dispatc
 }
 
 // Cancels implements dispatch.Cancels.
-func (s *Store) Cancels(ctx context.Context, ps []dispatch.Partition) ([]dispatch.Cancel, error) {
-	topics, ids := partitionArrays(ps)
-	all, err := cancels(ctx, s.pool, toldCancelsSQL, topics, ids)
+func (s *Store) Cancels(ctx context.Context, owned []dispatch.Ownership, again bool) ([]dispatch.Cancel, error) {
+	sql := untoldSQL
+	if again {
+		sql = undecidedSQL
+	}
+	all, err := cancels(ctx, s.pool, sql, owned...)
 	if err != nil {
 		return nil, fmt.Errorf("reading cancels: %w", err)
 	}
 	return all, nil
 }
 
-func cancels(ctx context.Context, q querier, sql string, args ...any) ([]dispatch.Cancel, error) {
-	rows, err := q.Query(ctx, sql, args...)
+func cancels(ctx context.Context, q querier, sql string, owned ...dispatch.Ownership) ([]dispatch.Cancel, error) {
+	topics, ids, epochs := ownerArrays(owned)
+	rows, err := q.Query(ctx, sql, topics, ids, epochs)
 	if err != nil {
 		return nil, err
 	}

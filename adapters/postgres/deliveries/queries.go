@@ -62,41 +62,6 @@ ON CONFLICT (topic, partition) DO UPDATE
 SET epoch = c.epoch + 1, seq = 0
 RETURNING epoch, next`
 
-// tellSQL marks what was offered as told.
-const tellSQL = `
-UPDATE unfinished_deliveries d
-SET offered = false
-FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
-WHERE d.topic = p.topic
-  AND d.partition = p.partition
-  AND d.offered
-RETURNING d.topic, d.partition, d.endpoint_id, d.order_key`
-
-const backlogSQL = `
-SELECT $1::text, $2::int, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
-       min(due_at) FILTER (WHERE head AND status = 'pending')
-FROM unfinished_deliveries
-WHERE topic = $1
-  AND partition = $2
-GROUP BY endpoint_id
-ORDER BY endpoint_id`
-
-const offeredSQL = `
-WITH told AS (
-    UPDATE unfinished_deliveries d
-    SET offered = false
-    FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
-    WHERE d.topic = p.topic
-      AND d.partition = p.partition
-      AND d.offered
-    RETURNING d.topic, d.partition, d.endpoint_id, d.org_id, d.status, d.head, d.due_at, d.order_key
-)
-SELECT topic, partition, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
-       min(due_at) FILTER (WHERE head AND status = 'pending'), array_agg(DISTINCT order_key) FILTER (WHERE NOT head)
-FROM told
-GROUP BY topic, partition, endpoint_id
-ORDER BY topic, partition, endpoint_id`
-
 const moveSQL = `
 UPDATE delivery_checkpoints c
 SET seq = p.seq, next = p.upto
@@ -121,9 +86,11 @@ JOIN unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[])
  AND c.seq = p.seq
  AND c.next = p.upto`
 
+// deleteSQL tells which keys are free: a row's may not be what its owner says.
 const deleteSQL = `
 DELETE FROM unfinished_deliveries
-WHERE row_key = ANY($1::text[])`
+WHERE row_key = ANY($1::text[])
+RETURNING topic, partition, endpoint_id, order_key`
 
 const updateSQL = `
 UPDATE unfinished_deliveries d
@@ -176,7 +143,7 @@ SELECT row_key, delivery_id, replay_id, org_id, endpoint_id, topic, partition, l
        false,` + insertRows + `
 ON CONFLICT (row_key) DO UPDATE
 SET order_key = EXCLUDED.order_key,
-    head = EXCLUDED.head,
+    head = EXCLUDED.head OR (d.head AND d.order_key = EXCLUDED.order_key),
     status = EXCLUDED.status,
     due_at = EXCLUDED.due_at,
     attempts = EXCLUDED.attempts,
@@ -195,7 +162,22 @@ SET head = true
 FROM (
     SELECT DISTINCT topic, partition, endpoint_id, order_key
     FROM unnest($1::text[], $2::int[], $3::text[], $4::text[]) AS k (topic, partition, endpoint_id, order_key)
-) AS k
+)` + firstOfKeys
+
+// promoteStuckSQL lets the first row go of each key of a partition of which none may.
+const promoteStuckSQL = `
+UPDATE unfinished_deliveries d
+SET head = true
+FROM (
+    SELECT topic, partition, endpoint_id, order_key
+    FROM unfinished_deliveries
+    WHERE topic = $1
+      AND partition = $2
+    GROUP BY topic, partition, endpoint_id, order_key
+    HAVING NOT bool_or(head)
+)` + firstOfKeys
+
+const firstOfKeys = ` AS k
 CROSS JOIN LATERAL (
     SELECT e.row_key
     FROM unfinished_deliveries e

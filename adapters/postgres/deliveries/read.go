@@ -175,11 +175,7 @@ func (s *Store) Remove(ctx context.Context, endpointID string, status delivery.S
 		if err != nil {
 			return err
 		}
-		var o dispatch.Owed
-		if _, err := pgx.ForEachRow(rows, []any{&o.Topic, &o.Partition, &o.EndpointID, &o.OrderKey}, func() error {
-			freed.add(o, o.OrderKey)
-			return nil
-		}); err != nil {
+		if err := freed.collect(rows); err != nil {
 			return err
 		}
 		return promote(ctx, tx, freed)

@@ -193,8 +193,11 @@ WITH gone AS (
     DELETE FROM unfinished_deliveries d
     USING unnest($1::text[], $2::text[], $3::text[]) AS n (row_key, status, reason)
     WHERE d.row_key = n.row_key
-    RETURNING d.replay_id, d.delivery_id, n.status, n.reason
-)` + countEnds
+    RETURNING d.topic, d.partition, d.endpoint_id, d.order_key, d.replay_id, d.delivery_id, n.status, n.reason
+), counted AS (` + countEnds + `
+)
+SELECT DISTINCT topic, partition, endpoint_id, order_key
+FROM gone`
 
 const countDroppedSQL = `
 WITH gone AS (
@@ -278,32 +281,44 @@ const bareColumnsOrNone = `
     coalesce(u.entity_id, ''), coalesce(u.correlation_id, ''), coalesce(u.dialect, ''), coalesce(u.name, ''),
     coalesce(u.sequence, 0), coalesce(u.previous_sequence, 0), NULL::json, NULL::bytea, u.created_at`
 
-const undecidedSQL = cancelColumns + `
-FROM delivery_cancels c
-LEFT JOIN unfinished_deliveries u ON u.row_key = c.row_key
-WHERE c.topic = $1
-  AND c.partition = $2
-  AND c.verdict = ''`
+// untoldSQL and undecidedSQL tell owners what was asked, under the same lock as
+// offeredSQL.
+const (
+	untoldSQL    = whoAre + `NOT q.told` + andTell + `NOT q.told` + ofRows
+	undecidedSQL = whoAre + `q.verdict = ''` + andTell + `q.verdict = ''` + ofRows
+)
 
-const toldCancelsSQL = `
-WITH told AS (
-    UPDATE delivery_cancels c
+const whoAre = `
+WITH mine AS (
+    SELECT c.topic, c.partition
+    FROM unnest($1::text[], $2::int[], $3::bigint[]) AS p (topic, partition, epoch)
+    JOIN delivery_checkpoints c
+      ON c.topic = p.topic
+     AND c.partition = p.partition
+     AND c.epoch = p.epoch
+    WHERE EXISTS (
+        SELECT
+        FROM delivery_cancels q
+        WHERE q.topic = c.topic
+          AND q.partition = c.partition
+          AND `
+
+const andTell = `
+    )
+    FOR SHARE OF c
+), told AS (
+    UPDATE delivery_cancels q
     SET told = true
-    FROM unnest($1::text[], $2::int[]) AS p (topic, partition)
-    WHERE c.topic = p.topic
-      AND c.partition = p.partition
-      AND NOT c.told
-    RETURNING c.*
+    FROM mine
+    WHERE q.topic = mine.topic
+      AND q.partition = mine.partition
+      AND `
+
+const ofRows = `
+    RETURNING q.*
 )` + cancelColumns + `
 FROM told c
 LEFT JOIN unfinished_deliveries u ON u.row_key = c.row_key`
-
-const tellCancelsSQL = `
-UPDATE delivery_cancels
-SET told = true
-WHERE topic = $1
-  AND partition = $2
-  AND NOT told`
 
 const decidedSQL = `
 UPDATE delivery_cancels c

@@ -1,6 +1,7 @@
 package deliveries
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -94,6 +95,16 @@ func (a *keyArrays) add(o dispatch.Owed, key string) {
 	a.endpoints, a.keys = append(a.endpoints, o.EndpointID), append(a.keys, key)
 }
 
+// collect adds what a statement returns.
+func (a *keyArrays) collect(rows pgx.Rows) error {
+	var o dispatch.Owed
+	_, err := pgx.ForEachRow(rows, []any{&o.Topic, &o.Partition, &o.EndpointID, &o.OrderKey}, func() error {
+		a.add(o, o.OrderKey)
+		return nil
+	})
+	return err
+}
+
 // endArrays are rows that are deleted, with how they ended.
 type endArrays struct {
 	keys, statuses, reasons, ids []string
@@ -107,13 +118,22 @@ func (a *endArrays) add(o dispatch.Owed) {
 	a.counted = a.counted || o.ReplayID != ""
 }
 
-func (a *endArrays) queue(b *pgx.Batch) {
+// run deletes them and notes the keys that are free.
+func (a *endArrays) run(ctx context.Context, tx pgx.Tx, freed *keyArrays) error {
+	var rows pgx.Rows
+	var err error
 	switch {
 	case a.counted:
-		b.Queue(deleteCountedSQL, a.keys, a.statuses, a.reasons)
+		rows, err = tx.Query(ctx, deleteCountedSQL, a.keys, a.statuses, a.reasons)
 	case len(a.keys) > 0:
-		b.Queue(deleteSQL, a.keys)
+		rows, err = tx.Query(ctx, deleteSQL, a.keys)
+	default:
+		return nil
 	}
+	if err != nil {
+		return err
+	}
+	return freed.collect(rows)
 }
 
 // markArrays are what a commit notes beside its rows.

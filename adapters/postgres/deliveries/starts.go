@@ -61,6 +61,13 @@ func (s *Store) Take(ctx context.Context, p dispatch.Partition, epoch int64, end
 	return next, true, nil
 }
 
+func ownerArrays(owned []dispatch.Ownership) (topics []string, ids []int, epochs []int64) {
+	for _, o := range owned {
+		topics, ids, epochs = append(topics, string(o.Topic)), append(ids, o.ID), append(epochs, o.Epoch)
+	}
+	return topics, ids, epochs
+}
+
 func partitionArrays(ps []dispatch.Partition) (topics []string, ids []int) {
 	for _, p := range ps {
 		topics, ids = append(topics, string(p.Topic)), append(ids, p.ID)

@@ -11,15 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -47,20 +42,11 @@ func (s *Store) Claim(ctx context.Context, p dispatch.Partition) (dispatch.Claim
 		if err := tx.QueryRow(ctx, claimSQL, p.Topic, p.ID).Scan(&c.Epoch, &c.Next); err != nil {
 			return err
 		}
-		if err := tell(ctx, tx, []string{string(p.Topic)}, []int{p.ID}); err != nil {
+		var err error
+		if c.Backlogs, err = backlogs(ctx, tx, p); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, backlogSQL, p.Topic, p.ID)
-		if err != nil {
-			return err
-		}
-		if c.Backlogs, err = pgx.CollectRows(rows, backlog); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, tellCancelsSQL, p.Topic, p.ID); err != nil {
-			return err
-		}
-		c.Cancels, err = cancels(ctx, tx, undecidedSQL, p.Topic, p.ID)
+		c.Cancels, err = cancels(ctx, tx, undecidedSQL, dispatch.Ownership{Partition: p, Epoch: c.Epoch})
 		return err
 	})
 	if err != nil {
@@ -174,7 +160,7 @@ func (a *partArrays) add(p dispatch.Part) {
 }
 
 // write brings the rows of a batch to where they should be, in one round trip unless
-// there are very many.
+// there are very many, and one for what is deleted: only the rows know their keys.
 func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 	batch := &pgx.Batch{}
 	var deletes endArrays
@@ -186,7 +172,6 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 		marks.add(p)
 		for _, o := range p.Delete {
 			deletes.add(o)
-			freed.add(o, o.OrderKey)
 		}
 		for _, o := range p.Update {
 			if err := updates.add(o, false); err != nil {
@@ -194,6 +179,8 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 			}
 			if o.OrderKey != o.EntityKey() {
 				freed.add(o, o.EntityKey())
+				// It goes on alone, even if what was before it goes with this batch.
+				freed.add(o, o.OrderKey)
 			}
 		}
 		first := make(map[string]bool)
@@ -205,7 +192,9 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 			first[key] = true
 		}
 	}
-	deletes.queue(batch)
+	if err := deletes.run(ctx, tx, &freed); err != nil {
+		return err
+	}
 	if len(updates.keys) > 0 {
 		batch.Queue(updateSQL, updates.update()...)
 	}
@@ -228,99 +217,10 @@ func write(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) error {
 	return tx.SendBatch(ctx, batch).Close()
 }
 
-// Offer implements dispatch.Store.
-func (s *Store) Offer(ctx context.Context, owed []dispatch.Owed) error {
-	if err := offer(ctx, s.pool, owed); err != nil {
-		return fmt.Errorf("offering deliveries: %w", err)
-	}
-	return nil
-}
-
-// executor is a pool or a transaction.
-type executor interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
-func offer(ctx context.Context, to executor, owed []dispatch.Owed) error {
-	if len(owed) == 0 {
-		return nil
-	}
-	var rows rowArrays
-	first := make(map[string]bool)
-	for _, o := range owed {
-		key := strings.Join([]string{string(o.Topic), strconv.Itoa(o.Partition), o.EndpointID, o.OrderKey}, "/")
-		if err := rows.add(o, !first[key]); err != nil {
-			return err
-		}
-		first[key] = true
-	}
-	_, err := to.Exec(ctx, offerSQL, rows.insert()...)
-	return err
-}
-
-// Offered implements dispatch.Store.
-func (s *Store) Offered(ctx context.Context, ps []dispatch.Partition) ([]dispatch.Backlog, error) {
-	topics, ids := partitionArrays(ps)
-	var all []dispatch.Backlog
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, offeredSQL, topics, ids)
-		if err != nil {
-			return err
-		}
-		var told keyArrays
-		var b dispatch.Backlog
-		var due *time.Time
-		var keys []string
-		_, err = pgx.ForEachRow(rows, []any{&b.Topic, &b.ID, &b.EndpointID, &b.Org, &b.Rows, &b.Held, &due, &keys}, func() error {
-			b.NextDue = dbtime.From(due)
-			all = append(all, b)
-			for _, k := range keys {
-				told.add(dispatch.Owed{Delivery: delivery.Delivery{Topic: b.Topic, Partition: b.ID, EndpointID: b.EndpointID}}, k)
-			}
-			return nil
-		})
-		if err != nil || len(told.keys) == 0 {
-			return err
-		}
-		return promote(ctx, tx, told)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading offered deliveries: %w", err)
-	}
-	return all, nil
-}
-
-// tell marks what was offered to partitions as told.
-func tell(ctx context.Context, tx pgx.Tx, topics []string, ids []int) error {
-	rows, err := tx.Query(ctx, tellSQL, topics, ids)
-	if err != nil {
-		return err
-	}
-	var told keyArrays
-	var o dispatch.Owed
-	_, err = pgx.ForEachRow(rows, []any{&o.Topic, &o.Partition, &o.EndpointID, &o.OrderKey}, func() error {
-		told.add(o, o.OrderKey)
-		return nil
-	})
-	if err != nil || len(told.keys) == 0 {
-		return err
-	}
-	return promote(ctx, tx, told)
-}
-
 // promote lets the first rows of keys go. Who offered a row may have seen one
 // before it that a commit was just deleting, and that commit did not see the new
 // row: so the owner looks once more when it is told.
 func promote(ctx context.Context, tx executor, k keyArrays) error {
 	_, err := tx.Exec(ctx, promoteSQL, k.topics, k.ids, k.endpoints, k.keys)
 	return err
-}
-
-func backlog(r pgx.CollectableRow) (b dispatch.Backlog, err error) {
-	var due *time.Time
-	if err := r.Scan(&b.Topic, &b.ID, &b.EndpointID, &b.Org, &b.Rows, &b.Held, &due); err != nil {
-		return b, err
-	}
-	b.NextDue = dbtime.From(due)
-	return b, nil
 }

@@ -2,13 +2,21 @@ package deliveries_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/postgres/deliveries"
 	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
+	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/commands/dispatch/storetest"
+	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -16,6 +24,98 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 func TestStoreConforms(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Store { return deliveries.New(pgtest.Open(t, 4), plain{}) })
+}
+
+// TestClaimLetsStuckKeysGo: in a database of an earlier version, rows may wait for
+// what is gone.
+func TestClaimLetsStuckKeysGo(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Open(t, 4)
+	s := deliveries.New(pool, plain{})
+	p := dispatch.Partition{Topic: event.Calls}
+	now := time.Now()
+	var rows []dispatch.Owed
+	for i, entity := range []string{"stuck", "stuck", "fine", "fine"} {
+		rows = append(rows, dispatch.Owed{OrderKey: entity, Delivery: delivery.Delivery{
+			ID: fmt.Sprint("d", i), Org: "org", EndpointID: "ep", Topic: p.Topic, Offset: int64(i), EntityID: entity,
+			Status: delivery.Pending, NextAttemptAt: now, CreatedAt: now, EventAt: now,
+		}})
+	}
+	if err := s.Offer(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE unfinished_deliveries SET head = false WHERE order_key = 'stuck'`); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Claim(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := s.Load(t.Context(), now, []dispatch.Want{{Partition: p, Epoch: c.Epoch, EndpointID: "ep", Limit: 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range loaded[0].Rows {
+		got = append(got, o.ID)
+	}
+	if diff := cmp.Diff([]string{"d0", "d2"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestAClaimUnderWayIsTold: it may have counted what is there before something was
+// offered, so the former owner must not be told of that.
+func TestAClaimUnderWayIsTold(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Open(t, 4)
+	s := deliveries.New(pool, plain{})
+	p := dispatch.Partition{Topic: event.Calls}
+	c, err := s.Claim(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	former, next := []dispatch.Ownership{{Partition: p, Epoch: c.Epoch}}, []dispatch.Ownership{{Partition: p, Epoch: c.Epoch + 1}}
+	claim, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claim.Exec(t.Context(), `UPDATE delivery_checkpoints SET epoch = epoch + 1`); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	row := dispatch.Owed{OrderKey: "d", Delivery: delivery.Delivery{
+		ID: "d", Org: "org", EndpointID: "ep", Topic: p.Topic, Status: delivery.Pending, NextAttemptAt: now, CreatedAt: now, EventAt: now,
+	}}
+	if err := s.Offer(t.Context(), []dispatch.Owed{row}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AskCancel(t.Context(), "org", "d", "not wanted"); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []bool{false, true} {
+		short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if told, err := s.Offered(short, former, again); err == nil {
+			t.Errorf("while another claims, the owner is told of %+v", told)
+		}
+		cancel()
+		short, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if told, err := s.Cancels(short, former, again); err == nil {
+			t.Errorf("while another claims, the owner is told of %+v", told)
+		}
+		cancel()
+	}
+	if err := claim.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	offered, err := s.Offered(t.Context(), next, false)
+	if err != nil || len(offered) != 1 {
+		t.Errorf("the next owner is told of offers %+v, %v", offered, err)
+	}
+	asked, err := s.Cancels(t.Context(), next, false)
+	if err != nil || len(asked) != 1 {
+		t.Errorf("the next owner is told of cancels %+v, %v", asked, err)
+	}
 }
 
 // plain seals nothing, but notices a text that is opened elsewhere.

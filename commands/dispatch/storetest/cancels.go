@@ -18,6 +18,7 @@ func (r *rig) cancel(want ...string) {
 }
 
 func cancels(_ *testing.T, r *rig) {
+	former, other := r.claim(calls(0)), r.claim(calls(1))
 	c := r.claim(calls(0))
 	x := r.owed(calls(0), "x", 1)
 	again := x
@@ -39,19 +40,17 @@ func cancels(_ *testing.T, r *rig) {
 		{Partition: calls(0), Key: x.Key(), EndpointID: "ep", Org: "org", Reason: "not wanted", Row: &bare},
 		{Partition: calls(0), Key: again.Key(), EndpointID: "ep", Org: "org", Reason: "not wanted", Row: &bareAgain},
 	}
-	for _, want := range [][]dispatch.Cancel{want, nil} {
-		got, err := r.Cancels(r.Context(), []dispatch.Partition{calls(0), calls(1)})
-		if err != nil {
-			r.Fatal(err)
-		}
-		slices.SortFunc(got, func(a, b dispatch.Cancel) int { return len(a.Key) - len(b.Key) })
-		r.same("told", want, got)
-	}
+	r.cancels("a former owner is told", nil, false, owned(former, other)...)
+	r.cancels("a former owner that asks again is told", nil, true, owned(former, other)...)
+	r.cancels("asked", want, false, owned(c, other)...)
+	r.cancels("asked and told", nil, false, owned(c, other)...)
+	r.cancels("undecided", want, true, owned(c, other)...)
 	r.verdict(x.Key(), dispatch.Undecided)
 	p.Insert, p.Delete = nil, []dispatch.Owed{x}
 	p.Decided = []dispatch.Decided{{Key: x.Key(), Verdict: dispatch.Cancelled}}
 	r.commit(p)
 	r.verdict(x.Key(), dispatch.Cancelled)
+	r.cancels("undecided once one is decided", want[1:], true, owned(c, other)...)
 	r.cancel(again.Key())
 	if err := r.ForgetCancels(r.Context(), time.Now().Add(time.Hour)); err != nil {
 		r.Fatal(err)
@@ -61,6 +60,17 @@ func cancels(_ *testing.T, r *rig) {
 		r.Fatal(err)
 	}
 	r.same("what is left", map[string]dispatch.Verdict{again.Key(): dispatch.Undecided}, got)
+}
+
+// cancels is what owners are told of.
+func (r *rig) cancels(what string, want []dispatch.Cancel, again bool, owned ...dispatch.Ownership) {
+	r.Helper()
+	got, err := r.Cancels(r.Context(), owned, again)
+	if err != nil {
+		r.Fatal(err)
+	}
+	slices.SortFunc(got, func(a, b dispatch.Cancel) int { return len(a.Key) - len(b.Key) })
+	r.same(what, want, got)
 }
 
 func (r *rig) verdict(key string, want dispatch.Verdict) {
@@ -77,7 +87,7 @@ func cancelsSurvive(_ *testing.T, r *rig) {
 	x := r.owed(calls(0), "x", 1)
 	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{x}})
 	r.cancel(x.Key())
-	if _, err := r.Cancels(r.Context(), []dispatch.Partition{calls(0)}); err != nil {
+	if _, err := r.Cancels(r.Context(), owned(c), false); err != nil {
 		r.Fatal(err)
 	}
 	next := r.claim(calls(0))
@@ -97,7 +107,7 @@ func cancelsSurvive(_ *testing.T, r *rig) {
 }
 
 func cancelsReplay(_ *testing.T, r *rig) {
-	r.claim(calls(0))
+	c := r.claim(calls(0))
 	r.add(r.replay("a"))
 	one := r.owed(calls(0), "x", 1, func(o *dispatch.Owed) { o.ReplayID = "a" })
 	other := r.owed(calls(0), "x", 1)
@@ -109,7 +119,7 @@ func cancelsReplay(_ *testing.T, r *rig) {
 			r.Fatal(err)
 		}
 	}
-	got, err := r.Cancels(r.Context(), []dispatch.Partition{calls(0)})
+	got, err := r.Cancels(r.Context(), owned(c), false)
 	if err != nil {
 		r.Fatal(err)
 	}

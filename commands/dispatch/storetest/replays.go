@@ -22,7 +22,7 @@ var replayCases = []testCase{
 	{"what an offered row waited for may go in the same moment", offersAfterDeletes},
 	{"a receiver of a replay's own is there until its end", targets},
 	{"the health of a receiver of a replay's own ends with the replay", healthOfTargets},
-	{"a cancel is told once and decided in a commit", cancels},
+	{"a cancel is told once, and again when its owner asks, and decided in a commit", cancels},
 	{"an undecided cancel is told to the next owner", cancelsSurvive},
 	{"all that is unfinished of a replay can be cancelled", cancelsReplay},
 	{"the part of a start is taken by the partition's owner", startsAreTaken},
@@ -294,24 +294,6 @@ func countsEnds(_ *testing.T, r *rig) {
 		{Status: delivery.IsDropped, Reason: "not wanted", Count: 1, Example: rows[3].ID},
 		{Status: delivery.IsExhausted, Reason: "answered 500", Count: 1, Example: rows[2].ID},
 	}, ends)
-}
-
-// offersAfterDeletes: an offered row that came behind one that is gone by the
-// time its owner is told must not wait for it.
-func offersAfterDeletes(_ *testing.T, r *rig) {
-	c := r.claim(calls(0))
-	x1, x2 := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2)
-	p := dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{x1}}
-	r.commit(p)
-	if err := r.Offer(r.Context(), []dispatch.Owed{x2}); err != nil {
-		r.Fatal(err)
-	}
-	p.Insert, p.Delete = nil, []dispatch.Owed{x1}
-	r.commit(p)
-	if _, err := r.Offered(r.Context(), []dispatch.Partition{calls(0)}); err != nil {
-		r.Fatal(err)
-	}
-	r.same("heads", []int64{2}, offsets(r.load(c, calls(0), 10).Rows))
 }
 
 func targets(_ *testing.T, r *rig) {

@@ -35,6 +35,15 @@ func (r *rig) claim(p dispatch.Partition) dispatch.Claimed {
 	return c
 }
 
+// owned are partitions as they were claimed, from 0 on.
+func owned(claims ...dispatch.Claimed) []dispatch.Ownership {
+	var all []dispatch.Ownership
+	for id, c := range claims {
+		all = append(all, dispatch.Ownership{Partition: calls(id), Epoch: c.Epoch})
+	}
+	return all
+}
+
 // commit commits one part and fails the test unless it is done.
 func (r *rig) commit(part dispatch.Part, health ...dispatch.HealthChange) map[string]delivery.Health {
 	r.Helper()

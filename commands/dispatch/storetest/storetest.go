@@ -36,11 +36,12 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"what cannot be stored is named, and can be mended", refused},
 		{"only the head of a key is given out", heads},
 		{"an order key of its own lets the next one pass", passing},
+		{"every key that has rows goes on, whatever was done", everyKeyGoesOn},
 		{"loads are by due time, bounded, and tell what is next", loads},
 		{"a former owner loads nothing", fencedLoad},
 		{"pages give rows by status without bodies", pages},
 		{"keys are counted, up to a limit", keys},
-		{"offers are told once, to the owner", offers},
+		{"offers are told once, to the owner, and again when it asks", offers},
 		{"health adds up and failures in a row end with a success", health},
 		{"what people are to be told is kept with the health and forwarded once", notices},
 		{"processes that own partitions know of one another", crew},
@@ -248,28 +249,6 @@ func keys(_ *testing.T, r *rig) {
 	if _, complete, err = r.Keys(r.Context(), calls(0), "ep", 1); err != nil || complete {
 		r.Errorf("past the limit: complete %v, %v", complete, err)
 	}
-}
-
-func offers(_ *testing.T, r *rig) {
-	c := r.claim(calls(0))
-	again := r.owed(calls(0), "x", 1, func(o *dispatch.Owed) {
-		o.ReplayID = "resend-1"
-		o.OrderKey = o.EntityKey()
-	})
-	for range 2 {
-		if err := r.Offer(r.Context(), []dispatch.Owed{again}); err != nil {
-			r.Fatal(err)
-		}
-	}
-	want := []dispatch.Backlog{{Partition: calls(0), EndpointID: "ep", Org: "org", Rows: 1, NextDue: r.now}}
-	for _, w := range [][]dispatch.Backlog{want, nil} {
-		got, err := r.Offered(r.Context(), []dispatch.Partition{calls(0), calls(1)})
-		if err != nil {
-			r.Fatal(err)
-		}
-		r.same("offered", w, got)
-	}
-	r.same("loaded", []dispatch.Owed{again}, r.load(c, calls(0), 10).Rows)
 }
 
 func health(_ *testing.T, r *rig) {
