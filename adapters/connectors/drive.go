@@ -20,7 +20,7 @@ import (
 // Drive), in subfolders per list or agent. Files and folders are made under ids
 // that were asked for first, so an attempt that is made again finds that its
 // work was done; what was forgotten is found by the recording's id, which every
-// file carries.
+// file carries. What is remembered is looked at before it counts: people tidy up.
 type driveKind struct{ set *Set }
 
 type driveConfig struct {
@@ -130,18 +130,15 @@ func (k driveKind) deliver(ctx context.Context, a *attempt) error {
 		key += "/" + a.deliveryID // somebody may have deleted that of an earlier test
 	}
 	a.tape.step("find the recording")
-	have, _, err := remembered[driveFile](ctx, a, key)
-	if err == nil && !have.Made {
-		var found string
-		if found, err = s.find(ctx); found != "" {
-			have = driveFile{ID: found, Made: true}
-		}
+	id, gone, err := s.known(ctx, key)
+	if err == nil && id == "" {
+		id, err = s.find(ctx)
 	}
 	switch {
 	case err != nil:
 		return s.refused(err)
-	case have.Made:
-		a.tape.done("it is there: %s", have.ID)
+	case id != "":
+		a.tape.done("it is there: %s", id)
 		return nil
 	}
 	a.tape.done("it is not there yet")
@@ -150,38 +147,92 @@ func (k driveKind) deliver(ctx context.Context, a *attempt) error {
 		return s.refused(err)
 	}
 	a.tape.step("upload the recording")
-	if have, err = s.claim(ctx, key, have); err != nil {
+	id, err = s.produce(ctx, key, gone, func(id string) error {
+		return again(func() error { return s.refused(s.upload(ctx, id, folder)) })
+	})
+	if err != nil {
 		return s.refused(err)
 	}
-	if err := again(func() error { return s.refused(s.upload(ctx, have.ID, folder)) }); err != nil {
-		return err
+	a.tape.done("file %s", id)
+	return nil
+}
+
+// known is the id of what was made before. Somebody may have deleted it or put it
+// into the trash since, and then it is gone.
+func (s driveSession) known(ctx context.Context, key string) (id, gone string, err error) {
+	have, _, err := remembered[driveFile](ctx, s.attempt, key)
+	if err != nil || !have.Made {
+		return "", "", err
 	}
-	a.tape.done("file %s", have.ID)
-	return a.remember(ctx, key, driveFile{ID: have.ID, Made: true})
+	there, err := s.there(ctx, have.ID)
+	if !there {
+		return "", have.ID, err
+	}
+	return have.ID, "", err
+}
+
+// there reports whether a file or folder exists and is not in the trash, by itself
+// or with a folder that it is in.
+func (s driveSession) there(ctx context.Context, id string) (bool, error) {
+	f, err := s.api.Files.Get(id).SupportsAllDrives(true).Fields("trashed").Context(ctx).Do()
+	if ge := (*googleapi.Error)(nil); errors.As(err, &ge) && ge.Code == http.StatusNotFound {
+		return false, nil
+	}
+	return err == nil && !f.Trashed, err
+}
+
+// produce makes something, in the place of what is gone, and remembers it. That its
+// id exists means that an earlier attempt made it; if that is gone too, another is
+// made.
+func (s driveSession) produce(ctx context.Context, key, gone string, create func(id string) error) (string, error) {
+	for {
+		at := key
+		if gone != "" {
+			at += "/after/" + gone
+		}
+		id, err := s.claim(ctx, at)
+		if err != nil {
+			return "", err
+		}
+		err = s.refused(create(id))
+		if p := (*problem)(nil); errors.As(err, &p) && p.status == http.StatusConflict {
+			var there bool
+			if there, err = s.there(ctx, id); err == nil && !there {
+				gone = id
+				continue
+			}
+		}
+		if err != nil {
+			return "", err
+		}
+		return id, s.remember(ctx, key, driveFile{ID: id, Made: true})
+	}
 }
 
 // claim returns an id under which something is to be made: the same whoever asks,
 // so that of several who make it one does.
-func (s driveSession) claim(ctx context.Context, key string, have driveFile) (driveFile, error) {
-	if have.ID != "" {
-		return have, nil
+func (s driveSession) claim(ctx context.Context, key string) (string, error) {
+	have, claimed, err := remembered[driveFile](ctx, s.attempt, key)
+	if err != nil || claimed {
+		return have.ID, err
 	}
 	ids, err := s.api.Files.GenerateIds().Count(1).Space("drive").Type("files").Context(ctx).Do()
 	if err != nil {
-		return have, err
+		return "", err
 	}
 	if len(ids.Ids) != 1 {
-		return have, failure(0, "Google gave no id for a file")
+		return "", failure(0, "Google gave no id for a file")
 	}
 	text, err := json.Marshal(driveFile{ID: ids.Ids[0]})
 	if err != nil {
-		return have, err
+		return "", err
 	}
 	kept, err := s.set.cfg.Steps.Claim(ctx, s.endpoint.Org, s.endpoint.ID, key, text)
 	if err != nil {
-		return have, err
+		return "", err
 	}
-	return have, json.Unmarshal(kept, &have)
+	err = json.Unmarshal(kept, &have)
+	return have.ID, err
 }
 
 // find searches for the file of the recording by the property that it carries.
@@ -202,6 +253,15 @@ func (s driveSession) first(ctx context.Context, q string) (string, error) {
 // folder finds or makes the subfolders of the recording and returns the last.
 func (s driveSession) folder(ctx context.Context) (string, error) {
 	at := s.config.FolderID
+	s.tape.step("look at the folder")
+	f, err := s.api.Files.Get(at).SupportsAllDrives(true).Fields("trashed").Context(ctx).Do()
+	if err == nil && f.Trashed {
+		err = failure(0, "the folder is in the trash").but("Restore it, or set another folder_id")
+	}
+	if err != nil {
+		return "", err
+	}
+	s.tape.done("it is there")
 	path := s.look.expand(s.config.subfolders(), fileName)
 	for name := range strings.SplitSeq(path, "/") {
 		if name = fileName(name); name == "" {
@@ -219,10 +279,13 @@ func (s driveSession) folder(ctx context.Context) (string, error) {
 
 func (s driveSession) subfolder(ctx context.Context, parent, name string) (string, error) {
 	key := "drive/folder/" + parent + "/" + name
-	have, _, err := remembered[driveFile](ctx, s.attempt, key)
-	if err != nil || have.Made {
-		s.tape.done("%s", have.ID)
-		return have.ID, err
+	id, gone, err := s.known(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	if id != "" {
+		s.tape.done("%s", id)
+		return id, nil
 	}
 	found, err := s.first(ctx, fmt.Sprintf("name = '%s' and '%s' in parents and mimeType = '%s' and trashed = false", driveQuote(name), driveQuote(parent), driveFolder))
 	if err != nil {
@@ -232,19 +295,18 @@ func (s driveSession) subfolder(ctx context.Context, parent, name string) (strin
 		s.tape.done("%s", found)
 		return found, s.remember(ctx, key, driveFile{ID: found, Made: true})
 	}
-	if have, err = s.claim(ctx, key, have); err != nil {
-		return "", err
+	id, err = s.produce(ctx, key, gone, func(id string) error {
+		_, err := s.api.Files.Create(&drive.File{Id: id, Name: name, MimeType: driveFolder, Parents: []string{parent}}).SupportsAllDrives(true).Fields("id").Context(ctx).Do()
+		return err
+	})
+	if err == nil {
+		s.tape.done("made: %s", id)
 	}
-	_, err = s.api.Files.Create(&drive.File{Id: have.ID, Name: name, MimeType: driveFolder, Parents: []string{parent}}).SupportsAllDrives(true).Fields("id").Context(ctx).Do()
-	if err != nil && !driveExists(err) {
-		return "", err
-	}
-	s.tape.done("made: %s", have.ID)
-	return have.ID, s.remember(ctx, key, driveFile{ID: have.ID, Made: true})
+	return id, err
 }
 
 // upload sends the bytes: at once when they fit into a chunk, else as a resumable
-// upload, chunk by chunk. That the id exists means that it was done.
+// upload, chunk by chunk.
 func (s driveSession) upload(ctx context.Context, id, folder string) error {
 	audio, err := s.open(ctx)
 	if err != nil {
@@ -262,15 +324,7 @@ func (s driveSession) upload(ctx context.Context, id, folder string) error {
 	_, err = s.api.Files.Create(file).SupportsAllDrives(true).Fields("id").
 		Media(audio, googleapi.ContentType(audio.ContentType), googleapi.ChunkSize(driveChunk), googleapi.ChunkRetryDeadline(time.Minute)).
 		Context(ctx).Do()
-	if driveExists(err) {
-		return nil
-	}
 	return err
-}
-
-func driveExists(err error) bool {
-	var ge *googleapi.Error
-	return errors.As(err, &ge) && ge.Code == http.StatusConflict
 }
 
 // driveQuote escapes a text in a query.
