@@ -19,8 +19,9 @@ import (
 // driveKind keeps recordings in a folder of Google Drive (seed 000, tab Google
 // Drive), in subfolders per list or agent. Files and folders are made under ids
 // that were asked for first, so an attempt that is made again finds that its
-// work was done; what was forgotten is found by the recording's id, which every
-// file carries. What is remembered is looked at before it counts: people tidy up.
+// work was done; what was forgotten is found by the ids of recording and
+// connector, which every file carries. What is remembered is looked at before it
+// counts: people tidy up.
 type driveKind struct{ set *Set }
 
 type driveConfig struct {
@@ -44,9 +45,11 @@ const (
 	driveToken = "https://oauth2.googleapis.com/token"
 	// driveChunk is what an upload holds in memory: a multiple of 256 KiB.
 	driveChunk = 4 << 20
-	// driveRecording is the property of a file that names its recording.
+	// driveRecording is the property of a file that names its recording,
+	// driveConnector the one that names whose copy it is.
 	driveRecording = "trunkline_recording_id"
-	// driveProperty is how long its value may be: 124 bytes with its name.
+	driveConnector = "trunkline_connector_id"
+	// driveProperty is how long a value may be: 124 bytes with its name.
 	driveProperty = 100
 	driveFolder   = "application/vnd.google-apps.folder"
 
@@ -175,10 +178,10 @@ func (s driveSession) known(ctx context.Context, key string) (id, gone string, e
 // or with a folder that it is in.
 func (s driveSession) there(ctx context.Context, id string) (bool, error) {
 	f, err := s.api.Files.Get(id).SupportsAllDrives(true).Fields("trashed").Context(ctx).Do()
-	if ge := (*googleapi.Error)(nil); errors.As(err, &ge) && ge.Code == http.StatusNotFound {
-		return false, nil
+	if err != nil {
+		return false, driveFound(err)
 	}
-	return err == nil && !f.Trashed, err
+	return !f.Trashed, nil
 }
 
 // produce makes something, in the place of what is gone, and remembers it. That its
@@ -235,19 +238,63 @@ func (s driveSession) claim(ctx context.Context, key string) (string, error) {
 	return have.ID, err
 }
 
-// find searches for the file of the recording by the property that it carries.
+// find searches for this connector's file of the recording by the properties that
+// it carries. One of before 2026-11-29 does not say whose it is: what is below this
+// connector's folder is its.
 func (s driveSession) find(ctx context.Context) (string, error) {
-	q := fmt.Sprintf("appProperties has { key='%s' and value='%s' } and trashed = false", driveRecording, driveQuote(clip(s.doc.Recording.ID, driveProperty)))
-	return s.first(ctx, q)
-}
-
-func (s driveSession) first(ctx context.Context, q string) (string, error) {
-	list, err := s.api.Files.List().Q(q).PageSize(1).OrderBy("createdTime").Fields("files(id)").
-		Corpora("allDrives").SupportsAllDrives(true).IncludeItemsFromAllDrives(true).Context(ctx).Do()
-	if err != nil || len(list.Files) == 0 {
+	files, err := s.search(ctx, fmt.Sprintf("appProperties has { key='%s' and value='%s' } and trashed = false", driveRecording, driveQuote(clip(s.doc.Recording.ID, driveProperty))))
+	if err != nil {
 		return "", err
 	}
-	return list.Files[0].Id, nil
+	for _, f := range files {
+		if f.AppProperties[driveConnector] == clip(s.endpoint.ID, driveProperty) {
+			return f.Id, nil
+		}
+	}
+	for _, f := range files {
+		if f.AppProperties[driveConnector] != "" {
+			continue
+		}
+		if below, err := s.below(ctx, f); err != nil || below {
+			return f.Id, err
+		}
+	}
+	return "", nil
+}
+
+// search returns the first files and folders, the oldest first.
+func (s driveSession) search(ctx context.Context, q string) ([]*drive.File, error) {
+	list, err := s.api.Files.List().Q(q).PageSize(100).OrderBy("createdTime").Fields("files(id,parents,appProperties)").
+		Corpora("allDrives").SupportsAllDrives(true).IncludeItemsFromAllDrives(true).Context(ctx).Do()
+	if err != nil {
+		return nil, err
+	}
+	return list.Files, nil
+}
+
+// driveDepth bounds how many folders are within each other; Google's bound is 100.
+const driveDepth = 100
+
+// below reports whether a file is in the connector's folder or in one within it.
+func (s driveSession) below(ctx context.Context, f *drive.File) (bool, error) {
+	for range driveDepth {
+		if len(f.Parents) == 0 || f.Parents[0] == s.config.FolderID {
+			return len(f.Parents) > 0, nil
+		}
+		var err error
+		if f, err = s.api.Files.Get(f.Parents[0]).SupportsAllDrives(true).Fields("parents").Context(ctx).Do(); err != nil {
+			return false, driveFound(err)
+		}
+	}
+	return false, nil
+}
+
+// driveFound makes no error of what is not there, or not ours to see.
+func driveFound(err error) error {
+	if ge := (*googleapi.Error)(nil); errors.As(err, &ge) && ge.Code == http.StatusNotFound {
+		return nil
+	}
+	return err
 }
 
 // folder finds or makes the subfolders of the recording and returns the last.
@@ -287,13 +334,13 @@ func (s driveSession) subfolder(ctx context.Context, parent, name string) (strin
 		s.tape.done("%s", id)
 		return id, nil
 	}
-	found, err := s.first(ctx, fmt.Sprintf("name = '%s' and '%s' in parents and mimeType = '%s' and trashed = false", driveQuote(name), driveQuote(parent), driveFolder))
+	found, err := s.search(ctx, fmt.Sprintf("name = '%s' and '%s' in parents and mimeType = '%s' and trashed = false", driveQuote(name), driveQuote(parent), driveFolder))
 	if err != nil {
 		return "", err
 	}
-	if found != "" {
-		s.tape.done("%s", found)
-		return found, s.remember(ctx, key, driveFile{ID: found, Made: true})
+	if len(found) > 0 {
+		s.tape.done("%s", found[0].Id)
+		return found[0].Id, s.remember(ctx, key, driveFile{ID: found[0].Id, Made: true})
 	}
 	id, err = s.produce(ctx, key, gone, func(id string) error {
 		_, err := s.api.Files.Create(&drive.File{Id: id, Name: name, MimeType: driveFolder, Parents: []string{parent}}).SupportsAllDrives(true).Fields("id").Context(ctx).Do()
@@ -319,7 +366,9 @@ func (s driveSession) upload(ctx context.Context, id, folder string) error {
 	}
 	file := &drive.File{
 		Id: id, Name: s.fileName(name) + s.extension(), Parents: []string{folder}, MimeType: audio.ContentType,
-		AppProperties: map[string]string{driveRecording: clip(s.doc.Recording.ID, driveProperty), "trunkline_call_id": clip(s.doc.Call.ID, driveProperty)},
+		AppProperties: map[string]string{
+			driveRecording: clip(s.doc.Recording.ID, driveProperty), driveConnector: clip(s.endpoint.ID, driveProperty), "trunkline_call_id": clip(s.doc.Call.ID, driveProperty),
+		},
 	}
 	_, err = s.api.Files.Create(file).SupportsAllDrives(true).Fields("id").
 		Media(audio, googleapi.ContentType(audio.ContentType), googleapi.ChunkSize(driveChunk), googleapi.ChunkRetryDeadline(time.Minute)).

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trunkline.dev/trunkline/adapters/connectors/drivefake"
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 // Somebody tidies up: what is remembered of a folder or a file is not there any
@@ -97,4 +98,41 @@ func TestDrivePutsNothingIntoTheTrash(t *testing.T) {
 	r.fails(e, v, 0, "the folder is in the trash", "set another folder_id")
 	d.Delete(drivefake.Shared)
 	r.fails(e, v, 404, "There is no such folder")
+}
+
+// Two connectors, of one account or of two orgs: a copy in one's folder is none in
+// the other's.
+func TestDriveGivesEachConnectorItsCopy(t *testing.T) {
+	t.Parallel()
+	r, d := newRig(t), newDrive(t)
+	v := r.newStory().records("rec-1", 100)
+	for _, folder := range []string{"By list", "Archive", "Archive"} {
+		e := r.drive(d, map[string]any{"subfolders": folder}, func(e *delivery.Endpoint) { e.ID = folder })
+		r.succeeds(e, v)
+		r.steps.forget()
+	}
+	want := []string{"By list/John Smith - 2026-11-28T12:01:00Z.mp3", "Archive/John Smith - 2026-11-28T12:01:00Z.mp3"}
+	if diff := cmp.Diff(want, d.Files(false)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// A file of before 2026-11-29 does not say whose copy it is. It is that of the
+// connector whose folder it is in.
+func TestDriveKnowsOldCopiesByTheirFolder(t *testing.T) {
+	t.Parallel()
+	r, d := newRig(t), newDrive(t)
+	v := r.newStory().records("rec-1", 100)
+	old := r.drive(d, map[string]any{"subfolders": "Calls/{list.name}"})
+	r.succeeds(old, v)
+	d.Lose("trunkline_connector_id")
+	r.steps.forget()
+	if got := r.succeeds(old, v).result("find the recording"); !strings.HasPrefix(got, "it is there: ") {
+		t.Errorf("the connector that made it says %q", got)
+	}
+	other := r.drive(d, map[string]any{"folder_id": drivefake.Mine, "subject": drivefake.User}, func(e *delivery.Endpoint) { e.ID = "other" })
+	r.succeeds(other, v)
+	if got := d.Files(false); len(got) != 2 {
+		t.Errorf("files %v", got)
+	}
 }

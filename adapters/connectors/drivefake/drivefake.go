@@ -152,6 +152,15 @@ func (d *Drive) Folder(name string) string {
 	return ""
 }
 
+// Lose takes a property from all files, as if they were made before it.
+func (d *Drive) Lose(property string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.files {
+		delete(f.Properties, property)
+	}
+}
+
 // Trash moves a file or folder to the trash, with all that is in it, as a person
 // would.
 func (d *Drive) Trash(id string) {
@@ -264,7 +273,7 @@ func (d *Drive) list(w http.ResponseWriter, r *http.Request, _ string) {
 	found := []any{}
 	for _, id := range d.order {
 		if f := d.files[id]; f != nil && !d.trashed(f) && match(f) {
-			found = append(found, map[string]string{"id": f.ID})
+			found = append(found, d.show(f, q.Get("fields")))
 		}
 	}
 	fake.Answer(w, http.StatusOK, map[string]any{"files": found})
@@ -278,9 +287,25 @@ func (d *Drive) get(w http.ResponseWriter, r *http.Request, _ string) {
 		refuse(w, http.StatusNotFound, "notFound", "File not found: "+r.PathValue("id")+".")
 		return
 	}
-	fake.Answer(w, http.StatusOK, map[string]any{
-		"id": f.ID, "name": f.Name, "mimeType": f.MIME, "driveId": f.drive, "trashed": d.trashed(f), "capabilities": map[string]bool{"canAddChildren": f.ID != Closed},
-	})
+	fake.Answer(w, http.StatusOK, d.show(f, r.URL.Query().Get("fields")))
+}
+
+// show is what was asked for of a file: "id,name", or "files(id,name)" of a list.
+func (d *Drive) show(f *File, fields string) map[string]any {
+	all := map[string]any{
+		"id": f.ID, "name": f.Name, "mimeType": f.MIME, "driveId": f.drive, "parents": f.Parents, "appProperties": f.Properties, "trashed": d.trashed(f),
+		"capabilities": map[string]bool{"canAddChildren": f.ID != Closed},
+	}
+	asked := make(map[string]any)
+	for name := range strings.SplitSeq(strings.TrimSuffix(strings.TrimPrefix(fields, "files("), ")"), ",") {
+		name, _, _ = strings.Cut(name, "(")
+		v, known := all[name]
+		if !known {
+			d.Complain("there is no field %s of a file", name)
+		}
+		asked[name] = v
+	}
+	return asked
 }
 
 // read reads the metadata of a new file and judges it.
