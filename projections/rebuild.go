@@ -55,12 +55,18 @@ func (r Rebuild) underWay() bool {
 type Rebuilds interface {
 	// Get returns the newest rebuild of a projection, false if there is none.
 	Get(ctx context.Context, projection string) (Rebuild, bool, error)
-	// Put stores a rebuild in the place of the projection's former one.
+	// Put stores a rebuild that begins, in the place of the projection's former one.
 	Put(ctx context.Context, r Rebuild) error
-	// Lease gives a process the sole right to begin a rebuild or to move it on,
-	// for a while. It returns false when another process has it. Put of a stage in
-	// which nothing moves by itself ends the lease.
-	Lease(ctx context.Context, projection, owner string, d time.Duration) (bool, error)
+	// Move stores what became of a rebuild that is at the stage from, after do, which
+	// may be nil: both or, if do fails, neither, and nobody else moves it meanwhile.
+	// It returns false, and do was not called, when it is not there any more. A stage
+	// in which nothing moves by itself ends the lease.
+	Move(ctx context.Context, from Stage, r Rebuild, do func(context.Context) error) (bool, error)
+	// Lease gives a process the sole right to move a rebuild on, or to begin the next
+	// one after it, for a while. It returns false when another process has it, or when
+	// the rebuild is not the newest any more or at another stage. Of a projection that
+	// never had one, that is generation 0 and dropped.
+	Lease(ctx context.Context, r Rebuild, owner string, d time.Duration) (bool, error)
 }
 
 // The errors of a Rebuilder.
@@ -155,8 +161,15 @@ func (r *Rebuilder) run(ctx context.Context) {
 	}
 }
 
-// lease is how long a process that fell silent keeps others from going on.
-const lease = 30 * time.Second
+// lease is how long a process that fell silent keeps others from going on; renewed
+// is how often one that works renews it.
+const (
+	lease   = 30 * time.Second
+	renewed = time.Second
+)
+
+// errMoved says that somebody else has moved a rebuild on, or ended it.
+var errMoved = errors.New("the rebuild is at another stage")
 
 // move brings a rebuild one stage further if it is time, and reports whether it
 // is one that is being built.
@@ -165,14 +178,50 @@ func (r *Rebuilder) move(ctx context.Context, g Generations) (building bool, err
 	if err != nil || !ok || !b.Moves() {
 		return false, err
 	}
-	mine, err := r.cfg.Rebuilds.Lease(ctx, g.Projection(), r.cfg.Owner, lease)
+	mine, err := r.cfg.Rebuilds.Lease(ctx, b, r.cfg.Owner, lease)
 	if err != nil || !mine {
 		return false, err
 	}
 	if b.Stage == StageBuilding {
-		return true, r.built(ctx, g, b)
+		err = r.built(ctx, g, b)
+	} else {
+		err = r.compared(ctx, g, b)
 	}
-	return false, r.compared(ctx, g, b)
+	if errors.Is(err, errMoved) {
+		err = nil // it is looked at again
+	}
+	return b.Stage == StageBuilding, err
+}
+
+// holding does what may take hours. Meanwhile the lease is renewed; when the rebuild
+// is moved or dropped by somebody else the work ends, which also gives up the locks
+// that who drops it waits for.
+func (r *Rebuilder) holding(ctx context.Context, b Rebuild, do func(context.Context) error) error {
+	ctx, end := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		tick := time.NewTicker(renewed)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			// An error says nothing: who works will have it too.
+			if mine, err := r.cfg.Rebuilds.Lease(ctx, b, r.cfg.Owner, lease); err == nil && !mine {
+				end(errMoved)
+				return
+			}
+		}
+	})
+	err := do(ctx)
+	end(nil)
+	watch.Wait()
+	if errors.Is(context.Cause(ctx), errMoved) {
+		return errMoved
+	}
+	return err
 }
 
 // built waits until the generation has all that was in the log when it was
@@ -187,11 +236,11 @@ func (r *Rebuilder) built(ctx context.Context, g Generations, b Rebuild) error {
 		return nil
 	}
 	if c, ok := g.(Completer); ok {
-		if err := c.Complete(ctx, b.Generation); err != nil {
+		if err := r.holding(ctx, b, func(ctx context.Context) error { return c.Complete(ctx, b.Generation) }); err != nil {
 			return fmt.Errorf("completing generation %d of %s: %w", b.Generation, g.Projection(), err)
 		}
 	}
-	return r.put(ctx, b, StageComparing, "")
+	return r.put(ctx, b, StageComparing, "", nil)
 }
 
 // near is how many events may have come since the log was last looked at. Of
@@ -223,9 +272,16 @@ func (r *Rebuilder) reached(ref Ref, parts []RebuildPart) bool {
 	return true
 }
 
-func (r *Rebuilder) put(ctx context.Context, b Rebuild, s Stage, detail string) error {
+// put moves a rebuild from the stage that it was seen at, after do. It fails with
+// errMoved when it is not there any more.
+func (r *Rebuilder) put(ctx context.Context, b Rebuild, s Stage, detail string, do func(context.Context) error) error {
+	from := b.Stage
 	b.Stage, b.Detail, b.ChangedAt = s, detail, event.Time(r.cfg.Now())
-	return r.cfg.Rebuilds.Put(ctx, b)
+	moved, err := r.cfg.Rebuilds.Move(ctx, from, b, do)
+	if err == nil && !moved {
+		err = errMoved
+	}
+	return err
 }
 
 func (r *Rebuilder) compared(ctx context.Context, g Generations, b Rebuild) error {
@@ -233,28 +289,35 @@ func (r *Rebuilder) compared(ctx context.Context, g Generations, b Rebuild) erro
 	if err != nil {
 		return err
 	}
-	c, err := compare(ctx, g, live, b.Generation)
+	if live == b.Generation { // a process ended in the middle of the switch
+		return r.put(ctx, b, StageSwitched, "", func(ctx context.Context) error { return g.Switch(ctx, live) })
+	}
+	var c Comparison
+	err = r.holding(ctx, b, func(ctx context.Context) (err error) {
+		c, err = compare(ctx, g, live, b.Generation)
+		return err
+	})
 	switch {
 	case errors.Is(err, errMoving) && r.cfg.Now().Sub(b.ChangedAt) < movingPatience:
 		return nil // once more, in a while
 	case errors.Is(err, errMoving):
-		return r.put(ctx, b, StageReady, "not compared: the log never stood still; switch, or ask for the differences when it does")
+		return r.put(ctx, b, StageReady, "not compared: the log never stood still; switch, or ask for the differences when it does", nil)
 	case err != nil:
 		return err
 	case !c.Equal():
-		return r.put(ctx, b, StageDiffers, describe(c))
+		return r.put(ctx, b, StageDiffers, describe(c), nil)
 	case !b.AutoSwitch:
-		return r.put(ctx, b, StageReady, "")
+		return r.put(ctx, b, StageReady, "", nil)
 	}
 	return r.switchTo(ctx, g, b, live)
 }
 
+// switchTo switches and says so. Nobody drops the rebuild between the two, and one
+// that was dropped is not switched to.
 func (r *Rebuilder) switchTo(ctx context.Context, g Generations, b Rebuild, former int) error {
-	if err := g.Switch(ctx, b.Generation); err != nil {
+	err := r.put(ctx, b, StageSwitched, "", func(ctx context.Context) error { return g.Switch(ctx, b.Generation) })
+	if err != nil {
 		return fmt.Errorf("switching %s to generation %d: %w", g.Projection(), b.Generation, err)
-	}
-	if err := r.put(ctx, b, StageSwitched, ""); err != nil {
-		return err
 	}
 	r.cfg.Changed()
 	r.cfg.Log.InfoContext(ctx, "projection switched", slog.String("projection", g.Projection()), slog.Int("generation", b.Generation))
@@ -288,70 +351,4 @@ func liveOf(ctx context.Context, g Generations) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("%s has no live generation", g.Projection())
-}
-
-// movingPatience is how long a quiet moment is waited for.
-const movingPatience = time.Minute
-
-// errMoving says that two generations could not be seen at equal checkpoints.
-var errMoving = errors.New("checkpoints moved while comparing")
-
-// compare compares two generations: by the store where it can while both move
-// on, else by digests between two looks at equal checkpoints.
-func compare(ctx context.Context, g Generations, a, b int) (Comparison, error) {
-	if c, ok := g.(Comparer); ok {
-		return c.Compare(ctx, a, b)
-	}
-	before, err := g.Checkpoints(ctx, a)
-	if err != nil {
-		return Comparison{}, err
-	}
-	da, err := g.Digest(ctx, a)
-	if err != nil {
-		return Comparison{}, err
-	}
-	db, err := g.Digest(ctx, b)
-	if err != nil {
-		return Comparison{}, err
-	}
-	for _, generation := range []int{a, b} {
-		after, err := g.Checkpoints(ctx, generation)
-		if err != nil {
-			return Comparison{}, err
-		}
-		if !samePlaces(before, after) || !samePlaces(after, before) {
-			return Comparison{}, errMoving
-		}
-	}
-	return pair(da, db), nil
-}
-
-// samePlaces reports whether b is everywhere where a is. A partition without
-// events may have a checkpoint of 0, or none yet.
-func samePlaces(a, b map[event.Topic]map[int]int64) bool {
-	for topic, parts := range a {
-		for partition, next := range parts {
-			if b[topic][partition] != next {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// pair sets the digests of two generations side by side, by table.
-func pair(a, b []TableDigest) Comparison {
-	var c Comparison
-	other := make(map[string]TableDigest, len(b))
-	for _, d := range b {
-		other[d.Table] = d
-	}
-	for _, d := range a {
-		t := TableComparison{Table: d.Table, A: d, B: other[d.Table]}
-		c.Tables = append(c.Tables, t)
-		if t.A.Rows != t.B.Rows || t.A.Hash != t.B.Hash {
-			c.Differences = append(c.Differences, fmt.Sprintf("%s: %d rows live, %d rows new", t.Table, t.A.Rows, t.B.Rows))
-		}
-	}
-	return c
 }

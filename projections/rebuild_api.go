@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -41,15 +40,20 @@ func (r *Rebuilder) Begin(ctx context.Context, projection string, auto bool) (Re
 	}
 	r.begin.Lock()
 	defer r.begin.Unlock()
-	mine, err := r.cfg.Rebuilds.Lease(ctx, projection, r.cfg.Owner, lease)
-	if err != nil {
-		return RebuildStatus{}, err
-	}
 	b, ok, err := r.cfg.Rebuilds.Get(ctx, projection)
+	switch {
+	case err != nil:
+		return RebuildStatus{}, err
+	case !ok:
+		b = Rebuild{Projection: projection, Stage: StageDropped}
+	case b.underWay():
+		return RebuildStatus{}, ErrRebuilding
+	}
+	mine, err := r.cfg.Rebuilds.Lease(ctx, b, r.cfg.Owner, lease)
 	if err != nil {
 		return RebuildStatus{}, err
 	}
-	if !mine || (ok && b.underWay()) {
+	if !mine {
 		return RebuildStatus{}, ErrRebuilding
 	}
 	// A process that ended between Create and Put has left a generation that no
@@ -138,18 +142,45 @@ func (r *Rebuilder) Switch(ctx context.Context, projection string) error {
 	if err != nil {
 		return err
 	}
-	b, ok, err := r.cfg.Rebuilds.Get(ctx, projection)
-	if err != nil {
-		return err
-	}
-	if !ok || !b.underWay() {
-		return ErrNoRebuild
-	}
 	live, err := liveOf(ctx, g)
 	if err != nil {
 		return err
 	}
-	return r.switchTo(ctx, g, b, live)
+	if c, ok := g.(Completer); ok { // before the rebuild is held: it may take long
+		b, err := r.underWay(ctx, projection)
+		if err != nil {
+			return err
+		}
+		if err := c.Complete(ctx, b.Generation); err != nil {
+			return fmt.Errorf("completing generation %d of %s: %w", b.Generation, projection, err)
+		}
+	}
+	return r.insist(ctx, projection, func(b Rebuild) error { return r.switchTo(ctx, g, b, live) })
+}
+
+// underWay returns the rebuild that is under way, or ErrNoRebuild.
+func (r *Rebuilder) underWay(ctx context.Context, projection string) (Rebuild, error) {
+	b, ok, err := r.cfg.Rebuilds.Get(ctx, projection)
+	if err == nil && (!ok || !b.underWay()) {
+		err = ErrNoRebuild
+	}
+	return b, err
+}
+
+// insist ends the rebuild that is under way, at whatever stage it is: one that moves
+// on meanwhile is asked again. It fails with ErrNoRebuild when it has come to another
+// end.
+func (r *Rebuilder) insist(ctx context.Context, projection string, end func(Rebuild) error) error {
+	first, err := r.underWay(ctx, projection)
+	for b := first; err == nil; b, err = r.underWay(ctx, projection) {
+		if !b.StartedAt.Equal(first.StartedAt) {
+			return ErrNoRebuild
+		}
+		if err := end(b); !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+	return err
 }
 
 // Rollback makes the generation that was live before live again. It goes on
@@ -175,13 +206,20 @@ func (r *Rebuilder) Rollback(ctx context.Context, projection string) error {
 		if err != nil || !ok || b.underWay() {
 			return err
 		}
-		return r.put(ctx, b, StageRolled, fmt.Sprintf("generation %d is live again", generation.Number))
+		err = r.put(ctx, b, StageRolled, fmt.Sprintf("generation %d is live again", generation.Number), nil)
+		if errors.Is(err, errMoved) {
+			return nil // the next rebuild has begun, and is the one that is told of
+		}
+		return err
 	}
 	return fmt.Errorf("%w: %s has no former generation", ErrNoRebuild, projection)
 }
 
 // Drop deletes the generations that are not live: it ends a rebuild that is
-// under way, and gives up the roll back.
+// under way, and gives up the roll back. The rebuild is over before anything is
+// deleted, so that it stays dropped although its tables may be in use for a while;
+// to drop again deletes them. One that was switched to meanwhile is ErrNoRebuild,
+// and nothing is deleted.
 func (r *Rebuilder) Drop(ctx context.Context, projection string) error {
 	g, err := r.find(projection)
 	if err != nil {
@@ -192,7 +230,7 @@ func (r *Rebuilder) Drop(ctx context.Context, projection string) error {
 		return err
 	}
 	if ok && b.underWay() {
-		if err := r.put(ctx, b, StageDropped, ""); err != nil {
+		if err := r.insist(ctx, projection, func(b Rebuild) error { return r.put(ctx, b, StageDropped, "", nil) }); err != nil {
 			return err
 		}
 	}
@@ -292,18 +330,3 @@ func (r *Rebuilder) measure(projection string, generation int, done int64) float
 	}
 	return float64(done-first.done) / took
 }
-
-// describe puts a comparison in words.
-func describe(c Comparison) string {
-	var lines []string
-	for _, t := range c.Tables {
-		if t.A.Rows != t.B.Rows || t.A.Hash != t.B.Hash {
-			lines = append(lines, fmt.Sprintf("%s differs (%d rows live, %d rows new)", t.Table, t.A.Rows, t.B.Rows))
-		}
-	}
-	return strings.Join(append(lines, c.Differences...), "\n")
-}
-
-// IsMoving reports whether a comparison failed because the generations moved:
-// ask again.
-func IsMoving(err error) bool { return errors.Is(err, errMoving) }

@@ -15,8 +15,9 @@ import (
 
 // shelf keeps rebuilds.
 type shelf struct {
-	mu  sync.Mutex
-	all map[string]projections.Rebuild
+	mu     sync.Mutex
+	all    map[string]projections.Rebuild
+	leases int
 }
 
 func (s *shelf) Get(_ context.Context, projection string) (projections.Rebuild, bool, error) {
@@ -33,7 +34,35 @@ func (s *shelf) Put(_ context.Context, b projections.Rebuild) error {
 	return nil
 }
 
-func (*shelf) Lease(context.Context, string, string, time.Duration) (bool, error) { return true, nil }
+func (s *shelf) Move(ctx context.Context, from projections.Stage, b projections.Rebuild, do func(context.Context) error) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := s.all[b.Projection]; at.Stage != from || !at.StartedAt.Equal(b.StartedAt) {
+		return false, nil
+	}
+	if do != nil {
+		if err := do(ctx); err != nil {
+			return false, err
+		}
+	}
+	s.all[b.Projection] = b
+	return true, nil
+}
+
+func (s *shelf) Lease(_ context.Context, b projections.Rebuild, _ string, _ time.Duration) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leases++
+	at, ok := s.all[b.Projection]
+	return !ok || at.StartedAt.Equal(b.StartedAt) && at.Stage == b.Stage, nil
+}
+
+// leased is how often a lease was asked for.
+func (s *shelf) leased() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leases
+}
 
 // A store that cannot compare by itself is compared by digests.
 func TestRebuildByDigests(t *testing.T) {
@@ -94,6 +123,61 @@ func TestRebuildByDigests(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slow is a place whose generations take for ever to complete.
+type slow struct {
+	*place
+	begun, ended chan struct{}
+}
+
+func (s slow) Complete(ctx context.Context, _ int) error {
+	defer close(s.ended)
+	close(s.begun)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// What takes hours keeps its lease, and ends when the operator drops it.
+func TestADropEndsTheWork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &place{generations: []projections.Generation{{Number: 1, Status: projections.Live}}, next: map[int]int64{1: 10, 2: 10}, end: 10}
+		work, shelf := slow{p, make(chan struct{}), make(chan struct{})}, &shelf{all: make(map[string]projections.Rebuild)}
+		r, err := projections.NewRebuilder(projections.RebuilderConfig{
+			Generations: []projections.Generations{work}, Rebuilds: shelf, Ends: p, Owner: "test", Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Begin(t.Context(), "calls", true); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-work.begun
+		before := shelf.leased()
+		<-time.After(time.Minute)
+		if n := shelf.leased() - before; n < 30 {
+			t.Errorf("the lease of 30 s was renewed %d times in a minute", n)
+		}
+		if err := r.Drop(t.Context(), "calls"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-work.ended:
+		case <-time.After(4 * time.Second):
+			t.Error("who drops it waits 4 s for its locks, and it goes on")
+		}
+		synctest.Wait()
+		if s := status(t, r); s.Stage != projections.StageDropped {
+			t.Errorf("the rebuild is %s", s.Stage)
+		}
+		if err := r.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func status(t *testing.T, r *projections.Rebuilder) projections.RebuildStatus {

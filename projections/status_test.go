@@ -80,6 +80,13 @@ func (p *place) Create(context.Context) (projections.Generation, error) {
 	return g, nil
 }
 
+func (p *place) Drop(_ context.Context, generation int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.generations = slices.DeleteFunc(p.generations, func(g projections.Generation) bool { return g.Number == generation })
+	return nil
+}
+
 func (p *place) Switch(_ context.Context, generation int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

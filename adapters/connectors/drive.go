@@ -19,8 +19,9 @@ import (
 // driveKind keeps recordings in a folder of Google Drive (seed 000, tab Google
 // Drive), in subfolders per list or agent. Files and folders are made under ids
 // that were asked for first, so an attempt that is made again finds that its
-// work was done; what was forgotten is found by the recording's id, which every
-// file carries.
+// work was done; what was forgotten is found by the ids of recording and
+// connector, which every file carries. What is remembered is looked at before it
+// counts: people tidy up.
 type driveKind struct{ set *Set }
 
 type driveConfig struct {
@@ -44,9 +45,11 @@ const (
 	driveToken = "https://oauth2.googleapis.com/token"
 	// driveChunk is what an upload holds in memory: a multiple of 256 KiB.
 	driveChunk = 4 << 20
-	// driveRecording is the property of a file that names its recording.
+	// driveRecording is the property of a file that names its recording,
+	// driveConnector the one that names whose copy it is.
 	driveRecording = "trunkline_recording_id"
-	// driveProperty is how long its value may be: 124 bytes with its name.
+	driveConnector = "trunkline_connector_id"
+	// driveProperty is how long a value may be: 124 bytes with its name.
 	driveProperty = 100
 	driveFolder   = "application/vnd.google-apps.folder"
 
@@ -130,18 +133,15 @@ func (k driveKind) deliver(ctx context.Context, a *attempt) error {
 		key += "/" + a.deliveryID // somebody may have deleted that of an earlier test
 	}
 	a.tape.step("find the recording")
-	have, _, err := remembered[driveFile](ctx, a, key)
-	if err == nil && !have.Made {
-		var found string
-		if found, err = s.find(ctx); found != "" {
-			have = driveFile{ID: found, Made: true}
-		}
+	id, gone, err := s.known(ctx, key)
+	if err == nil && id == "" {
+		id, err = s.find(ctx)
 	}
 	switch {
 	case err != nil:
 		return s.refused(err)
-	case have.Made:
-		a.tape.done("it is there: %s", have.ID)
+	case id != "":
+		a.tape.done("it is there: %s", id)
 		return nil
 	}
 	a.tape.done("it is not there yet")
@@ -150,58 +150,165 @@ func (k driveKind) deliver(ctx context.Context, a *attempt) error {
 		return s.refused(err)
 	}
 	a.tape.step("upload the recording")
-	if have, err = s.claim(ctx, key, have); err != nil {
+	id, err = s.produce(ctx, key, gone, func(id string) error {
+		return again(func() error { return s.refused(s.upload(ctx, id, folder)) })
+	})
+	if err != nil {
 		return s.refused(err)
 	}
-	if err := again(func() error { return s.refused(s.upload(ctx, have.ID, folder)) }); err != nil {
-		return err
+	a.tape.done("file %s", id)
+	return nil
+}
+
+// known is the id of what was made before. Somebody may have deleted it or put it
+// into the trash since, and then it is gone.
+func (s driveSession) known(ctx context.Context, key string) (id, gone string, err error) {
+	have, _, err := remembered[driveFile](ctx, s.attempt, key)
+	if err != nil || !have.Made {
+		return "", "", err
 	}
-	a.tape.done("file %s", have.ID)
-	return a.remember(ctx, key, driveFile{ID: have.ID, Made: true})
+	there, err := s.there(ctx, have.ID)
+	if !there {
+		return "", have.ID, err
+	}
+	return have.ID, "", err
+}
+
+// there reports whether a file or folder exists and is not in the trash, by itself
+// or with a folder that it is in.
+func (s driveSession) there(ctx context.Context, id string) (bool, error) {
+	f, err := s.api.Files.Get(id).SupportsAllDrives(true).Fields("trashed").Context(ctx).Do()
+	if err != nil {
+		return false, driveFound(err)
+	}
+	return !f.Trashed, nil
+}
+
+// produce makes something, in the place of what is gone, and remembers it. That its
+// id exists means that an earlier attempt made it; if that is gone too, another is
+// made.
+func (s driveSession) produce(ctx context.Context, key, gone string, create func(id string) error) (string, error) {
+	for {
+		at := key
+		if gone != "" {
+			at += "/after/" + gone
+		}
+		id, err := s.claim(ctx, at)
+		if err != nil {
+			return "", err
+		}
+		err = s.refused(create(id))
+		if p := (*problem)(nil); errors.As(err, &p) && p.status == http.StatusConflict {
+			var there bool
+			if there, err = s.there(ctx, id); err == nil && !there {
+				gone = id
+				continue
+			}
+		}
+		if err != nil {
+			return "", err
+		}
+		return id, s.remember(ctx, key, driveFile{ID: id, Made: true})
+	}
 }
 
 // claim returns an id under which something is to be made: the same whoever asks,
 // so that of several who make it one does.
-func (s driveSession) claim(ctx context.Context, key string, have driveFile) (driveFile, error) {
-	if have.ID != "" {
-		return have, nil
+func (s driveSession) claim(ctx context.Context, key string) (string, error) {
+	have, claimed, err := remembered[driveFile](ctx, s.attempt, key)
+	if err != nil || claimed {
+		return have.ID, err
 	}
 	ids, err := s.api.Files.GenerateIds().Count(1).Space("drive").Type("files").Context(ctx).Do()
 	if err != nil {
-		return have, err
+		return "", err
 	}
 	if len(ids.Ids) != 1 {
-		return have, failure(0, "Google gave no id for a file")
+		return "", failure(0, "Google gave no id for a file")
 	}
 	text, err := json.Marshal(driveFile{ID: ids.Ids[0]})
 	if err != nil {
-		return have, err
+		return "", err
 	}
 	kept, err := s.set.cfg.Steps.Claim(ctx, s.endpoint.Org, s.endpoint.ID, key, text)
 	if err != nil {
-		return have, err
-	}
-	return have, json.Unmarshal(kept, &have)
-}
-
-// find searches for the file of the recording by the property that it carries.
-func (s driveSession) find(ctx context.Context) (string, error) {
-	q := fmt.Sprintf("appProperties has { key='%s' and value='%s' } and trashed = false", driveRecording, driveQuote(clip(s.doc.Recording.ID, driveProperty)))
-	return s.first(ctx, q)
-}
-
-func (s driveSession) first(ctx context.Context, q string) (string, error) {
-	list, err := s.api.Files.List().Q(q).PageSize(1).OrderBy("createdTime").Fields("files(id)").
-		Corpora("allDrives").SupportsAllDrives(true).IncludeItemsFromAllDrives(true).Context(ctx).Do()
-	if err != nil || len(list.Files) == 0 {
 		return "", err
 	}
-	return list.Files[0].Id, nil
+	err = json.Unmarshal(kept, &have)
+	return have.ID, err
+}
+
+// find searches for this connector's file of the recording by the properties that
+// it carries. One of before 2026-11-29 does not say whose it is: what is below this
+// connector's folder is its.
+func (s driveSession) find(ctx context.Context) (string, error) {
+	files, err := s.search(ctx, fmt.Sprintf("appProperties has { key='%s' and value='%s' } and trashed = false", driveRecording, driveQuote(clip(s.doc.Recording.ID, driveProperty))))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range files {
+		if f.AppProperties[driveConnector] == clip(s.endpoint.ID, driveProperty) {
+			return f.Id, nil
+		}
+	}
+	for _, f := range files {
+		if f.AppProperties[driveConnector] != "" {
+			continue
+		}
+		if below, err := s.below(ctx, f); err != nil || below {
+			return f.Id, err
+		}
+	}
+	return "", nil
+}
+
+// search returns the first files and folders, the oldest first.
+func (s driveSession) search(ctx context.Context, q string) ([]*drive.File, error) {
+	list, err := s.api.Files.List().Q(q).PageSize(100).OrderBy("createdTime").Fields("files(id,parents,appProperties)").
+		Corpora("allDrives").SupportsAllDrives(true).IncludeItemsFromAllDrives(true).Context(ctx).Do()
+	if err != nil {
+		return nil, err
+	}
+	return list.Files, nil
+}
+
+// driveDepth bounds how many folders are within each other; Google's bound is 100.
+const driveDepth = 100
+
+// below reports whether a file is in the connector's folder or in one within it.
+func (s driveSession) below(ctx context.Context, f *drive.File) (bool, error) {
+	for range driveDepth {
+		if len(f.Parents) == 0 || f.Parents[0] == s.config.FolderID {
+			return len(f.Parents) > 0, nil
+		}
+		var err error
+		if f, err = s.api.Files.Get(f.Parents[0]).SupportsAllDrives(true).Fields("parents").Context(ctx).Do(); err != nil {
+			return false, driveFound(err)
+		}
+	}
+	return false, nil
+}
+
+// driveFound makes no error of what is not there, or not ours to see.
+func driveFound(err error) error {
+	if ge := (*googleapi.Error)(nil); errors.As(err, &ge) && ge.Code == http.StatusNotFound {
+		return nil
+	}
+	return err
 }
 
 // folder finds or makes the subfolders of the recording and returns the last.
 func (s driveSession) folder(ctx context.Context) (string, error) {
 	at := s.config.FolderID
+	s.tape.step("look at the folder")
+	f, err := s.api.Files.Get(at).SupportsAllDrives(true).Fields("trashed").Context(ctx).Do()
+	if err == nil && f.Trashed {
+		err = failure(0, "the folder is in the trash").but("Restore it, or set another folder_id")
+	}
+	if err != nil {
+		return "", err
+	}
+	s.tape.done("it is there")
 	path := s.look.expand(s.config.subfolders(), fileName)
 	for name := range strings.SplitSeq(path, "/") {
 		if name = fileName(name); name == "" {
@@ -219,32 +326,34 @@ func (s driveSession) folder(ctx context.Context) (string, error) {
 
 func (s driveSession) subfolder(ctx context.Context, parent, name string) (string, error) {
 	key := "drive/folder/" + parent + "/" + name
-	have, _, err := remembered[driveFile](ctx, s.attempt, key)
-	if err != nil || have.Made {
-		s.tape.done("%s", have.ID)
-		return have.ID, err
-	}
-	found, err := s.first(ctx, fmt.Sprintf("name = '%s' and '%s' in parents and mimeType = '%s' and trashed = false", driveQuote(name), driveQuote(parent), driveFolder))
+	id, gone, err := s.known(ctx, key)
 	if err != nil {
 		return "", err
 	}
-	if found != "" {
-		s.tape.done("%s", found)
-		return found, s.remember(ctx, key, driveFile{ID: found, Made: true})
+	if id != "" {
+		s.tape.done("%s", id)
+		return id, nil
 	}
-	if have, err = s.claim(ctx, key, have); err != nil {
+	found, err := s.search(ctx, fmt.Sprintf("name = '%s' and '%s' in parents and mimeType = '%s' and trashed = false", driveQuote(name), driveQuote(parent), driveFolder))
+	if err != nil {
 		return "", err
 	}
-	_, err = s.api.Files.Create(&drive.File{Id: have.ID, Name: name, MimeType: driveFolder, Parents: []string{parent}}).SupportsAllDrives(true).Fields("id").Context(ctx).Do()
-	if err != nil && !driveExists(err) {
-		return "", err
+	if len(found) > 0 {
+		s.tape.done("%s", found[0].Id)
+		return found[0].Id, s.remember(ctx, key, driveFile{ID: found[0].Id, Made: true})
 	}
-	s.tape.done("made: %s", have.ID)
-	return have.ID, s.remember(ctx, key, driveFile{ID: have.ID, Made: true})
+	id, err = s.produce(ctx, key, gone, func(id string) error {
+		_, err := s.api.Files.Create(&drive.File{Id: id, Name: name, MimeType: driveFolder, Parents: []string{parent}}).SupportsAllDrives(true).Fields("id").Context(ctx).Do()
+		return err
+	})
+	if err == nil {
+		s.tape.done("made: %s", id)
+	}
+	return id, err
 }
 
 // upload sends the bytes: at once when they fit into a chunk, else as a resumable
-// upload, chunk by chunk. That the id exists means that it was done.
+// upload, chunk by chunk.
 func (s driveSession) upload(ctx context.Context, id, folder string) error {
 	audio, err := s.open(ctx)
 	if err != nil {
@@ -257,20 +366,14 @@ func (s driveSession) upload(ctx context.Context, id, folder string) error {
 	}
 	file := &drive.File{
 		Id: id, Name: s.fileName(name) + s.extension(), Parents: []string{folder}, MimeType: audio.ContentType,
-		AppProperties: map[string]string{driveRecording: clip(s.doc.Recording.ID, driveProperty), "trunkline_call_id": clip(s.doc.Call.ID, driveProperty)},
+		AppProperties: map[string]string{
+			driveRecording: clip(s.doc.Recording.ID, driveProperty), driveConnector: clip(s.endpoint.ID, driveProperty), "trunkline_call_id": clip(s.doc.Call.ID, driveProperty),
+		},
 	}
 	_, err = s.api.Files.Create(file).SupportsAllDrives(true).Fields("id").
 		Media(audio, googleapi.ContentType(audio.ContentType), googleapi.ChunkSize(driveChunk), googleapi.ChunkRetryDeadline(time.Minute)).
 		Context(ctx).Do()
-	if driveExists(err) {
-		return nil
-	}
 	return err
-}
-
-func driveExists(err error) bool {
-	var ge *googleapi.Error
-	return errors.As(err, &ge) && ge.Code == http.StatusConflict
 }
 
 // driveQuote escapes a text in a query.

@@ -23,8 +23,9 @@ import (
 )
 
 // s3Kind keeps recordings in a bucket of S3 or of whatever speaks its protocol.
-// The key of a recording follows from its call, so to upload it again is to
-// replace it by itself; what has the key already is looked at first.
+// The key of a recording follows from its call, so to upload it again is to find
+// it there. What has the key already is looked at first, and nothing is written
+// over: two of one name may come at once.
 type s3Kind struct{ set *Set }
 
 type s3Config struct {
@@ -124,14 +125,70 @@ func (k s3Kind) deliver(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	key, there, err := s.place(ctx)
-	if err != nil || there {
-		return s.refused(err)
+	for _, key := range s.keys() {
+		a.tape.step("find the recording")
+		there, taken, err := s.at(ctx, key)
+		if err != nil || there {
+			return s.refused(err)
+		}
+		if taken {
+			a.tape.done("%s is another recording's", key)
+			continue
+		}
+		a.tape.done("it is not there yet")
+		a.tape.step("upload the recording")
+		status, err := s.upload(ctx, key)
+		if status != http.StatusPreconditionFailed {
+			return err
+		}
+		// A namesake's was faster, or the answer to our own bytes was lost.
+		a.tape.done("something has the key by now")
+		a.tape.step("find the recording")
+		if there, _, err = s.at(ctx, key); err != nil || there {
+			return s.refused(err)
+		}
+		a.tape.done("%s is another recording's", key)
 	}
-	a.tape.step("upload the recording")
-	audio, err := a.open(ctx)
+	return failure(0, "%s is another recording's", s.key())
+}
+
+// keys are where the recording may be. The first, when another recording has it, of
+// a namesake in the same second, is left to that one.
+func (s s3Session) keys() []string {
+	name := s.key()
+	return []string{name + s.extension(), name + " (" + fileName(s.doc.Recording.ID) + ")" + s.extension()}
+}
+
+// at reports whether the recording has a key, or another one.
+func (s s3Session) at(ctx context.Context, key string) (there, taken bool, err error) {
+	head, err := s.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: &key})
+	switch status := statusOf(err); {
+	case err == nil && head.Metadata[s3Recording] == url.QueryEscape(s.doc.Recording.ID):
+		s.tape.done("it is there: %s", key)
+		return true, false, nil
+	case err == nil:
+		return false, true, nil
+	case status == http.StatusNotFound, status == http.StatusForbidden:
+		// Who may not list a bucket is told 403 for what does not exist.
+		return false, false, nil
+	}
+	return false, false, err
+}
+
+// upload writes the recording where nothing is, and returns the server's status if
+// it refused. One that knows no such condition is written to without it.
+func (s s3Session) upload(ctx context.Context, key string) (status int, err error) {
+	status, err = s.write(ctx, key, aws.String("*"))
+	if status == http.StatusNotImplemented || status == http.StatusBadRequest {
+		return s.write(ctx, key, nil)
+	}
+	return status, err
+}
+
+func (s s3Session) write(ctx context.Context, key string, unless *string) (status int, err error) {
+	audio, err := s.open(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = audio.Close() }()
 	up := transfermanager.New(s.api, func(o *transfermanager.Options) {
@@ -139,38 +196,14 @@ func (k s3Kind) deliver(ctx context.Context, a *attempt) error {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	})
 	_, err = up.UploadObject(ctx, &transfermanager.UploadObjectInput{
-		Bucket: &s.config.Bucket, Key: &key, Body: audio, ContentType: &audio.ContentType,
-		Metadata: map[string]string{s3Recording: url.QueryEscape(a.doc.Recording.ID), "trunkline-call-id": url.QueryEscape(a.doc.Call.ID)},
+		Bucket: &s.config.Bucket, Key: &key, Body: audio, ContentType: &audio.ContentType, IfNoneMatch: unless,
+		Metadata: map[string]string{s3Recording: url.QueryEscape(s.doc.Recording.ID), "trunkline-call-id": url.QueryEscape(s.doc.Call.ID)},
 	})
 	if err != nil {
-		return s.refused(err)
+		return statusOf(err), s.refused(err)
 	}
-	a.tape.done("%s in bucket %s, %d bytes", key, s.config.Bucket, audio.Size)
-	return nil
-}
-
-// place is the key for the recording, and whether it is there already. A key that
-// another recording has, of a namesake in the same second, is left to that one.
-func (s s3Session) place(ctx context.Context) (key string, there bool, err error) {
-	s.tape.step("find the recording")
-	name := s.key()
-	for _, key := range []string{name + s.extension(), name + " (" + fileName(s.doc.Recording.ID) + ")" + s.extension()} {
-		head, err := s.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: &key})
-		switch status := statusOf(err); {
-		case err == nil && head.Metadata[s3Recording] == url.QueryEscape(s.doc.Recording.ID):
-			s.tape.done("it is there: %s", key)
-			return key, true, nil
-		case err == nil:
-			continue
-		case status == http.StatusNotFound, status == http.StatusForbidden:
-			// Who may not list a bucket is told 403 for what does not exist.
-			s.tape.done("it is not there yet")
-			return key, false, nil
-		default:
-			return "", false, err
-		}
-	}
-	return "", false, failure(0, "%s is another recording's", name)
+	s.tape.done("%s in bucket %s, %d bytes", key, s.config.Bucket, audio.Size)
+	return 0, nil
 }
 
 // key fills in the template. Values cannot bring folders of their own; an empty

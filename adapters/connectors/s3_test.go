@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
@@ -25,6 +26,8 @@ import (
 type bucket struct {
 	*fake.Server
 	testenv.S3Server
+	// Unconditional is what a server answers that knows no conditions of a write.
+	Unconditional int
 }
 
 func newBucket(t *testing.T) *bucket {
@@ -35,10 +38,18 @@ func newBucket(t *testing.T) *bucket {
 		t.Fatal(err)
 	}
 	// The host is signed, so it is passed on.
-	b.Server = fake.Serve(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
 		r.Out.Host = r.In.Host
-	}})
+	}}
+	b.Server = fake.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if b.Unconditional != 0 && r.Header.Get("If-None-Match") != "" {
+			_, _ = io.Copy(io.Discard, r.Body)
+			http.Error(w, "<Error><Code>NotImplemented</Code><Message>A header you provided implies functionality that is not implemented.</Message></Error>", b.Unconditional)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
 	t.Cleanup(b.Server.Close)
 	return b
 }

@@ -195,10 +195,9 @@ func (k slackKind) upload(ctx context.Context, a *attempt, api *slack.Client, po
 		a.tape.done("it was uploaded before")
 		return nil
 	}
-	if known { // the bytes are there; was it shared?
-		err := k.share(ctx, a, api, key, file, post)
-		if se := (slack.SlackErrorResponse{}); !errors.As(err, &se) {
-			return err
+	if known { // the bytes are there, unless Slack does not know them any more
+		if err := k.share(ctx, a, api, key, file, post); !slackSays(err, "file_not_found") {
+			return k.refused(a, err)
 		}
 	}
 	name := a.fileName(defaultFileName) + a.extension()

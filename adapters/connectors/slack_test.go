@@ -3,6 +3,7 @@ package connectors_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,50 @@ func TestSlackBotUploadGoesOnWhereItStopped(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The bytes are there and are to be shared: what Slack says then is obeyed, and
+// only of a file that it does not know the bytes are sent again.
+func TestSlackObeysWhileSharing(t *testing.T) {
+	t.Parallel()
+	const share, ask = "POST /api/files.completeUploadExternal", "POST /api/files.getUploadURLExternal 200"
+	for name, c := range map[string]struct {
+		fault  fake.Fault
+		status int
+		words  string
+		// later is when it may be tried again.
+		later bool
+	}{
+		"a rate limit":                  {fake.Fault{Status: 429, Header: map[string]string{"Retry-After": "30"}}, 429, "fewer requests", true},
+		"a rate limit that answers 200": {fake.Fault{Status: 200, Body: `{"ok":false,"error":"ratelimited"}`}, 429, "ratelimited", false},
+		"a scope that is missing":       {fake.Fault{Status: 200, Body: `{"ok":false,"error":"missing_scope","needed":"files:write","provided":"chat:write"}`}, 0, "Add the scope files:write", false},
+		"an error":                      {fake.Fault{Status: 503}, 503, "Slack answered 503", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s := newRig(t), newSlack(t)
+			e := r.bot(s)
+			story := r.newStory()
+			story.ends()
+			r.succeeds(e, story.happens(call.Dispositioned{Disposition: "Callback"}))
+			late := story.records("rec-1", 1000)
+			s.Break(fake.Fault{At: share, Status: 500})
+			r.fails(e, late, 500)
+			s.Lines()
+			c.fault.At = share
+			s.Break(c.fault)
+			if got := r.fails(e, late, c.status, c.words); c.later != (time.Until(got.RetryAfter) > 25*time.Second) {
+				t.Errorf("it may be tried again at %s", got.RetryAfter)
+			}
+			r.succeeds(e, late)
+			if lines := s.Lines(); slices.Contains(lines, ask) {
+				t.Errorf("the bytes were sent again: %v", lines)
+			}
+			if got := s.Messages(); len(got) != 1 || len(got[0].Files) != 1 {
+				t.Errorf("the channel has %+v", got)
+			}
+		})
 	}
 }
 

@@ -26,6 +26,15 @@ func TestMetricsAreReadAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
+func TestWindowsAreWholeTicks(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[int]int{1: 10, 4: 10, 10: 10, 14: 20, 15: 20, 20: 20, 300: 300, 86_399: 86_400} {
+		if got := rule.Ticks(time.Duration(seconds)*time.Second, 10*time.Second); got != time.Duration(want)*time.Second {
+			t.Errorf("%d s are %s, want %d s", seconds, got, want)
+		}
+	}
+}
+
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -14,6 +14,10 @@ func TickOf(at time.Time, step time.Duration) time.Time {
 	return t
 }
 
+// Ticks is a span in whole steps: what is looked at in ticks is looked at for no
+// less than was asked for.
+func Ticks(span, step time.Duration) time.Duration { return (span + step - 1).Truncate(step) }
+
 // Sample is what one partition has for one rule at one tick. Those of all
 // partitions add up to the rule's.
 type Sample struct {

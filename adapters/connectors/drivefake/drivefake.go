@@ -5,14 +5,10 @@
 package drivefake
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
-	"mime"
-	"mime/multipart"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -60,13 +56,6 @@ type Drive struct {
 	files    map[string]*File
 	order    []string
 	sessions map[string]*session
-}
-
-type session struct {
-	file *File
-	who  string
-	got  int64
-	sum  hash.Hash
 }
 
 // New starts a Drive.
@@ -127,7 +116,7 @@ func (d *Drive) Files(folders bool) []string {
 	var out []string
 	for _, id := range d.order {
 		f := d.files[id]
-		if f == nil || f.Trashed || (f.MIME == folder) != folders {
+		if f == nil || d.trashed(f) || (f.MIME == folder) != folders {
 			continue
 		}
 		path := f.Name
@@ -149,6 +138,59 @@ func (d *Drive) File() File {
 		}
 	}
 	return File{}
+}
+
+// Folder is the id of the newest folder with a name, "" if there is none.
+func (d *Drive) Folder(name string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range slices.Backward(d.order) {
+		if f := d.files[id]; f != nil && f.MIME == folder && f.Name == name {
+			return id
+		}
+	}
+	return ""
+}
+
+// Lose takes a property from all files, as if they were made before it.
+func (d *Drive) Lose(property string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.files {
+		delete(f.Properties, property)
+	}
+}
+
+// Trash moves a file or folder to the trash, with all that is in it, as a person
+// would.
+func (d *Drive) Trash(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.files[id].Trashed = true
+}
+
+// Delete deletes a file or folder, with all that is in it, as a person would.
+func (d *Drive) Delete(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.files, id)
+	for {
+		n := len(d.files)
+		maps.DeleteFunc(d.files, func(_ string, f *File) bool { return len(f.Parents) > 0 && d.files[f.Parents[0]] == nil })
+		if len(d.files) == n {
+			return
+		}
+	}
+}
+
+// trashed reports whether a file or a folder that it is in is in the trash.
+func (d *Drive) trashed(f *File) bool {
+	for ; f != nil; f = d.files[f.Parents[0]] {
+		if f.Trashed || len(f.Parents) == 0 {
+			return f.Trashed
+		}
+	}
+	return false
 }
 
 // EndSessions makes all tokens invalid.
@@ -230,8 +272,8 @@ func (d *Drive) list(w http.ResponseWriter, r *http.Request, _ string) {
 	defer d.mu.Unlock()
 	found := []any{}
 	for _, id := range d.order {
-		if f := d.files[id]; f != nil && !f.Trashed && match(f) {
-			found = append(found, map[string]string{"id": f.ID})
+		if f := d.files[id]; f != nil && !d.trashed(f) && match(f) {
+			found = append(found, d.show(f, q.Get("fields")))
 		}
 	}
 	fake.Answer(w, http.StatusOK, map[string]any{"files": found})
@@ -245,9 +287,25 @@ func (d *Drive) get(w http.ResponseWriter, r *http.Request, _ string) {
 		refuse(w, http.StatusNotFound, "notFound", "File not found: "+r.PathValue("id")+".")
 		return
 	}
-	fake.Answer(w, http.StatusOK, map[string]any{
-		"id": f.ID, "name": f.Name, "mimeType": f.MIME, "driveId": f.drive, "trashed": f.Trashed, "capabilities": map[string]bool{"canAddChildren": f.ID != Closed},
-	})
+	fake.Answer(w, http.StatusOK, d.show(f, r.URL.Query().Get("fields")))
+}
+
+// show is what was asked for of a file: "id,name", or "files(id,name)" of a list.
+func (d *Drive) show(f *File, fields string) map[string]any {
+	all := map[string]any{
+		"id": f.ID, "name": f.Name, "mimeType": f.MIME, "driveId": f.drive, "parents": f.Parents, "appProperties": f.Properties, "trashed": d.trashed(f),
+		"capabilities": map[string]bool{"canAddChildren": f.ID != Closed},
+	}
+	asked := make(map[string]any)
+	for name := range strings.SplitSeq(strings.TrimSuffix(strings.TrimPrefix(fields, "files("), ")"), ",") {
+		name, _, _ = strings.Cut(name, "(")
+		v, known := all[name]
+		if !known {
+			d.Complain("there is no field %s of a file", name)
+		}
+		asked[name] = v
+	}
+	return asked
 }
 
 // read reads the metadata of a new file and judges it.
@@ -285,7 +343,7 @@ func (d *Drive) read(w http.ResponseWriter, body io.Reader, who string) (*File, 
 	case parent.drive == "" && who == Account && in.MimeType != folder:
 		refuse(w, http.StatusForbidden, "storageQuotaExceeded", "Service Accounts do not have storage quota. Leverage shared drives (https://developers.google.com/workspace/drive/api/guides/about-shareddrives), or use OAuth delegation (http://support.google.com/a/answer/7281227) instead.")
 		return nil, false
-	case in.ID != "" && d.files[in.ID] != nil:
+	case in.ID != "" && slices.Contains(d.order, in.ID): // of one that was deleted too
 		refuse(w, http.StatusConflict, "fileIdInUse", "A file already exists with the provided ID.")
 		return nil, false
 	case in.ID != "" && !strings.HasPrefix(in.ID, "1Generated"):
@@ -321,9 +379,7 @@ func (d *Drive) remove(w http.ResponseWriter, r *http.Request, _ string) {
 		refuse(w, http.StatusForbidden, "insufficientFilePermissions", "The user does not have sufficient permissions for this file.")
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.files, r.PathValue("id"))
+	d.Delete(r.PathValue("id"))
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -339,102 +395,4 @@ func (d *Drive) change(w http.ResponseWriter, r *http.Request, _ string) {
 		f.Trashed = in.Trashed
 	}
 	fake.Answer(w, http.StatusOK, map[string]string{"id": r.PathValue("id")})
-}
-
-// upload takes a small file whole, or begins an upload in chunks.
-func (d *Drive) upload(w http.ResponseWriter, r *http.Request, who string) {
-	switch r.URL.Query().Get("uploadType") {
-	case "multipart":
-		media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if err != nil || media != "multipart/related" {
-			d.Complain("an upload as %q", media)
-		}
-		parts := multipart.NewReader(r.Body, params["boundary"])
-		metadata, err := parts.NextPart()
-		if err != nil {
-			return
-		}
-		f, ok := d.read(w, metadata, who)
-		if !ok {
-			return
-		}
-		data, err := parts.NextPart()
-		if err != nil {
-			return
-		}
-		sum := sha256.New()
-		if f.Size, err = io.Copy(sum, data); err != nil {
-			return
-		}
-		if f.Size > 5<<20 {
-			d.Complain("%d bytes at once: more than 5 MB must be resumable", f.Size)
-		}
-		f.SHA256 = hex.EncodeToString(sum.Sum(nil))
-		d.keep(f)
-		fake.Answer(w, http.StatusOK, map[string]string{"id": f.ID})
-	case "resumable":
-		if r.Header.Get("X-Upload-Content-Type") == "" {
-			d.Complain("a resumable upload without X-Upload-Content-Type")
-		}
-		f, ok := d.read(w, r.Body, who)
-		if !ok {
-			return
-		}
-		d.mu.Lock()
-		d.n++
-		id := fmt.Sprintf("AHmUCY0000%d", d.n)
-		d.sessions[id] = &session{file: f, who: who, sum: sha256.New()}
-		d.mu.Unlock()
-		w.Header().Set("Location", d.URL+"/upload/session/"+id+"?upload_id="+id)
-		w.WriteHeader(http.StatusOK)
-	default:
-		d.Complain("an upload of type %q", r.URL.Query().Get("uploadType"))
-	}
-}
-
-// chunk takes bytes of an upload. A client that asks for it gets 200 and an
-// override in place of 308.
-func (d *Drive) chunk(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	s := d.sessions[r.PathValue("id")]
-	d.mu.Unlock()
-	if s == nil {
-		refuse(w, http.StatusNotFound, "notFound", "Not Found")
-		return
-	}
-	var from, to int64
-	var total string
-	if _, err := fmt.Sscanf(r.Header.Get("Content-Range"), "bytes %d-%d/%s", &from, &to, &total); err != nil || from > s.got {
-		d.Complain("a chunk of %q after %d bytes", r.Header.Get("Content-Range"), s.got)
-		refuse(w, http.StatusBadRequest, "badRequest", "range")
-		return
-	}
-	if total == "*" && (to+1-from)%(256<<10) != 0 {
-		d.Complain("a chunk of %d bytes is no multiple of 256 KiB", to+1-from)
-	}
-	// What is there already is skipped: a chunk may come twice.
-	if _, err := io.CopyN(io.Discard, r.Body, min(s.got-from, to+1-from)); err != nil {
-		return
-	}
-	n, err := io.Copy(s.sum, r.Body)
-	s.got += n
-	if err != nil {
-		return
-	}
-	if total == "*" {
-		w.Header().Set("Range", fmt.Sprintf("bytes=0-%d", s.got-1))
-		if r.Header.Get("X-GUploader-No-308") != "yes" {
-			w.WriteHeader(http.StatusPermanentRedirect)
-			return
-		}
-		w.Header().Set("X-HTTP-Status-Code-Override", "308")
-		w.WriteHeader(http.StatusOK)
-		return
-	}
-	if fmt.Sprint(s.got) != total {
-		d.Complain("%d bytes of %s", s.got, total)
-	}
-	s.file.Size, s.file.SHA256 = s.got, hex.EncodeToString(s.sum.Sum(nil))
-	d.keep(s.file)
-	fake.Answer(w, http.StatusOK, map[string]string{"id": s.file.ID})
 }

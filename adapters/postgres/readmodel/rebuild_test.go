@@ -29,6 +29,11 @@ func (r *rig) hub(owner string, names ...string) *hub {
 	for _, n := range names {
 		all = append(all, r.models[n])
 	}
+	return r.hubOf(owner, readmodel.NewRebuilds(r.pool), all...)
+}
+
+func (r *rig) hubOf(owner string, rebuilds projections.Rebuilds, all ...projections.Generations) *hub {
+	r.t.Helper()
 	log := quiet(r.t)
 	h := &hub{progress: readmodel.NewProgress(r.pool, log)}
 	var err error
@@ -39,7 +44,7 @@ func (r *rig) hub(owner string, names ...string) *hub {
 		r.t.Fatal(err)
 	}
 	h.rebuilder, err = projections.NewRebuilder(projections.RebuilderConfig{
-		Generations: all, Rebuilds: readmodel.NewRebuilds(r.pool), Ends: r.log, Owner: owner, Changed: h.projector.Look,
+		Generations: all, Rebuilds: rebuilds, Ends: r.log, Owner: owner, Changed: h.projector.Look,
 		Log: log, Now: time.Now, Every: 10 * time.Millisecond,
 	})
 	if err != nil {

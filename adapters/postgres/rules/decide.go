@@ -279,11 +279,12 @@ func (s *Service) series(ctx context.Context, tx pgx.Tx, tick time.Time, rules [
 	var ids []string
 	var nowFrom, nowTo, beforeFrom, beforeTo []time.Time
 	for _, r := range rules {
+		// Whole ticks: the window before ends where this one begins.
+		window := rule.Ticks(r.Window(), s.cfg.Step)
 		from, to := tick.Add(-s.cfg.Step), tick
 		if r.Metric.Windowed() {
-			from = tick.Add(-r.Window())
+			from = tick.Add(-window)
 		}
-		back := r.Window().Round(s.cfg.Step)
 		floor := func(t time.Time) time.Time { // what was counted for the rule as it was before does not count
 			if t.Before(r.UpdatedAt) {
 				return r.UpdatedAt
@@ -292,10 +293,10 @@ func (s *Service) series(ctx context.Context, tx pgx.Tx, tick time.Time, rules [
 		}
 		ids = append(ids, r.ID)
 		nowFrom, nowTo = append(nowFrom, floor(from)), append(nowTo, to)
-		beforeFrom, beforeTo = append(beforeFrom, floor(from.Add(-back))), append(beforeTo, to.Add(-back))
-		span := back
+		beforeFrom, beforeTo = append(beforeFrom, floor(from.Add(-window))), append(beforeTo, to.Add(-window))
+		span := window
 		if r.Metric.Windowed() {
-			span += r.Window()
+			span += window
 		}
 		out[r.ID] = rule.Series{Whole: tick.Sub(r.UpdatedAt) >= span+settledTicks*s.cfg.Step}
 	}

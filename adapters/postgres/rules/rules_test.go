@@ -140,6 +140,44 @@ func TestAChangeIsComparedWithTheWindowBefore(t *testing.T) {
 	r.want("drop raised agent_count at 01:10: -50", "drop ended at 01:40: The condition has ended: the value is 0.")
 }
 
+// A window that is no multiple of the step is rounded up to one: it is compared with
+// another moment, and with a window that ended before it began.
+func TestAChangeOfAnOddWindow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	change := func(id string, m rule.Metric, threshold float64, seconds int64) {
+		r.rule(rule.Rule{ID: id, Metric: m, Condition: rule.ChangePct, Threshold: threshold, WindowSec: seconds, Enabled: true, CreatedAt: noon, UpdatedAt: noon})
+	}
+	change("short", rule.AgentCount, -50, 4)
+	change("odd", rule.DeliveryFailures, 100, 14)
+	h := r.hub(nil)
+	r.turn(h, 5)
+	for i := range 4 {
+		r.fact(fmt.Sprint("agent", i), agent.LogIn{})
+	}
+	fails := func(n int) {
+		for range n {
+			r.fact("hook", delivery.Attempted{Ref: delivery.Ref{DeliveryID: "d"}, Number: 1, Outcome: delivery.OutcomeFailed})
+		}
+	}
+	for tick := range 12 { // one failure in each, and three in each from 01:20 on
+		r.now.Store(int64(tick)*10_000 + 5_000)
+		if fails(1); tick >= 7 {
+			fails(2)
+		}
+		if tick == 6 {
+			for i := range 2 {
+				r.fact(fmt.Sprint("agent", i), agent.LogOut{})
+			}
+		}
+		r.turn(h, float64(tick)*10+12)
+	}
+	r.want(
+		"short raised agent_count at 01:10: -50", "odd raised delivery_failures at 01:20: 100",
+		"short ended at 01:20: The condition has ended: the value is 0.", "odd ended at 01:40: The condition has ended: the value is 50.",
+	)
+}
+
 // lostAnswer is a log whose answers do not arrive.
 type lostAnswer struct{ *memory.Log }
 
