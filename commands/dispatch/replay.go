@@ -50,14 +50,18 @@ type Replay struct {
 func (r Replay) Covers(e event.Recorded) bool { return e.Org == r.Org && r.Scope.Covers(e) }
 
 // TargetNow is a replay's receiver in the replay's present state: while it does
-// not run, what it has handed over is held.
+// not run, what it has handed over is held. A replay that runs and has changed was
+// resumed, and its receiver enabled again.
 func TargetNow(r Replay, e delivery.Endpoint) delivery.Endpoint {
 	e.Enabled, e.UpdatedAt, e.DisabledReason = r.State == ReplayRunning, r.ChangedAt, ""
-	if !e.Enabled {
+	switch {
+	case !e.Enabled:
 		e.DisabledReason = "the replay is " + string(r.State)
 		if r.Detail != "" {
 			e.DisabledReason += ": " + r.Detail
 		}
+	case !r.ChangedAt.Equal(r.CreatedAt):
+		e.EnabledAt = r.ChangedAt
 	}
 	return e
 }
