@@ -44,6 +44,8 @@ type replayJob struct {
 	// planner plans for an endpoint that catches up; it remembers sequences.
 	planner *planner
 	detail  string
+	// unsure says that the answer to something was an error: it may have been done.
+	unsure bool
 }
 
 func newReplayJob(r *Replays, l dispatch.Leased) *replayJob {
@@ -65,8 +67,8 @@ func (j *replayJob) run(ctx context.Context) {
 		case errors.Is(err, errEnded):
 			return
 		case err != nil:
-			// What was read and not written is read again.
-			j.reader = nil
+			// What was read and not written is read again, and how far that is.
+			j.reader, j.unsure = nil, true
 			if ctx.Err() == nil {
 				j.replays.engine.cfg.Logger.WarnContext(ctx, "replay waits", slog.String("replay", j.id), slog.Any("err", err))
 			}
@@ -83,6 +85,9 @@ func (j *replayJob) run(ctx context.Context) {
 
 // step does what can be done now and tells how long there is nothing to do.
 func (j *replayJob) step(ctx context.Context) (time.Duration, error) {
+	if err := j.reread(ctx); err != nil {
+		return 0, err
+	}
 	r := j.replay
 	told := j.told.Load()
 	r.State, r.Detail, r.Target = told.State, told.Detail, told.Target
@@ -110,6 +115,22 @@ func (j *replayJob) step(ctx context.Context) (time.Duration, error) {
 		return 0, j.recover(ctx, r, room)
 	}
 	return 0, j.again(ctx, r, room)
+}
+
+// reread makes sure of what is stored after an error.
+func (j *replayJob) reread(ctx context.Context) error {
+	if !j.unsure {
+		return nil
+	}
+	r, ok, err := j.replays.store.Replay(ctx, j.replay.Org, j.id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errEnded
+	}
+	j.replay, j.detail, j.unsure = r, r.Detail, false
+	return nil
 }
 
 // room is how many deliveries may be offered. A little room is left until there
@@ -162,7 +183,7 @@ func (j *replayJob) commit(ctx context.Context, s dispatch.Step) error {
 	}
 	j.replay.Read = j.replay.Read || s.Read
 	if s.Cursor != nil {
-		j.replay.Cursor = *s.Cursor
+		j.replay.Cursor = s.Cursor.To
 	}
 	return nil
 }
@@ -280,7 +301,7 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 		return fmt.Errorf("reading what ended without success: %w", err)
 	}
 	none := ""
-	s := dispatch.Step{Events: int64(len(page)), Scanned: int64(len(page)), Cursor: &next, Read: next == "", Detail: &none}
+	s := dispatch.Step{Events: int64(len(page)), Scanned: int64(len(page)), Cursor: &dispatch.CursorMove{From: r.Cursor, To: next}, Read: next == "", Detail: &none}
 	for _, d := range page {
 		o, err := service.again(ctx, r.Org, d)
 		if errors.Is(err, ErrUnknown) {
@@ -294,106 +315,4 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 		s.Owed = append(s.Owed, ofReplay(r, endpoints[0], o))
 	}
 	return j.commit(ctx, s)
-}
-
-// catchUp offers what an endpoint was owed before it was made, and hands each
-// partition over when little of it is left.
-func (j *replayJob) catchUp(ctx context.Context, r dispatch.Replay, standing dispatch.Standing) (time.Duration, error) {
-	endpoints, err := j.replays.engine.receivers(r)
-	if errors.Is(err, errNoReceiver) {
-		return waitForEnd, j.orphan(ctx, r)
-	}
-	if err != nil {
-		return 0, err
-	}
-	if err := j.read(ctx); err != nil {
-		return 0, err
-	}
-	if len(j.reader.lanes) == 0 {
-		return j.handedOver(ctx)
-	}
-	room := j.room(standing)
-	if room <= 0 {
-		return waitForRoom, j.say(ctx, waitsFor(standing))
-	}
-	if err := j.extend(ctx); err != nil {
-		return 0, err
-	}
-	events, err := j.reader.take(ctx, room, r.Covers)
-	if err != nil {
-		return 0, err
-	}
-	plan, err := j.planner.fromStart(ctx, endpoints[0], events)
-	if err != nil {
-		return 0, err
-	}
-	s := j.offer(plan, func(l *pastLane) dispatch.PartState {
-		if l.State == dispatch.PartReady || l.end-l.at() <= nearEnd {
-			return dispatch.PartReady
-		}
-		return dispatch.PartReading
-	})
-	// These are ordinary deliveries: that they will not be made is a fact.
-	if err := j.replays.cfg.Service.recordDrops(ctx, s.Dropped); err != nil {
-		return 0, err
-	}
-	err = j.commit(ctx, s)
-	if errors.Is(err, errEnded) {
-		// A part was taken over, or the replay was: the parts tell.
-		j.reader = nil
-		return 0, j.stillMine(ctx)
-	}
-	if err != nil {
-		return 0, err
-	}
-	j.reader.moved(s.Moves)
-	if len(events) == 0 {
-		j.reader = nil // what was taken over meanwhile shows
-		return waitForRoom, nil
-	}
-	return 0, nil
-}
-
-// extend moves the ends of open parts to where the log ends now.
-func (j *replayJob) extend(ctx context.Context) error {
-	if !j.reader.exhausted() {
-		return nil
-	}
-	var topics []event.Topic
-	seen := make(map[event.Topic]bool)
-	for _, l := range j.reader.lanes {
-		if !seen[l.Topic] {
-			seen[l.Topic] = true
-			topics = append(topics, l.Topic)
-		}
-	}
-	ends, err := j.replays.engine.cfg.Ends.Ends(ctx, topics...)
-	if err != nil {
-		return fmt.Errorf("asking where the log ends: %w", err)
-	}
-	for _, l := range j.reader.lanes {
-		l.end = max(l.end, ends[l.Topic][l.ID])
-	}
-	return nil
-}
-
-// handedOver waits until the owners of all partitions have taken over.
-func (j *replayJob) handedOver(ctx context.Context) (time.Duration, error) {
-	parts, err := j.replays.store.Parts(ctx, j.id)
-	if err != nil {
-		return 0, err
-	}
-	j.reader = nil
-	for _, p := range parts {
-		if p.State != dispatch.PartDone {
-			return waitForRoom, nil
-		}
-	}
-	return 0, j.end(ctx, dispatch.ReplayFinished, "")
-}
-
-// stillMine is errEnded when the replay is another's, or has ended.
-func (j *replayJob) stillMine(ctx context.Context) error {
-	none := j.detail
-	return j.commit(ctx, dispatch.Step{Detail: &none})
 }

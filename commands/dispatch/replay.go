@@ -137,8 +137,8 @@ type Step struct {
 	// for their last error. Moves say where the parts go.
 	Owed, Dropped []Owed
 	Moves         []Move
-	// Cursor is set in a recovery.
-	Cursor *string
+	// Cursor is set when a recovery reads on.
+	Cursor *CursorMove
 	// Read says that nothing is left to be offered.
 	Read bool
 	// Events and Filtered are added to the replay's.
@@ -159,6 +159,10 @@ type Move struct {
 	From, To int64
 	State    PartState
 }
+
+// CursorMove moves a recovery on. When its replay is not at From, or has offered
+// everything, nothing of the step is done.
+type CursorMove struct{ From, To string }
 
 // Standing is what is unfinished of a replay.
 type Standing struct {
@@ -218,8 +222,8 @@ type ReplayWork interface {
 	// Parts returns the parts of a replay.
 	Parts(ctx context.Context, replayID string) ([]ReplayPart, error)
 	// Step makes a step durable, all of it or nothing. It is not done when the
-	// replay has another owner or does not move any more, or when a part is not
-	// where it is expected. Rows that are there already stay as they are.
+	// replay has another owner or does not move any more, or when a part or the
+	// cursor is not where it is expected. Rows that are there already stay as they are.
 	Step(ctx context.Context, s Step) (done bool, err error)
 	// CancelReplay asks for the cancelling of all that is unfinished of a replay.
 	CancelReplay(ctx context.Context, replayID, reason string) error

@@ -251,6 +251,9 @@ func (s *Store) Step(_ context.Context, st dispatch.Step) (bool, error) {
 	if r == nil || r.Epoch != st.Epoch || !r.moving() {
 		return false, nil
 	}
+	if c := st.Cursor; c != nil && (r.Cursor != c.From || r.Read) {
+		return false, nil
+	}
 	for _, m := range st.Moves {
 		if p := r.part(m.Partition); p == nil || p.Next != m.From || p.State != dispatch.PartReading && p.State != dispatch.PartReady {
 			return false, nil
@@ -271,7 +274,7 @@ func (s *Store) Step(_ context.Context, st dispatch.Step) (bool, error) {
 	}
 	r.Read = r.Read || st.Read
 	if st.Cursor != nil {
-		r.Cursor = *st.Cursor
+		r.Cursor = st.Cursor.To
 	}
 	if st.Detail != nil && r.State == dispatch.ReplayRunning {
 		r.Detail = *st.Detail

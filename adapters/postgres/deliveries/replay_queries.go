@@ -143,7 +143,8 @@ SET events = events + $3,
     ended_at = CASE WHEN $11 IN ('aborted', 'finished') THEN now() END
 WHERE replay_id = $1
   AND epoch = $2
-  AND state IN ('running', 'aborting')`
+  AND state IN ('running', 'aborting')
+  AND ($13::text IS NULL OR cursor = $13 AND NOT read)`
 
 const movePartsSQL = `
 UPDATE replay_parts p

@@ -324,6 +324,10 @@ func (s *Store) Step(ctx context.Context, st dispatch.Step) (bool, error) {
 		from = append(from, m.From)
 		scanned += m.To - m.From
 	}
+	var cursorFrom, cursorTo *string
+	if st.Cursor != nil {
+		cursorFrom, cursorTo = &st.Cursor.From, &st.Cursor.To
+	}
 	var first, last event.Position
 	for i, o := range st.Owed {
 		last = event.Position{Topic: o.Topic, Partition: o.Partition, Offset: o.Offset}
@@ -332,8 +336,8 @@ func (s *Store) Step(ctx context.Context, st dispatch.Step) (bool, error) {
 		}
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, stepSQL, st.ReplayID, st.Epoch, st.Events, st.Filtered, len(st.Owed)+len(st.Dropped), scanned, st.Cursor, st.Read,
-			writePosition(first), writePosition(last), string(st.State), st.Detail)
+		tag, err := tx.Exec(ctx, stepSQL, st.ReplayID, st.Epoch, st.Events, st.Filtered, len(st.Owed)+len(st.Dropped), scanned, cursorTo, st.Read,
+			writePosition(first), writePosition(last), string(st.State), st.Detail, cursorFrom)
 		if err != nil {
 			return err
 		}

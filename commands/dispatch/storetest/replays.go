@@ -199,9 +199,11 @@ func steps(_ *testing.T, r *rig) {
 	// A part that is done does not move.
 	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Moves: []dispatch.Move{{Partition: calls(1), From: 4, To: 5, State: dispatch.PartReading}}})
 	cursor := "somewhere"
+	// A recovery goes on from where it is, and from nowhere once it has read all.
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &dispatch.CursorMove{From: cursor, To: "further"}, Scanned: 2})
 	dropped := again("z", 5)
 	dropped.Status, dropped.LastError = delivery.IsDropped, "unspeakable"
-	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &cursor, Read: true, Scanned: 2, Detail: &none, Dropped: []dispatch.Owed{dropped}})
+	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &dispatch.CursorMove{To: cursor}, Read: true, Scanned: 2, Detail: &none, Dropped: []dispatch.Owed{dropped}})
 	want.Cursor, want.Read, want.Scanned, want.Detail, want.Deliveries = cursor, true, 9, "", 3
 	ends, err := r.Ends(r.Context(), "a")
 	if err != nil {
@@ -209,6 +211,7 @@ func steps(_ *testing.T, r *rig) {
 	}
 	r.same("ends", []dispatch.ReplayEnd{{Status: delivery.IsDropped, Reason: "unspeakable", Count: 1, Example: dropped.ID}}, ends)
 	r.same("after the last", want, r.read("a"))
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &dispatch.CursorMove{From: cursor}, Scanned: 2})
 	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, State: dispatch.ReplayFinished})
 	got := r.read("a")
 	if got.State != dispatch.ReplayFinished || got.EndedAt.IsZero() {
