@@ -15,7 +15,7 @@ import (
 func (j *replayJob) catchUp(ctx context.Context, r dispatch.Replay, standing dispatch.Standing) (time.Duration, error) {
 	endpoints, err := j.replays.engine.receivers(r)
 	if errors.Is(err, errNoReceiver) {
-		return waitForEnd, j.orphan(ctx, r)
+		return waitForRoom, j.orphan(ctx, r)
 	}
 	if err != nil {
 		return 0, err
@@ -28,7 +28,7 @@ func (j *replayJob) catchUp(ctx context.Context, r dispatch.Replay, standing dis
 	}
 	room := j.room(standing)
 	if room <= 0 {
-		return waitForRoom, j.say(ctx, waitsFor(standing))
+		return waitsLong(standing), j.say(ctx, waitsFor(standing))
 	}
 	if err := j.extend(ctx); err != nil {
 		return 0, err

@@ -23,10 +23,17 @@ const (
 	// nearEnd is how many records of a partition may be left when its owner takes
 	// an endpoint over.
 	nearEnd = 500
-	// waitForRoom is how long a replay waits that may offer nothing; waitForEnd one
-	// that has offered everything.
+	// waitForRoom is how long a replay waits that goes at its pace. It keeps its place
+	// unless all are taken; others look at it once restLeast is over.
 	waitForRoom = 100 * time.Millisecond
-	waitForEnd  = 500 * time.Millisecond
+	restLeast   = 500 * time.Millisecond
+	// waitForRows is how long one rests that can do nothing until deliveries end that
+	// it has offered, which may take days. When the last of them ends it is woken.
+	waitForRows = 5 * time.Second
+	// turn is how long a replay may read without a pause while all places are taken.
+	turn = 10 * time.Second
+	// pauseMost bounds the pause after errors.
+	pauseMost = 2 * time.Second
 )
 
 // replayJob moves one replay on, while this process has its lease.
@@ -49,7 +56,7 @@ type replayJob struct {
 }
 
 func newReplayJob(r *Replays, l dispatch.Leased) *replayJob {
-	j := &replayJob{replays: r, id: l.ID, epoch: l.Epoch, replay: l.Replay, pace: delivery.Pace{PerSec: l.RatePerSec}, detail: l.Detail}
+	j := &replayJob{replays: r, id: l.ID, epoch: l.Epoch, replay: l.Replay, pace: delivery.Pace{PerSec: l.RatePerSec, Next: l.PacedUntil}, detail: l.Detail}
 	j.planner = newPlanner(r.engine.cfg, r.engine.dialects)
 	j.tell(l.Replay)
 	return j
@@ -57,12 +64,17 @@ func newReplayJob(r *Replays, l dispatch.Leased) *replayJob {
 
 func (j *replayJob) tell(r dispatch.Replay) { j.told.Store(&r) }
 
-// errEnded says that there is nothing more to do.
+// errEnded says that there is nothing more to do here.
 var errEnded = errors.New("the replay has ended")
 
 func (j *replayJob) run(ctx context.Context) {
+	began := j.replays.now()
 	for pause := 50 * time.Millisecond; ctx.Err() == nil; {
 		wait, err := j.step(ctx)
+		crowded := j.replays.crowded.Load()
+		if err == nil && (wait >= waitForRows || crowded && (wait > 0 || j.replays.now().Sub(began) >= turn)) {
+			err = j.rest(ctx, max(wait, restLeast))
+		}
 		switch {
 		case errors.Is(err, errEnded):
 			return
@@ -73,7 +85,11 @@ func (j *replayJob) run(ctx context.Context) {
 				j.replays.engine.cfg.Logger.WarnContext(ctx, "replay waits", slog.String("replay", j.id), slog.Any("err", err))
 			}
 			wait = pause
-			pause = min(2*pause, 2*time.Second)
+			pause = min(2*pause, pauseMost)
+			// What fails for long must not keep others from their turn.
+			if crowded && errors.Is(j.rest(ctx, pauseMost), errEnded) {
+				return
+			}
 		default:
 			pause = 50 * time.Millisecond
 		}
@@ -81,6 +97,16 @@ func (j *replayJob) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// rest gives the place of the replay to others for a while: errEnded says that it is
+// given back.
+func (j *replayJob) rest(ctx context.Context, d time.Duration) error {
+	if err := j.commit(ctx, dispatch.Step{Rest: d}); err != nil {
+		return err
+	}
+	wake(j.replays.freed)
+	return errEnded
 }
 
 // step does what can be done now and tells how long there is nothing to do.
@@ -105,11 +131,11 @@ func (j *replayJob) step(ctx context.Context) (time.Duration, error) {
 	case r.Read && standing.Total == 0:
 		return 0, j.end(ctx, dispatch.ReplayFinished, "")
 	case r.Read:
-		return waitForEnd, j.say(ctx, waitsFor(standing))
+		return waitForRows, j.say(ctx, waitsFor(standing))
 	}
 	room := j.room(standing)
 	if room <= 0 {
-		return waitForRoom, j.say(ctx, waitsFor(standing))
+		return waitsLong(standing), j.say(ctx, waitsFor(standing))
 	}
 	if r.Kind == dispatch.OfFailures {
 		return 0, j.recover(ctx, r, room)
@@ -129,7 +155,7 @@ func (j *replayJob) reread(ctx context.Context) error {
 	if !ok {
 		return errEnded
 	}
-	j.replay, j.detail, j.unsure = r, r.Detail, false
+	j.replay, j.detail, j.pace.Next, j.unsure = r, r.Detail, r.PacedUntil, false
 	return nil
 }
 
@@ -142,6 +168,15 @@ func (j *replayJob) room(s dispatch.Standing) int {
 		return 0
 	}
 	return room
+}
+
+// waitsLong is how long a replay without room waits: one that has handed over
+// nothing untried waits for receivers, not for its pace.
+func waitsLong(s dispatch.Standing) time.Duration {
+	if s.Fresh == 0 {
+		return waitForRows
+	}
+	return waitForRoom
 }
 
 // waitsFor says in words what holds a replay up, "" when it only goes at its
@@ -206,7 +241,7 @@ func (j *replayJob) abort(ctx context.Context, r dispatch.Replay, standing dispa
 		return 0, err
 	}
 	j.replays.engine.nudge()
-	return waitForRoom, nil
+	return waitForRows, nil
 }
 
 // read prepares the reader.
@@ -274,6 +309,7 @@ func (j *replayJob) offer(plan [][]dispatch.Owed, state func(*pastLane) dispatch
 			s.Owed = append(s.Owed, o)
 		}
 	}
+	s.PacedUntil = event.Time(j.pace.Next)
 	return s
 }
 

@@ -20,10 +20,7 @@ type lossyStore struct{ deadStore }
 const hang = 2 * time.Second
 
 func (l lossyStore) answer(call string) error {
-	l.link.mu.Lock()
-	lost := l.link.forget != nil && l.link.forget(call)
-	l.link.mu.Unlock()
-	if !lost {
+	if !l.link.loses(call) {
 		return nil
 	}
 	<-time.After(hang)
@@ -73,8 +70,15 @@ func (l lossyStore) CancelReplay(ctx context.Context, id, reason string) error {
 	return err
 }
 
-// loses lets the answer of the nth call of a name be lost, counted from now.
-func (r *rig) loses(call string, n int) {
+// loses reports whether the answer of a call is lost.
+func (r *rig) loses(call string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.forget != nil && r.forget(call)
+}
+
+// losesThe lets the answer of the nth call of a name be lost, counted from now.
+func (r *rig) losesThe(n int, call string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget = func(c string) bool {
@@ -104,7 +108,7 @@ func TestALostAnswerOffersNothingTwice(t *testing.T) {
 					r.happen("call", "call", "call", "call", "call")
 					pass(time.Hour) // all are exhausted
 					r.answers(func(Request) Result { return ok() })
-					r.loses(call, n)
+					r.losesThe(n, call)
 					scope := h.begin(began, func(rp *dispatch.Replay) { rp.RatePerSec = 2 })
 					recovery, err := h.replays.Recover(t.Context(), ep, began, time.Now(), "key/1")
 					if err != nil {

@@ -35,6 +35,8 @@ type Replay struct {
 	Cursor string
 	// Read says that everything was offered: what is missing is unfinished.
 	Read bool
+	// PacedUntil is when its next request is due by its rate, whoever offers it.
+	PacedUntil time.Time
 	// Events counts those that were covered, Deliveries what was offered, Filtered
 	// the covered events of which nothing is owed to anybody.
 	Events, Deliveries, Filtered int64
@@ -145,6 +147,11 @@ type Step struct {
 	Events, Filtered int64
 	// Scanned is added, of a recovery.
 	Scanned int64
+	// PacedUntil, if set, is the replay's from now on.
+	PacedUntil time.Time
+	// Rest, if set, gives the lease back: nobody is to look at the replay for so
+	// long, unless there is reason to (see Lease).
+	Rest time.Duration
 	// State, if set, is the replay's end.
 	State ReplayState
 	// Detail, if set, is what a running replay waits for; a pointer to "" clears
@@ -214,8 +221,11 @@ type ReplayBook interface {
 
 // ReplayWork is what moves replays on.
 type ReplayWork interface {
-	// Lease gives the caller replays that move and that nobody else has, or renews
-	// what it has, for a while; the oldest first, at most so many.
+	// Lease renews what the caller has for a while and gives it replays that move
+	// and that nobody has, at most so many in all. Orgs take turns, by what they
+	// have; those of an org do, the one that has waited longest first. One that rests
+	// is given out once its time has come, it was decided on, or nothing is left of
+	// it: it has offered everything, or is aborting, and all of that has ended.
 	Lease(ctx context.Context, owner string, d time.Duration, most int) ([]Leased, error)
 	// Release ends the leases of an owner.
 	Release(ctx context.Context, owner string) error

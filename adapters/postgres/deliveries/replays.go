@@ -182,15 +182,17 @@ func (s *Store) scanReplay(row pgx.CollectableRow) (dispatch.Leased, error) {
 		l                                     dispatch.Leased
 		r                                     = &l.Replay
 		from, until, created, changed, endsAt *time.Time
+		paced                                 *time.Time
 		target, sealed                        []byte
 		first, last                           string
 	)
 	if err := row.Scan(&r.ID, &r.Org, &r.Kind, &r.State, &r.Detail, &from, &until, &r.Types, &r.Entity, &r.ListID, &r.EndpointID, &target, &sealed,
 		&r.RatePerSec, &r.Same, &r.CreatedBy, &created, &changed, &endsAt, &r.Cursor, &r.Read, &r.Events, &r.Deliveries, &r.Filtered,
-		&r.Scanned, &r.Total, &first, &last, &l.Epoch); err != nil {
+		&r.Scanned, &r.Total, &first, &last, &paced, &l.Epoch); err != nil {
 		return l, err
 	}
 	r.From, r.Until, r.CreatedAt, r.ChangedAt, r.EndedAt = dbtime.From(from), dbtime.From(until), dbtime.From(created), dbtime.From(changed), dbtime.From(endsAt)
+	r.PacedUntil = dbtime.From(paced)
 	r.First, r.Last = readPosition(first), readPosition(last)
 	if len(r.Types) == 0 {
 		r.Types = nil
@@ -337,7 +339,7 @@ func (s *Store) Step(ctx context.Context, st dispatch.Step) (bool, error) {
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, stepSQL, st.ReplayID, st.Epoch, st.Events, st.Filtered, len(st.Owed)+len(st.Dropped), scanned, cursorTo, st.Read,
-			writePosition(first), writePosition(last), string(st.State), st.Detail, cursorFrom)
+			writePosition(first), writePosition(last), string(st.State), st.Detail, cursorFrom, dbtime.To(st.PacedUntil), st.Rest.Seconds())
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,9 @@ var replayCases = []testCase{
 	{"a replay is stored once, by its id and by what it does", addsOnce},
 	{"replays are listed newest first and by org", listsReplays},
 	{"one owner at a time moves a replay on", leases},
+	{"a replay that rests is nobody's until its time or a decision", rests},
+	{"a replay that rests is given out when nothing is left of it", restsUntilTheEnd},
+	{"orgs take turns, and the replays of an org", turns},
 	{"a step is whole, and only for the owner where it stands", steps},
 	{"a decision is taken in the states it is for", decides},
 	{"the deliveries of a replay are counted as they end", countsEnds},
@@ -56,19 +59,6 @@ func (r *rig) add(rp dispatch.Replay, parts ...dispatch.ReplayPart) dispatch.Rep
 
 func part(id int, next, end int64) dispatch.ReplayPart {
 	return dispatch.ReplayPart{Partition: calls(id), State: dispatch.PartReading, Next: next, End: end}
-}
-
-func (r *rig) lease(owner string) map[string]dispatch.Leased {
-	r.Helper()
-	leased, err := r.Lease(r.Context(), owner, time.Minute, 10)
-	if err != nil {
-		r.Fatal(err)
-	}
-	byID := make(map[string]dispatch.Leased)
-	for _, l := range leased {
-		byID[l.ID] = l
-	}
-	return byID
 }
 
 func (r *rig) step(want bool, s dispatch.Step) {
@@ -146,26 +136,6 @@ func listsReplays(_ *testing.T, r *rig) {
 	}
 }
 
-func leases(_ *testing.T, r *rig) {
-	r.add(r.replay("a"))
-	r.add(r.replay("paused", func(rp *dispatch.Replay) { rp.State = dispatch.ReplayPaused }))
-	first := r.lease("one")
-	if len(first) != 1 || first["a"].Epoch == 0 {
-		r.Fatalf("leased %+v", first)
-	}
-	if other := r.lease("two"); len(other) != 0 {
-		r.Errorf("a second owner got %+v", other)
-	}
-	r.same("renewed", first, r.lease("one"))
-	if err := r.Release(r.Context(), "one"); err != nil {
-		r.Fatal(err)
-	}
-	if other := r.lease("two"); other["a"].Epoch <= first["a"].Epoch {
-		r.Errorf("the next owner got %+v after %+v", other, first)
-	}
-	r.step(false, dispatch.Step{ReplayID: "a", Epoch: first["a"].Epoch, Events: 1})
-}
-
 func steps(_ *testing.T, r *rig) {
 	c := r.claim(calls(0))
 	r.add(r.replay("a"), part(0, 3, 9), part(1, 0, 4))
@@ -177,8 +147,9 @@ func steps(_ *testing.T, r *rig) {
 		})
 	}
 	waits, none := "waits", ""
+	paced := r.now.Add(time.Second)
 	s := dispatch.Step{
-		ReplayID: "a", Epoch: epoch, Owed: []dispatch.Owed{again("x", 3), again("y", 4)}, Events: 3, Filtered: 1, Detail: &waits,
+		ReplayID: "a", Epoch: epoch, Owed: []dispatch.Owed{again("x", 3), again("y", 4)}, Events: 3, Filtered: 1, Detail: &waits, PacedUntil: paced,
 		Moves: []dispatch.Move{{Partition: calls(0), From: 3, To: 6, State: dispatch.PartReading}, {Partition: calls(1), From: 0, To: 4, State: dispatch.PartDone}},
 	}
 	wrong := s
@@ -187,7 +158,7 @@ func steps(_ *testing.T, r *rig) {
 	r.step(true, s)
 	r.step(false, s)
 	want := r.replay("a")
-	want.Events, want.Deliveries, want.Filtered, want.Scanned, want.Detail = 3, 2, 1, 7, waits
+	want.Events, want.Deliveries, want.Filtered, want.Scanned, want.Detail, want.PacedUntil = 3, 2, 1, 7, waits, paced
 	want.First, want.Last = event.Position{Topic: event.Calls, Offset: 3}, event.Position{Topic: event.Calls, Offset: 4}
 	r.same("after a step", want, r.read("a"))
 	r.same("offered", []int64{3, 4}, offsets(r.load(c, calls(0), 10).Rows))

@@ -70,17 +70,9 @@ func healthOfTargets(_ *testing.T, r *rig) {
 	r.add(r.replay("aborted", own))
 	r.add(r.replay("to the webhook"))
 	r.commit(part, failed("finished"), failed("aborted"), failed("ep"))
-	decide := func(id string, from, to dispatch.ReplayState) {
-		r.Helper()
-		if _, done, err := r.Decide(r.Context(), dispatch.Decision{
-			Org: "org", ID: id, Kinds: []dispatch.ReplayKind{dispatch.OfScope}, From: []dispatch.ReplayState{from}, To: to,
-		}); err != nil || !done {
-			r.Fatalf("done %v, %v", done, err)
-		}
-	}
-	decide("aborted", dispatch.ReplayRunning, dispatch.ReplayPaused)
+	r.decide("aborted", dispatch.ReplayRunning, dispatch.ReplayPaused)
 	left("while they go on", "finished", "aborted", "ep")
-	decide("aborted", dispatch.ReplayPaused, dispatch.ReplayAborted)
+	r.decide("aborted", dispatch.ReplayPaused, dispatch.ReplayAborted)
 	left("once one was aborted", "finished", "ep")
 	leased := r.lease("one")
 	for _, id := range []string{"finished", "to the webhook"} {
