@@ -105,6 +105,36 @@ func TestAReceiverThatIsGonePausesItsReplay(t *testing.T) {
 	})
 }
 
+// What failed before a replay was resumed does not pause it again, whoever resumed
+// it and whether anybody sent then.
+func TestAReplayThatWasResumedIsForgiven(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		h := r.start(nil)
+		since := time.Now()
+		r.happen(entities(3)...)
+		pass(time.Second)
+		r.answers(func(Request) Result { return status(410) })
+		rp := h.begin(since, func(rp *dispatch.Replay) {
+			rp.EndpointID = ""
+			rp.Target = &delivery.Endpoint{URL: "https://elsewhere.example", Dialect: "plain", Events: []string{"*"}, Ordering: "entity", Secrets: []delivery.Secret{{Value: "x"}}}
+		})
+		pass(time.Minute)
+		h.stop()
+		r.answers(func(Request) Result { return ok() })
+		if _, err := h.replays.Resume(t.Context(), "org", rp.ID); err != nil { // as a process does that only answers requests
+			t.Fatal(err)
+		}
+		h = r.start(nil)
+		defer h.stop()
+		pass(time.Minute)
+		if rep := h.report(rp.ID); rep.State != dispatch.ReplayFinished || rep.Counts[delivery.Delivered] != 3 {
+			t.Errorf("after it was resumed: %+v", rep)
+		}
+	})
+}
+
 func TestReplayToEveryWebhookThatWasOwed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -23,10 +23,17 @@ const (
 	// nearEnd is how many records of a partition may be left when its owner takes
 	// an endpoint over.
 	nearEnd = 500
-	// waitForRoom is how long a replay waits that may offer nothing; waitForEnd one
-	// that has offered everything.
+	// waitForRoom is how long a replay waits that goes at its pace. It keeps its place
+	// unless all are taken; others look at it once restLeast is over.
 	waitForRoom = 100 * time.Millisecond
-	waitForEnd  = 500 * time.Millisecond
+	restLeast   = 500 * time.Millisecond
+	// waitForRows is how long one rests that can do nothing until deliveries end that
+	// it has offered, which may take days. When the last of them ends it is woken.
+	waitForRows = 5 * time.Second
+	// turn is how long a replay may read without a pause while all places are taken.
+	turn = 10 * time.Second
+	// pauseMost bounds the pause after errors.
+	pauseMost = 2 * time.Second
 )
 
 // replayJob moves one replay on, while this process has its lease.
@@ -44,10 +51,12 @@ type replayJob struct {
 	// planner plans for an endpoint that catches up; it remembers sequences.
 	planner *planner
 	detail  string
+	// unsure says that the answer to something was an error: it may have been done.
+	unsure bool
 }
 
 func newReplayJob(r *Replays, l dispatch.Leased) *replayJob {
-	j := &replayJob{replays: r, id: l.ID, epoch: l.Epoch, replay: l.Replay, pace: delivery.Pace{PerSec: l.RatePerSec}, detail: l.Detail}
+	j := &replayJob{replays: r, id: l.ID, epoch: l.Epoch, replay: l.Replay, pace: delivery.Pace{PerSec: l.RatePerSec, Next: l.PacedUntil}, detail: l.Detail}
 	j.planner = newPlanner(r.engine.cfg, r.engine.dialects)
 	j.tell(l.Replay)
 	return j
@@ -55,23 +64,32 @@ func newReplayJob(r *Replays, l dispatch.Leased) *replayJob {
 
 func (j *replayJob) tell(r dispatch.Replay) { j.told.Store(&r) }
 
-// errEnded says that there is nothing more to do.
+// errEnded says that there is nothing more to do here.
 var errEnded = errors.New("the replay has ended")
 
 func (j *replayJob) run(ctx context.Context) {
+	began := j.replays.now()
 	for pause := 50 * time.Millisecond; ctx.Err() == nil; {
 		wait, err := j.step(ctx)
+		crowded := j.replays.crowded.Load()
+		if err == nil && (wait >= waitForRows || crowded && (wait > 0 || j.replays.now().Sub(began) >= turn)) {
+			err = j.rest(ctx, max(wait, restLeast))
+		}
 		switch {
 		case errors.Is(err, errEnded):
 			return
 		case err != nil:
-			// What was read and not written is read again.
-			j.reader = nil
+			// What was read and not written is read again, and how far that is.
+			j.reader, j.unsure = nil, true
 			if ctx.Err() == nil {
 				j.replays.engine.cfg.Logger.WarnContext(ctx, "replay waits", slog.String("replay", j.id), slog.Any("err", err))
 			}
 			wait = pause
-			pause = min(2*pause, 2*time.Second)
+			pause = min(2*pause, pauseMost)
+			// What fails for long must not keep others from their turn.
+			if crowded && errors.Is(j.rest(ctx, pauseMost), errEnded) {
+				return
+			}
 		default:
 			pause = 50 * time.Millisecond
 		}
@@ -81,8 +99,21 @@ func (j *replayJob) run(ctx context.Context) {
 	}
 }
 
+// rest gives the place of the replay to others for a while: errEnded says that it is
+// given back.
+func (j *replayJob) rest(ctx context.Context, d time.Duration) error {
+	if err := j.commit(ctx, dispatch.Step{Rest: d}); err != nil {
+		return err
+	}
+	wake(j.replays.freed)
+	return errEnded
+}
+
 // step does what can be done now and tells how long there is nothing to do.
 func (j *replayJob) step(ctx context.Context) (time.Duration, error) {
+	if err := j.reread(ctx); err != nil {
+		return 0, err
+	}
 	r := j.replay
 	told := j.told.Load()
 	r.State, r.Detail, r.Target = told.State, told.Detail, told.Target
@@ -100,16 +131,32 @@ func (j *replayJob) step(ctx context.Context) (time.Duration, error) {
 	case r.Read && standing.Total == 0:
 		return 0, j.end(ctx, dispatch.ReplayFinished, "")
 	case r.Read:
-		return waitForEnd, j.say(ctx, waitsFor(standing))
+		return waitForRows, j.say(ctx, waitsFor(standing))
 	}
 	room := j.room(standing)
 	if room <= 0 {
-		return waitForRoom, j.say(ctx, waitsFor(standing))
+		return waitsLong(standing), j.say(ctx, waitsFor(standing))
 	}
 	if r.Kind == dispatch.OfFailures {
 		return 0, j.recover(ctx, r, room)
 	}
 	return 0, j.again(ctx, r, room)
+}
+
+// reread makes sure of what is stored after an error.
+func (j *replayJob) reread(ctx context.Context) error {
+	if !j.unsure {
+		return nil
+	}
+	r, ok, err := j.replays.store.Replay(ctx, j.replay.Org, j.id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errEnded
+	}
+	j.replay, j.detail, j.pace.Next, j.unsure = r, r.Detail, r.PacedUntil, false
+	return nil
 }
 
 // room is how many deliveries may be offered. A little room is left until there
@@ -121,6 +168,15 @@ func (j *replayJob) room(s dispatch.Standing) int {
 		return 0
 	}
 	return room
+}
+
+// waitsLong is how long a replay without room waits: one that has handed over
+// nothing untried waits for receivers, not for its pace.
+func waitsLong(s dispatch.Standing) time.Duration {
+	if s.Fresh == 0 {
+		return waitForRows
+	}
+	return waitForRoom
 }
 
 // waitsFor says in words what holds a replay up, "" when it only goes at its
@@ -162,7 +218,7 @@ func (j *replayJob) commit(ctx context.Context, s dispatch.Step) error {
 	}
 	j.replay.Read = j.replay.Read || s.Read
 	if s.Cursor != nil {
-		j.replay.Cursor = *s.Cursor
+		j.replay.Cursor = s.Cursor.To
 	}
 	return nil
 }
@@ -185,7 +241,7 @@ func (j *replayJob) abort(ctx context.Context, r dispatch.Replay, standing dispa
 		return 0, err
 	}
 	j.replays.engine.nudge()
-	return waitForRoom, nil
+	return waitForRows, nil
 }
 
 // read prepares the reader.
@@ -253,6 +309,7 @@ func (j *replayJob) offer(plan [][]dispatch.Owed, state func(*pastLane) dispatch
 			s.Owed = append(s.Owed, o)
 		}
 	}
+	s.PacedUntil = event.Time(j.pace.Next)
 	return s
 }
 
@@ -280,7 +337,7 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 		return fmt.Errorf("reading what ended without success: %w", err)
 	}
 	none := ""
-	s := dispatch.Step{Events: int64(len(page)), Scanned: int64(len(page)), Cursor: &next, Read: next == "", Detail: &none}
+	s := dispatch.Step{Events: int64(len(page)), Scanned: int64(len(page)), Cursor: &dispatch.CursorMove{From: r.Cursor, To: next}, Read: next == "", Detail: &none}
 	for _, d := range page {
 		o, err := service.again(ctx, r.Org, d)
 		if errors.Is(err, ErrUnknown) {
@@ -294,106 +351,4 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 		s.Owed = append(s.Owed, ofReplay(r, endpoints[0], o))
 	}
 	return j.commit(ctx, s)
-}
-
-// catchUp offers what an endpoint was owed before it was made, and hands each
-// partition over when little of it is left.
-func (j *replayJob) catchUp(ctx context.Context, r dispatch.Replay, standing dispatch.Standing) (time.Duration, error) {
-	endpoints, err := j.replays.engine.receivers(r)
-	if errors.Is(err, errNoReceiver) {
-		return waitForEnd, j.orphan(ctx, r)
-	}
-	if err != nil {
-		return 0, err
-	}
-	if err := j.read(ctx); err != nil {
-		return 0, err
-	}
-	if len(j.reader.lanes) == 0 {
-		return j.handedOver(ctx)
-	}
-	room := j.room(standing)
-	if room <= 0 {
-		return waitForRoom, j.say(ctx, waitsFor(standing))
-	}
-	if err := j.extend(ctx); err != nil {
-		return 0, err
-	}
-	events, err := j.reader.take(ctx, room, r.Covers)
-	if err != nil {
-		return 0, err
-	}
-	plan, err := j.planner.fromStart(ctx, endpoints[0], events)
-	if err != nil {
-		return 0, err
-	}
-	s := j.offer(plan, func(l *pastLane) dispatch.PartState {
-		if l.State == dispatch.PartReady || l.end-l.at() <= nearEnd {
-			return dispatch.PartReady
-		}
-		return dispatch.PartReading
-	})
-	// These are ordinary deliveries: that they will not be made is a fact.
-	if err := j.replays.cfg.Service.recordDrops(ctx, s.Dropped); err != nil {
-		return 0, err
-	}
-	err = j.commit(ctx, s)
-	if errors.Is(err, errEnded) {
-		// A part was taken over, or the replay was: the parts tell.
-		j.reader = nil
-		return 0, j.stillMine(ctx)
-	}
-	if err != nil {
-		return 0, err
-	}
-	j.reader.moved(s.Moves)
-	if len(events) == 0 {
-		j.reader = nil // what was taken over meanwhile shows
-		return waitForRoom, nil
-	}
-	return 0, nil
-}
-
-// extend moves the ends of open parts to where the log ends now.
-func (j *replayJob) extend(ctx context.Context) error {
-	if !j.reader.exhausted() {
-		return nil
-	}
-	var topics []event.Topic
-	seen := make(map[event.Topic]bool)
-	for _, l := range j.reader.lanes {
-		if !seen[l.Topic] {
-			seen[l.Topic] = true
-			topics = append(topics, l.Topic)
-		}
-	}
-	ends, err := j.replays.engine.cfg.Ends.Ends(ctx, topics...)
-	if err != nil {
-		return fmt.Errorf("asking where the log ends: %w", err)
-	}
-	for _, l := range j.reader.lanes {
-		l.end = max(l.end, ends[l.Topic][l.ID])
-	}
-	return nil
-}
-
-// handedOver waits until the owners of all partitions have taken over.
-func (j *replayJob) handedOver(ctx context.Context) (time.Duration, error) {
-	parts, err := j.replays.store.Parts(ctx, j.id)
-	if err != nil {
-		return 0, err
-	}
-	j.reader = nil
-	for _, p := range parts {
-		if p.State != dispatch.PartDone {
-			return waitForRoom, nil
-		}
-	}
-	return 0, j.end(ctx, dispatch.ReplayFinished, "")
-}
-
-// stillMine is errEnded when the replay is another's, or has ended.
-func (j *replayJob) stillMine(ctx context.Context) error {
-	none := j.detail
-	return j.commit(ctx, dispatch.Step{Detail: &none})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,7 +24,8 @@ const (
 	leaseFor  = 5 * time.Second
 	// startsEvery is how often endpoints that catch up are looked for.
 	startsEvery = time.Second
-	// jobsAtOnce bounds the replays that one process moves on; others wait.
+	// jobsAtOnce bounds the replays that one process moves on. Those that wait give
+	// their place to others, so it is a bound on those that read.
 	jobsAtOnce = 4
 	// cancelsKept is how long the verdict on a cancel can be asked for.
 	cancelsKept = 24 * time.Hour
@@ -58,6 +60,11 @@ type Replays struct {
 
 	loop background.Loop
 
+	// freed says that a job has given its place back; crowded that all are taken, so
+	// that others may wait for one.
+	freed   chan struct{}
+	crowded atomic.Bool
+
 	mu sync.Mutex
 	// jobs are those under way here, by replay.
 	jobs map[string]*replayJob
@@ -73,7 +80,10 @@ func NewReplays(cfg ReplaysConfig) (*Replays, error) {
 	if cfg.Service.engine.cfg.Past == nil {
 		return nil, errors.New("replays: the engine cannot read the past")
 	}
-	return &Replays{cfg: cfg, engine: cfg.Service.engine, store: cfg.Store, jobs: make(map[string]*replayJob), begun: make(map[string]bool)}, nil
+	return &Replays{
+		cfg: cfg, engine: cfg.Service.engine, store: cfg.Store, freed: make(chan struct{}, 1),
+		jobs: make(map[string]*replayJob), begun: make(map[string]bool),
+	}, nil
 }
 
 // Start begins to move replays on and returns at once.
@@ -88,8 +98,10 @@ func (r *Replays) Stop(ctx context.Context) error { return r.loop.Stop(ctx, "rep
 
 func (r *Replays) run(ctx context.Context) {
 	var jobs sync.WaitGroup
+	look := time.NewTimer(lookEvery)
+	defer look.Stop()
 	var lookedForStarts, forgot time.Time
-	for {
+	for ctx.Err() == nil {
 		now := r.now()
 		if now.Sub(lookedForStarts) >= startsEvery {
 			lookedForStarts = now
@@ -101,11 +113,15 @@ func (r *Replays) run(ctx context.Context) {
 		}
 		leased, err := r.store.Lease(ctx, r.cfg.Owner, leaseFor, jobsAtOnce)
 		if err == nil {
+			r.crowded.Store(len(leased) >= jobsAtOnce)
 			r.assign(ctx, leased, &jobs)
 		}
 		r.complain(ctx, "leasing replays is put off", err)
-		if !background.Rest(ctx, lookEvery) {
-			break
+		look.Reset(lookEvery)
+		select {
+		case <-look.C:
+		case <-r.freed:
+		case <-ctx.Done():
 		}
 	}
 	jobs.Wait()

@@ -69,7 +69,7 @@ func (r *rig) start(configure func(*Config), partitions ...int) *hub {
 	owner := fmt.Sprint("process ", r.processes)
 	r.mu.Unlock()
 	h.replays, err = NewReplays(ReplaysConfig{
-		Service: h.service(), Store: deadStore{r.store, l}, Owner: owner,
+		Service: h.service(), Store: lossyStore{deadStore{r.store, l}}, Owner: owner,
 		Catching: func() []delivery.Endpoint {
 			return slices.DeleteFunc(l.Endpoints("org"), func(e delivery.Endpoint) bool { return !e.CatchesUp })
 		},

@@ -50,7 +50,10 @@ type rig struct {
 	// trouble, if set, delays what engines do with store and log, and says whether
 	// the answer is lost although it was done.
 	trouble func() (before, after time.Duration, lost bool)
-	factAt  map[string]time.Time
+	// forget, if set, says which answers of the store to replays are lost: those of
+	// a call by its name, after it was done.
+	forget func(call string) bool
+	factAt map[string]time.Time
 	// grown is closed, and replaced, when something happened.
 	grown chan struct{}
 }

@@ -28,6 +28,9 @@ func (s sentLog) Sent(_ context.Context, _, id string) (SentDelivery, bool, erro
 
 // Unsuccessful has pages of two, so that every recovery has several.
 func (s sentLog) Unsuccessful(ctx context.Context, ep delivery.Endpoint, since, until time.Time, cursor string, limit int) ([]SentDelivery, string, error) {
+	if limit > 0 && s.rig.loses("unsuccessful") {
+		return nil, "", errLost
+	}
 	var page []SentDelivery
 	for _, x := range factsOf[delivery.Exhausted](s.rig) {
 		if x.WebhookID != ep.ID || x.EventAt.Before(since) || !x.EventAt.Before(until) {

@@ -35,6 +35,8 @@ type Replay struct {
 	Cursor string
 	// Read says that everything was offered: what is missing is unfinished.
 	Read bool
+	// PacedUntil is when its next request is due by its rate, whoever offers it.
+	PacedUntil time.Time
 	// Events counts those that were covered, Deliveries what was offered, Filtered
 	// the covered events of which nothing is owed to anybody.
 	Events, Deliveries, Filtered int64
@@ -50,14 +52,18 @@ type Replay struct {
 func (r Replay) Covers(e event.Recorded) bool { return e.Org == r.Org && r.Scope.Covers(e) }
 
 // TargetNow is a replay's receiver in the replay's present state: while it does
-// not run, what it has handed over is held.
+// not run, what it has handed over is held. A replay that runs and has changed was
+// resumed, and its receiver enabled again.
 func TargetNow(r Replay, e delivery.Endpoint) delivery.Endpoint {
 	e.Enabled, e.UpdatedAt, e.DisabledReason = r.State == ReplayRunning, r.ChangedAt, ""
-	if !e.Enabled {
+	switch {
+	case !e.Enabled:
 		e.DisabledReason = "the replay is " + string(r.State)
 		if r.Detail != "" {
 			e.DisabledReason += ": " + r.Detail
 		}
+	case !r.ChangedAt.Equal(r.CreatedAt):
+		e.EnabledAt = r.ChangedAt
 	}
 	return e
 }
@@ -133,14 +139,19 @@ type Step struct {
 	// for their last error. Moves say where the parts go.
 	Owed, Dropped []Owed
 	Moves         []Move
-	// Cursor is set in a recovery.
-	Cursor *string
+	// Cursor is set when a recovery reads on.
+	Cursor *CursorMove
 	// Read says that nothing is left to be offered.
 	Read bool
 	// Events and Filtered are added to the replay's.
 	Events, Filtered int64
 	// Scanned is added, of a recovery.
 	Scanned int64
+	// PacedUntil, if set, is the replay's from now on.
+	PacedUntil time.Time
+	// Rest, if set, gives the lease back: nobody is to look at the replay for so
+	// long, unless there is reason to (see Lease).
+	Rest time.Duration
 	// State, if set, is the replay's end.
 	State ReplayState
 	// Detail, if set, is what a running replay waits for; a pointer to "" clears
@@ -155,6 +166,10 @@ type Move struct {
 	From, To int64
 	State    PartState
 }
+
+// CursorMove moves a recovery on. When its replay is not at From, or has offered
+// everything, nothing of the step is done.
+type CursorMove struct{ From, To string }
 
 // Standing is what is unfinished of a replay.
 type Standing struct {
@@ -206,16 +221,19 @@ type ReplayBook interface {
 
 // ReplayWork is what moves replays on.
 type ReplayWork interface {
-	// Lease gives the caller replays that move and that nobody else has, or renews
-	// what it has, for a while; the oldest first, at most so many.
+	// Lease renews what the caller has for a while and gives it replays that move
+	// and that nobody has, at most so many in all. Orgs take turns, by what they
+	// have; those of an org do, the one that has waited longest first. One that rests
+	// is given out once its time has come, it was decided on, or nothing is left of
+	// it: it has offered everything, or is aborting, and all of that has ended.
 	Lease(ctx context.Context, owner string, d time.Duration, most int) ([]Leased, error)
 	// Release ends the leases of an owner.
 	Release(ctx context.Context, owner string) error
 	// Parts returns the parts of a replay.
 	Parts(ctx context.Context, replayID string) ([]ReplayPart, error)
 	// Step makes a step durable, all of it or nothing. It is not done when the
-	// replay has another owner or does not move any more, or when a part is not
-	// where it is expected. Rows that are there already stay as they are.
+	// replay has another owner or does not move any more, or when a part or the
+	// cursor is not where it is expected. Rows that are there already stay as they are.
 	Step(ctx context.Context, s Step) (done bool, err error)
 	// CancelReplay asks for the cancelling of all that is unfinished of a replay.
 	CancelReplay(ctx context.Context, replayID, reason string) error

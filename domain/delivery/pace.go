@@ -7,8 +7,8 @@ import "time"
 type Pace struct {
 	// PerSec is the rate; 0 is no bound.
 	PerSec float64
-	// next is the exact time of the next one.
-	next time.Time
+	// Next is the exact time of the next one.
+	Next time.Time
 }
 
 // paceSlot is how much of the time requests share their due time for.
@@ -20,11 +20,11 @@ func (p *Pace) Due(now time.Time) time.Time {
 	if p.PerSec <= 0 {
 		return now
 	}
-	if p.next.Before(now) {
-		p.next = now
+	if p.Next.Before(now) {
+		p.Next = now
 	}
-	due := p.next
-	p.next = due.Add(time.Duration(float64(time.Second) / p.PerSec))
+	due := p.Next
+	p.Next = due.Add(time.Duration(float64(time.Second) / p.PerSec))
 	if slot := due.Truncate(paceSlot); slot.After(now) {
 		return slot
 	}

@@ -109,6 +109,9 @@ func (s *Store) Decide(_ context.Context, d dispatch.Decision) (dispatch.Replay,
 	}
 	s.become(r, d.To)
 	r.Detail = d.Detail
+	if r.owner == "" {
+		r.until = time.Time{}
+	}
 	return r.shown(), true, nil
 }
 
@@ -172,55 +175,6 @@ func (s *Store) Standing(_ context.Context, r dispatch.Replay) (dispatch.Standin
 	return st, s.fail
 }
 
-// Lease implements dispatch.ReplayWork.
-func (s *Store) Lease(_ context.Context, owner string, d time.Duration, most int) ([]dispatch.Leased, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fail != nil {
-		return nil, s.fail
-	}
-	now := time.Now()
-	var free []*replay
-	for _, r := range s.replays {
-		if r.moving() && (r.owner == owner || r.until.Before(now)) {
-			free = append(free, r)
-		}
-	}
-	slices.SortFunc(free, func(a, b *replay) int {
-		if mine := a.owner == owner; mine != (b.owner == owner) {
-			if mine {
-				return -1
-			}
-			return 1
-		}
-		return a.number - b.number
-	})
-	var leased []dispatch.Leased
-	for _, r := range free[:min(most, len(free))] {
-		if r.owner != owner {
-			r.owner = owner
-			r.Epoch++
-		}
-		s.flushed++
-		r.until = now.Add(d)
-		leased = append(leased, dispatch.Leased{Replay: r.shown(), Epoch: r.Epoch})
-	}
-	return leased, nil
-}
-
-// Release implements dispatch.ReplayWork.
-func (s *Store) Release(_ context.Context, owner string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.replays {
-		if r.owner == owner {
-			s.flushed++
-			r.until = time.Time{}
-		}
-	}
-	return s.fail
-}
-
 // Parts implements dispatch.ReplayWork.
 func (s *Store) Parts(_ context.Context, id string) ([]dispatch.ReplayPart, error) {
 	s.mu.Lock()
@@ -251,6 +205,9 @@ func (s *Store) Step(_ context.Context, st dispatch.Step) (bool, error) {
 	if r == nil || r.Epoch != st.Epoch || !r.moving() {
 		return false, nil
 	}
+	if c := st.Cursor; c != nil && (r.Cursor != c.From || r.Read) {
+		return false, nil
+	}
 	for _, m := range st.Moves {
 		if p := r.part(m.Partition); p == nil || p.Next != m.From || p.State != dispatch.PartReading && p.State != dispatch.PartReady {
 			return false, nil
@@ -271,7 +228,7 @@ func (s *Store) Step(_ context.Context, st dispatch.Step) (bool, error) {
 	}
 	r.Read = r.Read || st.Read
 	if st.Cursor != nil {
-		r.Cursor = *st.Cursor
+		r.Cursor = st.Cursor.To
 	}
 	if st.Detail != nil && r.State == dispatch.ReplayRunning {
 		r.Detail = *st.Detail
@@ -281,6 +238,13 @@ func (s *Store) Step(_ context.Context, st dispatch.Step) (bool, error) {
 		if r.First.Topic == "" {
 			r.First = r.Last
 		}
+	}
+	if !st.PacedUntil.IsZero() {
+		r.PacedUntil = st.PacedUntil
+	}
+	if st.Rest > 0 {
+		s.flushed++
+		r.owner, r.until = "", time.Now().Add(st.Rest)
 	}
 	if st.State != "" {
 		s.become(r, st.State)

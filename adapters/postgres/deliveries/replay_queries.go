@@ -3,7 +3,7 @@ package deliveries
 const replayColumns = `
     replay_id, org_id, kind, state, detail, from_at, until_at, types, entity_id, list_id, endpoint_id, target, sealed,
     rate_per_sec, same, created_by, created_at, changed_at, ended_at, cursor, read, events, deliveries, filtered,
-    scanned, total, first_at, last_at, epoch`
+    scanned, total, first_at, last_at, paced_until, epoch`
 
 const addReplaySQL = `
 INSERT INTO replays (
@@ -47,6 +47,7 @@ UPDATE replays
 SET state = $3,
     detail = $4,
     changed_at = now(),
+    lease_until = CASE WHEN lease_owner = '' THEN '-infinity' ELSE lease_until END,
     ended_at = CASE WHEN $3 IN ('aborted', 'finished') THEN now() END
 WHERE replay_id = $1
   AND org_id = $2
@@ -99,19 +100,46 @@ FROM (
     LIMIT $2
 ) AS u`
 
+// leaseSQL: those that are leased and those that are free stand in one line for
+// each org, so that an org's first free one comes after as many turns as it has. A
+// replay that rests is leased to nobody. What another lease has changed meanwhile is
+// looked at again when it is locked.
 const leaseSQL = `
+WITH moving AS (
+    SELECT replay_id, org_id, created_at, lease_owner, lease_until,
+           lease_owner = $1 AND lease_until >= now() AS mine,
+           lease_until < now() OR (
+               lease_owner = ''
+               AND (read OR state = 'aborting')
+               AND NOT EXISTS (
+                   SELECT FROM unfinished_deliveries u
+                   WHERE u.replay_id = r.replay_id
+                     AND u.replay_id <> ''
+               )
+           ) AS free
+    FROM replays r
+    WHERE state IN ('running', 'aborting')
+),
+line AS (
+    SELECT *, row_number() OVER (PARTITION BY org_id ORDER BY free, lease_until, created_at, replay_id) AS turn
+    FROM moving
+    WHERE free
+       OR lease_owner <> ''
+)
 UPDATE replays
 SET lease_owner = $1,
     lease_until = now() + make_interval(secs => $2),
     epoch = epoch + CASE WHEN lease_owner = $1 THEN 0 ELSE 1 END
 WHERE replay_id IN (
     SELECT f.replay_id
-    FROM replays f
-    WHERE f.state IN ('running', 'aborting')
-      AND (f.lease_owner = $1 OR f.lease_until < now())
-    ORDER BY f.lease_owner <> $1, f.created_at
+    FROM line l
+    JOIN replays f ON f.replay_id = l.replay_id
+    WHERE (l.mine OR l.free)
+      AND f.state IN ('running', 'aborting')
+      AND (f.lease_owner IN ($1, '') OR f.lease_until < now())
+    ORDER BY l.mine DESC, CASE WHEN l.mine THEN 0 ELSE l.turn END, l.lease_until, l.created_at, l.replay_id
     LIMIT $3
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF f SKIP LOCKED
 )
 RETURNING` + replayColumns
 
@@ -139,11 +167,15 @@ SET events = events + $3,
     last_at = CASE WHEN $10 = '' THEN last_at ELSE $10 END,
     state = CASE WHEN $11 = '' THEN state ELSE $11 END,
     detail = CASE WHEN state = 'running' THEN coalesce($12, detail) ELSE detail END,
+    paced_until = coalesce($14, paced_until),
+    lease_owner = CASE WHEN $15::float8 > 0 THEN '' ELSE lease_owner END,
+    lease_until = CASE WHEN $15::float8 > 0 THEN now() + make_interval(secs => $15) ELSE lease_until END,
     changed_at = CASE WHEN $11 = '' THEN changed_at ELSE now() END,
     ended_at = CASE WHEN $11 IN ('aborted', 'finished') THEN now() END
 WHERE replay_id = $1
   AND epoch = $2
-  AND state IN ('running', 'aborting')`
+  AND state IN ('running', 'aborting')
+  AND ($13::text IS NULL OR cursor = $13 AND NOT read)`
 
 const movePartsSQL = `
 UPDATE replay_parts p

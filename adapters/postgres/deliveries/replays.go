@@ -182,15 +182,17 @@ func (s *Store) scanReplay(row pgx.CollectableRow) (dispatch.Leased, error) {
 		l                                     dispatch.Leased
 		r                                     = &l.Replay
 		from, until, created, changed, endsAt *time.Time
+		paced                                 *time.Time
 		target, sealed                        []byte
 		first, last                           string
 	)
 	if err := row.Scan(&r.ID, &r.Org, &r.Kind, &r.State, &r.Detail, &from, &until, &r.Types, &r.Entity, &r.ListID, &r.EndpointID, &target, &sealed,
 		&r.RatePerSec, &r.Same, &r.CreatedBy, &created, &changed, &endsAt, &r.Cursor, &r.Read, &r.Events, &r.Deliveries, &r.Filtered,
-		&r.Scanned, &r.Total, &first, &last, &l.Epoch); err != nil {
+		&r.Scanned, &r.Total, &first, &last, &paced, &l.Epoch); err != nil {
 		return l, err
 	}
 	r.From, r.Until, r.CreatedAt, r.ChangedAt, r.EndedAt = dbtime.From(from), dbtime.From(until), dbtime.From(created), dbtime.From(changed), dbtime.From(endsAt)
+	r.PacedUntil = dbtime.From(paced)
 	r.First, r.Last = readPosition(first), readPosition(last)
 	if len(r.Types) == 0 {
 		r.Types = nil
@@ -324,6 +326,10 @@ func (s *Store) Step(ctx context.Context, st dispatch.Step) (bool, error) {
 		from = append(from, m.From)
 		scanned += m.To - m.From
 	}
+	var cursorFrom, cursorTo *string
+	if st.Cursor != nil {
+		cursorFrom, cursorTo = &st.Cursor.From, &st.Cursor.To
+	}
 	var first, last event.Position
 	for i, o := range st.Owed {
 		last = event.Position{Topic: o.Topic, Partition: o.Partition, Offset: o.Offset}
@@ -332,8 +338,8 @@ func (s *Store) Step(ctx context.Context, st dispatch.Step) (bool, error) {
 		}
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, stepSQL, st.ReplayID, st.Epoch, st.Events, st.Filtered, len(st.Owed)+len(st.Dropped), scanned, st.Cursor, st.Read,
-			writePosition(first), writePosition(last), string(st.State), st.Detail)
+		tag, err := tx.Exec(ctx, stepSQL, st.ReplayID, st.Epoch, st.Events, st.Filtered, len(st.Owed)+len(st.Dropped), scanned, cursorTo, st.Read,
+			writePosition(first), writePosition(last), string(st.State), st.Detail, cursorFrom, dbtime.To(st.PacedUntil), st.Rest.Seconds())
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,9 @@ var replayCases = []testCase{
 	{"a replay is stored once, by its id and by what it does", addsOnce},
 	{"replays are listed newest first and by org", listsReplays},
 	{"one owner at a time moves a replay on", leases},
+	{"a replay that rests is nobody's until its time or a decision", rests},
+	{"a replay that rests is given out when nothing is left of it", restsUntilTheEnd},
+	{"orgs take turns, and the replays of an org", turns},
 	{"a step is whole, and only for the owner where it stands", steps},
 	{"a decision is taken in the states it is for", decides},
 	{"the deliveries of a replay are counted as they end", countsEnds},
@@ -56,19 +59,6 @@ func (r *rig) add(rp dispatch.Replay, parts ...dispatch.ReplayPart) dispatch.Rep
 
 func part(id int, next, end int64) dispatch.ReplayPart {
 	return dispatch.ReplayPart{Partition: calls(id), State: dispatch.PartReading, Next: next, End: end}
-}
-
-func (r *rig) lease(owner string) map[string]dispatch.Leased {
-	r.Helper()
-	leased, err := r.Lease(r.Context(), owner, time.Minute, 10)
-	if err != nil {
-		r.Fatal(err)
-	}
-	byID := make(map[string]dispatch.Leased)
-	for _, l := range leased {
-		byID[l.ID] = l
-	}
-	return byID
 }
 
 func (r *rig) step(want bool, s dispatch.Step) {
@@ -146,26 +136,6 @@ func listsReplays(_ *testing.T, r *rig) {
 	}
 }
 
-func leases(_ *testing.T, r *rig) {
-	r.add(r.replay("a"))
-	r.add(r.replay("paused", func(rp *dispatch.Replay) { rp.State = dispatch.ReplayPaused }))
-	first := r.lease("one")
-	if len(first) != 1 || first["a"].Epoch == 0 {
-		r.Fatalf("leased %+v", first)
-	}
-	if other := r.lease("two"); len(other) != 0 {
-		r.Errorf("a second owner got %+v", other)
-	}
-	r.same("renewed", first, r.lease("one"))
-	if err := r.Release(r.Context(), "one"); err != nil {
-		r.Fatal(err)
-	}
-	if other := r.lease("two"); other["a"].Epoch <= first["a"].Epoch {
-		r.Errorf("the next owner got %+v after %+v", other, first)
-	}
-	r.step(false, dispatch.Step{ReplayID: "a", Epoch: first["a"].Epoch, Events: 1})
-}
-
 func steps(_ *testing.T, r *rig) {
 	c := r.claim(calls(0))
 	r.add(r.replay("a"), part(0, 3, 9), part(1, 0, 4))
@@ -177,8 +147,9 @@ func steps(_ *testing.T, r *rig) {
 		})
 	}
 	waits, none := "waits", ""
+	paced := r.now.Add(time.Second)
 	s := dispatch.Step{
-		ReplayID: "a", Epoch: epoch, Owed: []dispatch.Owed{again("x", 3), again("y", 4)}, Events: 3, Filtered: 1, Detail: &waits,
+		ReplayID: "a", Epoch: epoch, Owed: []dispatch.Owed{again("x", 3), again("y", 4)}, Events: 3, Filtered: 1, Detail: &waits, PacedUntil: paced,
 		Moves: []dispatch.Move{{Partition: calls(0), From: 3, To: 6, State: dispatch.PartReading}, {Partition: calls(1), From: 0, To: 4, State: dispatch.PartDone}},
 	}
 	wrong := s
@@ -187,7 +158,7 @@ func steps(_ *testing.T, r *rig) {
 	r.step(true, s)
 	r.step(false, s)
 	want := r.replay("a")
-	want.Events, want.Deliveries, want.Filtered, want.Scanned, want.Detail = 3, 2, 1, 7, waits
+	want.Events, want.Deliveries, want.Filtered, want.Scanned, want.Detail, want.PacedUntil = 3, 2, 1, 7, waits, paced
 	want.First, want.Last = event.Position{Topic: event.Calls, Offset: 3}, event.Position{Topic: event.Calls, Offset: 4}
 	r.same("after a step", want, r.read("a"))
 	r.same("offered", []int64{3, 4}, offsets(r.load(c, calls(0), 10).Rows))
@@ -199,9 +170,11 @@ func steps(_ *testing.T, r *rig) {
 	// A part that is done does not move.
 	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Moves: []dispatch.Move{{Partition: calls(1), From: 4, To: 5, State: dispatch.PartReading}}})
 	cursor := "somewhere"
+	// A recovery goes on from where it is, and from nowhere once it has read all.
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &dispatch.CursorMove{From: cursor, To: "further"}, Scanned: 2})
 	dropped := again("z", 5)
 	dropped.Status, dropped.LastError = delivery.IsDropped, "unspeakable"
-	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &cursor, Read: true, Scanned: 2, Detail: &none, Dropped: []dispatch.Owed{dropped}})
+	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &dispatch.CursorMove{To: cursor}, Read: true, Scanned: 2, Detail: &none, Dropped: []dispatch.Owed{dropped}})
 	want.Cursor, want.Read, want.Scanned, want.Detail, want.Deliveries = cursor, true, 9, "", 3
 	ends, err := r.Ends(r.Context(), "a")
 	if err != nil {
@@ -209,6 +182,7 @@ func steps(_ *testing.T, r *rig) {
 	}
 	r.same("ends", []dispatch.ReplayEnd{{Status: delivery.IsDropped, Reason: "unspeakable", Count: 1, Example: dropped.ID}}, ends)
 	r.same("after the last", want, r.read("a"))
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: epoch, Cursor: &dispatch.CursorMove{From: cursor}, Scanned: 2})
 	r.step(true, dispatch.Step{ReplayID: "a", Epoch: epoch, State: dispatch.ReplayFinished})
 	got := r.read("a")
 	if got.State != dispatch.ReplayFinished || got.EndedAt.IsZero() {
@@ -294,84 +268,4 @@ func countsEnds(_ *testing.T, r *rig) {
 		{Status: delivery.IsDropped, Reason: "not wanted", Count: 1, Example: rows[3].ID},
 		{Status: delivery.IsExhausted, Reason: "answered 500", Count: 1, Example: rows[2].ID},
 	}, ends)
-}
-
-func targets(_ *testing.T, r *rig) {
-	target := delivery.Endpoint{
-		ID: "a", Org: "org", URL: "https://elsewhere.example", Dialect: "plain", Events: []string{"*"}, Enabled: true, Ordering: "entity",
-		CreatedAt: r.now, UpdatedAt: r.now, Secrets: []delivery.Secret{{Value: "whsec_x"}},
-	}
-	r.add(r.replay("a", func(rp *dispatch.Replay) { rp.Target = &target }))
-	r.add(r.replay("b"))
-	read := func() map[string]delivery.Endpoint {
-		got, err := r.Targets(r.Context(), "a", "b", "unknown")
-		if err != nil {
-			r.Fatal(err)
-		}
-		return got
-	}
-	r.same("targets", map[string]delivery.Endpoint{"a": target}, read())
-	d := dispatch.Decision{
-		Org: "org", ID: "a", Kinds: []dispatch.ReplayKind{dispatch.OfScope}, From: []dispatch.ReplayState{dispatch.ReplayRunning}, To: dispatch.ReplayPaused, Detail: "for lunch",
-	}
-	if _, _, err := r.Decide(r.Context(), d); err != nil {
-		r.Fatal(err)
-	}
-	if got := read()["a"]; got.Enabled || got.DisabledReason != "the replay is paused: for lunch" || got.Secrets[0].Value != "whsec_x" {
-		r.Errorf("while it is paused: %+v", got)
-	}
-	d.From, d.To = []dispatch.ReplayState{dispatch.ReplayPaused}, dispatch.ReplayAborted
-	if _, _, err := r.Decide(r.Context(), d); err != nil {
-		r.Fatal(err)
-	}
-	r.same("after its end", map[string]delivery.Endpoint{}, read())
-}
-
-// healthOfTargets: whatever ends the replay, and whichever commit comes after it.
-func healthOfTargets(_ *testing.T, r *rig) {
-	c := r.claim(calls(0))
-	part := dispatch.Part{Partition: calls(0), Epoch: c.Epoch}
-	failed := func(endpoint string) dispatch.HealthChange {
-		return dispatch.HealthChange{EndpointID: endpoint, Org: "org", SentAt: r.now, Failures: 1, FailingSince: r.now, LastStatus: 500}
-	}
-	want := delivery.Health{LastSentAt: r.now, ConsecutiveFailures: 1, FailingSince: r.now, LastStatus: 500}
-	left := func(what string, ids ...string) {
-		r.Helper()
-		got, err := r.Health(r.Context(), "finished", "aborted", "ep")
-		if err != nil {
-			r.Fatal(err)
-		}
-		all := make(map[string]delivery.Health)
-		for _, id := range ids {
-			all[id] = want
-		}
-		r.same(what, all, got)
-	}
-	own := func(rp *dispatch.Replay) { rp.Target = &delivery.Endpoint{ID: rp.ID, Org: "org", Enabled: true} }
-	r.add(r.replay("finished", own))
-	r.add(r.replay("aborted", own))
-	r.add(r.replay("to the webhook"))
-	r.commit(part, failed("finished"), failed("aborted"), failed("ep"))
-	decide := func(id string, from, to dispatch.ReplayState) {
-		r.Helper()
-		if _, done, err := r.Decide(r.Context(), dispatch.Decision{
-			Org: "org", ID: id, Kinds: []dispatch.ReplayKind{dispatch.OfScope}, From: []dispatch.ReplayState{from}, To: to,
-		}); err != nil || !done {
-			r.Fatalf("done %v, %v", done, err)
-		}
-	}
-	decide("aborted", dispatch.ReplayRunning, dispatch.ReplayPaused)
-	left("while they go on", "finished", "aborted", "ep")
-	decide("aborted", dispatch.ReplayPaused, dispatch.ReplayAborted)
-	left("once one was aborted", "finished", "ep")
-	leased := r.lease("one")
-	for _, id := range []string{"finished", "to the webhook"} {
-		r.step(true, dispatch.Step{ReplayID: id, Epoch: leased[id].Epoch, State: dispatch.ReplayFinished})
-	}
-	left("once they have ended", "ep")
-	// What was measured before the end may be committed after it.
-	part.Delete = []dispatch.Owed{r.owed(calls(0), "x", 1)}
-	got := r.commit(part, failed("finished"), failed("aborted"))
-	r.same("what the late commit is told", map[string]delivery.Health{"finished": want, "aborted": want}, got)
-	left("after a late commit", "ep")
 }
