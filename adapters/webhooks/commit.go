@@ -189,10 +189,9 @@ func (e *Engine) applyPart(p *partCommit) {
 			// Which key is free now is to be read from the store.
 			it.stream.toStore()
 		}
-		if it.stream.rows > 0 || !it.stream.direct {
-			// It may have been what another row waited for.
-			it.stream.due(now)
-		}
+		// It may have been what another row waited for, also one that another process
+		// has offered and that is not counted here yet.
+		it.stream.due(now)
 	}
 	e.applyCancels(p)
 	for _, n := range o.entries[:p.entries] {
