@@ -47,13 +47,23 @@ func endOrphan(ctx context.Context, pgdata string) error {
 }
 
 // clearStale deals with a postmaster.pid whose server is gone. Sessions may have
-// outlived it for a moment; Postgres refuses to start beside them, so we wait.
+// outlived it for a moment; Postgres refuses to start beside them, so we wait. One
+// that waits for a lock of a session that ended without giving it back never
+// notices the end of its server; it can do nothing any more, and is killed.
 // And when its pid is a living process the file is removed: after a container's
 // restart pids come again, and Postgres would take the stranger for a server.
 // In every other case the file stays, because Postgres also finds such sessions
 // by it, in places where /proc does not show them to us.
 func clearStale(ctx context.Context, pid int, pgdata string) error {
-	if err := await(ctx, func() bool { return !hasSessions(pgdata) }); err != nil {
+	ended := func() bool { return len(sessions(pgdata)) == 0 }
+	err := await(ctx, ended)
+	if err != nil && ctx.Err() == nil {
+		for _, left := range sessions(pgdata) {
+			_ = syscall.Kill(left, syscall.SIGKILL) // it may have ended
+		}
+		err = await(ctx, ended)
+	}
+	if err != nil {
 		return fmt.Errorf("waiting for sessions that a killed Postgres left on %s: %w", pgdata, err)
 	}
 	if err := syscall.Kill(pid, 0); err != nil {
@@ -65,18 +75,26 @@ func clearStale(ctx context.Context, pid int, pgdata string) error {
 	return nil
 }
 
-// hasSessions says whether any process works in pgdata, as all of Postgres's do.
-func hasSessions(pgdata string) bool {
+// sessions are the Postgres processes that work in pgdata, as all of a server's do.
+func sessions(pgdata string) []int {
 	links, err := filepath.Glob("/proc/[0-9]*/cwd")
 	if err != nil {
-		return false
+		return nil
 	}
+	var pids []int
 	for _, l := range links {
-		if dir, err := os.Readlink(l); err == nil && dir == pgdata {
-			return true
+		if dir, err := os.Readlink(l); err != nil || dir != pgdata {
+			continue
+		}
+		name, err := os.ReadFile(filepath.Join(filepath.Dir(l), "comm"))
+		if err != nil || string(name) != "postgres\n" {
+			continue // somebody looks at the files
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(l))); err == nil {
+			pids = append(pids, pid)
 		}
 	}
-	return false
+	return pids
 }
 
 // await polls until done, for at most orphanGrace.

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -275,6 +276,43 @@ func TestADeadServerIsRestarted(t *testing.T) {
 	if serverPid(t, dir) == pid {
 		t.Error("the same server still runs")
 	}
+}
+
+// A session that cannot notice the end of its server, as one that waits for a lock of
+// a session that was killed with it, must not keep the next one from starting.
+func TestASessionThatStandsStillDoesNotBlockTheNextServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := started(t, dir)
+	mustAsk(t, s.URL(), "CREATE TABLE kept AS SELECT 7 AS a")
+	conn, err := pgx.Connect(t.Context(), s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	var session int
+	if err := conn.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&session); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []struct {
+		pid int
+		by  syscall.Signal
+	}{{session, syscall.SIGSTOP}, {serverPid(t, dir), syscall.SIGKILL}} {
+		if err := syscall.Kill(end.pid, end.by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = syscall.Kill(session, syscall.SIGKILL) }) // should the test fail
+	testenv.Eventually(t, func() error {
+		got, err := ask(t.Context(), s.URL(), "SELECT a FROM kept")
+		if err != nil {
+			return errors.Join(err, s.Err())
+		}
+		if got != "7" {
+			return fmt.Errorf("got %q", got)
+		}
+		return nil
+	})
 }
 
 func TestAKilledHubDoesNotBlockTheNext(t *testing.T) {
