@@ -166,16 +166,10 @@ func TestAPlantedLossIsFound(t *testing.T) {
 			t.Error(diff)
 		}
 
-		remove := func(id string, s delivery.Status) {
-			t.Helper()
-			if err := r.store.Remove(t.Context(), strings.SplitN(id, "/", 2)[0], s, []string{delivery.ID("call-3#1", strings.SplitN(id, "/", 2)[0], "")}, "for the test"); err != nil {
-				t.Fatal(err)
-			}
+		for id, known := range map[string]string{"failing": "attempts", "off": "is held"} {
+			r.store.Lose(delivery.ID("call-3#1", id, ""))
+			lost(id, "call-3", known, &archive{})
 		}
-		remove("failing", delivery.Pending)
-		lost("failing", "call-3", "attempts", &archive{})
-		remove("off", delivery.IsHeld)
-		lost("off", "call-3", "is held", &archive{})
 	})
 }
 

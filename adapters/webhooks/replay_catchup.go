@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -48,7 +49,7 @@ func (j *replayJob) catchUp(ctx context.Context, r dispatch.Replay, standing dis
 		return dispatch.PartReading
 	})
 	// These are ordinary deliveries: that they will not be made is a fact.
-	if err := j.replays.cfg.Service.recordDrops(ctx, s.Dropped); err != nil {
+	if err := j.replays.recordDrops(ctx, s.Dropped); err != nil {
 		return 0, err
 	}
 	err = j.commit(ctx, s)
@@ -110,4 +111,28 @@ func (j *replayJob) handedOver(ctx context.Context) (time.Duration, error) {
 func (j *replayJob) stillMine(ctx context.Context) error {
 	none := j.detail
 	return j.commit(ctx, dispatch.Step{Detail: &none})
+}
+
+// recordDrops appends the facts that deliveries will not be made, each for its
+// last error.
+func (r *Replays) recordDrops(ctx context.Context, rows []dispatch.Owed) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	now := event.Time(r.engine.cfg.Clock())
+	events := make([]event.Event, 0, len(rows))
+	for _, o := range rows {
+		ev, err := event.New(event.Envelope{
+			ID: event.DeriveID("dropped", o.Key()), Source: "hub", Subject: o.EndpointID, Org: o.Org,
+			CorrelationID: o.CorrelationID, CausationID: o.EventID, OccurredAt: now, RecordedAt: now,
+		}, delivery.Dropped{Ref: delivery.RefOf(o.Delivery), Reason: o.LastError})
+		if err != nil {
+			return err
+		}
+		events = append(events, ev)
+	}
+	if _, err := r.engine.cfg.Log.Append(ctx, events...); err != nil {
+		return fmt.Errorf("appending drops: %w", err)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"trunkline.dev/trunkline/adapters/internal/background"
-	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -23,6 +23,9 @@ const resendPrefix = "resend-"
 // ErrUnknown says that there is no such delivery, or that what was sent is no
 // longer kept.
 var ErrUnknown = errors.New("no such delivery")
+
+// ErrUndecided says that a process that sends deliveries has not answered in time.
+var ErrUndecided = errors.New("the process that sends them has not answered; what it was asked to drop it will drop")
 
 // Sent finds deliveries that are finished, in the delivery log.
 type Sent interface {
@@ -190,23 +193,32 @@ func (s *Service) Cancel(ctx context.Context, org, deliveryID, reason string) (d
 	if len(keys) == 0 {
 		return dispatch.TooLate, nil
 	}
+	verdicts, err := s.verdicts(ctx, keys)
+	if err != nil {
+		return dispatch.Undecided, fmt.Errorf("cancelling: %w", err)
+	}
+	return together(keys, verdicts), nil
+}
+
+// verdicts waits until owners have decided about keys, for a while.
+func (s *Service) verdicts(ctx context.Context, keys []string) (map[string]dispatch.Verdict, error) {
 	s.engine.nudge()
 	ctx, cancel := context.WithTimeout(ctx, cancelPatience)
 	defer cancel()
 	for {
 		verdicts, err := s.store.Verdicts(ctx, keys)
 		if err != nil && ctx.Err() == nil {
-			return dispatch.Undecided, fmt.Errorf("cancelling: %w", err)
+			return nil, err
 		}
-		if v := together(keys, verdicts); v != dispatch.Undecided || !background.Rest(ctx, cancelPoll) {
-			return v, nil
+		if together(keys, verdicts) != dispatch.Undecided || !background.Rest(ctx, cancelPoll) {
+			return verdicts, nil
 		}
 	}
 }
 
 const (
-	// cancelPatience bounds how long Cancel waits for the verdict, cancelPoll is
-	// how often it looks.
+	// cancelPatience bounds how long verdicts are waited for, cancelPoll is how
+	// often they are looked for.
 	cancelPatience = 5 * time.Second
 	cancelPoll     = 25 * time.Millisecond
 )
@@ -312,64 +324,30 @@ func dialectHeaders(sent []delivery.Header, d Dialect, ep delivery.Endpoint) []d
 }
 
 // Drop gives up what is held for an endpoint at this moment, each delivery with
-// a reason. Dropping again is harmless. A replay that goes on would hand over the
-// next ones in the place of those that are dropped: they are of another moment.
+// a reason, and returns when their owners have: nobody else knows what becomes of a
+// delivery meanwhile, and the last fact of it must be the drop. An error is
+// ErrUndecided when an owner does not answer; it drops what it was asked about all the
+// same. Dropping again is harmless. A replay that goes on would hand over the next
+// ones in the place of those that are dropped: they are of another moment.
 func (s *Service) Drop(ctx context.Context, ep delivery.Endpoint, reason string) error {
 	before := event.Time(s.engine.cfg.Clock().Add(dropSkew))
 	for {
-		rows, err := s.store.List(ctx, dispatch.ListQuery{Org: ep.Org, EndpointID: ep.ID, Status: delivery.IsHeld, Before: before, Limit: pageRows})
+		keys, err := s.store.AskDrop(ctx, ep.Org, ep.ID, before, pageRows, reason)
 		if err != nil {
 			return fmt.Errorf("dropping held deliveries: %w", err)
 		}
-		if len(rows) == 0 {
+		if len(keys) == 0 {
 			return nil
 		}
-		if err := s.drop(ctx, ep, rows, reason); err != nil {
+		verdicts, err := s.verdicts(ctx, keys)
+		if err != nil {
 			return fmt.Errorf("dropping held deliveries: %w", err)
+		}
+		if together(keys, verdicts) == dispatch.Undecided {
+			return fmt.Errorf("dropping held deliveries: %w", cmp.Or(ctx.Err(), ErrUndecided))
 		}
 	}
 }
 
 // dropSkew is by how much the clocks of processes may differ.
 const dropSkew = 5 * time.Second
-
-func (s *Service) drop(ctx context.Context, ep delivery.Endpoint, rows []dispatch.Owed, reason string) error {
-	keys := make([]string, len(rows))
-	for i := range rows {
-		rows[i].LastError = reason
-		keys[i] = rows[i].Key()
-	}
-	// The facts come first: a row that is still there is dropped again, under
-	// the same id.
-	if err := s.recordDrops(ctx, rows); err != nil {
-		return err
-	}
-	return s.store.Remove(ctx, ep.ID, delivery.IsHeld, keys, reason)
-}
-
-// recordDrops appends the facts that deliveries will not be made, each for its
-// last error.
-func (s *Service) recordDrops(ctx context.Context, rows []dispatch.Owed) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	now := event.Time(s.engine.cfg.Clock())
-	events := make([]event.Event, 0, len(rows))
-	for _, o := range rows {
-		ev, err := event.New(event.Envelope{
-			ID: event.DeriveID("dropped", o.Key()), Source: "hub", Subject: o.EndpointID, Org: o.Org,
-			CorrelationID: o.CorrelationID, CausationID: o.EventID, OccurredAt: now, RecordedAt: now,
-		}, delivery.Dropped{Ref: delivery.RefOf(o.Delivery), Reason: o.LastError})
-		if err != nil {
-			return err
-		}
-		events = append(events, ev)
-	}
-	if _, err := s.engine.cfg.Log.Append(ctx, events...); err != nil {
-		if errors.Is(err, commands.ErrUnavailable) {
-			return err
-		}
-		return fmt.Errorf("appending: %w", err)
-	}
-	return nil
-}

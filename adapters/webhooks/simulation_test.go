@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 10, "how many simulations to run")
+	seeds = flag.Int("seeds", 25, "how many simulations to run")
 	seed  = flag.Uint64("seed", 0, "run this simulation only")
 )
 

@@ -68,10 +68,6 @@ type Unfinished interface {
 	List(ctx context.Context, q ListQuery) ([]Owed, error)
 	// Waiting tells how much is unfinished for endpoints.
 	Waiting(ctx context.Context, endpointIDs ...string) (map[string]Waiting, error)
-	// Remove deletes rows of an endpoint that have a status. Only held rows, and
-	// those of endpoints that are gone, may be removed past the owner. What belongs
-	// to a replay is counted as dropped, for the reason given.
-	Remove(ctx context.Context, endpointID string, status delivery.Status, keys []string, reason string) error
 }
 
 // Waiting is the backlog of an endpoint.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 // cancel is a request to cancel a row.
@@ -64,21 +65,52 @@ func (s *Store) AskCancel(_ context.Context, org, deliveryID, reason string) ([]
 	if s.fail != nil {
 		return nil, s.fail
 	}
-	var keys []string
+	rows := s.those(func(r *row) bool { return r.ID == deliveryID && r.Org == org })
+	return s.ask(rows, reason), nil
+}
+
+// AskDrop implements dispatch.Cancels.
+func (s *Store) AskDrop(_ context.Context, org, endpointID string, before time.Time, limit int, reason string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	rows := s.those(func(r *row) bool {
+		return r.Org == org && r.EndpointID == endpointID && r.Status == delivery.IsHeld && r.CreatedAt.Before(before)
+	})
+	return s.ask(rows[:min(limit, len(rows))], reason), nil
+}
+
+// those are the rows that are wanted, the oldest first.
+func (s *Store) those(wanted func(*row) bool) []*row {
+	var all []*row
 	for _, p := range s.partitions {
-		for key, r := range p.rows {
-			if r.ID != deliveryID || r.Org != org {
-				continue
-			}
-			keys = append(keys, key)
-			if c := s.cancels[key]; c == nil || c.verdict != dispatch.Undecided {
-				s.flushed++
-				s.cancels[key] = cancelOf(r.Owed, reason)
+		for _, r := range p.rows {
+			if wanted(r) {
+				all = append(all, r)
 			}
 		}
 	}
-	slices.Sort(keys)
-	return keys, nil
+	slices.SortFunc(all, func(a, b *row) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Key(), b.Key()))
+	})
+	return all
+}
+
+// ask asks for the cancelling of rows. What was asked before and is not decided is
+// not asked again.
+func (s *Store) ask(rows []*row, reason string) []string {
+	var keys []string
+	for _, r := range rows {
+		key := r.Key()
+		keys = append(keys, key)
+		if c := s.cancels[key]; c == nil || c.verdict != dispatch.Undecided {
+			s.flushed++
+			s.cancels[key] = cancelOf(r.Owed, reason)
+		}
+	}
+	return keys
 }
 
 // Verdicts implements dispatch.Cancels.

@@ -60,6 +60,15 @@ func (s *Store) Inserted() int {
 	return s.inserted
 }
 
+// Lose forgets a row, as no store may.
+func (s *Store) Lose(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.partitions {
+		delete(p.rows, key)
+	}
+}
+
 // Rows returns all rows.
 func (s *Store) Rows() []dispatch.Owed {
 	s.mu.Lock()
@@ -322,24 +331,6 @@ func (s *Store) Offered(_ context.Context, owned []dispatch.Ownership, again boo
 		}
 	}
 	return all, nil
-}
-
-// Remove implements dispatch.Unfinished.
-func (s *Store) Remove(_ context.Context, endpointID string, status delivery.Status, keys []string, reason string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.flushed++
-	for _, p := range s.partitions {
-		for _, k := range keys {
-			if r := p.rows[k]; r != nil && r.EndpointID == endpointID && r.Status == status {
-				o := r.Owed
-				o.Status = delivery.IsDropped
-				s.count(o, reason)
-				delete(p.rows, k)
-			}
-		}
-	}
-	return s.fail
 }
 
 // Forward implements dispatch.Store.

@@ -33,6 +33,19 @@ WHERE u.org_id = $1
 	return keys, nil
 }
 
+// AskDrop implements dispatch.Cancels.
+func (s *Store) AskDrop(ctx context.Context, org, endpointID string, before time.Time, limit int, reason string) ([]string, error) {
+	rows, err := s.pool.Query(ctx, askDropSQL, org, endpointID, before, limit, reason)
+	if err != nil {
+		return nil, fmt.Errorf("asking to drop what is held for %s: %w", endpointID, err)
+	}
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("asking to drop what is held for %s: %w", endpointID, err)
+	}
+	return keys, nil
+}
+
 // Verdicts implements dispatch.Cancels.
 func (s *Store) Verdicts(ctx context.Context, keys []string) (map[string]dispatch.Verdict, error) {
 	rows, err := s.pool.Query(ctx, verdictsSQL, keys)

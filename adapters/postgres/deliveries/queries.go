@@ -278,19 +278,6 @@ const totalSQL = `
 SELECT count(*), count(*) FILTER (WHERE status = 'held'), min(created_at) FILTER (WHERE status = 'pending')
 FROM unfinished_deliveries`
 
-// removeSQL counts what belongs to replays, and tells which keys are free.
-const removeSQL = `
-WITH gone AS (
-    DELETE FROM unfinished_deliveries
-    WHERE endpoint_id = $1
-      AND status = $2
-      AND row_key = ANY($3::text[])
-    RETURNING topic, partition, endpoint_id, order_key, replay_id, delivery_id, 'dropped' AS status, $4::text AS reason
-), counted AS (` + countEnds + `
-)
-SELECT DISTINCT topic, partition, endpoint_id, order_key
-FROM gone`
-
 const healthSQL = `
 SELECT endpoint_id, last_sent_at, last_delivered_at, consecutive_failures, failing_since, exhausted_at, told_at, last_status, last_error
 FROM delivery_health

@@ -164,27 +164,3 @@ func (s *Store) Total(ctx context.Context) (dispatch.Waiting, error) {
 	w.Oldest = dbtime.From(oldest)
 	return w, nil
 }
-
-// Remove implements dispatch.Unfinished. What waited is let go with the removal,
-// and once more when all can see it: a row offered meanwhile must not be left
-// waiting for what is gone.
-func (s *Store) Remove(ctx context.Context, endpointID string, status delivery.Status, keys []string, reason string) error {
-	var freed keyArrays
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, removeSQL, endpointID, status, keys, reason)
-		if err != nil {
-			return err
-		}
-		if err := freed.collect(rows); err != nil {
-			return err
-		}
-		return promote(ctx, tx, freed)
-	})
-	if err == nil {
-		err = promote(ctx, s.pool, freed)
-	}
-	if err != nil {
-		return fmt.Errorf("removing deliveries: %w", err)
-	}
-	return nil
-}

@@ -284,16 +284,39 @@ WHERE p.replay_id = s.replay_id
   AND p.partition = s.partition
   AND p.state = 'taken'`
 
-const askCancelSQL = `
-INSERT INTO delivery_cancels AS c (row_key, org_id, endpoint_id, topic, partition, reason, asked_at)
+const askCancelSQL = askColumns + `
 SELECT row_key, org_id, endpoint_id, topic, partition, $3, now()
 FROM unfinished_deliveries
 WHERE org_id = $1
-  AND (row_key = $2 OR (delivery_id = $2 AND replay_id <> ''))
+  AND (row_key = $2 OR (delivery_id = $2 AND replay_id <> ''))` + askAgain
+
+// askDropSQL returns what was asked before as well.
+const askDropSQL = `
+WITH held AS (
+    SELECT row_key, org_id, endpoint_id, topic, partition
+    FROM unfinished_deliveries
+    WHERE org_id = $1
+      AND endpoint_id = $2
+      AND status = 'held'
+      AND created_at < $3
+    ORDER BY created_at
+    LIMIT $4
+), asked AS (` + askColumns + `
+    SELECT row_key, org_id, endpoint_id, topic, partition, $5, now()
+    FROM held` + askAgain + `
+)
+SELECT row_key
+FROM held`
+
+// askAgain lets be what was asked before and is not decided.
+const (
+	askColumns = `
+INSERT INTO delivery_cancels AS c (row_key, org_id, endpoint_id, topic, partition, reason, asked_at)`
+	askAgain = `
 ON CONFLICT (row_key) DO UPDATE
 SET reason = EXCLUDED.reason, asked_at = EXCLUDED.asked_at, told = false, verdict = '', decided_at = NULL
-WHERE c.verdict <> ''
-RETURNING row_key`
+WHERE c.verdict <> ''`
+)
 
 const verdictsSQL = `
 SELECT row_key, verdict

@@ -243,7 +243,9 @@ func (s *Store) sealTarget(r dispatch.Replay) (target, sealed []byte, err error)
 	return target, sealed, err
 }
 
-// openTarget is the endpoint of a target as of now.
+// openTarget is the endpoint of a target as of now. One whose secret cannot be read is
+// disabled until it can: an error would hold up all other replays, and owners, which
+// must know the receivers of what they take up.
 func (s *Store) openTarget(r dispatch.Replay, target, sealed []byte) (*delivery.Endpoint, error) {
 	var e delivery.Endpoint
 	if err := json.Unmarshal(target, &e); err != nil {
@@ -252,14 +254,14 @@ func (s *Store) openTarget(r dispatch.Replay, target, sealed []byte) (*delivery.
 	if s.sealer == nil {
 		return nil, fmt.Errorf("reading the receiver of replay %s: there is no keyring", r.ID)
 	}
+	e = dispatch.TargetNow(r, e)
 	secrets, err := s.sealer.Open(sealed, dispatch.SealedAs(r.Org, r.ID))
 	if err == nil {
 		err = json.Unmarshal(secrets, &e.Secrets)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the secret of replay %s: %w", r.ID, err)
+		e.Enabled, e.DisabledReason = false, fmt.Sprintf("the secret of the replay's receiver cannot be read: %v", err)
 	}
-	e = dispatch.TargetNow(r, e)
 	return &e, nil
 }
 

@@ -132,3 +132,42 @@ func (plain) Open(sealed []byte, about string) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// keyless opens nothing.
+type keyless struct{ plain }
+
+func (keyless) Open([]byte, string) ([]byte, error) { return nil, errors.New("no such key") }
+
+// TestAnUnreadableSecretStopsItsReplayOnly: owners ask for the receivers of all replays
+// at once, before they take up anything.
+func TestAnUnreadableSecretStopsItsReplayOnly(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Open(t, 4)
+	now := event.Time(time.Now())
+	for _, id := range []string{"settings", "own"} {
+		r := dispatch.Replay{ID: id, Org: "org", Kind: dispatch.OfScope, State: dispatch.ReplayRunning, EndpointID: "ep", CreatedAt: now, ChangedAt: now}
+		if id == "own" {
+			r.EndpointID, r.Target = id, &delivery.Endpoint{ID: id, Org: "org", URL: "https://receiver.example/", Secrets: []delivery.Secret{{Value: "whsec_x"}}}
+		}
+		if _, added, err := deliveries.New(pool, plain{}).AddReplay(t.Context(), r, nil); err != nil || !added {
+			t.Fatalf("added %v, %v", added, err)
+		}
+	}
+	s := deliveries.New(pool, keyless{})
+	leased, err := s.Lease(t.Context(), "one", time.Minute, 4)
+	if err != nil || len(leased) != 2 {
+		t.Errorf("leased %+v, %v", leased, err)
+	}
+	targets, err := s.Targets(t.Context(), "own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := targets["own"]; e.Enabled || e.DisabledReason != "the secret of the replay's receiver cannot be read: no such key" || len(e.Secrets) > 0 {
+		t.Errorf("%+v", e)
+	}
+	// Once the key is there again, it goes on.
+	targets, err = deliveries.New(pool, plain{}).Targets(t.Context(), "own")
+	if e := targets["own"]; err != nil || !e.Enabled || e.DisabledReason != "" || len(e.Secrets) != 1 {
+		t.Errorf("%+v, %v", e, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 func (r *rig) cancel(want ...string) {
@@ -104,6 +105,60 @@ func cancelsSurvive(_ *testing.T, r *rig) {
 	if next = r.claim(calls(0)); len(next.Cancels) != 0 {
 		r.Errorf("decided, and yet told of %+v", next.Cancels)
 	}
+}
+
+// drops: what is held is asked about, the oldest first, each until it is decided.
+func drops(_ *testing.T, r *rig) {
+	c := r.claim(calls(0))
+	held := func(change func(*dispatch.Owed)) func(*dispatch.Owed) {
+		return func(o *dispatch.Owed) {
+			o.Status = delivery.IsHeld
+			change(o)
+		}
+	}
+	as := func(*dispatch.Owed) {}
+	rows := []dispatch.Owed{
+		r.owed(calls(0), "a", 2, held(as)),
+		r.owed(calls(0), "b", 1, held(as)),
+		r.owed(calls(0), "c", 3, held(func(o *dispatch.Owed) { o.ReplayID = "replay" })),
+		r.owed(calls(0), "d", 4, held(func(o *dispatch.Owed) { o.EndpointID = "other" })),
+		r.owed(calls(0), "e", 5, held(func(o *dispatch.Owed) { o.Org = "stranger" })),
+		r.owed(calls(0), "f", 6),
+		r.owed(calls(0), "g", 7, held(as)),
+	}
+	p := dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: rows}
+	r.commit(p)
+	ask := func(limit int, want ...string) {
+		r.Helper()
+		keys, err := r.AskDrop(r.Context(), "org", "ep", rows[6].CreatedAt, limit, "given up")
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.same("asked about", want, keys)
+	}
+	ask(2, rows[1].Key(), rows[0].Key())
+	ask(10, rows[1].Key(), rows[0].Key(), rows[2].Key())
+	var told []string
+	all, err := r.Cancels(r.Context(), owned(c), false)
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, one := range all {
+		told = append(told, one.Key)
+		if one.Reason != "given up" || one.EndpointID != "ep" || one.Row == nil || one.Row.Status != delivery.IsHeld {
+			r.Errorf("told of %+v", one)
+		}
+	}
+	slices.Sort(told)
+	want := []string{rows[0].Key(), rows[1].Key(), rows[2].Key()}
+	slices.Sort(want)
+	r.same("told of", want, told)
+	p.Insert, p.Delete = nil, rows[1:2]
+	p.Decided = []dispatch.Decided{{Key: rows[0].Key(), Verdict: dispatch.TooLate}, {Key: rows[1].Key(), Verdict: dispatch.Cancelled}}
+	r.commit(p)
+	// What is held although it was decided on is asked about anew.
+	ask(10, rows[0].Key(), rows[2].Key())
+	r.verdict(rows[0].Key(), dispatch.Undecided)
 }
 
 func cancelsReplay(_ *testing.T, r *rig) {

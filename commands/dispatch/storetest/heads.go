@@ -30,15 +30,13 @@ func everyKeyGoesOn(t *testing.T, r *rig) {
 		k := &keyed{rig: r, rt: rt, part: calls(partitions), Claimed: r.claim(calls(partitions)), rows: make(map[string]dispatch.Owed)}
 		partitions++
 		for range rapid.IntRange(1, 8).Draw(rt, "steps") {
-			switch rapid.SampledFrom([]string{"commit", "commit", "offer", "tell", "remove", "claim"}).Draw(rt, "step") {
+			switch rapid.SampledFrom([]string{"commit", "commit", "offer", "tell", "claim"}).Draw(rt, "step") {
 			case "commit":
 				k.commits()
 			case "offer":
 				k.offers()
 			case "tell":
 				k.told()
-			case "remove":
-				k.removes()
 			case "claim":
 				k.Claimed = k.claim(k.part)
 			}
@@ -119,21 +117,6 @@ func (k *keyed) offers() {
 func (k *keyed) told() {
 	if _, err := k.Offered(k.Context(), []dispatch.Ownership{{Partition: k.part, Epoch: k.Epoch}}, rapid.Bool().Draw(k.rt, "again")); err != nil {
 		k.rt.Fatal(err)
-	}
-}
-
-func (k *keyed) removes() {
-	byEndpoint := make(map[string][]string)
-	for _, o := range k.some("remove") {
-		if o.Status == delivery.IsHeld {
-			byEndpoint[o.EndpointID] = append(byEndpoint[o.EndpointID], o.Key())
-			delete(k.rows, o.Key())
-		}
-	}
-	for id, keys := range byEndpoint {
-		if err := k.Remove(k.Context(), id, delivery.IsHeld, keys, "not wanted"); err != nil {
-			k.rt.Fatal(err)
-		}
 	}
 }
 

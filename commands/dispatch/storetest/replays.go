@@ -27,6 +27,7 @@ var replayCases = []testCase{
 	{"the health of a receiver of a replay's own ends with the replay", healthOfTargets},
 	{"a cancel is told once, and again when its owner asks, and decided in a commit", cancels},
 	{"an undecided cancel is told to the next owner", cancelsSurvive},
+	{"what is held can be dropped", drops},
 	{"all that is unfinished of a replay can be cancelled", cancelsReplay},
 	{"the part of a start is taken by the partition's owner", startsAreTaken},
 }
@@ -255,9 +256,9 @@ func countsEnds(_ *testing.T, r *rig) {
 	p.Insert, p.Delete = nil, append(slices.Clone(rows[:4]), live)
 	r.commit(p)
 	r.commit(p) // what is gone is not counted again
-	if err := r.Remove(r.Context(), "ep", delivery.IsHeld, []string{rows[4].Key()}, "given up"); err != nil {
-		r.Fatal(err)
-	}
+	rows[4].Status, rows[4].LastError = delivery.IsDropped, "given up"
+	p.Delete = rows[4:]
+	r.commit(p)
 	ends, err := r.Ends(r.Context(), "a")
 	if err != nil {
 		r.Fatal(err)

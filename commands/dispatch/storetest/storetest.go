@@ -46,7 +46,6 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"what people are to be told is kept with the health and forwarded once", notices},
 		{"processes that own partitions know of one another", crew},
 		{"people see what is unfinished in their org", people},
-		{"removed rows let the next one pass", removal},
 	}
 	for _, c := range append(cases, replayCases...) {
 		t.Run(c.name, func(t *testing.T) {
@@ -337,20 +336,6 @@ func notices(_ *testing.T, r *rig) {
 		r.Errorf("%d were forwarded", n)
 	}
 	r.same("forwarded", []string{"endpoint.failing.v1 ep", "endpoint.recovered.v1 ep"}, got)
-}
-
-func removal(_ *testing.T, r *rig) {
-	c := r.claim(calls(0))
-	hold := func(o *dispatch.Owed) { o.Status = delivery.IsHeld }
-	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{
-		r.owed(calls(0), "x", 1, hold), r.owed(calls(0), "x", 2),
-	}})
-	for _, key := range []string{"d-0-2", "d-0-1"} {
-		if err := r.Remove(r.Context(), "ep", delivery.IsHeld, []string{key}, "not wanted"); err != nil {
-			r.Fatal(err)
-		}
-	}
-	r.same("left", []int64{2}, offsets(r.load(c, calls(0), 10).Rows))
 }
 
 func crew(_ *testing.T, r *rig) {
