@@ -54,8 +54,9 @@ func givenUp(why string) saying {
 }
 
 // What a replay makes of a delivery is told beside what became of the delivery
-// itself, and in its place only if it succeeds or there is nothing else.
-func TestAReplayIsNotTakenForTheDeliveryItself(t *testing.T) {
+// itself, and in its place only if it succeeds or there is nothing else. An end stays
+// the end, whatever a former owner of its partition says late, but for a success.
+func TestWhatBecameOfADelivery(t *testing.T) {
 	t.Parallel()
 	const soon, late = time.Minute, time.Hour
 	type end struct {
@@ -66,10 +67,11 @@ func TestAReplayIsNotTakenForTheDeliveryItself(t *testing.T) {
 		// Failed: it is offered again by a recovery.
 		Failed bool
 	}
-	cases := map[string]struct {
+	type story struct {
 		facts []saying
 		want  end
-	}{
+	}
+	cases := map[string]story{
 		"exhausted, and a replay delivers": {
 			[]saying{failed(1), spent("500"), sent(1).by("r")},
 			end{Status: delivery.Delivered, Attempts: 2},
@@ -142,6 +144,14 @@ func TestAReplayIsNotTakenForTheDeliveryItself(t *testing.T) {
 			[]saying{failed(1).by("r"), spent("500").by("r"), retried(1, soon).by("s")},
 			end{Status: delivery.Pending, Next: soon, Attempts: 2},
 		},
+	}
+	for why, ended := range map[delivery.Status]saying{delivery.IsExhausted: spent("500"), delivery.IsDropped: givenUp("not wanted")} {
+		reason := map[delivery.Status]string{delivery.IsExhausted: "500", delivery.IsDropped: "not wanted"}[why]
+		over := end{Status: why, Reason: reason, Attempts: 1, Failed: why == delivery.IsExhausted}
+		cases[string(why)+", and a hold is told late"] = story{[]saying{failed(1), ended, kept("disabled")}, over}
+		over.Attempts = 2
+		cases[string(why)+", and an attempt is told late"] = story{[]saying{retried(1, soon), ended, retried(2, late)}, over}
+		cases[string(why)+", and a success is told late"] = story{[]saying{retried(1, soon), ended, sent(2)}, end{Status: delivery.Delivered, Attempts: 2}}
 	}
 	w := newWorld(31)
 	ids := make(map[string]string)

@@ -144,7 +144,8 @@ func (a *archive) tell(all map[string]projections.DeliveryOutcome, e event.Event
 			return // what became of the delivery itself counts
 		}
 		o := all[ref.DeliveryID]
-		if o.Status != delivery.Delivered {
+		ended := o.Status == delivery.IsExhausted || o.Status == delivery.IsDropped
+		if o.Status != delivery.Delivered && (!ended || s != delivery.Pending && s != delivery.IsHeld) {
 			o.Status, o.Reason = s, why
 		}
 		all[ref.DeliveryID] = o

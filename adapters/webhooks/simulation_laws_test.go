@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -45,11 +46,27 @@ func (w *world) checkAccounts() []delivery.Account {
 		w.archive.page = 500
 		rec := w.reconcile(id, &w.archive)
 		if rec.Difference() != 0 || rec.Unplanned != 0 {
+			for _, d := range rec.Differences {
+				w.t.Errorf("%s: of %s the log has:\n%s", d.EventID, d.DeliveryID, w.history(d.EventID, id))
+			}
 			w.t.Fatalf("%s: %+v", id, rec)
 		}
 		all = append(all, rec.Account)
 	}
 	return all
+}
+
+// history are the facts of what an event owes to a webhook, in the order of the log.
+func (w *world) history(eventID, webhookID string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var b strings.Builder
+	for _, id := range w.order {
+		if f := w.facts[id]; f.CausationID == eventID && f.Subject == webhookID {
+			fmt.Fprintf(&b, "%s %s %s\n", w.factAt[id].Format(time.StampMilli), f.Type, f.Data)
+		}
+	}
+	return b.String()
 }
 
 // checkOrder: no event of an entity arrives before the earlier ones arrived or

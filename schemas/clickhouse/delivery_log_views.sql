@@ -100,17 +100,21 @@ WITH
     -- What the newest fact says comes next; in a tuple, because argMax skips NULL.
     -- A replay that delivers, delivers; otherwise what became of the delivery itself
     -- counts, and of a replay only where there is nothing else.
-    tupleElement(argMax(tuple(f.next_at), (f.of_itself, f.position)), 1) AS latest_next
+    tupleElement(argMax(tuple(f.next_at), (f.of_itself, f.position)), 1) AS latest_next,
+    -- An end stays the end: a process that does not know yet that another has taken over
+    -- may still tell of an attempt or a hold.
+    (f.ended, f.decided_of_itself, f.decided_at) AS weight
 SELECT org_id, webhook_id, event_at, delivery_id,
        any(f.event_id) AS event_id,
        any(f.event_type) AS event_type,
        any(f.entity_id) AS entity_id,
        multiIf(
            max(f.delivered) = 1, 'delivered',
+           max(f.ended) = 1, argMax(f.decided, weight),
            isNotNull(latest_next), 'pending',
-           max(f.decided_at) > 0, argMax(f.decided, (f.decided_of_itself, f.decided_at)),
+           max(f.decided_at) > 0, argMax(f.decided, weight),
            'pending') AS status,
-       if(status IN ('exhausted', 'held', 'dropped'), argMax(f.decided_why, (f.decided_of_itself, f.decided_at)), '') AS reason,
+       if(status IN ('exhausted', 'held', 'dropped'), argMax(f.decided_why, weight), '') AS reason,
        sum(f.attempted) AS attempts,
        max(f.begun_at) AS last_attempt_at,
        argMax(f.status_code, f.attempted * (f.position + 1)) AS last_status_code,
@@ -121,7 +125,7 @@ FROM
            `offset` AS position, replay_id = '' AS of_itself, 0 AS decided_of_itself,
            1 AS attempted,
            outcome = 'delivered' AS delivered,
-           '' AS decided, '' AS decided_why, 0 AS decided_at,
+           '' AS decided, '' AS decided_why, 0 AS decided_at, 0 AS ended,
            toNullable(started_at) AS begun_at, status_code, next_attempt_at AS next_at
     FROM delivery_attempts_${g}
     UNION ALL
@@ -130,6 +134,7 @@ FROM
            0 AS attempted,
            0 AS delivered,
            status AS decided, reason AS decided_why, `offset` + 1 AS decided_at,
+           replay_id = '' AND status IN ('exhausted', 'dropped') AS ended,
            NULL AS begun_at, 0 AS status_code, NULL AS next_at
     FROM delivery_outcomes_${g}
 ) AS f
