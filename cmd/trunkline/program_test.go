@@ -295,7 +295,7 @@ func (t *tailBuffer) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.b = append(t.b, p...)
-	if over := len(t.b) - 64<<10; over > 0 {
+	if over := len(t.b) - 1<<20; over > 0 {
 		t.b = t.b[over:]
 	}
 	return len(p), nil

@@ -36,11 +36,11 @@ func TestSoakKillMatrix(t *testing.T) {
 		{"hub, its broker in it", 3, func(t *testing.T, o simulate.Options) simulate.Report {
 			return dayThroughKills(t, newHub(t, settlingSoon()), slices.Repeat([]strike{killHub}, killsEach), o)
 		}},
-		{"Postgres", 3, func(t *testing.T, o simulate.Options) simulate.Report {
-			return dayThroughKills(t, newHub(t, settlingSoon()), slices.Repeat([]strike{killPostgres}, killsEach), o)
+		{"Postgres", 6, func(t *testing.T, o simulate.Options) simulate.Report {
+			return dayThroughKills(t, newHub(t, settlingSoon()), slices.Repeat([]strike{killPostgres, atWork(killPostgres)}, killsEach/2), o)
 		}},
-		{"ClickHouse", 3, func(t *testing.T, o simulate.Options) simulate.Report {
-			return dayThroughKills(t, newHub(t, settlingSoon()), slices.Repeat([]strike{killClickHouse}, killsEach), o)
+		{"ClickHouse", 6, func(t *testing.T, o simulate.Options) simulate.Report {
+			return dayThroughKills(t, newHub(t, settlingSoon()), slices.Repeat([]strike{killClickHouse, atWork(killClickHouse)}, killsEach/2), o)
 		}},
 		{"Apache Kafka", 12, func(t *testing.T, o simulate.Options) simulate.Report {
 			broker := testenv.ApacheKafka(t)
@@ -64,4 +64,13 @@ func TestSoakKillMatrix(t *testing.T) {
 		})
 	}
 	t.Log("\n" + table.String())
+}
+
+// atWork strikes when all parts work again: one that is killed often is brought back
+// later each time, so most strikes would find it in its first moments.
+func atWork(s strike) strike {
+	return func(t *testing.T, h *hub) {
+		h.awaitReady(t)
+		s(t, h)
+	}
 }

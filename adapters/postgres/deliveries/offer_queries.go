@@ -26,9 +26,12 @@ WHERE topic = $1
 GROUP BY endpoint_id
 ORDER BY endpoint_id`
 
-// offeredSQL locks the checkpoints of whom it tells something: a claim that is under
-// way may have counted before the offer, so the notice is the next owner's.
-const offeredSQL = `
+// tellOwners begins a statement that tells owners of what is new to them in a table,
+// and marks it as told. It locks the checkpoints of whom it tells something: a claim
+// that is under way may have counted before that came, so the notice is the next
+// owner's.
+func tellOwners(table, news, marked, told string) string {
+	return `
 WITH mine AS (
     SELECT c.topic, c.partition
     FROM unnest($1::text[], $2::int[], $3::bigint[]) AS p (topic, partition, epoch)
@@ -38,21 +41,25 @@ WITH mine AS (
      AND c.epoch = p.epoch
     WHERE EXISTS (
         SELECT
-        FROM unfinished_deliveries o
-        WHERE o.topic = c.topic
-          AND o.partition = c.partition
-          AND o.offered
+        FROM ` + table + ` t
+        WHERE t.topic = c.topic
+          AND t.partition = c.partition
+          AND ` + news + `
     )
     FOR SHARE OF c
 ), told AS (
-    UPDATE unfinished_deliveries d
-    SET offered = false
+    UPDATE ` + table + ` t
+    SET ` + marked + `
     FROM mine
-    WHERE d.topic = mine.topic
-      AND d.partition = mine.partition
-      AND d.offered
-    RETURNING d.topic, d.partition, d.endpoint_id, d.org_id, d.status, d.head, d.due_at, d.order_key
-)
+    WHERE t.topic = mine.topic
+      AND t.partition = mine.partition
+      AND ` + news + `
+    RETURNING ` + told + `
+)`
+}
+
+var offeredSQL = tellOwners("unfinished_deliveries", "t.offered", "offered = false",
+	"t.topic, t.partition, t.endpoint_id, t.org_id, t.status, t.head, t.due_at, t.order_key") + `
 SELECT topic, partition, endpoint_id, min(org_id), count(*), count(*) FILTER (WHERE status = 'held'),
        min(due_at) FILTER (WHERE head AND status = 'pending'), array_agg(DISTINCT order_key) FILTER (WHERE NOT head)
 FROM told

@@ -6,16 +6,16 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgerr"
 	"trunkline.dev/trunkline/commands/dispatch"
 )
 
-// isRefusal tells an error about values, which the same values would meet with for
-// ever: class 22 is data exceptions, 54 is limits, such as an index row too large.
+// isRefusal tells an error about values. No constraint here is about what events or
+// receivers say, so an error of that class says something else.
 func isRefusal(err error) bool {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && len(pg.Code) > 2 && (pg.Code[:2] == "22" || pg.Code[:2] == "54")
+	pg, ok := pgerr.Refused(err)
+	return ok && pgerr.Class(pg) != pgerr.Constraint
 }
 
 // piece is a row, or the health of an endpoint, of a batch.

@@ -336,42 +336,12 @@ const bareColumnsOrNone = `
     coalesce(u.entity_id, ''), coalesce(u.correlation_id, ''), coalesce(u.dialect, ''), coalesce(u.name, ''),
     coalesce(u.sequence, 0), coalesce(u.previous_sequence, 0), NULL::json, NULL::bytea, u.created_at`
 
-// untoldSQL and undecidedSQL tell owners what was asked, under the same lock as
-// offeredSQL.
-const (
-	untoldSQL    = whoAre + `NOT q.told` + andTell + `NOT q.told` + ofRows
-	undecidedSQL = whoAre + `q.verdict = ''` + andTell + `q.verdict = ''` + ofRows
+var (
+	untoldSQL    = tellOwners("delivery_cancels", "NOT t.told", "told = true", "t.*") + toldCancels
+	undecidedSQL = tellOwners("delivery_cancels", "t.verdict = ''", "told = true", "t.*") + toldCancels
 )
 
-const whoAre = `
-WITH mine AS (
-    SELECT c.topic, c.partition
-    FROM unnest($1::text[], $2::int[], $3::bigint[]) AS p (topic, partition, epoch)
-    JOIN delivery_checkpoints c
-      ON c.topic = p.topic
-     AND c.partition = p.partition
-     AND c.epoch = p.epoch
-    WHERE EXISTS (
-        SELECT
-        FROM delivery_cancels q
-        WHERE q.topic = c.topic
-          AND q.partition = c.partition
-          AND `
-
-const andTell = `
-    )
-    FOR SHARE OF c
-), told AS (
-    UPDATE delivery_cancels q
-    SET told = true
-    FROM mine
-    WHERE q.topic = mine.topic
-      AND q.partition = mine.partition
-      AND `
-
-const ofRows = `
-    RETURNING q.*
-)` + cancelColumns + `
+const toldCancels = cancelColumns + `
 FROM told c
 LEFT JOIN unfinished_deliveries u ON u.row_key = c.row_key`
 

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgerr"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -237,16 +237,10 @@ func (s *Store) Generations(ctx context.Context, model string) ([]projections.Ge
 	return all, nil
 }
 
-// refused turns an error about a value into ErrRefused: class 22 is data
-// exceptions, 54 is limits (an index row too large), 23 is constraints.
+// refused turns an error about a value into ErrRefused.
 func refused(err error) error {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || len(pgErr.Code) < 2 {
-		return err
-	}
-	switch pgErr.Code[:2] {
-	case "22", "54", "23":
-		return fmt.Errorf("%w: %s (%s)", projections.ErrRefused, pgErr.Message, pgErr.Code)
+	if pg, ok := pgerr.Refused(err); ok {
+		return fmt.Errorf("%w: %s (%s)", projections.ErrRefused, pg.Message, pg.Code)
 	}
 	return err
 }

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgerr"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -18,7 +18,7 @@ import (
 // it. It is the net: what can be refused is made storable where rows are made.
 func (t *Tenure) ApplyNarrowly(ctx context.Context, log *slog.Logger, events []event.Recorded, apply func(context.Context, []event.Recorded) error) error {
 	cause := apply(ctx, events)
-	if !refused(cause) {
+	if _, ok := pgerr.Refused(cause); !ok {
 		return cause
 	}
 	if half := len(events) / 2; half > 0 {
@@ -33,18 +33,4 @@ func (t *Tenure) ApplyNarrowly(ctx context.Context, log *slog.Logger, events []e
 	log.ErrorContext(ctx, "an event has no effect: Postgres refuses what it says", slog.String("projection", t.name),
 		slog.String("position", events[0].Position.String()), slog.String("event_type", string(events[0].Type)), slog.String("event_id", events[0].ID), slog.Any("err", cause))
 	return nil
-}
-
-// refused reports whether an error is about a value: class 22 is data exceptions, 23
-// constraints, 54 limits (an index row too large).
-func refused(err error) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || len(pgErr.Code) < 2 {
-		return false
-	}
-	switch pgErr.Code[:2] {
-	case "22", "23", "54":
-		return true
-	}
-	return false
 }
