@@ -193,7 +193,7 @@ func (s *Service) Cancel(ctx context.Context, org, deliveryID, reason string) (d
 	if len(keys) == 0 {
 		return dispatch.TooLate, nil
 	}
-	verdicts, err := s.verdicts(ctx, keys)
+	verdicts, err := s.verdicts(ctx, keys, cancelPatience)
 	if err != nil {
 		return dispatch.Undecided, fmt.Errorf("cancelling: %w", err)
 	}
@@ -201,26 +201,29 @@ func (s *Service) Cancel(ctx context.Context, org, deliveryID, reason string) (d
 }
 
 // verdicts waits until owners have decided about keys, for a while.
-func (s *Service) verdicts(ctx context.Context, keys []string) (map[string]dispatch.Verdict, error) {
+func (s *Service) verdicts(ctx context.Context, keys []string, patience time.Duration) (map[string]dispatch.Verdict, error) {
 	s.engine.nudge()
-	ctx, cancel := context.WithTimeout(ctx, cancelPatience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
+	for pause := cancelPoll; ; pause = min(2*pause, slowestPoll) {
 		verdicts, err := s.store.Verdicts(ctx, keys)
 		if err != nil && ctx.Err() == nil {
 			return nil, err
 		}
-		if together(keys, verdicts) != dispatch.Undecided || !background.Rest(ctx, cancelPoll) {
+		if together(keys, verdicts) != dispatch.Undecided || !background.Rest(ctx, pause) {
 			return verdicts, nil
 		}
 	}
 }
 
 const (
-	// cancelPatience bounds how long verdicts are waited for, cancelPoll is how
-	// often they are looked for.
+	// cancelPatience and dropPatience bound how long verdicts are waited for, on one
+	// delivery and on a page of them. They are looked for after cancelPoll, then less
+	// and less often.
 	cancelPatience = 5 * time.Second
+	dropPatience   = 30 * time.Second
 	cancelPoll     = 25 * time.Millisecond
+	slowestPoll    = 200 * time.Millisecond
 )
 
 // together is the verdict on all of keys: cancelled when something was.
@@ -331,23 +334,29 @@ func dialectHeaders(sent []delivery.Header, d Dialect, ep delivery.Endpoint) []d
 // ones in the place of those that are dropped: they are of another moment.
 func (s *Service) Drop(ctx context.Context, ep delivery.Endpoint, reason string) error {
 	before := event.Time(s.engine.cfg.Clock().Add(dropSkew))
-	for {
-		keys, err := s.store.AskDrop(ctx, ep.Org, ep.ID, before, pageRows, reason)
-		if err != nil {
-			return fmt.Errorf("dropping held deliveries: %w", err)
-		}
-		if len(keys) == 0 {
+	for dropped := 0; ; {
+		keys, err := s.store.AskDrop(ctx, ep.Org, ep.ID, before, dropRows, reason)
+		if err == nil && len(keys) == 0 {
 			return nil
 		}
-		verdicts, err := s.verdicts(ctx, keys)
+		var verdicts map[string]dispatch.Verdict
+		if err == nil {
+			verdicts, err = s.verdicts(ctx, keys, dropPatience)
+		}
+		if err == nil && together(keys, verdicts) == dispatch.Undecided {
+			err = cmp.Or(ctx.Err(), ErrUndecided)
+		}
 		if err != nil {
-			return fmt.Errorf("dropping held deliveries: %w", err)
+			return fmt.Errorf("%d held deliveries were dropped, not all; ask again: %w", dropped, err)
 		}
-		if together(keys, verdicts) == dispatch.Undecided {
-			return fmt.Errorf("dropping held deliveries: %w", cmp.Or(ctx.Err(), ErrUndecided))
-		}
+		dropped += len(keys)
 	}
 }
 
-// dropSkew is by how much the clocks of processes may differ.
-const dropSkew = 5 * time.Second
+const (
+	// dropSkew is by how much the clocks of processes may differ.
+	dropSkew = 5 * time.Second
+	// dropRows bounds the rows that are dropped together. Each makes a fact, and they
+	// must leave others room for theirs.
+	dropRows = maxFacts / 2
+)
