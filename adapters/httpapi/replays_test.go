@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 // replayer keeps replays, notes what was asked of them and moves none.
@@ -55,6 +57,9 @@ func (r *replayer) Recover(_ context.Context, e delivery.Endpoint, since, until 
 }
 
 func (r *replayer) List(_ context.Context, org, before string, limit int) ([]dispatch.Replay, error) {
+	if before != "" && !slices.ContainsFunc(r.all, func(rp dispatch.Replay) bool { return rp.Org == org && rp.ID == before }) {
+		return nil, projections.ErrCursor
+	}
 	var list []dispatch.Replay
 	for i := len(r.all) - 1; i >= 0; i-- {
 		if rp := r.all[i]; rp.Org == org && (before == "" || rp.ID < before) && len(list) < limit {
@@ -204,6 +209,9 @@ func TestAReplayToAURL(t *testing.T) {
 	}
 	if diff := cmp.Diff([]any{"replay-1", "replay-0"}, ids); diff != "" {
 		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+	if p := o.refused(o.do("GET", "/v1/replays?cursor=none", ""), 400); len(p.Errors) != 1 || p.Errors[0].Pointer != "?cursor" {
+		t.Errorf("a cursor that is none: %+v", p)
 	}
 }
 
