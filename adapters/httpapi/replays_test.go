@@ -336,3 +336,30 @@ func TestCancelOfADelivery(t *testing.T) {
 	c.fail = errors.New("connection refused")
 	o.refused(o.do("POST", "/v1/deliveries/retrying/cancel", ""), 503)
 }
+
+// A time that is in the year 10000, or before the year 0, by UTC was stored, and each
+// list with it was a 500 from then on.
+func TestTimesThatNoAnswerCouldShowAreRefused(t *testing.T) {
+	t.Parallel()
+	o, hook, r := replayOffice(t)
+	const early, late = "0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-05:00"
+	recovery := "/v1/webhooks/" + hook + "/recover"
+	for _, c := range []struct{ path, body, pointer string }{
+		{"/v1/replays", `{"webhook_id":"*","from":"` + early + `"}`, "/from"},
+		{"/v1/replays", `{"webhook_id":"*","from":"` + early + `","dry_run":true}`, "/from"},
+		{recovery, `{"since":"` + early + `"}`, "/since"},
+		{"/v1/webhooks", `{"name":"x","url":"https://receiver.example","dialect":"trunkline","events":["*"],"start_from":"` + early + `"}`, "/start_from"},
+		{"/v1/webhooks", `{"name":"x","url":"https://receiver.example","dialect":"trunkline","events":["*"],"start_from":"` + late + `"}`, "/start_from"},
+	} {
+		if p := o.refused(o.do("POST", c.path, c.body), 400); len(p.Errors) != 1 || p.Errors[0].Pointer != c.pointer {
+			t.Errorf("%s %s: %+v", c.path, c.body, p.Errors)
+		}
+	}
+	if len(r.all) > 0 {
+		t.Errorf("%d replays began", len(r.all))
+	}
+	got := o.made(202, "POST", recovery, `{"since":"2026-05-14T10:00:00Z","until":"`+late+`"}`)
+	if want := "recover 2026-05-14T10:00:00Z 2026-05-14T12:00:00Z"; got["replay_id"] != want {
+		t.Errorf("until the end of the calendar is %v, want %s", got["replay_id"], want)
+	}
+}
