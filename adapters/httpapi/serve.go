@@ -88,7 +88,9 @@ func (s *Server) serve(rt route) http.Handler {
 		}
 		p := *problemOf(err)
 		p.Instance = id
-		if p.Status >= http.StatusInternalServerError {
+		// A client that has gone is nothing for an operator.
+		left := errors.Is(err, context.Canceled) && r.Context().Err() != nil
+		if p.Status >= http.StatusInternalServerError && !left {
 			log.Error("answering a request", slog.Int("status", p.Status), slog.Any("err", cmp.Or(p.cause, err)))
 		}
 		if tw.status == 0 {
