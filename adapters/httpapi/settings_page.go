@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
-// pageCursor is where a page of settings ended: which list it was of, and the age of
-// its last item, which may be gone when the next page is asked for.
+// pageCursor is where a page ended: which list it was of, and the time and the id that
+// its last item is sorted by, which may be gone when the next page is asked for.
 type pageCursor struct {
 	List string    `json:"l"`
 	At   time.Time `json:"t"`
@@ -26,7 +27,7 @@ func (c pageCursor) String() string {
 func readPageCursor(list, s string) (pageCursor, error) {
 	var c pageCursor
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(b, &c) != nil || c.List != list {
+	if err != nil || json.Unmarshal(b, &c) != nil || c.List != list || c.ID != projections.Clean(c.ID) {
 		return c, ErrCursor
 	}
 	return c, nil
