@@ -38,6 +38,8 @@ type connectorAnswer struct {
 func isWebhook(e delivery.Endpoint) bool   { return e.Connector == "" }
 func isConnector(e delivery.Endpoint) bool { return e.Connector != "" }
 
+func ageOfEndpoint(e delivery.Endpoint) (time.Time, string) { return e.CreatedAt, e.ID }
+
 // endpointsOf are those endpoints of the caller's org that are of a sort.
 func endpointsOf(now *settings.Snapshot, p Principal, want func(delivery.Endpoint) bool) []delivery.Endpoint {
 	return slices.DeleteFunc(slices.Clone(now.Endpoints(p.Org.ID)), func(e delivery.Endpoint) bool { return !want(e) })
@@ -90,7 +92,7 @@ func (s *Server) listConnectors(w http.ResponseWriter, r *http.Request, p Princi
 	if err = firstOf(err, q.err()); err != nil {
 		return err
 	}
-	list, err := pageOf(endpointsOf(now, p, isConnector), page, func(e delivery.Endpoint) string { return e.ID })
+	list, err := pageOf("connectors", endpointsOf(now, p, isConnector), page, ageOfEndpoint)
 	if err != nil {
 		return readError(err)
 	}

@@ -117,9 +117,12 @@ func (s *Server) recoverWebhook(w http.ResponseWriter, r *http.Request, p Princi
 	if in.Since == nil {
 		return pointed("/since", "the time from which to recover is required")
 	}
+	if !event.Writable(*in.Since) {
+		return pointed("/since", unwritable)
+	}
 	until := s.cfg.Clock()
-	if in.Until != nil {
-		until = *in.Until
+	if in.Until != nil && in.Until.Before(until) {
+		until = *in.Until // the future is now, as of any replay
 	}
 	if !in.Since.Before(until) {
 		return pointed("/until", "expected a time after since")

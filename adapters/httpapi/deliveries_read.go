@@ -112,9 +112,9 @@ func (s *Server) logCatchesUp(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // listDeliveries is GET /v1/webhooks/{id}/deliveries, for connectors too: a
-// delivery names its endpoint as webhook_id. The log has what was
-// tried or decided; what has not been tried yet heads the first page. While the
-// log is far behind it answers what there is, and says so.
+// delivery names its endpoint as webhook_id. What has not been tried yet comes first,
+// out of the store; the log has what was tried or decided. While the log is far behind
+// the list is what there is, and says so.
 func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, paged("status", "since")...)
 	page, since := q.page(), q.time("since")
@@ -127,14 +127,26 @@ func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, p Princi
 	if s.cfg.Settings.Log == nil {
 		return notServed("deliveries")
 	}
+	from, err := readPageCursor(untriedList, page.Cursor)
+	begins := page.Cursor == "" || err == nil // not yet in the log
+	var answers []deliveryAnswer
 	var owed []dispatch.Owed
-	if page.Cursor == "" {
+	if begins {
+		page.Cursor = ""
+		next := ""
+		if status == "" || status == delivery.Pending {
+			if answers, next, err = s.untried(r.Context(), e, from, since, page.Limit); err != nil {
+				return err
+			}
+		}
+		if next != "" {
+			return respondDeliveries(w, answers, next)
+		}
 		if status == "" || status == delivery.Pending || status == delivery.IsHeld {
 			owed = s.unfinished(r.Context(), dispatch.ListQuery{Org: p.Org.ID, EndpointID: e.ID, Status: status, Limit: page.Limit})
 		}
 		s.logCatchesUp(w, r)
 	}
-	answers := untried(owed, since, page.Limit-1)
 	found, err := s.cfg.Settings.Log.Deliveries(r.Context(), projections.DeliveryFilter{
 		Org: p.Org.ID, WebhookID: e.ID, Status: status, Since: since, Cursor: page.Cursor, Limit: page.Limit - len(answers),
 	})
@@ -152,21 +164,38 @@ func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, p Princi
 		}
 		answers = append(answers, a)
 	}
-	return respondList(w, List[deliveryAnswer]{Items: answers, Next: found.NextCursor}, func(a deliveryAnswer) deliveryAnswer { return a })
+	return respondDeliveries(w, answers, found.NextCursor)
+}
+
+func respondDeliveries(w http.ResponseWriter, answers []deliveryAnswer, next string) error {
+	return respondList(w, List[deliveryAnswer]{Items: answers, Next: next}, func(a deliveryAnswer) deliveryAnswer { return a })
 }
 
 // unfinished lists from the store what the log may not have yet; nothing while
-// the store is away, because the log has most of it. A delivery that a replay
-// owes too stands there twice: its own row is kept.
+// the store is away, because the log has most of it.
 func (s *Server) unfinished(ctx context.Context, q dispatch.ListQuery) []dispatch.Owed {
-	if s.cfg.Settings.Owed == nil {
-		return nil
-	}
-	rows, err := s.cfg.Settings.Owed.List(ctx, q)
+	rows, err := s.owedTo(ctx, q)
 	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "unfinished deliveries cannot be read", slog.Any("err", err))
-		return nil
+		s.unreadOwed(ctx, err)
 	}
+	return once(rows)
+}
+
+func (s *Server) unreadOwed(ctx context.Context, err error) {
+	s.cfg.Logger.WarnContext(ctx, "unfinished deliveries cannot be read", slog.Any("err", err))
+}
+
+// owedTo lists rows of the store; nothing where there is none.
+func (s *Server) owedTo(ctx context.Context, q dispatch.ListQuery) ([]dispatch.Owed, error) {
+	if s.cfg.Settings.Owed == nil {
+		return nil, nil
+	}
+	return s.cfg.Settings.Owed.List(ctx, q)
+}
+
+// once are the deliveries of rows: one that a replay owes too stands there twice, and
+// its own row is kept.
+func once(rows []dispatch.Owed) []dispatch.Owed {
 	var owed []dispatch.Owed
 	for _, o := range rows {
 		switch i := slices.IndexFunc(owed, func(had dispatch.Owed) bool { return had.ID == o.ID }); {
@@ -179,16 +208,34 @@ func (s *Server) unfinished(ctx context.Context, q dispatch.ListQuery) []dispatc
 	return owed
 }
 
-// untried are the deliveries of which the log knows nothing: no attempt was
-// made and nothing was decided.
-func untried(owed []dispatch.Owed, since time.Time, most int) []deliveryAnswer {
-	var first []deliveryAnswer
-	for _, o := range owed {
-		if len(first) < most && o.Attempts == 0 && o.Status == delivery.Pending && !o.CreatedAt.Before(since) {
-			first = append(first, answerOfOwed(o))
-		}
+// untriedList names cursors in what was not tried yet.
+const untriedList = "untried"
+
+// untried are the deliveries of which the log knows nothing: no attempt was made and
+// nothing was decided. next is where the list goes on among them, "" when it goes on in
+// the log, which has room on the page then.
+func (s *Server) untried(ctx context.Context, e delivery.Endpoint, from pageCursor, since time.Time, limit int) (answers []deliveryAnswer, next string, err error) {
+	q := dispatch.ListQuery{
+		Org: e.Org, EndpointID: e.ID, Status: delivery.Pending, Untried: true, Before: from.At, BeforeKey: from.ID, Limit: limit,
 	}
-	return first
+	rows, err := s.owedTo(ctx, q)
+	switch {
+	case err != nil && !q.Before.IsZero():
+		return nil, "", unread("the store of deliveries", err) // what it has would be left out
+	case err != nil:
+		s.unreadOwed(ctx, err)
+	}
+	for _, o := range once(rows) {
+		if o.CreatedAt.Before(since) {
+			return answers, "", nil // so are all that follow
+		}
+		answers = append(answers, answerOfOwed(o))
+	}
+	if len(rows) == limit {
+		last := rows[limit-1]
+		next = pageCursor{untriedList, last.CreatedAt, last.Key()}.String()
+	}
+	return answers, next, nil
 }
 
 // findDelivery returns what is known of a delivery of the caller's org. One that

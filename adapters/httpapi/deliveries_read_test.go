@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -225,5 +226,110 @@ func TestADeliveryThatAReplayOwesTooIsListedOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{fmt.Sprintf("d pending %d", want)}, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
+	}
+}
+
+// queue is a store of deliveries that wait for their first attempt, many of them
+// planned at once, and a log of what was delivered before.
+type queue struct {
+	owing
+	hook, org string
+	waiting   int
+	down      bool
+}
+
+func (u *queue) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, error) {
+	if u.down {
+		return nil, errors.New("connection refused")
+	}
+	var rows []dispatch.Owed
+	for i := range u.waiting {
+		o := dispatch.Owed{Delivery: delivery.Delivery{
+			ID: fmt.Sprintf("w%02d", 99-i), Org: u.org, EndpointID: u.hook, EventType: "call.ended.v1", Status: delivery.Pending,
+			CreatedAt: noon.Add(-time.Duration(i/3) * time.Second),
+		}}
+		if q.Before.IsZero() || o.CreatedAt.Before(q.Before) || o.CreatedAt.Equal(q.Before) && o.Key() < q.BeforeKey {
+			rows = append(rows, o)
+		}
+	}
+	return rows[:min(len(rows), q.Limit)], nil
+}
+
+func (u *queue) Deliveries(_ context.Context, f projections.DeliveryFilter) (page projections.DeliveryPage, err error) {
+	for i := 3; i > 0; i-- {
+		id := fmt.Sprintf("d%d", i)
+		if f.Cursor != "" && id >= f.Cursor || f.Status != "" && f.Status != delivery.Delivered {
+			continue
+		}
+		if n := len(page.Deliveries); n == f.Limit {
+			page.NextCursor = page.Deliveries[n-1].ID
+			break
+		}
+		page.Deliveries = append(page.Deliveries, projections.DeliveryEntry{
+			ID: id, Org: u.org, WebhookID: u.hook, EventType: "call.ended.v1", EventAt: noon.Add(-time.Hour), Status: delivery.Delivered,
+		})
+	}
+	return page, nil
+}
+
+func (*queue) Delivery(context.Context, string, string) (projections.DeliveryEntry, error) {
+	return projections.DeliveryEntry{}, projections.ErrNotFound
+}
+
+func (*queue) CatchUp(context.Context, time.Duration) (int64, error) { return 0, nil }
+
+// Of what waits for a slow receiver a list had one page, and ended there.
+func TestAllThatWaitsIsListed(t *testing.T) {
+	t.Parallel()
+	u := &queue{}
+	o := newOffice(t, func(_ *office, cfg *httpapi.Config) { cfg.Settings.Owed, cfg.Settings.Log = u, u })
+	org, _ := o.store.Snapshot().FirstOrg()
+	u.hook, u.org = o.newWebhook(crm), org.ID
+	for waiting := range 8 {
+		u.waiting = waiting
+		for limit := 1; limit < 9; limit++ {
+			for query, want := range map[string][]string{
+				"":                  {"d3", "d2", "d1"},
+				"&status=pending":   nil,
+				"&status=delivered": {"d3", "d2", "d1"},
+			} {
+				if query != "&status=delivered" {
+					for i := range waiting {
+						want = slices.Insert(want, i, fmt.Sprintf("w%02d", 99-i))
+					}
+				}
+				path := fmt.Sprintf("/v1/webhooks/%s/deliveries?limit=%d%s", u.hook, limit, query)
+				var got []string
+				for cursor := ""; ; {
+					page := o.made(200, "GET", path+cursor, "")
+					for _, d := range page["data"].([]any) {
+						got = append(got, d.(map[string]any)["id"].(string))
+					}
+					if page["next_cursor"] == nil {
+						break
+					}
+					cursor = "&cursor=" + page["next_cursor"].(string)
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%d wait, %s (-want +got):\n%s", waiting, path, diff)
+				}
+			}
+		}
+	}
+}
+
+// A page among what waits cannot be had out of the log.
+func TestAPageOfWhatWaitsNeedsTheStore(t *testing.T) {
+	t.Parallel()
+	u := &queue{waiting: 5}
+	o := newOffice(t, func(_ *office, cfg *httpapi.Config) { cfg.Settings.Owed, cfg.Settings.Log = u, u })
+	org, _ := o.store.Snapshot().FirstOrg()
+	u.hook, u.org = o.newWebhook(crm), org.ID
+	path := "/v1/webhooks/" + u.hook + "/deliveries?limit=2"
+	next := o.made(200, "GET", path, "")["next_cursor"].(string)
+	u.down = true
+	o.refused(o.do("GET", path+"&cursor="+next, ""), 503)
+	if got := o.made(200, "GET", path, "")["data"].([]any); len(got) != 2 {
+		t.Errorf("the first page has %d, want those of the log", len(got))
 	}
 }

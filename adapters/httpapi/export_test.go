@@ -22,3 +22,6 @@ func ServeFor(s *Server, h func(http.ResponseWriter, *http.Request) error, strea
 
 // CloudEvents is the reader of POST /v1/events, for fuzzing.
 var CloudEvents = cloudEvents
+
+// ConnectionsOf serves the API on connections, for tests of their deadlines.
+var ConnectionsOf = (*Server).connections

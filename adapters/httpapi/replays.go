@@ -22,7 +22,7 @@ type Replays interface {
 	// recorded in [since, until), but for what a person gave up.
 	Recover(ctx context.Context, e delivery.Endpoint, since, until time.Time, by string) (dispatch.Replay, error)
 	// List returns replays, the newest first, those before one of them if its id
-	// is given.
+	// is given; projections.ErrCursor if the org has none of that id.
 	List(ctx context.Context, org, before string, limit int) ([]dispatch.Replay, error)
 	// Pause, Resume and Abort return the replay as it is then. An unknown one is
 	// dispatch.ErrNoReplay; *dispatch.Refused says why it cannot be.

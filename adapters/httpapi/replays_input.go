@@ -35,6 +35,9 @@ const (
 	maxReplayRate     = 10_000
 )
 
+// unwritable is what is wrong with a time that no answer could show.
+const unwritable = "expected a time in the years 0 to 9999 of UTC"
+
 // replayOf makes a replay of what was asked for, or says all that is wrong.
 func (s *Server) replayOf(r *http.Request, p Principal, in replayInput) (dispatch.Replay, error) {
 	now := event.Time(s.cfg.Clock())
@@ -43,9 +46,12 @@ func (s *Server) replayOf(r *http.Request, p Principal, in replayInput) (dispatc
 		Scope: delivery.Scope{Until: now, Types: in.Types, Entity: in.Entity, ListID: in.ListID},
 	}
 	var bad invalid
-	if in.From == nil {
+	switch {
+	case in.From == nil:
 		bad.add("/from", "the time from which to replay is required")
-	} else {
+	case !event.Writable(*in.From):
+		bad.add("/from", unwritable)
+	default:
 		rp.From = event.Time(*in.From)
 	}
 	if in.Until != nil && event.Time(*in.Until).Before(now) {

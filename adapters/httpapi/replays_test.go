@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 // replayer keeps replays, notes what was asked of them and moves none.
@@ -55,6 +57,9 @@ func (r *replayer) Recover(_ context.Context, e delivery.Endpoint, since, until 
 }
 
 func (r *replayer) List(_ context.Context, org, before string, limit int) ([]dispatch.Replay, error) {
+	if before != "" && !slices.ContainsFunc(r.all, func(rp dispatch.Replay) bool { return rp.Org == org && rp.ID == before }) {
+		return nil, projections.ErrCursor
+	}
 	var list []dispatch.Replay
 	for i := len(r.all) - 1; i >= 0; i-- {
 		if rp := r.all[i]; rp.Org == org && (before == "" || rp.ID < before) && len(list) < limit {
@@ -205,6 +210,9 @@ func TestAReplayToAURL(t *testing.T) {
 	if diff := cmp.Diff([]any{"replay-1", "replay-0"}, ids); diff != "" {
 		t.Errorf("listed (-want +got):\n%s", diff)
 	}
+	if p := o.refused(o.do("GET", "/v1/replays?cursor=none", ""), 400); len(p.Errors) != 1 || p.Errors[0].Pointer != "?cursor" {
+		t.Errorf("a cursor that is none: %+v", p)
+	}
 }
 
 func TestAReplayOnTrial(t *testing.T) {
@@ -327,4 +335,31 @@ func TestCancelOfADelivery(t *testing.T) {
 	o.refused(o.do("POST", "/v1/deliveries/retrying/cancel", "", o.newOrg("Other")...), 404)
 	c.fail = errors.New("connection refused")
 	o.refused(o.do("POST", "/v1/deliveries/retrying/cancel", ""), 503)
+}
+
+// A time that is in the year 10000, or before the year 0, by UTC was stored, and each
+// list with it was a 500 from then on.
+func TestTimesThatNoAnswerCouldShowAreRefused(t *testing.T) {
+	t.Parallel()
+	o, hook, r := replayOffice(t)
+	const early, late = "0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-05:00"
+	recovery := "/v1/webhooks/" + hook + "/recover"
+	for _, c := range []struct{ path, body, pointer string }{
+		{"/v1/replays", `{"webhook_id":"*","from":"` + early + `"}`, "/from"},
+		{"/v1/replays", `{"webhook_id":"*","from":"` + early + `","dry_run":true}`, "/from"},
+		{recovery, `{"since":"` + early + `"}`, "/since"},
+		{"/v1/webhooks", `{"name":"x","url":"https://receiver.example","dialect":"trunkline","events":["*"],"start_from":"` + early + `"}`, "/start_from"},
+		{"/v1/webhooks", `{"name":"x","url":"https://receiver.example","dialect":"trunkline","events":["*"],"start_from":"` + late + `"}`, "/start_from"},
+	} {
+		if p := o.refused(o.do("POST", c.path, c.body), 400); len(p.Errors) != 1 || p.Errors[0].Pointer != c.pointer {
+			t.Errorf("%s %s: %+v", c.path, c.body, p.Errors)
+		}
+	}
+	if len(r.all) > 0 {
+		t.Errorf("%d replays began", len(r.all))
+	}
+	got := o.made(202, "POST", recovery, `{"since":"2026-05-14T10:00:00Z","until":"`+late+`"}`)
+	if want := "recover 2026-05-14T10:00:00Z 2026-05-14T12:00:00Z"; got["replay_id"] != want {
+		t.Errorf("until the end of the calendar is %v, want %s", got["replay_id"], want)
+	}
 }

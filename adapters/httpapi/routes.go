@@ -33,8 +33,8 @@ const (
 	rawKey
 	// limited: counted against the limit of requests per minute of its key.
 	limited
-	// streams: no deadline for reading or writing; the handler's context ends
-	// when the server stops.
+	// streams: no deadline for the whole, but one for each part of the answer; the
+	// handler's context ends when the server stops.
 	streams
 	// anyBody: the handler limits and reads the body itself, and an
 	// Idempotency-Key has no effect on it.

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -63,7 +64,7 @@ func (s *Server) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		id := requestID(r)
-		tw := &tracked{ResponseWriter: w}
+		tw := &tracked{ResponseWriter: w, paced: rt.is(streams)}
 		tw.Header().Set("X-Request-Id", id)
 		tw.Header().Set("X-Content-Type-Options", "nosniff")
 		log := s.cfg.Logger.With(slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", rt.pattern))
@@ -87,7 +88,9 @@ func (s *Server) serve(rt route) http.Handler {
 		}
 		p := *problemOf(err)
 		p.Instance = id
-		if p.Status >= http.StatusInternalServerError {
+		// A client that has gone is nothing for an operator.
+		left := errors.Is(err, context.Canceled) && r.Context().Err() != nil
+		if p.Status >= http.StatusInternalServerError && !left {
 			log.Error("answering a request", slog.Int("status", p.Status), slog.Any("err", cmp.Or(p.cause, err)))
 		}
 		if tw.status == 0 {
@@ -99,13 +102,18 @@ func (s *Server) serve(rt route) http.Handler {
 var errPanic = errors.New("a handler panicked")
 
 func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id string) error {
-	ctx, cancel := s.lifetime(rt, w, r)
-	defer cancel()
-	r = r.WithContext(ctx)
 	p, err := s.authenticate(rt, r)
 	if err != nil {
 		return err
 	}
+	if rt.is(streams) && !rt.is(anyBody) {
+		if err := unhurried(w, r); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := s.lifetime(rt, r)
+	defer cancel()
+	r = r.WithContext(ctx)
 	p.RequestID = id
 	// Stores refuse such text; nothing is named by it.
 	if !rt.is(newID) && (!utf8.ValidString(r.URL.Path) || strings.ContainsRune(r.URL.Path, 0)) {
@@ -135,14 +143,25 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 	return rt.handle(w, r, p)
 }
 
+// unhurried lifts the deadline for reading from a request whose answer takes as long
+// as it takes: net/http would end its context then. The body is read before, because
+// one that does not arrive would hold the connection, and Stop, for ever.
+func unhurried(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	body, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	// An error means a writer without deadlines, as in tests: none to lift then.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return nil
+}
+
 // lifetime gives a request its deadline. A write goes on when its client has
 // gone: half of it may be in the log already.
-func (s *Server) lifetime(rt route, w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
+func (s *Server) lifetime(rt route, r *http.Request) (context.Context, context.CancelFunc) {
 	if rt.is(streams) {
-		rc := http.NewResponseController(w)
-		// Errors mean a writer without deadlines, as in tests: none to lift then.
-		_ = rc.SetReadDeadline(time.Time{})
-		_ = rc.SetWriteDeadline(time.Time{})
 		ctx, cancel := context.WithCancel(r.Context())
 		done := make(chan struct{})
 		go func() {
@@ -200,6 +219,9 @@ func readBody(r *http.Request) ([]byte, error) {
 // tracked remembers what was answered.
 type tracked struct {
 	http.ResponseWriter
+	// paced gives each part of an answer a deadline of its own, for answers that may
+	// take longer than that of all others.
+	paced  bool
 	status int
 	size   int64
 }
@@ -208,13 +230,21 @@ func (t *tracked) WriteHeader(status int) {
 	if t.status == 0 {
 		t.status = status
 	}
+	t.pace()
 	t.ResponseWriter.WriteHeader(status)
+}
+
+func (t *tracked) pace() {
+	if t.paced {
+		_ = http.NewResponseController(t.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTimeout)) // not there in tests
+	}
 }
 
 func (t *tracked) Write(b []byte) (int, error) {
 	if t.status == 0 {
 		t.status = http.StatusOK
 	}
+	t.pace()
 	n, err := t.ResponseWriter.Write(b)
 	t.size += int64(n)
 	return n, err

@@ -75,14 +75,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.listener = l
 	s.served = make(chan struct{})
-	s.http = &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-	}
+	s.http = s.connections()
 	go func(srv *http.Server, done chan struct{}) {
 		defer close(done)
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -90,6 +83,18 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	}(s.http, s.served)
 	return nil
+}
+
+// connections serves the API on connections, each with its deadlines.
+func (s *Server) connections() *http.Server {
+	return &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+	}
 }
 
 // Addr is where the server listens, "" before Start.

@@ -206,6 +206,21 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}
 }
 
+// Each client that lost its patience was an error in the hub's log.
+func TestAClientThatLeavesIsNoError(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(_ *api, c *httpapi.Config) { c.Progress, c.PositionWait = behind{}, time.Hour })
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/calls", nil)
+	r.Header.Set("Authorization", "Bearer "+readKey)
+	r.Header.Set("Trunkline-Min-Position", event.EncodePositions(event.Position{Topic: event.Calls, Offset: 7}))
+	a.handler.ServeHTTP(httptest.NewRecorder(), r)
+	if a.logged.Len() > 0 {
+		t.Errorf("logged: %s", a.logged)
+	}
+}
+
 func TestAPanicIsAProblem(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, nil)

@@ -55,7 +55,7 @@ func (s *Server) listLists(w http.ResponseWriter, r *http.Request, p Principal) 
 	if err != nil {
 		return err
 	}
-	return listed(s, w, r, p, now.Lists(p.Org.ID), func(l tenant.List) string { return l.ID },
+	return listed(s, w, r, p, "lists", now.Lists(p.Org.ID), func(l tenant.List) (time.Time, string) { return l.CreatedAt, l.ID },
 		func(l tenant.List) callListAnswer { return answerOfList(l, "") })
 }
 
@@ -190,7 +190,7 @@ func (s *Server) listConnections(w http.ResponseWriter, r *http.Request, p Princ
 	if err = firstOf(err, q.err()); err != nil {
 		return err
 	}
-	list, err := pageOf(now.Connections(p.Org.ID), page, func(c tenant.Connection) string { return c.ID })
+	list, err := pageOf("connections", now.Connections(p.Org.ID), page, func(c tenant.Connection) (time.Time, string) { return c.CreatedAt, c.ID })
 	if err != nil {
 		return readError(err)
 	}

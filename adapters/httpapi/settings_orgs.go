@@ -70,7 +70,7 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, p Principal) e
 	if err != nil {
 		return err
 	}
-	return listed(s, w, r, p, now.Keys(p.Org.ID), func(k tenant.Key) string { return k.ID },
+	return listed(s, w, r, p, "keys", now.Keys(p.Org.ID), func(k tenant.Key) (time.Time, string) { return k.CreatedAt, k.ID },
 		func(k tenant.Key) keyAnswer { return answerOfKey(k, "") })
 }
 

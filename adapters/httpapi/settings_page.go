@@ -1,40 +1,72 @@
 package httpapi
 
 import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
-	"slices"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
-// pageOf cuts a page out of a list that is in memory whole. The cursor is the
-// id of the last item; the list must be in the same order each time.
-func pageOf[T any](all []T, p Page, id func(T) string) (List[T], error) {
+// pageCursor is where a page ended: which list it was of, and the time and the id that
+// its last item is sorted by, which may be gone when the next page is asked for.
+type pageCursor struct {
+	List string    `json:"l"`
+	At   time.Time `json:"t"`
+	ID   string    `json:"i"`
+}
+
+func (c pageCursor) String() string {
+	b, _ := json.Marshal(c) // strings and a time
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func readPageCursor(list, s string) (pageCursor, error) {
+	var c pageCursor
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || json.Unmarshal(b, &c) != nil || c.List != list || c.ID != projections.Clean(c.ID) {
+		return c, ErrCursor
+	}
+	return c, nil
+}
+
+// before reports whether an item stands before the next page.
+func (c pageCursor) before(at time.Time, id string) bool {
+	return cmp.Or(at.Compare(c.At), cmp.Compare(id, c.ID)) <= 0
+}
+
+// pageOf cuts a page out of a list that is in memory whole, oldest first by age.
+func pageOf[T any](list string, all []T, p Page, age func(T) (time.Time, string)) (List[T], error) {
 	from := 0
 	if p.Cursor != "" {
-		last := slices.IndexFunc(all, func(v T) bool { return id(v) == p.Cursor })
-		if last < 0 {
-			return List[T]{}, ErrCursor
+		c, err := readPageCursor(list, p.Cursor)
+		if err != nil {
+			return List[T]{}, err
 		}
-		from = last + 1
+		for from < len(all) && c.before(age(all[from])) {
+			from++
+		}
 	}
 	to := min(len(all), from+p.Limit)
 	page := List[T]{Items: all[from:to]}
 	if to < len(all) {
-		page.Next = id(all[to-1])
+		at, id := age(all[to-1])
+		page.Next = pageCursor{list, at, id}.String()
 	}
 	return page, nil
 }
 
 // listed answers with a page of a list of settings.
-func listed[T, A any](s *Server, w http.ResponseWriter, r *http.Request, p Principal, all []T, id func(T) string, of func(T) A) error {
+func listed[T, A any](s *Server, w http.ResponseWriter, r *http.Request, p Principal, name string, all []T, age func(T) (time.Time, string), of func(T) A) error {
 	q := s.query(r, p, paged()...)
 	page := q.page()
 	if err := q.err(); err != nil {
 		return err
 	}
-	list, err := pageOf(all, page, id)
+	list, err := pageOf(name, all, page, age)
 	if err != nil {
 		return readError(err)
 	}

@@ -50,7 +50,7 @@ func (s *Server) listRules(w http.ResponseWriter, r *http.Request, p Principal) 
 	if err != nil {
 		return err
 	}
-	return listed(s, w, r, p, now.Rules(p.Org.ID), func(r rule.Rule) string { return r.ID }, answerOfRule)
+	return listed(s, w, r, p, "rules", now.Rules(p.Org.ID), func(r rule.Rule) (time.Time, string) { return r.CreatedAt, r.ID }, answerOfRule)
 }
 
 // getRule is GET /v1/alert-rules/{id}.

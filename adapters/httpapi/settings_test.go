@@ -502,6 +502,51 @@ func TestPagesOfSettings(t *testing.T) {
 	}
 }
 
+// Who deleted what a page had shown was told that the cursor of that page was none.
+func TestPagesOfSettingsGoOnBehindWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	for path, body := range map[string]string{
+		"/v1/lists":       `{"name":"%d"}`,
+		"/v1/connections": `{"name":"%d","dialect":"dylr"}`,
+		"/v1/api-keys":    `{"name":"%d","scopes":["read"]}`,
+		"/v1/alert-rules": `{"name":"%d","metric":"queue_depth","condition":">","threshold":1,"window":60}`,
+		"/v1/webhooks":    `{"name":"%d","url":"https://receiver.example/hook","dialect":"trunkline","events":["*"]}`,
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t, nil)
+			made := map[string]bool{}
+			for i := range 7 {
+				made[o.made(201, "POST", path, fmt.Sprintf(body, i))["id"].(string)] = true
+			}
+			cursor := ""
+			for {
+				page := o.made(200, "GET", path+"?limit=2"+cursor, "")
+				for _, item := range page["data"].([]any) {
+					id := item.(map[string]any)["id"].(string)
+					if !made[id] {
+						continue // the admin's own key
+					}
+					delete(made, id)
+					if got := o.do("DELETE", path+"/"+id, ""); got.Status != http.StatusNoContent {
+						t.Fatalf("deleting %s: %d %s", id, got.Status, got.Body)
+					}
+				}
+				if page["next_cursor"] == nil {
+					break
+				}
+				cursor = "&cursor=" + page["next_cursor"].(string)
+			}
+			if len(made) > 0 {
+				t.Errorf("%d were on no page", len(made))
+			}
+			if other := "/v1/lists"; path != other && cursor != "" {
+				o.refused(o.do("GET", other+"?"+cursor[1:], ""), http.StatusBadRequest)
+			}
+		})
+	}
+}
+
 // TestTheSameRequestAgain sends each POST twice with one key, the second time as
 // after a crash that lost the answer.
 func TestTheSameRequestAgain(t *testing.T) {

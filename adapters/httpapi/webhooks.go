@@ -170,7 +170,7 @@ func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request, p Principa
 	if err = firstOf(err, q.err()); err != nil {
 		return err
 	}
-	list, err := pageOf(endpointsOf(now, p, isWebhook), page, func(e delivery.Endpoint) string { return e.ID })
+	list, err := pageOf("webhooks", endpointsOf(now, p, isWebhook), page, ageOfEndpoint)
 	if err != nil {
 		return readError(err)
 	}

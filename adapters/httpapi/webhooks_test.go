@@ -365,11 +365,12 @@ func (w owing) Get(_ context.Context, org, id string) (dispatch.Owed, bool, erro
 func (w owing) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, error) {
 	var out []dispatch.Owed
 	for _, o := range w.all() {
-		if o.Org == q.Org && o.EndpointID == q.EndpointID && (q.Status == "" || q.Status == o.Status) {
+		before := q.Before.IsZero() || o.CreatedAt.Before(q.Before) || o.CreatedAt.Equal(q.Before) && o.Key() < q.BeforeKey
+		if o.Org == q.Org && o.EndpointID == q.EndpointID && (q.Status == "" || q.Status == o.Status) && (!q.Untried || o.Attempts == 0) && before {
 			out = append(out, o)
 		}
 	}
-	return out, nil
+	return out[:min(len(out), q.Limit)], nil
 }
 
 func (w owing) Waiting(_ context.Context, ids ...string) (map[string]dispatch.Waiting, error) {
@@ -543,7 +544,7 @@ func TestDeliveriesOfAWebhook(t *testing.T) {
 		"?status=delivered":           nil,
 		"?since=2026-05-14T12:00:00Z": {"new pending 0", "retrying pending 1"},
 		"?limit=2":                    {"new pending 0", "retrying pending 1"},
-		"?limit=1":                    {"retrying pending 1"},
+		"?limit=1":                    {"new pending 0"},
 	} {
 		if diff := cmp.Diff(want, list(query)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", query, diff)

@@ -7,6 +7,7 @@ import (
 
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/projections"
 )
 
 // Get returns a replay of an org.
@@ -19,8 +20,20 @@ func (r *Replays) Get(ctx context.Context, org, id string) (dispatch.Replay, err
 }
 
 // List returns replays of an org, the newest first, those before one of them if
-// its id is given.
+// its id is given; projections.ErrCursor if the org has none of that id.
 func (r *Replays) List(ctx context.Context, org, before string, limit int) ([]dispatch.Replay, error) {
+	if before != projections.Clean(before) {
+		return nil, projections.ErrCursor // no id is like that, and stores refuse it
+	}
+	if before != "" {
+		_, ok, err := r.store.Replay(ctx, org, before)
+		if err == nil && !ok {
+			err = projections.ErrCursor
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	return r.store.Replays(ctx, org, before, limit)
 }
 

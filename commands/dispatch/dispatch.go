@@ -143,7 +143,11 @@ type ListQuery struct {
 	Org, EndpointID string
 	// Status is pending or held; empty is both.
 	Status delivery.Status
-	// Before leaves out what was created at or after it; zero leaves out nothing.
-	Before time.Time
-	Limit  int
+	// Untried leaves out what was tried already.
+	Untried bool
+	// Before leaves out what was created after it, and of what was created at it
+	// what has not a lesser Key than BeforeKey; zero leaves out nothing.
+	Before    time.Time
+	BeforeKey string
+	Limit     int
 }

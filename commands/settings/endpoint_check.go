@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // Bounds of a webhook's settings.
@@ -58,6 +59,9 @@ func (s *Service) checkEndpoint(d *draft, e *delivery.Endpoint, newURL bool) err
 func (s *Service) checkLane(f *faults, d *draft, e *delivery.Endpoint) {
 	if _, ok := d.now.List(e.Org, e.ListID); e.ListID != "" && !ok {
 		f.add("/list_id", "there is no such list")
+	}
+	if !event.Writable(e.StartFrom) {
+		f.add("/start_from", "expected a time in the years 0 to 9999 of UTC")
 	}
 	if e.MaxInFlight < 0 || e.MaxInFlight > maxInFlight {
 		f.add("/max_in_flight", "expected 1 to %d, or 0 for the default", maxInFlight)

@@ -99,3 +99,10 @@ func New(env Envelope, p Payload) (Event, error) {
 // Time brings a time to the precision that every store keeps: UTC,
 // microseconds. Without it a rebuilt row could differ from the live one.
 func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// Writable reports whether a time can be written in UTC by RFC 3339, which has four
+// digits for a year: the last hours of 9999 in America cannot.
+func Writable(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 0 && year <= 9999
+}

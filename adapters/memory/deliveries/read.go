@@ -83,7 +83,8 @@ func (s *Store) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, 
 	var all []dispatch.Owed
 	for _, p := range s.partitions {
 		for _, r := range p.of(q.EndpointID) {
-			if r.Org == q.Org && (q.Status == "" || q.Status == r.Status) && (q.Before.IsZero() || r.CreatedAt.Before(q.Before)) {
+			before := q.Before.IsZero() || cmp.Or(r.CreatedAt.Compare(q.Before), cmp.Compare(r.Key(), q.BeforeKey)) < 0
+			if r.Org == q.Org && (q.Status == "" || q.Status == r.Status) && (!q.Untried || r.Attempts == 0) && before {
 				all = append(all, bare(r.Owed))
 			}
 		}

@@ -255,9 +255,10 @@ FROM unfinished_deliveries
 WHERE org_id = $1
   AND endpoint_id = $2
   AND status = ANY($3::text[])
-  AND ($4::timestamptz IS NULL OR created_at < $4)
+  AND ($4::timestamptz IS NULL OR (created_at, row_key) < ($4, $5))
+  AND (NOT $6 OR attempts = 0)
 ORDER BY created_at DESC, row_key DESC
-LIMIT $5`
+LIMIT $7`
 
 const waitingSQL = `
 SELECT endpoint_id, count(*), count(*) FILTER (WHERE status = 'held'), min(created_at)

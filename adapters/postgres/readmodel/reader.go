@@ -84,7 +84,7 @@ func readCursor(list, s string) (cursor, error) {
 		return c, ErrCursor
 	}
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(b, &c) != nil || c.List != list || strings.Contains(c.ID, "\x00") {
+	if err != nil || json.Unmarshal(b, &c) != nil || c.List != list || c.N < 0 || strings.Contains(c.ID, "\x00") {
 		return cursor{}, ErrCursor
 	}
 	return c, nil

@@ -2,6 +2,7 @@ package readmodel_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,6 +131,11 @@ func TestHistoryIsPagedAndExact(t *testing.T) {
 	}
 	if _, err := r.reader.History(t.Context(), "org", event.Calls, "c1", readmodel.Page{Cursor: "bm8"}); !errors.Is(err, readmodel.ErrCursor) {
 		t.Errorf("a made-up cursor: %v, want ErrCursor", err)
+	}
+	// A number below all versions was a panic.
+	below := base64.RawURLEncoding.EncodeToString([]byte(`{"l":"call_history","n":-1}`))
+	if _, err := r.reader.History(t.Context(), "org", event.Calls, "c1", readmodel.Page{Cursor: below}); !errors.Is(err, readmodel.ErrCursor) {
+		t.Errorf("a cursor below the first version: %v, want ErrCursor", err)
 	}
 	versions, err := r.reader.Versions(t.Context(), event.Calls, []string{"e1", "e4", "e9"})
 	if err != nil {

@@ -44,9 +44,12 @@ func (s *Store) Recordings(ctx context.Context, f recordings.Filter) ([]recordin
 	var from cursor
 	if f.Cursor != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
-		if err != nil || json.Unmarshal(raw, &from) != nil || from.At.IsZero() {
+		if err != nil || json.Unmarshal(raw, &from) != nil || from.At.IsZero() || from.ID != projections.Clean(from.ID) {
 			return nil, "", projections.ErrCursor
 		}
+	}
+	if f.CallID != projections.Clean(f.CallID) {
+		return nil, "", nil // no call has an id that Postgres does not take
 	}
 	all, err := s.recordings(ctx, listSQL, f.Org, string(f.State), f.CallID, dbtime.To(from.At), from.ID, f.Limit+1)
 	if err != nil || len(all) <= f.Limit {

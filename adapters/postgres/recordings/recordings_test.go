@@ -3,6 +3,7 @@ package recordings_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -146,6 +147,16 @@ func TestRecordingsAreListed(t *testing.T) {
 	}
 	if _, _, err := h.Recordings(t.Context(), recordings.Filter{Org: "org", Limit: 10, Cursor: "x"}); !errors.Is(err, projections.ErrCursor) {
 		t.Errorf("a made-up cursor: %v", err)
+	}
+	// What Postgres does not take was an error of the store: ask again, for ever.
+	unkept := base64.RawURLEncoding.EncodeToString([]byte(`{"a":"2026-05-14T12:00:00Z","i":"\u0000"}`))
+	if _, _, err := h.Recordings(t.Context(), recordings.Filter{Org: "org", Limit: 10, Cursor: unkept}); !errors.Is(err, projections.ErrCursor) {
+		t.Errorf("a made-up cursor with U+0000: %v", err)
+	}
+	for _, id := range []string{"c3\x00", "\xff"} {
+		if none, _, err := h.Recordings(t.Context(), recordings.Filter{Org: "org", CallID: id, Limit: 10}); err != nil || len(none) != 0 {
+			t.Errorf("of a call %q, which there cannot be: %+v, %v", id, none, err)
+		}
 	}
 	if err := h.Await(t.Context(), event.Position{Topic: event.Calls, Offset: 4}); err != nil {
 		t.Error(err)

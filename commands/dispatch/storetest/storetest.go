@@ -271,7 +271,7 @@ func health(_ *testing.T, r *rig) {
 
 func people(_ *testing.T, r *rig) {
 	c := r.claim(calls(0))
-	a, b := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2, func(o *dispatch.Owed) { o.Status = delivery.IsHeld })
+	a, b := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2, func(o *dispatch.Owed) { o.Status, o.Attempts = delivery.IsHeld, 1 })
 	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{a, b}})
 	got, ok, err := r.Get(r.Context(), "org", a.ID)
 	if err != nil || !ok {
@@ -288,7 +288,10 @@ func people(_ *testing.T, r *rig) {
 		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10}, []int64{2, 1}},
 		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 1}, []int64{2}},
 		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10, Before: b.CreatedAt}, []int64{1}},
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10, Before: b.CreatedAt, BeforeKey: b.Key()}, []int64{1}},
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10, Before: b.CreatedAt, BeforeKey: b.Key() + "/"}, []int64{2, 1}},
 		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10, Status: delivery.IsHeld}, []int64{2}},
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Limit: 10, Untried: true}, []int64{1}},
 		{dispatch.ListQuery{Org: "stranger", EndpointID: "ep", Limit: 10}, nil},
 	} {
 		rows, err := r.List(r.Context(), q.query)
