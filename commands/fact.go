@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -75,9 +76,12 @@ func (e *Invalid) Error() string {
 	if len(e.Errors) == 0 {
 		return "invalid input"
 	}
-	s := e.Errors[0].Pointer + ": " + e.Errors[0].Detail
-	for _, f := range e.Errors[1:] {
-		s += "; " + f.Pointer + ": " + f.Detail
+	all := make([]string, len(e.Errors))
+	for i, f := range e.Errors {
+		all[i] = f.Detail
+		if f.Pointer != "" { // "" is the whole
+			all[i] = f.Pointer + ": " + f.Detail
+		}
 	}
-	return s
+	return strings.Join(all, "; ")
 }

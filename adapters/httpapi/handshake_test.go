@@ -209,6 +209,11 @@ func TestConsentByCallback(t *testing.T) {
 	o.refused(o.do("GET", callback(token()), "", "Authorization", "", "WebHook-Allowed-Rate", "fast"), 400)
 	stands(t, o.made(200, "GET", at, ""), "enabled false, waiting, rate <nil>, reason the receiver has not consented: answered 200 without WebHook-Allowed-Origin, detail answered 200 without WebHook-Allowed-Origin")
 
+	// Mail filters and previews of links ask with HEAD.
+	if got := o.do("HEAD", callback(token()), "", withoutKey...); got.Status != 405 || got.Header.Get("Allow") != "GET, POST" {
+		t.Errorf("HEAD: %d, Allow %q", got.Status, got.Header.Get("Allow"))
+	}
+	stands(t, o.made(200, "GET", at, ""), "enabled false, waiting, rate <nil>, reason the receiver has not consented: answered 200 without WebHook-Allowed-Origin, detail answered 200 without WebHook-Allowed-Origin")
 	o.made(200, "GET", callback(token()), "", "Authorization", "", "WebHook-Allowed-Rate", "60")
 	stands(t, o.made(200, "GET", at, ""), "enabled true, granted, rate 60, reason <nil>, detail <nil>")
 	facts := len(o.store.Facts())

@@ -124,6 +124,18 @@ func TestPublicLeadsRefusals(t *testing.T) {
 	}
 }
 
+func TestAPackedBodyIsCalledThat(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, nil)
+	p := a.refused(a.public("\x1f\x8b\x08", "Content-Encoding", "gzip"), 400)
+	if !strings.Contains(p.Detail, "Content-Encoding gzip is not read") {
+		t.Errorf("got %q", p.Detail)
+	}
+	if p = a.refused(a.public("{"), 400); !strings.HasPrefix(p.Detail, "invalid JSON") {
+		t.Errorf("got %q", p.Detail)
+	}
+}
+
 func TestPublicLeadsAreLimitedPerKey(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, nil)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -204,8 +205,14 @@ func token(s string, max int) bool {
 	return true
 }
 
+// packed are the codings of a body that clients use; others name a character set there.
+var packed = []string{"gzip", "x-gzip", "deflate", "compress", "br", "zstd"}
+
 // readBody reads the whole body, which MaxBytesReader bounds.
 func readBody(r *http.Request) ([]byte, error) {
+	if coding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); slices.Contains(packed, coding) {
+		return nil, problem(http.StatusBadRequest, "body", "Content-Encoding %s is not read: send the body as it is", coding)
+	}
 	var b bytes.Buffer
 	if n := r.ContentLength; n > 0 && n <= maxBody {
 		b.Grow(int(n) + bytes.MinRead)

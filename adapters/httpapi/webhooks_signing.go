@@ -128,6 +128,9 @@ func (s *Server) askConsent(w http.ResponseWriter, r *http.Request, p Principal)
 // takeConsent is GET and POST /v1/webhooks/{id}/consent, the callback that a
 // receiver was given: the key in it stands for the receiver.
 func (s *Server) takeConsent(w http.ResponseWriter, r *http.Request, p Principal) error {
+	if r.Method == http.MethodHead { // a filter of mail, or a preview of links, and nobody's consent
+		return problem(http.StatusMethodNotAllowed, "method", "%s is not allowed here", r.Method).with("Allow", "GET, POST")
+	}
 	service, err := s.settled()
 	if err != nil {
 		return err

@@ -26,6 +26,9 @@ type FeedConfig struct {
 	ScanEvents int
 	// FetchBytes bounds one fetch of one partition. Default 64 KiB.
 	FetchBytes int
+	// PageBytes is how long the data of a page may be before it takes no more events,
+	// whatever its limit: an event may be a megabyte. Default 4 MiB.
+	PageBytes int
 	// TailEvents is how many of each partition's latest events are kept for all
 	// followers together, while there are any. Default 256.
 	TailEvents int
@@ -37,6 +40,7 @@ func (c FeedConfig) withDefaults() FeedConfig {
 	}
 	c.ScanEvents = cmp.Or(c.ScanEvents, 20_000)
 	c.FetchBytes = cmp.Or(c.FetchBytes, 64<<10)
+	c.PageBytes = cmp.Or(c.PageBytes, 4<<20)
 	c.TailEvents = cmp.Or(c.TailEvents, 256)
 	return c
 }
@@ -49,7 +53,7 @@ func (c FeedConfig) Validate() error {
 			errs = append(errs, errors.New("kafka feed: the admin topic is not for readers"))
 		}
 	}
-	if c.ScanEvents < 0 || c.FetchBytes < 0 || c.TailEvents < 0 {
+	if c.ScanEvents < 0 || c.FetchBytes < 0 || c.PageBytes < 0 || c.TailEvents < 0 {
 		errs = append(errs, errors.New("kafka feed: negative number"))
 	}
 	return errors.Join(errs...)
@@ -94,7 +98,7 @@ func (f *Feed) End(ctx context.Context) (Cursor, error) {
 // behind them. Types are exact, "call.*", or "*"; none means all. Events of one
 // partition keep their order; between partitions recorded_at decides, then the
 // position. A page may hold fewer events than there are, even none, because one
-// Read looks at a bounded part of the log: the reader is at the end once the
+// Read looks at a bounded part of the log and answers a bounded length: the reader is at the end once the
 // cursor no longer moves.
 func (f *Feed) Read(ctx context.Context, org string, after Cursor, types []string, limit int) ([]event.Recorded, Cursor, error) {
 	want := newFilter(org, types)
@@ -102,7 +106,7 @@ func (f *Feed) Read(ctx context.Context, org string, after Cursor, types []strin
 	if err != nil {
 		return nil, after, fmt.Errorf("reading the feed: %w", err)
 	}
-	p := page{lanes: lanes, want: want, budget: f.cfg.ScanEvents, fill: func(lanes []*lane) error { return f.fill(ctx, lanes) }}
+	p := page{lanes: lanes, want: want, budget: f.cfg.ScanEvents, room: f.cfg.PageBytes, fill: func(lanes []*lane) error { return f.fill(ctx, lanes) }}
 	events, err := p.read(limit)
 	if err != nil {
 		return nil, after, fmt.Errorf("reading the feed: %w", err)

@@ -111,6 +111,7 @@ func TestFeedPages(t *testing.T) {
 		"a kind and a type":            {org: "org-0", limit: 10, types: []string{"lead.*", "call.started.v1"}, keep: func(t event.Type) bool { return t != "call.ended.v1" }},
 		"no such type":                 {org: "org-0", limit: 10, types: []string{"weather.*", "call.rang.v1"}, keep: func(event.Type) bool { return false }},
 		"no such org":                  {org: "org-2", limit: 10, keep: func(event.Type) bool { return false }},
+		"little in a page":             {org: "org-0", limit: 50, cfg: kafka.FeedConfig{PageBytes: 100}},
 		"little fetched and looked at": {org: "org-0", limit: 50, cfg: kafka.FeedConfig{FetchBytes: 300, ScanEvents: 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,6 +133,37 @@ func TestFeedPages(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// TestFeedPagesAreBounded: two hundred events of a megabyte would be an answer of two
+// hundred megabytes.
+func TestFeedPagesAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, testenv.Kafka(t))
+	if _, err := newLog(t, c, kafka.LogConfig{}).Append(t.Context(), mixed(50)...); err != nil {
+		t.Fatal(err)
+	}
+	var all int
+	for cursor, f := (kafka.Cursor{}), newFeed(t, c, kafka.FeedConfig{PageBytes: 100}); ; {
+		events, next, err := f.Read(t.Context(), "org-0", cursor, nil, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, e := range events[:max(0, len(events)-1)] {
+			size += len(e.Data)
+		}
+		if size >= 100 {
+			t.Errorf("a page goes on after %d bytes", size)
+		}
+		if len(events) == 0 {
+			break
+		}
+		all, cursor = all+len(events), next
+	}
+	if all != 25 {
+		t.Errorf("%d events, want 25", all)
 	}
 }
 

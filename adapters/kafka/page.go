@@ -27,6 +27,7 @@ type page struct {
 	lanes  []*lane
 	want   filter
 	budget int // events that may still be looked at
+	room   int // bytes that it has left; the last event may need more
 	fill   func([]*lane) error
 }
 
@@ -34,7 +35,7 @@ type page struct {
 // returned or looked at and not wanted.
 func (p *page) read(limit int) ([]event.Recorded, error) {
 	events := []event.Recorded{}
-	for len(events) < limit {
+	for len(events) < limit && p.room > 0 {
 		var empty []*lane
 		var first *lane
 		for _, l := range p.lanes {
@@ -62,6 +63,7 @@ func (p *page) read(limit int) ([]event.Recorded, error) {
 		events = append(events, first.events[0])
 		first.events = first.events[1:]
 		p.budget--
+		p.room -= len(events[len(events)-1].Data)
 	}
 	return events, nil
 }

@@ -42,7 +42,7 @@ func (f *Feed) Follow(ctx context.Context, org string, after Cursor, types []str
 		if behind {
 			events, next, err = f.Read(ctx, org, at, types, followPage)
 		} else {
-			p := page{lanes: lanes, want: want}
+			p := page{lanes: lanes, want: want, room: f.cfg.PageBytes}
 			events, err = p.read(followPage)
 			next = at.moved(lanes)
 		}
