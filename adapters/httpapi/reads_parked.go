@@ -25,7 +25,8 @@ type parkedBody struct {
 	Reason     string     `json:"reason"`
 	// Behind is true for a sound event that waits for a parked one.
 	Behind bool `json:"behind"`
-	// Data is what the record holds: its JSON, or where it is none its text.
+	// Data is what the record holds: its JSON, or where it is none its text; null
+	// where it is only in the log.
 	Data json.RawMessage `json:"data"`
 }
 
@@ -40,7 +41,7 @@ func parkedOf(e projections.Parked) parkedBody {
 	if !e.RecordedAt.IsZero() {
 		b.RecordedAt = &e.RecordedAt
 	}
-	if !json.Valid(e.Data) {
+	if e.Data != nil && !json.Valid(e.Data) {
 		b.Data, _ = event.Marshal(strings.ToValidUTF8(string(e.Data), "\uFFFD")) // a string can always be encoded
 	}
 	return b
