@@ -86,15 +86,19 @@ func (p *Parking) Skip(ctx context.Context, projection string, at event.Position
 	if err != nil {
 		return Released{}, err
 	}
-	found, err := p.store.Parked(ctx, ref, ParkedQuery{After: event.Position{Topic: at.Topic, Partition: at.Partition, Offset: at.Offset - 1}, Limit: 1})
+	found, err := p.store.Parked(ctx, ref, only(at))
 	if err != nil {
 		return Released{}, err
 	}
 	if len(found) == 0 || found[0].Position != at {
 		return Released{}, fmt.Errorf("%w at %s", ErrNotParked, at)
 	}
-	k, _ := keyOf(found[0].Recorded)
-	return p.amend(ctx, projection, k, &Skip{Position: at, EventID: Clean(found[0].ID), Reason: Clean(reason), Actor: Clean(actor), At: event.Time(p.now())})
+	return p.amend(ctx, projection, found[0].Entity(), &Skip{Position: at, EventID: Clean(found[0].ID), Reason: Clean(reason), Actor: Clean(actor), At: event.Time(p.now())})
+}
+
+// only asks for what is parked at a position, or is the first behind it.
+func only(at event.Position) ParkedQuery {
+	return ParkedQuery{After: event.Position{Topic: at.Topic, Partition: at.Partition, Offset: at.Offset - 1}, Limit: 1}
 }
 
 func (p *Parking) live(ctx context.Context, projection string) (Ref, error) {
@@ -160,8 +164,14 @@ func (p *Parking) tryAmend(ctx context.Context, ref Ref, k Key, skip *Skip) (Rel
 	if err != nil {
 		return Released{}, err
 	}
-	if k == (Key{}) && skip != nil { // it names no entity: nothing waits behind it
-		parked = slices.DeleteFunc(parked, func(e Parked) bool { return e.Position != skip.Position })
+	of := func(e Parked) bool { return e.Position == skip.Position }
+	if skip != nil && (k == Key{} || !slices.ContainsFunc(parked, of)) {
+		// It names no entity that could be trusted: nothing waits behind it.
+		k = Key{}
+		if parked, err = p.store.Parked(ctx, ref, only(skip.Position)); err != nil {
+			return Released{}, err
+		}
+		parked = slices.DeleteFunc(parked, func(e Parked) bool { return !of(e) })
 	}
 	if len(parked) == 0 {
 		return Released{}, ErrNotParked

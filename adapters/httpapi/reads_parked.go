@@ -32,8 +32,8 @@ type parkedBody struct {
 
 func parkedOf(e projections.Parked) parkedBody {
 	b := parkedBody{Position: e.Position.String(), EventID: e.ID, Type: string(e.Type), Reason: e.Reason, Behind: e.Behind, Data: e.Data}
-	if e.Org != "" && e.Subject != "" {
-		b.Entity = known(event.Key(e.Org, e.Subject))
+	if k := e.Entity(); k != (projections.Key{}) {
+		b.Entity = known(event.Key(k.Org, k.ID))
 	}
 	if !e.OccurredAt.IsZero() {
 		b.OccurredAt = &e.OccurredAt
