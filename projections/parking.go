@@ -15,28 +15,47 @@ import (
 type Parking struct {
 	store  Store
 	models map[string]Model
+	others map[string]ParkedLister
 	now    func() time.Time
 }
 
-// NewParking returns the parking of the given read models. now dates the
-// operators' decisions; no read model holds it.
-func NewParking(s Store, models []Model, now func() time.Time) *Parking {
+// ParkedLister is a Generations of another store that lists what it parked. It
+// folds nothing of it again: a rebuild does, once the cause is mended.
+type ParkedLister interface {
+	Projection() string
+	// Parked returns what the live generation has parked, in log order, behind a
+	// position, at most limit.
+	Parked(ctx context.Context, after event.Position, limit int) ([]Parked, error)
+}
+
+// NewParking returns the parking of the given read models, and of others that are
+// only listed. now dates the operators' decisions; no read model holds it.
+func NewParking(s Store, models []Model, now func() time.Time, others ...ParkedLister) *Parking {
 	byName := make(map[string]Model, len(models))
 	for _, m := range models {
 		byName[m.Name] = m
 	}
-	return &Parking{store: s, models: byName, now: now}
+	listed := make(map[string]ParkedLister, len(others))
+	for _, o := range others {
+		listed[o.Projection()] = o
+	}
+	return &Parking{store: s, models: byName, others: listed, now: now}
 }
 
 // The errors of Parking.
 var (
 	ErrUnknownProjection = errors.New("no such projection")
 	ErrNotParked         = errors.New("no such parked event")
+	// ErrRebuildOnly is of a projection that does not try parked events again.
+	ErrRebuildOnly = errors.New("what this projection has parked is taken in by its rebuild, once the cause is mended")
 )
 
 // List returns the parked events of a projection's live generation in log
 // order, behind the position after, at most limit.
 func (p *Parking) List(ctx context.Context, projection string, after event.Position, limit int) ([]Parked, error) {
+	if o, ok := p.others[projection]; ok {
+		return o.Parked(ctx, after, limit)
+	}
 	ref, err := p.live(ctx, projection)
 	if err != nil {
 		return nil, err
@@ -67,18 +86,25 @@ func (p *Parking) Skip(ctx context.Context, projection string, at event.Position
 	if err != nil {
 		return Released{}, err
 	}
-	found, err := p.store.Parked(ctx, ref, ParkedQuery{After: event.Position{Topic: at.Topic, Partition: at.Partition, Offset: at.Offset - 1}, Limit: 1})
+	found, err := p.store.Parked(ctx, ref, only(at))
 	if err != nil {
 		return Released{}, err
 	}
 	if len(found) == 0 || found[0].Position != at {
 		return Released{}, fmt.Errorf("%w at %s", ErrNotParked, at)
 	}
-	k, _ := keyOf(found[0].Recorded)
-	return p.amend(ctx, projection, k, &Skip{Position: at, EventID: Clean(found[0].ID), Reason: Clean(reason), Actor: Clean(actor), At: event.Time(p.now())})
+	return p.amend(ctx, projection, found[0].Entity(), &Skip{Position: at, EventID: Clean(found[0].ID), Reason: Clean(reason), Actor: Clean(actor), At: event.Time(p.now())})
+}
+
+// only asks for what is parked at a position, or is the first behind it.
+func only(at event.Position) ParkedQuery {
+	return ParkedQuery{After: event.Position{Topic: at.Topic, Partition: at.Partition, Offset: at.Offset - 1}, Limit: 1}
 }
 
 func (p *Parking) live(ctx context.Context, projection string) (Ref, error) {
+	if _, ok := p.others[projection]; ok {
+		return Ref{}, fmt.Errorf("%s: %w", projection, ErrRebuildOnly)
+	}
 	if _, ok := p.models[projection]; !ok {
 		return Ref{}, fmt.Errorf("%w: %q", ErrUnknownProjection, projection)
 	}
@@ -138,8 +164,14 @@ func (p *Parking) tryAmend(ctx context.Context, ref Ref, k Key, skip *Skip) (Rel
 	if err != nil {
 		return Released{}, err
 	}
-	if k == (Key{}) && skip != nil { // it names no entity: nothing waits behind it
-		parked = slices.DeleteFunc(parked, func(e Parked) bool { return e.Position != skip.Position })
+	of := func(e Parked) bool { return e.Position == skip.Position }
+	if skip != nil && (k == Key{} || !slices.ContainsFunc(parked, of)) {
+		// It names no entity that could be trusted: nothing waits behind it.
+		k = Key{}
+		if parked, err = p.store.Parked(ctx, ref, only(skip.Position)); err != nil {
+			return Released{}, err
+		}
+		parked = slices.DeleteFunc(parked, func(e Parked) bool { return !of(e) })
 	}
 	if len(parked) == 0 {
 		return Released{}, ErrNotParked

@@ -148,6 +148,13 @@ type Parked struct {
 	Behind bool
 }
 
+// Entity is the entity that it is parked with; the zero Key where it cannot be
+// trusted to name one, and then nothing waits behind it.
+func (p Parked) Entity() Key {
+	k, _ := keyOf(p.Recorded)
+	return k
+}
+
 // ParkedQuery selects parked events.
 type ParkedQuery struct {
 	// Key limits to one entity; nil asks for all.

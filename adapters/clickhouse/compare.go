@@ -11,7 +11,11 @@ import (
 	"trunkline.dev/trunkline/projections"
 )
 
-var _ projections.Comparer = (*Sink)(nil)
+var (
+	_ projections.Comparer      = (*Sink)(nil)
+	_ projections.ParkedCounter = (*Sink)(nil)
+	_ projections.ParkedLister  = (*Sink)(nil)
+)
 
 // maxDifferences bounds how many rows Compare describes per table.
 const maxDifferences = 5

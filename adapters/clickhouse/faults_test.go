@@ -34,8 +34,7 @@ func TestWhatCannotBeFoldedIsListedAndKept(t *testing.T) {
 			want = append(want, p)
 		}
 	}
-	parked, err := r.store.Parked(t.Context(), projections.AnalyticsName, 1000)
-	must(t, err)
+	parked := parkedOf(t, r.analytics)
 	var got []event.Position
 	for _, p := range parked {
 		if p.Reason == "" {
@@ -58,6 +57,34 @@ func TestWhatCannotBeFoldedIsListedAndKept(t *testing.T) {
 	if n := r.number(t, "SELECT count() FROM events"); n != all {
 		t.Errorf("%d events, want %d", n, all)
 	}
+}
+
+// parkedOf lists all that a sink parked, as an operator does: the projector says how
+// many there are, and they come by pages.
+func parkedOf(t *testing.T, s *Sink) []projections.Parked {
+	t.Helper()
+	n, err := s.ParkedCount(t.Context())
+	must(t, err)
+	parking := projections.NewParking(nil, nil, time.Now, s)
+	var all []projections.Parked
+	for after := (event.Position{}); ; after = all[len(all)-1].Position {
+		page, err := parking.List(t.Context(), s.Projection(), after, 2)
+		must(t, err)
+		if len(page) == 0 {
+			break
+		}
+		all = append(all, page...)
+	}
+	if int64(len(all)) != n {
+		t.Errorf("%d are listed of %d", len(all), n)
+	}
+	if _, err := parking.Retry(t.Context(), s.Projection(), projections.Key{Org: "o", ID: "c"}); !errors.Is(err, projections.ErrRebuildOnly) {
+		t.Errorf("retry: %v, want %v", err, projections.ErrRebuildOnly)
+	}
+	if _, err := parking.Skip(t.Context(), s.Projection(), event.Position{}, "why", "who"); !errors.Is(err, projections.ErrRebuildOnly) {
+		t.Errorf("skip: %v, want %v", err, projections.ErrRebuildOnly)
+	}
+	return all
 }
 
 // A foreign producer's time that can be read, and not written in UTC.
@@ -108,8 +135,7 @@ func TestAStateThatCannotBeEncodedStopsNoPartition(t *testing.T) {
 	r := newRig(t, w)
 	must(t, replay(t.Context(), r.analytics, 1, w, 1))
 	wantDigest(t, r.analytics, 1, fresh(t, r.analytics, w))
-	parked, err := r.store.Parked(t.Context(), projections.AnalyticsName, 1000)
-	must(t, err)
+	parked := parkedOf(t, r.analytics)
 	got := make(map[event.Position]bool)
 	for _, p := range parked {
 		got[p.Position] = true

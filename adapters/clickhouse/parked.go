@@ -11,20 +11,11 @@ import (
 	"trunkline.dev/trunkline/projections"
 )
 
-// Parked is a record that a read model could not take in whole. One whose
+// parkedRow is a record that a read model could not take in whole. One whose
 // envelope is sound is in events all the same; what lacks is its effect on the
 // state of its call or agent, which a rebuild adds once the cause is mended.
-type Parked struct {
-	Position event.Position
-	Org      string
-	EventID  string
-	Type     event.Type
-	EntityID string
-	Reason   string
-}
-
 type parkedRow struct {
-	Parked
+	projections.Parked
 	model      string
 	generation int
 }
@@ -36,36 +27,59 @@ var parkedTable = table[parkedRow]{name: "sink_parked", columns: []column[parked
 	count16("partition", func(r *parkedRow) uint16 { return uint16(r.Position.Partition) }),
 	count64("offset", func(r *parkedRow) uint64 { return uint64(r.Position.Offset) }),
 	text("org_id", func(r *parkedRow) string { return r.Org }),
-	text("event_id", func(r *parkedRow) string { return r.EventID }),
+	text("event_id", func(r *parkedRow) string { return r.ID }),
 	text("type", func(r *parkedRow) string { return string(r.Type) }),
-	text("entity_id", func(r *parkedRow) string { return r.EntityID }),
+	text("entity_id", func(r *parkedRow) string { return r.Subject }),
 	text("reason", func(r *parkedRow) string { return r.Reason }),
 }}
 
 func park(model string, generation int, rec event.Recorded, reason error) parkedRow {
-	return parkedRow{Parked{rec.Position, rec.Org, rec.ID, rec.Type, rec.Subject, reason.Error()}, model, generation}
+	return parkedRow{projections.Parked{Recorded: rec, Reason: reason.Error()}, model, generation}
 }
 
-// Parked lists what the live generation of a projection could not take in,
-// oldest first, up to limit.
-func (s *Store) Parked(ctx context.Context, projection string, limit int) ([]Parked, error) {
+// ParkedCount implements projections.ParkedCounter.
+func (s *Sink) ParkedCount(ctx context.Context) (int64, error) {
 	const sql = "" +
+		"SELECT count() " +
+		"FROM sink_parked FINAL " +
+		"WHERE model = ? AND generation = ?"
+	g, err := s.store.live(ctx, s.model)
+	if err != nil {
+		return 0, err
+	}
+	var n uint64
+	if err := s.store.conn.QueryRow(ctx, sql, s.model, g.Number).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting what %s parked: %w", s.model, err)
+	}
+	return int64(n), nil
+}
+
+// Parked implements projections.ParkedLister. Times and data are not kept beside
+// the reason.
+func (s *Sink) Parked(ctx context.Context, after event.Position, limit int) ([]projections.Parked, error) {
+	sql := "" +
 		"SELECT topic, `partition`, `offset`, org_id, event_id, type, entity_id, reason " +
 		"FROM sink_parked FINAL " +
-		"WHERE model = ? AND generation = ? " +
-		"ORDER BY topic, `partition`, `offset` " +
-		"LIMIT ?"
-	g, err := s.live(ctx, projection)
+		"WHERE model = ? AND generation = ? "
+	g, err := s.store.live(ctx, s.model)
 	if err != nil {
 		return nil, err
 	}
-	var list []Parked
-	err = s.query(ctx, sql, []any{projection, g.Number, limit}, func(r driver.Rows) error {
-		var p Parked
+	args := []any{s.model, g.Number}
+	if after != (event.Position{}) {
+		sql += "AND (topic, `partition`, `offset`) > (?, ?, ?) "
+		args = append(args, string(after.Topic), after.Partition, after.Offset)
+	}
+	sql += "" +
+		"ORDER BY topic, `partition`, `offset` " +
+		"LIMIT ?"
+	var list []projections.Parked
+	err = s.store.query(ctx, sql, append(args, limit), func(r driver.Rows) error {
+		var p projections.Parked
 		var topic, typ string
 		var partition uint16
 		var offset uint64
-		if err := r.Scan(&topic, &partition, &offset, &p.Org, &p.EventID, &typ, &p.EntityID, &p.Reason); err != nil {
+		if err := r.Scan(&topic, &partition, &offset, &p.Org, &p.ID, &typ, &p.Subject, &p.Reason); err != nil {
 			return err
 		}
 		p.Position = event.Position{Topic: event.Topic(topic), Partition: int(partition), Offset: int64(offset)}
@@ -74,7 +88,7 @@ func (s *Store) Parked(ctx context.Context, projection string, limit int) ([]Par
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing what %s parked: %w", projection, err)
+		return nil, fmt.Errorf("listing what %s parked: %w", s.model, err)
 	}
 	return list, nil
 }

@@ -54,11 +54,25 @@ GROUP BY org_id, call_id`
 	})
 }
 
+// newAgentStates reads an agent as its rows know it without a gap: up to the first
+// interval that has no end or no successor. Rows of several inserts, and those of
+// two months in one, are not kept or lost together, and a later one knows nothing of
+// the end of an earlier one. What follows in the log is then folded again, to the
+// rows that are there and to those that are not.
 func newAgentStates(store *Store, generation int, checkpoint int64, server time.Time) *states[projections.AnalyticsAgent] {
+	table := "agent_states_" + suffix(generation)
 	sql := `
 SELECT org_id, agent_id, argMax(agent, version), ''
-FROM agent_states_` + suffix(generation) + `
-WHERE (org_id, agent_id) IN (SELECT org, id FROM wanted)
+FROM ` + table + `
+WHERE (org_id, agent_id, seq) IN
+(
+    WITH arraySort(groupUniqArrayIf(seq, isNotNull(ended_at))) AS ended,
+         arrayCount((seq, place) -> seq = place, ended, arrayEnumerate(ended)) AS whole
+    SELECT org_id, agent_id, arrayJoin([toUInt32(whole), toUInt32(whole + 1)])
+    FROM ` + table + `
+    WHERE (org_id, agent_id) IN (SELECT org, id FROM wanted)
+    GROUP BY org_id, agent_id
+)
 GROUP BY org_id, agent_id`
 	return newStates(store, sql, checkpoint, server, func(state, _ string) (*projections.AnalyticsAgent, error) {
 		return projections.ReadAnalyticsAgent([]byte(state))

@@ -165,6 +165,8 @@ func projectionError(err error) error {
 		return problem(http.StatusNotFound, "no-rebuild", "%s", err)
 	case errors.Is(err, projections.ErrNotParked):
 		return problem(http.StatusNotFound, "not-parked", "%s", err)
+	case errors.Is(err, projections.ErrRebuildOnly):
+		return problem(http.StatusConflict, "rebuild-only", "%s", err)
 	case errors.Is(err, projections.ErrRebuilding):
 		return problem(http.StatusConflict, "rebuilding", "%s", err)
 	case errors.Is(err, projections.ErrRevised):

@@ -25,14 +25,15 @@ type parkedBody struct {
 	Reason     string     `json:"reason"`
 	// Behind is true for a sound event that waits for a parked one.
 	Behind bool `json:"behind"`
-	// Data is what the record holds: its JSON, or where it is none its text.
+	// Data is what the record holds: its JSON, or where it is none its text; null
+	// where it is only in the log.
 	Data json.RawMessage `json:"data"`
 }
 
 func parkedOf(e projections.Parked) parkedBody {
 	b := parkedBody{Position: e.Position.String(), EventID: e.ID, Type: string(e.Type), Reason: e.Reason, Behind: e.Behind, Data: e.Data}
-	if e.Org != "" && e.Subject != "" {
-		b.Entity = known(event.Key(e.Org, e.Subject))
+	if k := e.Entity(); k != (projections.Key{}) {
+		b.Entity = known(event.Key(k.Org, k.ID))
 	}
 	if !e.OccurredAt.IsZero() {
 		b.OccurredAt = &e.OccurredAt
@@ -40,7 +41,7 @@ func parkedOf(e projections.Parked) parkedBody {
 	if !e.RecordedAt.IsZero() {
 		b.RecordedAt = &e.RecordedAt
 	}
-	if !json.Valid(e.Data) {
+	if e.Data != nil && !json.Valid(e.Data) {
 		b.Data, _ = event.Marshal(strings.ToValidUTF8(string(e.Data), "\uFFFD")) // a string can always be encoded
 	}
 	return b

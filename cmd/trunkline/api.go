@@ -41,7 +41,7 @@ func (a *app) startAPI(ctx context.Context) error {
 			Checker: checker{a.connectors},
 		},
 		Reads: a.reader, Feed: feed{events}, Phones: phone.Numbers{}, Projections: a.projector, Rebuilder: a.rebuilder,
-		Parking:    projections.NewParking(a.models, projections.Models(), time.Now),
+		Parking:    projections.NewParking(a.models, projections.Models(), time.Now, a.parkedListers()...),
 		ProbesOnly: !a.cfg.has("api"), Readiness: a.readiness, Metrics: a.metrics(), Logger: a.log, LeadsPerMinute: a.cfg.LeadsPerMinute,
 	})
 	if err != nil {
@@ -50,6 +50,16 @@ func (a *app) startAPI(ctx context.Context) error {
 	a.onStop("API streams", api.Stop)
 	a.door.admit(api.Handler())
 	return nil
+}
+
+// parkedListers are the read models of which parked events can only be listed.
+func (a *app) parkedListers() (all []projections.ParkedLister) {
+	for _, g := range a.generation {
+		if l, ok := g.(projections.ParkedLister); ok {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // makeRecorder makes the one road into the log for facts, with the look-ups that

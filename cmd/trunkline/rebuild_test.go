@@ -276,6 +276,19 @@ func poison(t *testing.T, h *hub) {
 	if got := h.projection(t, "calls"); got.Parked != 3 || got.State != "live" {
 		t.Errorf("the projection is %+v", got)
 	}
+	eventually(t, "what ClickHouse set aside", func(context.Context) error {
+		if err := json.Unmarshal([]byte(h.runs(t, "projections", "parked", "analytics", "--json")), &set); err != nil {
+			return err
+		}
+		if got := h.projection(t, "analytics"); got.Parked != 2 || len(set.Data) != 2 {
+			return fmt.Errorf("the projection is %+v, it lists %+v", got, set.Data)
+		}
+		return nil
+	})
+	if code, _, said := h.command(t, "projections", "parked", "analytics", "--retry", set.Data[0].Entity); code != 1 || !strings.Contains(said, "rebuild") {
+		t.Errorf("retry of what only a rebuild takes in: %d, %q", code, said)
+	}
+	listed(3)
 	var healthy []string
 	for range 12 { // some in every partition
 		healthy = append(healthy, startCall(t, admin))

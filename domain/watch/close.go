@@ -39,7 +39,7 @@ func (o *Org) sample(r rule.Rule, tick time.Time) (s rule.Sample) {
 			if open := c.Ended == 0 && c.Started != 0 && ours(c.Campaign.String()); !open {
 				continue
 			}
-			if r.Metric == rule.QueueDepth && c.Inbound && !c.Answered || r.Metric == rule.OpenCalls && tick.Sub(c.Started.time()) >= r.Window() {
+			if r.Metric == rule.QueueDepth && c.Inbound && !c.Answered && tick.Sub(c.Heard.time()) <= ringFor || r.Metric == rule.OpenCalls && tick.Sub(c.Started.time()) >= r.Window() {
 				s.N++
 			}
 		}
@@ -85,12 +85,12 @@ func (w *Watch) forget() {
 			}
 		}
 		for id, a := range o.Agents {
-			if a.State == agent.LoggedOut && w.At.Sub(a.Since) > openFor {
+			if a.State == agent.LoggedOut && w.At.Sub(a.Since) > goneFor {
 				delete(o.Agents, id)
 			}
 		}
 		for id, ends := range o.Links {
-			if w.At.Sub(ends) > openFor {
+			if w.At.Sub(ends) > goneFor {
 				delete(o.Links, id)
 			}
 		}

@@ -17,11 +17,15 @@ import (
 )
 
 const (
-	// openFor is how long a call without an end is remembered, endedFor how long
-	// one that has ended, so that its beginning or a repeat of its end, coming late,
-	// is known for what it is.
-	openFor  = 24 * time.Hour
+	// openFor is how long a call without an end is remembered: longer than a rule's
+	// longest window, which is a day, so that one that old is counted, for a day. For
+	// ringFor at most it rings. endedFor is for one that has ended, so that its
+	// beginning or a repeat of its end, coming late, is known for what it is.
+	openFor  = 48 * time.Hour
+	ringFor  = 24 * time.Hour
 	endedFor = time.Hour
+	// goneFor is how long agents that logged out and links that ended are remembered.
+	goneFor = 24 * time.Hour
 	// failuresKept is how many failed attempts are remembered to recognise repeats.
 	failuresKept = 512
 )

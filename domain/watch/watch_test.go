@@ -125,8 +125,30 @@ func TestACallWithoutAnEndIsOpenUntilItIsForgotten(t *testing.T) {
 	if got := see(&w, 70, "")["open_calls"]; got.N != 1 {
 		t.Errorf("older than the window: %+v", got)
 	}
-	if got := see(&w, 25*3600, "")["open_calls"]; got.N != 0 || len(w.Orgs) != 0 {
-		t.Errorf("a day later: %+v, %d orgs", got, len(w.Orgs))
+	if got := see(&w, 49*3600, "")["open_calls"]; got.N != 0 || len(w.Orgs) != 0 {
+		t.Errorf("two days later: %+v, %d orgs", got, len(w.Orgs))
+	}
+}
+
+// The longest window is a day, and an alert that it raises lasts for another one. A
+// phone rings for a day at most.
+func TestACallIsOpenForLongerThanTheLongestWindow(t *testing.T) {
+	t.Parallel()
+	var w watch.Watch
+	w.Fold(fact(t, 1, "a", inbound(1, "")), at(1))
+	day := []rule.Rule{
+		{ID: "open", Org: "org", Metric: rule.OpenCalls, WindowSec: 24 * 3600, Enabled: true},
+		{ID: "queue", Org: "org", Metric: rule.QueueDepth, WindowSec: 24 * 3600, Enabled: true},
+	}
+	for _, step := range []struct {
+		hour float64
+		want string
+	}{{23, "queue"}, {24.5, "open"}, {47, "open"}} {
+		tick := at(step.hour * 3600)
+		got := w.Close(tick, day)
+		if diff := cmp.Diff([]rule.Sample{{RuleID: step.want, Tick: tick, N: 1}}, got); diff != "" {
+			t.Errorf("after %g h (-want +got):\n%s", step.hour, diff)
+		}
 	}
 }
 

@@ -172,16 +172,34 @@ func skip(t *testing.T, h Harness) {
 
 func nameless(t *testing.T, h Harness) {
 	m := projections.Calls()
-	foreign := at(event.Calls, 1, "", "", "", call.Ended{EndedAt: began})
-	foreign.Envelope = event.Envelope{}
-	foreign.Fault = errors.New("no ce_id header")
-	events := append([]event.Recorded{foreign}, story(2)...)
+	var events []event.Recorded
+	for i, e := range []event.Envelope{
+		{},
+		{ID: "e1", Type: call.Ended{}.EventType(), Org: "org", RecordedAt: began, OccurredAt: began},
+		{ID: "e2", Type: call.Ended{}.EventType(), Subject: "c1", RecordedAt: began, OccurredAt: began},
+		{ID: "e3", Type: call.Ended{}.EventType(), Org: "org", Subject: "c1\x00", RecordedAt: began, OccurredAt: began},
+		{ID: "e4", Type: call.Ended{}.EventType(), Org: "org", Subject: "c1\xff", RecordedAt: began, OccurredAt: began},
+	} {
+		foreign := at(event.Calls, int64(i), "", "", "", call.Ended{EndedAt: began})
+		foreign.Envelope = e
+		if e.ID == "" {
+			foreign.Fault = errors.New("no ce_id header")
+		}
+		events = append(events, foreign)
+	}
 	h.apply(t, m, 1, events)
-	if diff := cmp.Diff(map[string]bool{"": false}, h.parked(t, m, 1)); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"": false, "e1": false, "e2": false, "e3": false, "e4": false}, h.parked(t, m, 1)); diff != "" {
 		t.Errorf("parked events (-want +got):\n%s", diff)
 	}
-	if _, err := h.parking(m).Skip(t.Context(), m.Name, foreign.Position, "foreign", "user/ada"); err != nil {
-		t.Fatal(err)
+	// Whatever they name has nothing to do with them.
+	h.apply(t, m, 1, story(int64(len(events))))
+	if n := len(h.parked(t, m, 1)); n != len(events) {
+		t.Errorf("%d events are parked, want %d", n, len(events))
+	}
+	for _, e := range events {
+		if _, err := h.parking(m).Skip(t.Context(), m.Name, e.Position, "foreign", "user/ada"); err != nil {
+			t.Errorf("skipping %s: %v", e.Position, err)
+		}
 	}
 	if diff := cmp.Diff(map[string]bool{}, h.parked(t, m, 1)); diff != "" {
 		t.Errorf("parked events after the skip (-want +got):\n%s", diff)

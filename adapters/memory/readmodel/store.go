@@ -152,7 +152,7 @@ func (s *Store) Load(_ context.Context, ref projections.Ref, keys []projections.
 func (b *build) parkedOf(k projections.Key) []projections.Parked {
 	var all []projections.Parked
 	for _, p := range b.parked {
-		if p.Org == k.Org && p.Subject == k.ID {
+		if p.Entity() == k {
 			all = append(all, p)
 		}
 	}
@@ -208,7 +208,7 @@ func (s *Store) Parked(_ context.Context, ref projections.Ref, q projections.Par
 		q.After.Offset = -1
 	}
 	all = slices.DeleteFunc(all, func(p projections.Parked) bool {
-		other := q.Key != nil && (p.Org != q.Key.Org || p.Subject != q.Key.ID)
+		other := q.Key != nil && p.Entity() != *q.Key
 		return other || comparePositions(p.Position, q.After) <= 0
 	})
 	if q.Limit > 0 && len(all) > q.Limit {

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
@@ -388,5 +389,55 @@ func TestTwoProcessesLoseNoChange(t *testing.T) {
 	l, _ := settingstest.Read(t, stores[0]).ListByID("list")
 	if want := "Q2 Florida" + strings.Repeat(".", len(stores)*each); l.Name != want {
 		t.Errorf("got %q, want %q", l.Name, want)
+	}
+}
+
+// A replica that was behind has taken over, or a backup was put back: what the
+// database does not have any more is not served any more, and what is changed from
+// then on is.
+func TestADatabaseThatWentBackIsFollowed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		reread time.Duration
+		// noticed waits until a store has looked.
+		noticed func(t *testing.T, s *control.Store)
+	}{
+		{"by looking", 10 * time.Millisecond, func(t *testing.T, s *control.Store) {
+			testenv.Eventually(t, func() error {
+				if r := s.Directory().Snapshot().Revision; r != 1 {
+					return fmt.Errorf("revision %d is served", r)
+				}
+				return nil
+			})
+		}},
+		{"by changing", time.Hour, func(*testing.T, *control.Store) {}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			pool, _ := database(t)
+			s := startWith(t, control.Config{Pool: pool, Keyring: keyring(t), Clock: time.Now, Log: quiet(), Reread: test.reread})
+			list := settingstest.Everything().Lists[0]
+			put := func(id string) {
+				t.Helper()
+				list.ID = id
+				apply(t, s, settings.Changes{Lists: []tenant.List{list}})
+			}
+			apply(t, s, settingstest.Everything())
+			for _, id := range []string{"lost", "lost too", "lost as well"} {
+				put(id)
+			}
+			if _, err := pool.Exec(t.Context(), "WITH gone AS (DELETE FROM lists WHERE list_id LIKE 'lost%') UPDATE control_revision SET revision = 1"); err != nil {
+				t.Fatal(err)
+			}
+			test.noticed(t, s)
+			put("new")
+			if _, ok := s.Directory().ListByID("new"); !ok {
+				t.Error("what was changed is not served")
+			}
+			if _, ok := s.Directory().ListByID("lost"); ok {
+				t.Error("what the database does not have is served")
+			}
+		})
 	}
 }

@@ -74,12 +74,14 @@ func (d *Directory) AllEndpoints() []delivery.Endpoint { return d.now.Load().All
 // changes may give one. There is one reader: the forwarder of the outbox.
 func (d *Directory) Changed() <-chan struct{} { return d.changed }
 
-// advance moves to a newer snapshot and never back: a reload that began before
-// a change of this process must not undo it.
-func (d *Directory) advance(next *settings.Snapshot) {
+// advance moves to a newer snapshot and not back: a reload that began before a
+// change of this process must not undo it. It moves back from one that the database
+// is found not to have any more (lost); nil is none.
+func (d *Directory) advance(next, lost *settings.Snapshot) {
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	if next.Revision <= d.now.Load().Revision {
+	now := d.now.Load()
+	if next.Revision <= now.Revision && now != lost {
 		return
 	}
 	d.now.Store(next)

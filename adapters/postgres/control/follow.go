@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"trunkline.dev/trunkline/adapters/internal/background"
+	"trunkline.dev/trunkline/commands/settings"
 )
 
 // pause is how long to wait for a database that does not answer.
@@ -135,8 +136,10 @@ func (s *Store) notified(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// reload reads everything at one revision.
+// reload reads everything at one revision. What is known before it begins was
+// committed, so a database that is behind it has gone back.
 func (s *Store) reload(ctx context.Context) error {
+	known := s.dir.Snapshot()
 	tx, err := s.cfg.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return unavailable("loading settings", err)
@@ -150,6 +153,18 @@ func (s *Store) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.dir.advance(next)
+	s.dir.advance(next, s.lost(ctx, known, next.Revision))
 	return nil
+}
+
+// lost is a snapshot that was committed once if the database is only at an older
+// revision now: a replica that was behind has taken over, or a backup was put back.
+// It is nil for one that is there.
+func (s *Store) lost(ctx context.Context, known *settings.Snapshot, revision int64) *settings.Snapshot {
+	if known.Revision <= revision {
+		return nil
+	}
+	s.cfg.Log.WarnContext(ctx, "the database has lost settings; what it has is served",
+		slog.Int64("revision", revision), slog.Int64("known", known.Revision))
+	return known
 }

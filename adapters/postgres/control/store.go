@@ -123,6 +123,7 @@ func (s *Store) revise(ctx context.Context, step func(pgx.Tx, int64, *settings.S
 		return unavailable("taking the settings' revision", err)
 	}
 	before := s.dir.Snapshot()
+	lost := s.lost(ctx, before, revision-1) // nobody else commits one meanwhile
 	if before.Revision != revision-1 {
 		if before, err = s.load(ctx, tx, revision-1); err != nil {
 			return err
@@ -139,7 +140,7 @@ func (s *Store) revise(ctx context.Context, step func(pgx.Tx, int64, *settings.S
 		// Whether it happened is unknown; the next read of the revision tells.
 		return unavailable("committing settings", err)
 	}
-	s.dir.advance(before.Apply(changes))
+	s.dir.advance(before.Apply(changes), lost)
 	return nil
 }
 

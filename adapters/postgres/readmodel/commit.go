@@ -269,7 +269,8 @@ func parkedArgs(all []projections.Parked) []any {
 	behind, faults, envelopes, data := make([]bool, n), make([]bool, n), make([]string, n), make([][]byte, n)
 	for i, p := range all {
 		topics[i], partitions[i], offsets[i] = string(p.Position.Topic), int32(p.Position.Partition), p.Position.Offset
-		orgs[i], ids[i], events[i] = projections.Clean(p.Org), projections.Clean(p.Subject), projections.Clean(p.ID)
+		k := p.Entity()
+		orgs[i], ids[i], events[i] = k.Org, k.ID, projections.Clean(p.ID)
 		reasons[i], behind[i], faults[i] = p.Reason, p.Behind, p.Fault != nil
 		envelopes[i], data[i] = encodeEnvelope(p.Envelope), p.Data
 		if data[i] == nil {
