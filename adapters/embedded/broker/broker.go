@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 	"golang.org/x/sys/unix"
 )
 
@@ -123,6 +125,7 @@ func (b *Broker) open(ctx context.Context) (*kfake.Cluster, *listener, error) {
 			kfake.DataDir(filepath.Join(b.dir, "log")),
 			kfake.SyncWrites(),
 			kfake.DefaultNumPartitions(b.cfg.Partitions),
+			kfake.MaxVersions(spoken()),
 			// Retention of any topic starts a cleaner that enforces the default
 			// of seven days on all others; the log is the truth and keeps all.
 			kfake.BrokerConfigs(map[string]string{
@@ -161,6 +164,15 @@ func (b *Broker) open(ctx context.Context) (*kfake.Cluster, *listener, error) {
 		}()
 		return nil, nil, fmt.Errorf("starting the embedded Kafka: reading the log back: %w", ctx.Err())
 	}
+}
+
+// spoken are the versions of the protocol that clients may use. The one of
+// Produce that names topics by id makes kfake panic when a request has two ids
+// that it does not know, of a log that was there before.
+func spoken() *kversion.Versions {
+	v := kversion.Stable()
+	v.SetMaxKeyVersion(int16(kmsg.Produce), 12)
+	return v
 }
 
 // Stop closes the port and the log. Stop before Start and Stop twice are

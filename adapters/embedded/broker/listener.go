@@ -1,8 +1,14 @@
 package broker
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // listener is the broker's port. Its address is also what the broker tells
@@ -51,9 +57,56 @@ func (l *listener) closeConns() {
 	}
 }
 
+// maxRequest is the largest request that the broker reads, Kafka's own bound
+// (socket.request.max.bytes). kfake takes memory for as much as is announced.
+const maxRequest = 100 << 20
+
+// headSize is how much of a request says how long it is and which.
+const headSize = 6
+
+var errNoRequest = errors.New("not a request of Kafka's protocol")
+
+// conn lets only requests through that kfake survives: it panics at a key that it
+// does not know, which would end the hub. It has one reader.
 type conn struct {
 	net.Conn
 	l *listener
+
+	head   [headSize]byte
+	unread []byte // of head
+	body   int    // what is left of the request behind its head
+}
+
+// Read implements net.Conn. Whoever speaks another protocol, HTTP or TLS, is
+// given up.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.unread) == 0 && c.body == 0 {
+		if err := c.next(); err != nil {
+			return 0, err
+		}
+	}
+	if len(c.unread) > 0 {
+		n := copy(p, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.body)])
+	c.body -= n
+	return n, err
+}
+
+// next reads the head of the next request.
+func (c *conn) next() error {
+	if _, err := io.ReadFull(c.Conn, c.head[:]); err != nil {
+		return err
+	}
+	size := binary.BigEndian.Uint32(c.head[:])
+	key := int16(binary.BigEndian.Uint16(c.head[4:]))
+	if size < headSize-4 || size > maxRequest || kmsg.RequestForKey(key) == nil {
+		return fmt.Errorf("%w: key %d, %d bytes", errNoRequest, key, size)
+	}
+	c.unread, c.body = c.head[:], int(size)-(headSize-4)
+	return nil
 }
 
 // Close closes the connection and forgets it.
