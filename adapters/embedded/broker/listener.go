@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -18,21 +20,44 @@ type listener struct {
 	net.Listener
 	addr net.Addr
 
+	shut func()
+	gone chan struct{} // closed by Close
+
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
 	closed bool
 }
 
 func newListener(inner net.Listener) *listener {
-	return &listener{Listener: inner, addr: reachable(inner.Addr()), conns: map[net.Conn]struct{}{}}
+	gone := make(chan struct{})
+	return &listener{
+		Listener: inner, addr: reachable(inner.Addr()), conns: map[net.Conn]struct{}{},
+		gone: gone, shut: sync.OnceFunc(func() { close(gone) }),
+	}
 }
 
 // Addr is the address under which clients reach the broker.
 func (l *listener) Addr() net.Addr { return l.addr }
 
-// Accept hands out connections that are forgotten when they close.
+// Close stops listening.
+func (l *listener) Close() error {
+	l.shut()
+	return l.Listener.Close()
+}
+
+// Accept hands out connections that are forgotten when they close. It waits while
+// the process has no file descriptors left: kfake closes the port for good at the
+// first error.
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
+	for pause := shortPause; scarce(err); pause = min(2*pause, longPause) {
+		select {
+		case <-l.gone:
+			return nil, net.ErrClosed
+		case <-time.After(pause):
+		}
+		c, err = l.Listener.Accept()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +70,18 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	l.conns[t] = struct{}{}
 	return t, nil
+}
+
+// The pauses between attempts to accept, at first and at last.
+const (
+	shortPause = 5 * time.Millisecond
+	longPause  = time.Second
+)
+
+// scarce reports whether accepting failed for want of something that others of
+// this machine will give back.
+func scarce(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
 func (l *listener) closeConns() {
