@@ -1,7 +1,8 @@
 // Package broker is the Kafka that runs when none is configured: kfake, a broker
 // in this process, with its log on disk and on a real port, so that any Kafka
 // client can read along. It refuses to be a cluster: one node, no replication.
-// Its invariant: what it acknowledged was fsynced, and survives kill -9.
+// Its invariant: what it acknowledged was fsynced, and survives kill -9; a log that
+// was damaged is left as it is.
 package broker
 
 import (
@@ -98,6 +99,10 @@ func (b *Broker) Start(ctx context.Context) error {
 		return err
 	}
 	warnIfLarge(b.cfg.Logger, b.dir)
+	if err := inspect(ctx, filepath.Join(b.dir, "log")); err != nil {
+		lock.Close()
+		return err
+	}
 
 	cluster, ln, err := b.open(ctx)
 	if err != nil {
