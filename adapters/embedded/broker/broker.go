@@ -159,6 +159,7 @@ func (b *Broker) open(ctx context.Context) (*kfake.Cluster, *listener, error) {
 		if o.err != nil {
 			return nil, nil, fmt.Errorf("starting the embedded Kafka on %s (TRUNKLINE_KAFKA_ADDR): %w", b.cfg.Addr, o.err)
 		}
+		refuseUnkept(o.cluster, filepath.Join(b.dir, "log"))
 		return o.cluster, ln, nil
 	case <-ctx.Done():
 		// The replay cannot be broken off: see it out, then let go of the port.

@@ -47,17 +47,30 @@ func inspect(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("reading the embedded Kafka's log: %w", err)
 	}
+	kept, err := kept(dir)
+	if err != nil {
+		return fmt.Errorf("reading the embedded Kafka's log: %w", err)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, p := range partitions {
 		g.Go(func() error {
-			if err := inspectPartition(ctx, filepath.Join(dir, "partitions", p.Name())); err != nil {
+			path := filepath.Join(dir, "partitions", p.Name())
+			err := inspectPartition(ctx, path)
+			if err == nil && !kept[p.Name()] {
+				err = inspectUnkept(path)
+			}
+			if err != nil {
 				return fmt.Errorf("reading the embedded Kafka's log: %w", err)
 			}
 			return nil
 		})
 	}
 	return g.Wait()
+}
+
+func segmentPath(dir string, base int64) string {
+	return filepath.Join(dir, strconv.FormatInt(base, 10)+".dat")
 }
 
 func inspectPartition(ctx context.Context, dir string) error {
@@ -70,7 +83,7 @@ func inspectPartition(ctx context.Context, dir string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		path := filepath.Join(dir, strconv.FormatInt(base, 10)+".dat")
+		path := segmentPath(dir, base)
 		read, size, err := readable(path)
 		if err != nil {
 			return err
@@ -89,6 +102,25 @@ func inspectPartition(ctx context.Context, dir string) error {
 			}
 		}
 		return fmt.Errorf("%s is damaged at byte %d of %d, where acknowledged facts stand. Nothing was changed: see \"A damaged log\" in adapters/embedded/README.md", path, read, size)
+	}
+	return nil
+}
+
+// inspectUnkept refuses facts of a topic that is not in the list of topics: when it
+// is created anew, its facts would be written behind them and not be found.
+func inspectUnkept(dir string) error {
+	segments, err := segmentsOf(dir)
+	if err != nil {
+		return err
+	}
+	for _, base := range segments {
+		info, err := os.Stat(segmentPath(dir, base))
+		if err != nil {
+			return err
+		}
+		if info.Size() > 0 {
+			return fmt.Errorf("%s holds facts, and %s does not name its topic: put the file of a copy in its place, or move the folder away if the topic was deleted", dir, topicsFile)
+		}
 	}
 	return nil
 }
