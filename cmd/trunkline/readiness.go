@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"trunkline.dev/trunkline/adapters/httpapi"
@@ -19,10 +20,6 @@ func (a *app) readiness(ctx context.Context) (bool, []httpapi.Part) {
 		ready = ready && state == "ready"
 		return httpapi.Part{Name: name, State: state, Detail: detail}
 	}
-	type check struct {
-		name string
-		ask  func(context.Context) error
-	}
 	checks := []check{
 		{"kafka", a.broker.Ping},
 		{"log", func(context.Context) error { return appends(a.events.Stats(), time.Now()) }},
@@ -32,17 +29,22 @@ func (a *app) readiness(ctx context.Context) (bool, []httpapi.Part) {
 	if a.cfg.has("webhooks") {
 		checks = append(checks, check{"webhooks", func(context.Context) error { return a.engine.Stalled() }})
 	}
+	var statuses []projections.Status
+	unknown := check{"projections", func(ctx context.Context) (err error) {
+		statuses, err = a.projector.Status(ctx)
+		return err
+	}}
+	errs := askAll(ctx, append(checks, unknown))
 	var parts []httpapi.Part
-	for _, c := range checks {
-		if err := c.ask(ctx); err != nil {
-			parts = append(parts, part(c.name, "down", err.Error()))
+	for i, c := range checks {
+		if errs[i] != nil {
+			parts = append(parts, part(c.name, "down", errs[i].Error()))
 			continue
 		}
 		parts = append(parts, part(c.name, "ready", ""))
 	}
-	statuses, err := a.projector.Status(ctx)
-	if err != nil {
-		return false, append(parts, part("projections", "down", err.Error()))
+	if err := errs[len(checks)]; err != nil {
+		return false, append(parts, part(unknown.name, "down", err.Error()))
 	}
 	for _, s := range statuses {
 		switch s.State {
@@ -53,6 +55,24 @@ func (a *app) readiness(ctx context.Context) (bool, []httpapi.Part) {
 		}
 	}
 	return ready, parts
+}
+
+// check asks one part whether it works.
+type check struct {
+	name string
+	ask  func(context.Context) error
+}
+
+// askAll asks all parts at once: one that hangs must not use up the time of the others,
+// which would be called down.
+func askAll(ctx context.Context, checks []check) []error {
+	errs := make([]error, len(checks))
+	var wg sync.WaitGroup
+	for i, c := range checks {
+		wg.Go(func() { errs[i] = c.ask(ctx) })
+	}
+	wg.Wait()
+	return errs
 }
 
 // failureCounts is how long a failure to append counts. A partition that nobody

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"trunkline.dev/trunkline/adapters/kafka"
@@ -29,4 +31,18 @@ func TestALogThatTakesNothingIsDown(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}
+}
+
+func TestAPartThatHangsIsTheOnlyOneThatIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		works := func(ctx context.Context) error { return ctx.Err() }
+		got := askAll(ctx, []check{{"kafka", hangs}, {"postgres", works}, {"clickhouse", works}})
+		if !errors.Is(got[0], context.DeadlineExceeded) || got[1] != nil || got[2] != nil {
+			t.Errorf("one hangs, two work: %v", got)
+		}
+	})
 }
