@@ -22,7 +22,7 @@ func (a *app) readiness(ctx context.Context) (bool, []httpapi.Part) {
 	}
 	checks := []check{
 		{"kafka", a.broker.Ping},
-		{"log", func(context.Context) error { return appends(a.events.Stats(), time.Now()) }},
+		{"log", func(context.Context) error { return appends(a.events.Stats(), time.Now(), a.stack.brokerErr()) }},
 		{"postgres", a.pool.Ping},
 		{"clickhouse", a.analytics.Ping},
 	}
@@ -81,10 +81,15 @@ func askAll(ctx context.Context, checks []check) []error {
 const failureCounts = 20 * time.Second
 
 // appends returns what keeps the log from taking facts. A broker may answer and yet
-// take none: its disk is full, or too few of its replicas are there.
-func appends(s kafka.Stats, now time.Time) error {
+// take none: its disk is full, or too few of its replicas are there. The embedded one
+// answers only that something is wrong; embedded is what it says of itself, or nil.
+func appends(s kafka.Stats, now time.Time, embedded error) error {
 	if s.Failing == 0 || now.Sub(s.LastErrorAt) >= failureCounts {
 		return nil
 	}
-	return fmt.Errorf("%d partitions take no facts: %w", s.Failing, s.LastError)
+	err := fmt.Errorf("%d partitions take no facts: %w", s.Failing, s.LastError)
+	if embedded != nil {
+		err = fmt.Errorf("%w: %w", err, embedded)
+	}
+	return err
 }

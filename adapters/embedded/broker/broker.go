@@ -56,8 +56,9 @@ func (c Config) Validate() error {
 
 // Broker is the embedded Kafka. It is safe for concurrent use.
 type Broker struct {
-	cfg Config
-	dir string
+	cfg    Config
+	dir    string
+	logger *logger
 
 	mu      sync.Mutex
 	cluster *kfake.Cluster
@@ -81,7 +82,7 @@ func New(cfg Config) (*Broker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Broker{cfg: cfg, dir: filepath.Join(cfg.DataDir, "kafka")}, nil
+	return &Broker{cfg: cfg, dir: filepath.Join(cfg.DataDir, "kafka"), logger: newLogger(cfg.Logger)}, nil
 }
 
 // Start opens the port, reads the log back and returns when it serves.
@@ -138,7 +139,7 @@ func (b *Broker) open(ctx context.Context) (*kfake.Cluster, *listener, error) {
 				"log.retention.ms":           "-1",
 				"log.retention.bytes":        "-1",
 			}),
-			kfake.WithLogger(logger{b.cfg.Logger}),
+			kfake.WithLogger(b.logger),
 			// kfake asks for 127.0.0.1:<port>; we listen on exactly Addr.
 			kfake.ListenFn(func(network, _ string) (net.Listener, error) {
 				inner, err := net.Listen(network, b.cfg.Addr)
@@ -219,6 +220,10 @@ func (b *Broker) Addr() string {
 	}
 	return b.ln.Addr().String()
 }
+
+// Err is what the broker complained of in the last 20 s, nil if it did not: to
+// clients it says only that something is wrong.
+func (b *Broker) Err() error { return b.logger.lately() }
 
 func (b *Broker) watchSize(quit <-chan struct{}, done chan<- struct{}) {
 	defer close(done)
