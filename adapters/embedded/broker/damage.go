@@ -192,15 +192,29 @@ func wholeBatches(f io.Reader) (int64, error) {
 		if _, err := r.Discard(atSummed); err != nil {
 			return read, err
 		}
-		sum := crc32.New(castagnoli)
-		if _, err := io.CopyN(sum, r, size-atSummed); err != nil {
+		sum, err := sumOf(r, size-atSummed)
+		if err != nil {
 			return read, endOf(err)
 		}
-		if sum.Sum32() != want {
+		if sum != want {
 			return read, nil
 		}
 		read += size
 	}
+}
+
+// sumOf reads so many bytes and returns their checksum.
+func sumOf(r *bufio.Reader, n int64) (sum uint32, err error) {
+	for n > 0 {
+		piece, err := r.Peek(int(min(n, int64(r.Size()))))
+		if err != nil {
+			return 0, err
+		}
+		sum = crc32.Update(sum, castagnoli, piece)
+		n -= int64(len(piece))
+		_, _ = r.Discard(len(piece)) // it was peeked
+	}
+	return sum, nil
 }
 
 // endOf makes nothing of the end of a file.
