@@ -104,14 +104,15 @@ const headSize = 6
 var errNoRequest = errors.New("not a request of Kafka's protocol")
 
 // conn lets only requests through that kfake survives: it panics at a key that it
-// does not know, which would end the hub. It has one reader.
+// does not know, which would end the hub, and takes batches that Kafka would refuse.
+// It has one reader.
 type conn struct {
 	net.Conn
 	l *listener
 
 	head   [headSize]byte
-	unread []byte // of head
-	body   int    // what is left of the request behind its head
+	unread []byte // what was read and not handed out
+	body   int    // what is left of the request behind that
 }
 
 // Read implements net.Conn. Whoever speaks another protocol, HTTP or TLS, is
@@ -124,7 +125,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	if len(c.unread) > 0 {
 		n := copy(p, c.unread)
-		c.unread = c.unread[n:]
+		if c.unread = c.unread[n:]; len(c.unread) == 0 {
+			c.unread = nil // it may have been large
+		}
 		return n, nil
 	}
 	n, err := c.Conn.Read(p[:min(len(p), c.body)])
@@ -143,6 +146,16 @@ func (c *conn) next() error {
 		return fmt.Errorf("%w: key %d, %d bytes", errNoRequest, key, size)
 	}
 	c.unread, c.body = c.head[:], int(size)-(headSize-4)
+	if key != int16(kmsg.Produce) {
+		return nil
+	}
+	whole := make([]byte, headSize+c.body)
+	copy(whole, c.head[:])
+	if _, err := io.ReadFull(c.Conn, whole[headSize:]); err != nil {
+		return err
+	}
+	spoilMalformed(whole[4:])
+	c.unread, c.body = whole, 0
 	return nil
 }
 
