@@ -25,7 +25,8 @@ func TestALogThatTakesNothingIsDown(t *testing.T) {
 		"it failed and works again": {kafka.Stats{Batches: 7, Retries: 3, LastError: full, LastErrorAt: now}, nil, ""},
 		"it fails":                  {kafka.Stats{Batches: 7, Failing: 2, LastError: full, LastErrorAt: now.Add(-time.Second)}, nil, "2 partitions take no facts: no space left on device"},
 		"it fails, and is embedded": {
-			kafka.Stats{Failing: 2, LastError: kafkago.Unknown, LastErrorAt: now}, full,
+			kafka.Stats{Failing: 2, LastError: kafkago.Unknown, LastErrorAt: now},
+			full,
 			"2 partitions take no facts: " + kafkago.Unknown.Error() + ": no space left on device",
 		},
 		"nobody has tried lately": {kafka.Stats{Batches: 7, Failing: 2, LastError: full, LastErrorAt: now.Add(-time.Minute)}, full, ""},
