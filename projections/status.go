@@ -135,9 +135,15 @@ func (p *Projector) status(ctx context.Context, g Generations, ends map[event.To
 	}
 	stuck := p.lagging(&s, g.Topics(), have, ends)
 	p.local(&s)
+	foreign, err := p.foreign(ctx, s, g.Topics())
+	if err != nil {
+		return s, err
+	}
 	switch {
 	case building:
 		s.State = StateRebuilding
+	case foreign != "":
+		s.State, s.Err = StateStopped, foreign
 	case stuck > stoppedLag:
 		s.State = StateStopped
 	case s.LagSeconds > liveLag.Seconds():
@@ -146,6 +152,26 @@ func (p *Projector) status(ctx context.Context, g Generations, ends map[event.To
 		s.State = StateLive
 	}
 	return s, nil
+}
+
+// foreign says which partition was read further than the log reaches: the log was
+// lost, or is another one. What is appended to it is not read before it is as long.
+func (p *Projector) foreign(ctx context.Context, s Status, topics []event.Topic) (string, error) {
+	ahead := func(c PartitionStatus) bool { return c.Next > c.End }
+	if !slices.ContainsFunc(s.Partitions, ahead) {
+		return "", nil
+	}
+	// The ends are older than the checkpoints, which may have moved since.
+	ends, err := p.cfg.Ends.Ends(ctx, topics...)
+	if err != nil {
+		return "", fmt.Errorf("asking where the log ends: %w", err)
+	}
+	for _, c := range s.Partitions {
+		if end, ok := ends[c.Topic][c.Partition]; ok && c.Next > end {
+			return fmt.Sprintf("%s/%d has been read up to %d, but the log ends at %d: it is not the log that this was made from", c.Topic, c.Partition, c.Next, end), nil
+		}
+	}
+	return "", nil
 }
 
 // lagging fills in partitions and lag, and returns how long a partition that

@@ -25,8 +25,8 @@ type place struct {
 	end     int64
 	parked  int64
 	digests map[int]string
-	// move is called by Digest: what happens meanwhile.
-	move func()
+	// move is called by Digest, and grow by Checkpoints: what happens meanwhile.
+	move, grow func()
 }
 
 func (p *place) Projection() string    { return "calls" }
@@ -54,6 +54,9 @@ func (p *place) ParkedCount(context.Context) (int64, error) {
 func (p *place) Checkpoints(_ context.Context, generation int) (map[event.Topic]map[int]int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.grow != nil {
+		p.grow()
+	}
 	return map[event.Topic]map[int]int64{event.Calls: {0: p.next[generation]}}, nil
 }
 
@@ -144,5 +147,39 @@ func TestStatusTellsHowFarBehindAProjectionIs(t *testing.T) {
 		check("nothing moves any more", look{projections.StateStopped, 7, 31, 2})
 		p.next[1], p.generations = 20, append(p.generations, projections.Generation{Number: 2, Status: projections.Building})
 		check("a generation is built", look{projections.StateRebuilding, 0, 0, 2})
+	})
+}
+
+// Whoever lost the log's disk, or connected another Kafka, has read models that are
+// ahead of it: what comes would not be read until it is as long as the former.
+func TestAReadModelOfAnotherLogIsNotLive(t *testing.T) {
+	t.Parallel()
+	p := &place{generations: []projections.Generation{{Number: 1, Status: projections.Live}}, next: map[int]int64{1: 10}, end: 10}
+	projector, err := projections.NewProjector(projections.ProjectorConfig{
+		Generations: []projections.Generations{p}, Ends: p, Idle: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type look struct {
+		State projections.State
+		Err   string
+	}
+	check := func(name string, want look) {
+		t.Helper()
+		all, err := projector.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, look{all[0].State, all[0].Err}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	p.grow = func() { p.end, p.next[1] = 15, 15 }
+	check("events came and were applied after the log was asked for its end", look{State: projections.StateLive})
+	p.grow, p.end = nil, 4
+	check("the log is shorter", look{
+		State: projections.StateStopped,
+		Err:   "trunkline.calls.v1/0 has been read up to 15, but the log ends at 4: it is not the log that this was made from",
 	})
 }

@@ -209,11 +209,13 @@ func (a *appender) send(ctx context.Context, batch []span) {
 			a.succeeded(batch, base, at)
 			return
 		}
-		a.failed(err, attempt)
-		switch {
-		case errors.Is(err, kafka.MessageSizeTooLarge), errors.Is(err, kafka.RecordListTooLarge):
+		if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge) {
+			a.answered() // it is the batch that is wrong, not the partition
 			a.split(ctx, batch)
 			return
+		}
+		a.failed(err, attempt)
+		switch {
 		case kafkago.Permanent(err):
 			a.giveUp(batch, fmt.Errorf("appending to %s/%d: %w", a.topic, a.id, err))
 			return
@@ -325,13 +327,7 @@ func (a *appender) handOn(batch []span, base int64, at time.Time) {
 
 func (a *appender) succeeded(batch []span, base int64, at time.Time) {
 	a.handOn(batch, base, at)
-	a.mu.Lock()
-	recovered := !a.failing.IsZero() && !a.said.IsZero()
-	a.failing, a.said = time.Time{}, time.Time{}
-	a.mu.Unlock()
-	if recovered {
-		a.log.client.cfg.Logger.Info("appending again", slog.Any("topic", a.topic), slog.Int("partition", a.id))
-	}
+	a.answered()
 	bytes := 0
 	for _, s := range batch {
 		for i := s.from; i < s.to; i++ {
@@ -345,6 +341,17 @@ func (a *appender) succeeded(batch []span, base int64, at time.Time) {
 		if s.to == len(s.share.records) {
 			a.finish(s.share, nil)
 		}
+	}
+}
+
+// answered says that the partition is well.
+func (a *appender) answered() {
+	a.mu.Lock()
+	recovered := !a.failing.IsZero() && !a.said.IsZero()
+	a.failing, a.said = time.Time{}, time.Time{}
+	a.mu.Unlock()
+	if recovered {
+		a.log.client.cfg.Logger.Info("appending again", slog.Any("topic", a.topic), slog.Int("partition", a.id))
 	}
 }
 

@@ -193,6 +193,9 @@ func TestBatchThatTheBrokerFindsTooLargeIsSplit(t *testing.T) {
 	if _, err := l.Append(t.Context(), large); !errors.Is(err, commands.ErrTooLarge) {
 		t.Errorf("got %v, want ErrTooLarge", err)
 	}
+	if s := l.Stats(); s.Failing != 0 || s.LastError != nil {
+		t.Errorf("an event that is too large made %d partitions fail: %v", s.Failing, s.LastError)
+	}
 }
 
 func TestConfigSaysAllThatIsWrong(t *testing.T) {

@@ -105,6 +105,14 @@ func (s *stack) brokers() []string {
 	return s.cfg.KafkaBrokers
 }
 
+// brokerErr is what the embedded Kafka complained of lately.
+func (s *stack) brokerErr() error {
+	if s.broker == nil {
+		return nil
+	}
+	return s.broker.Err()
+}
+
 func (s *stack) postgresURL() string {
 	if s.postgres != nil {
 		return s.postgres.URL()

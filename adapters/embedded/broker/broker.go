@@ -1,7 +1,8 @@
 // Package broker is the Kafka that runs when none is configured: kfake, a broker
 // in this process, with its log on disk and on a real port, so that any Kafka
 // client can read along. It refuses to be a cluster: one node, no replication.
-// Its invariant: what it acknowledged was fsynced, and survives kill -9.
+// Its invariant: what it acknowledged was fsynced, and survives kill -9; a log that
+// was damaged is left as it is.
 package broker
 
 import (
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,8 +56,9 @@ func (c Config) Validate() error {
 
 // Broker is the embedded Kafka. It is safe for concurrent use.
 type Broker struct {
-	cfg Config
-	dir string
+	cfg    Config
+	dir    string
+	logger *logger
 
 	mu      sync.Mutex
 	cluster *kfake.Cluster
@@ -78,7 +82,7 @@ func New(cfg Config) (*Broker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Broker{cfg: cfg, dir: filepath.Join(cfg.DataDir, "kafka")}, nil
+	return &Broker{cfg: cfg, dir: filepath.Join(cfg.DataDir, "kafka"), logger: newLogger(cfg.Logger)}, nil
 }
 
 // Start opens the port, reads the log back and returns when it serves.
@@ -96,6 +100,10 @@ func (b *Broker) Start(ctx context.Context) error {
 		return err
 	}
 	warnIfLarge(b.cfg.Logger, b.dir)
+	if err := inspect(ctx, filepath.Join(b.dir, "log")); err != nil {
+		lock.Close()
+		return err
+	}
 
 	cluster, ln, err := b.open(ctx)
 	if err != nil {
@@ -123,6 +131,7 @@ func (b *Broker) open(ctx context.Context) (*kfake.Cluster, *listener, error) {
 			kfake.DataDir(filepath.Join(b.dir, "log")),
 			kfake.SyncWrites(),
 			kfake.DefaultNumPartitions(b.cfg.Partitions),
+			kfake.MaxVersions(spoken()),
 			// Retention of any topic starts a cleaner that enforces the default
 			// of seven days on all others; the log is the truth and keeps all.
 			kfake.BrokerConfigs(map[string]string{
@@ -130,7 +139,7 @@ func (b *Broker) open(ctx context.Context) (*kfake.Cluster, *listener, error) {
 				"log.retention.ms":           "-1",
 				"log.retention.bytes":        "-1",
 			}),
-			kfake.WithLogger(logger{b.cfg.Logger}),
+			kfake.WithLogger(b.logger),
 			// kfake asks for 127.0.0.1:<port>; we listen on exactly Addr.
 			kfake.ListenFn(func(network, _ string) (net.Listener, error) {
 				inner, err := net.Listen(network, b.cfg.Addr)
@@ -151,6 +160,7 @@ func (b *Broker) open(ctx context.Context) (*kfake.Cluster, *listener, error) {
 		if o.err != nil {
 			return nil, nil, fmt.Errorf("starting the embedded Kafka on %s (TRUNKLINE_KAFKA_ADDR): %w", b.cfg.Addr, o.err)
 		}
+		refuseUnkept(o.cluster, filepath.Join(b.dir, "log"))
 		return o.cluster, ln, nil
 	case <-ctx.Done():
 		// The replay cannot be broken off: see it out, then let go of the port.
@@ -161,6 +171,15 @@ func (b *Broker) open(ctx context.Context) (*kfake.Cluster, *listener, error) {
 		}()
 		return nil, nil, fmt.Errorf("starting the embedded Kafka: reading the log back: %w", ctx.Err())
 	}
+}
+
+// spoken are the versions of the protocol that clients may use. The one of
+// Produce that names topics by id makes kfake panic when a request has two ids
+// that it does not know, of a log that was there before.
+func spoken() *kversion.Versions {
+	v := kversion.Stable()
+	v.SetMaxKeyVersion(int16(kmsg.Produce), 12)
+	return v
 }
 
 // Stop closes the port and the log. Stop before Start and Stop twice are
@@ -201,6 +220,10 @@ func (b *Broker) Addr() string {
 	}
 	return b.ln.Addr().String()
 }
+
+// Err is what the broker complained of in the last 20 s, nil if it did not: to
+// clients it says only that something is wrong.
+func (b *Broker) Err() error { return b.logger.lately() }
 
 func (b *Broker) watchSize(quit <-chan struct{}, done chan<- struct{}) {
 	defer close(done)

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"trunkline.dev/trunkline/adapters/embedded/broker"
@@ -88,8 +90,11 @@ func produce(t *testing.T, addr string, value string) {
 		Topic: "facts", Partition: 3, RequiredAcks: kafka.RequireAll,
 		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes([]byte("k")), Value: kafka.NewBytes([]byte(value))}),
 	})
-	if err != nil || resp.Error != nil {
-		t.Fatal(err, resp.Error)
+	if err == nil {
+		err = resp.Error
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -117,16 +122,21 @@ func TestTheLogOutlivesARestart(t *testing.T) {
 	}
 }
 
-func TestAKilledHubLosesNothingAcknowledged(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
+// process is a hub in a process of its own.
+type process struct {
+	cmd  *exec.Cmd
+	addr string
+}
+
+// startHub runs a broker in a process of its own until the test ends.
+func startHub(t *testing.T, dir string) *process {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), hubEnv+"="+dir)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stdin.Close()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -134,19 +144,36 @@ func TestAKilledHubLosesNothingAcknowledged(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	p := &process{cmd: cmd}
+	t.Cleanup(func() { p.kill(t); stdin.Close() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := strings.TrimSpace(line)
-	createTopic(t, addr)
+	p.addr = strings.TrimSpace(line)
+	return p
+}
+
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if p.cmd.ProcessState != nil {
+		return
+	}
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = p.cmd.Wait() // "signal: killed" is what was asked for
+}
+
+func TestAKilledHubLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	hub := startHub(t, dir)
+	createTopic(t, hub.addr)
 	for i := range 20 {
-		produce(t, addr, fmt.Sprint(i))
+		produce(t, hub.addr, fmt.Sprint(i))
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // "signal: killed" is what was asked for
+	hub.kill(t)
 
 	b := started(t, broker.Config{Addr: "127.0.0.1:0", DataDir: dir})
 	if got := end(t, b.Addr()); got != 20 {
@@ -244,4 +271,63 @@ func TestTheCleanerLeavesTopicsWithoutRetentionAlone(t *testing.T) {
 	if got := first("facts"); got != 0 {
 		t.Errorf("the cleaner took the record of a topic without retention: it begins at %d", got)
 	}
+}
+
+// A scan of ports, a browser and a client that expects TLS must not end the hub.
+func TestWhatIsNoRequestOfKafkasEndsOnlyItsConnection(t *testing.T) {
+	t.Parallel()
+	hub := startHub(t, t.TempDir())
+	for name, sent := range map[string]string{
+		"a key that Kafka does not have": "\x00\x00\x00\x0a\x27\x0f\x00\x00\x00\x00\x00\x01\xff\xff",
+		"a negative key":                 "\x00\x00\x00\x0a\xff\xff\x00\x00\x00\x00\x00\x01\xff\xff",
+		"a request of two gigabytes":     "\x7f\xff\xff\xff\x00\x03\x00\x00",
+		"HTTP":                           "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"TLS":                            "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+		"nothing but its length":         "\x00\x00\x00\x00\x00\x00\x00\x00",
+	} {
+		c, err := net.Dial("tcp", hub.addr)
+		if err != nil {
+			t.Fatalf("after %q: %v", name, err)
+		}
+		if _, err := io.WriteString(c, sent); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if n, err := c.Read(make([]byte, 1)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the connection was not ended: %d bytes, %v", name, n, err)
+		}
+		c.Close()
+	}
+	createTopic(t, hub.addr)
+	produce(t, hub.addr, "still here")
+}
+
+// Clients name topics by id since Kafka 4.1, and keep ids of a log that was there
+// before.
+func TestFactsForTopicsThatAreGoneDoNotEndTheHub(t *testing.T) {
+	t.Parallel()
+	hub := startHub(t, t.TempDir())
+	createTopic(t, hub.addr)
+	c, err := net.Dial("tcp", hub.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	req := kmsg.NewPtrProduceRequest()
+	req.SetVersion(13)
+	req.Acks = -1
+	for id := range 2 {
+		topic := kmsg.NewProduceRequestTopic()
+		topic.TopicID = [16]byte{1, byte(id)}
+		topic.Partitions = append(topic.Partitions, kmsg.NewProduceRequestTopicPartition())
+		req.Topics = append(req.Topics, topic)
+	}
+	if _, err := c.Write(kmsg.NewRequestFormatter().AppendRequest(nil, req, 1)); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("no answer, and the connection is open")
+	}
+	produce(t, hub.addr, "still here")
 }

@@ -1,13 +1,9 @@
 package broker
 
 import (
-	"context"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
-
-	"github.com/twmb/franz-go/pkg/kfake"
 
 	"trunkline.dev/trunkline/adapters/embedded/internal/memory"
 )
@@ -35,18 +31,4 @@ func dirBytes(dir string) (sum int64) {
 		return nil
 	})
 	return sum
-}
-
-// logger passes kfake's warnings and errors on; its lesser lines are per request.
-type logger struct{ log *slog.Logger }
-
-// Logf implements kfake.Logger.
-func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
-	switch level {
-	case kfake.LogLevelError:
-		l.log.LogAttrs(context.Background(), slog.LevelError, "embedded Kafka", slog.String("detail", fmt.Sprintf(format, args...)))
-	case kfake.LogLevelWarn:
-		l.log.LogAttrs(context.Background(), slog.LevelWarn, "embedded Kafka", slog.String("detail", fmt.Sprintf(format, args...)))
-	default:
-	}
 }
