@@ -45,7 +45,7 @@ type Jobs interface {
 	// second copy of a recording that has one.
 	Orphans(ctx context.Context, before time.Time, limit int) ([]string, error)
 	// Expired returns stored recordings of a list that are older than a time and
-	// not held, the oldest first.
+	// not held, as far as all of the log says, the oldest first.
 	Expired(ctx context.Context, listID string, storedBefore time.Time, limit int) ([]string, error)
 	// Unlisted returns stored recordings of an org whose list is not known, stored
 	// after a time, the oldest first; SetList says it.

@@ -97,8 +97,15 @@ LIMIT $2`
 SELECT recording_id
 FROM recordings
 WHERE list_id = $1 AND stored_at <= $2 AND state = 'stored' AND NOT held AND list_id <> ''
+  AND partition = ANY($3::integer[])
 ORDER BY stored_at, recording_id
-LIMIT $3`
+LIMIT $4`
+
+	someExpiredSQL = `
+SELECT EXISTS (
+  SELECT
+  FROM recordings
+  WHERE list_id = $1 AND stored_at <= $2 AND state = 'stored' AND NOT held AND list_id <> '')`
 
 	unlistedSQL = `
 SELECT` + columnList + `
