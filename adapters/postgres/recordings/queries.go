@@ -94,12 +94,12 @@ ORDER BY u.begun_at, u.blob_key
 LIMIT $2`
 
 	expiredSQL = `
-SELECT recording_id
-FROM recordings
-WHERE list_id = $1 AND stored_at <= $2 AND state = 'stored' AND NOT held AND list_id <> ''
-  AND partition = ANY($3::integer[])
-ORDER BY stored_at, recording_id
-LIMIT $4`
+SELECT` + columnList + `
+FROM recordings r
+WHERE r.list_id = $1 AND r.stored_at <= $2 AND r.state = 'stored' AND NOT r.held AND r.list_id <> ''
+  AND r.partition = ANY($3::integer[]) AND (r.stored_at, r.recording_id) > ($4, $5)
+ORDER BY r.stored_at, r.recording_id
+LIMIT $6`
 
 	someExpiredSQL = `
 SELECT EXISTS (
