@@ -26,8 +26,10 @@ import (
 // Store is a recordings.Blobs on a bucket.
 type Store struct {
 	bucket *blob.Bucket
-	// dir is the folder of a file:// bucket, "" for the others.
-	dir string
+	// dir is the folder of a file:// bucket, "" for the others; sync writes the names
+	// in a folder to the disk.
+	dir  string
+	sync func(dir string) error
 }
 
 var _ recordings.Blobs = (*Store)(nil)
@@ -72,7 +74,7 @@ func openFolder(u *url.URL) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the blob store: %w", err)
 	}
-	return &Store{bucket: b, dir: dir}, nil
+	return &Store{bucket: b, dir: dir, sync: syncFolder}, nil
 }
 
 // Close ends the use of the bucket.
@@ -136,6 +138,10 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("deleting what is left of blob %s: %w", key, err)
+	}
+	// A name that is not off the disk comes back when the power goes.
+	if err := s.sync(filepath.Dir(s.path(key))); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("deleting blob %s: %w", key, err)
 	}
 	return nil
 }
@@ -204,15 +210,19 @@ func (w *writer) Abort() {
 // syncFolders writes the names on the way to a blob to the disk.
 func (s *Store) syncFolders(key string) error {
 	for at := filepath.Dir(s.path(key)); ; at = filepath.Dir(at) {
-		d, err := os.Open(at)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		if err := s.sync(at); err != nil {
 			return err
 		}
 		if at == filepath.Clean(s.dir) || at == filepath.Dir(at) {
 			return nil
 		}
 	}
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -70,6 +70,39 @@ func TestDeletingRemovesWhatACrashLeft(t *testing.T) {
 	w.Abort()
 }
 
+// That a recording is deleted is said in the log right after: a machine that then loses
+// its power must not bring the file back.
+func TestADeletionIsOnTheDiskBeforeItIsSaid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, fileURL(dir))
+	w, err := s.Create(t.Context(), "org/rec/1", "audio/mpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	for name, removed := range map[string]string{"deleting": "org/rec/1", "deleting again": "org/rec/1"} {
+		var written []string
+		s.Synced(func(at string) {
+			if left := files(t, dir); len(left) != 0 {
+				t.Errorf("%s: written to the disk while there is %q", name, left)
+			}
+			written = append(written, at)
+		})
+		if err := s.Delete(t.Context(), removed); err != nil {
+			t.Fatal(err)
+		}
+		if len(written) == 0 || written[0] != filepath.Join(dir, "org", "rec") {
+			t.Errorf("%s: written to the disk were %q", name, written)
+		}
+	}
+	if err := s.Delete(t.Context(), "org/never/1"); err != nil {
+		t.Errorf("deleting what has no folder: %v", err)
+	}
+}
+
 func TestAPrefixIsAPartOfTheFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
