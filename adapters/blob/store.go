@@ -130,13 +130,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if s.dir == "" {
 		return nil
 	}
-	leftovers, err := filepath.Glob(s.path(key) + ".*.tmp")
-	for _, path := range leftovers {
-		if rerr := os.Remove(path); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
-			err = errors.Join(err, rerr)
-		}
-	}
-	if err != nil {
+	if err := s.removeLeftovers(key); err != nil {
 		return fmt.Errorf("deleting what is left of blob %s: %w", key, err)
 	}
 	// A name that is not off the disk comes back when the power goes.
@@ -144,6 +138,26 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		return fmt.Errorf("deleting blob %s: %w", key, err)
 	}
 	return nil
+}
+
+// removeLeftovers removes the temporary files of a key. A pattern would read what
+// stands in the name of the store's own folder.
+func (s *Store) removeLeftovers(key string) error {
+	folder, begin := filepath.Split(s.path(key))
+	all, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, f := range all {
+		if !strings.HasPrefix(f.Name(), begin+".") || !strings.HasSuffix(f.Name(), ".tmp") {
+			continue
+		}
+		if err := os.Remove(filepath.Join(folder, f.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // check refuses keys that a folder would escape, so that a key is a path.

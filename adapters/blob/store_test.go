@@ -49,7 +49,16 @@ func files(t *testing.T, dir string) (names []string) {
 // A hub that is killed leaves a temporary file; deleting the key removes it.
 func TestDeletingRemovesWhatACrashLeft(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	for _, name := range []string{"blobs", "calls [eu]", "calls [eu", "a*b?c"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			deletingRemovesWhatACrashLeft(t, filepath.Join(t.TempDir(), name))
+		})
+	}
+}
+
+func deletingRemovesWhatACrashLeft(t *testing.T, dir string) {
+	t.Helper()
 	killed := open(t, fileURL(dir))
 	w, err := killed.Create(t.Context(), "org/rec/1", "audio/mpeg")
 	if err != nil {
