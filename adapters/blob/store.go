@@ -30,6 +30,8 @@ type Store struct {
 	// in a folder to the disk.
 	dir  string
 	sync func(dir string) error
+	// parts are what uploads to S3 leave behind, nil for the others.
+	parts *s3Parts
 }
 
 var _ recordings.Blobs = (*Store)(nil)
@@ -56,7 +58,7 @@ func Open(ctx context.Context, bucketURL string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the blob store %s: %w", u.Redacted(), err)
 	}
-	return &Store{bucket: b}, nil
+	return &Store{bucket: b, parts: s3PartsOf(b, u)}, nil
 }
 
 // openFolder opens a folder with temporary files beside the final ones, because
@@ -126,6 +128,11 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	if err := s.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return fmt.Errorf("deleting blob %s: %w", key, err)
+	}
+	if s.parts != nil {
+		if err := s.parts.remove(ctx, key); err != nil {
+			return fmt.Errorf("deleting what is left of blob %s: %w", key, err)
+		}
 	}
 	if s.dir == "" {
 		return nil
