@@ -232,8 +232,8 @@ func (s *Source) refused(resp *http.Response) error {
 }
 
 func (s *Source) retryAfter(v string) time.Duration {
-	if sec, err := strconv.Atoi(v); err == nil && sec > 0 && sec <= int(recording.MaxRetryAfter/time.Second) {
-		return time.Duration(sec) * time.Second
+	if sec, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(sec, uint64(recording.MaxRetryAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
 		return max(0, min(at.Sub(s.cfg.Clock()), recording.MaxRetryAfter))

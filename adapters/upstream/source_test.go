@@ -240,11 +240,14 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 		"leads in a circle": {url: func(t *testing.T) string {
 			return serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) })
 		}, reason: "redirect refused: more than 5"},
-		"is not there":     {url: func(t *testing.T) string { return closedPort(t) }, reason: "connection was refused", away: true},
-		"is private":       {url: func(*testing.T) string { return "http://10.1.2.3/r.mp3" }, reason: "10.1.2.3 is not a public address", final: true},
-		"is no web server": {url: func(t *testing.T) string { return raw(t, "220 smtp ready\r\n", true) }, reason: "no answer: ", away: true},
-		"is no URL":        {url: func(*testing.T) string { return "ftp://a.example/r.mp3" }, reason: "must be an https URL", final: true},
-		"has a password":   {url: func(*testing.T) string { return "http://u:p@a.example/r.mp3" }, reason: "must not carry a user name", final: true},
+		"is not there":        {url: func(t *testing.T) string { return closedPort(t) }, reason: "connection was refused", away: true},
+		"is private":          {url: func(*testing.T) string { return "http://10.1.2.3/r.mp3" }, reason: "10.1.2.3 is not a public address", final: true},
+		"busy for two hours":  {url: answer(429, "text/plain", "", "Retry-After", "7200"), reason: "429", after: time.Hour, away: true},
+		"busy for ever":       {url: answer(503, "text/plain", "", "Retry-After", "99999999999999999999"), reason: "503", after: time.Hour, away: true},
+		"asks for a past one": {url: answer(503, "text/plain", "", "Retry-After", "-5"), reason: "503", away: true},
+		"is no web server":    {url: func(t *testing.T) string { return raw(t, "220 smtp ready\r\n", true) }, reason: "no answer: ", away: true},
+		"is no URL":           {url: func(*testing.T) string { return "ftp://a.example/r.mp3" }, reason: "must be an https URL", final: true},
+		"has a password":      {url: func(*testing.T) string { return "http://u:p@a.example/r.mp3" }, reason: "must not carry a user name", final: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
