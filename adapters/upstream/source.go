@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/recording"
 )
 
@@ -288,7 +289,9 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-func short(err error) string { return fmt.Sprintf("%.200s", err.Error()) }
+// short is an error that may quote what a source said, such as the names in its
+// certificate.
+func short(err error) string { return fmt.Sprintf("%.200s", delivery.Plain(err.Error())) }
 
 // noting remembers the error of a writer, to tell it from the reader's.
 type noting struct {
