@@ -96,3 +96,21 @@ func TestDamagedRecordingsAreNamed(t *testing.T) {
 		t.Errorf("as JSON: %d %s", code, out)
 	}
 }
+
+// Between the list and its turn a recording's time may be over.
+func TestWhatIsDeletedWhileRecordingsAreVerifiedIsNoError(t *testing.T) {
+	answers := func() map[string][]scripted {
+		return map[string][]scripted{
+			"GET /v1/recordings?limit=200&state=stored": {{200, `{"data":[` + strings.Replace(oneRecording, `"r1"`, `"r9"`, 1) + `,` + oneRecording + `],"next_cursor":null}`}},
+			"POST /v1/recordings/r9/verify":             {{410, `{"title":"Gone","detail":"the recording was deleted: its list does not keep it any longer"}`}},
+			"POST /v1/recordings/r1/verify":             {{200, `{"id":"r1","intact":true,"sha256":"aa","bytes":3,"reason":null}`}},
+		}
+	}
+	code, out, errs, _ := command(t, answers(), "recordings", "verify")
+	if want := "1 recordings, 3 bytes: 1 intact, 0 damaged\n"; code != 0 || out != want {
+		t.Errorf("all: exit code %d, %q, %s; want %q", code, out, errs, want)
+	}
+	if code, _, errs, _ := command(t, answers(), "recordings", "verify", "r9"); code != 1 || !strings.Contains(errs, "410") {
+		t.Errorf("one by name: exit code %d, %s", code, errs)
+	}
+}
