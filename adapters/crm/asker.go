@@ -195,37 +195,77 @@ func (a *Asker) Offer(events ...event.Event) {
 func (a *Asker) begin(s started, asked []tenant.Connection) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	first := asked[0].ID
-	if a.stopped || a.all >= maxUnderWay || a.underWay[first] >= maxPerConnection {
+	p := place{asker: a}
+	if a.stopped || a.all >= maxUnderWay || !p.take(asked[0].ID) {
 		a.stats.Dropped++
 		return
 	}
 	a.all++
-	a.underWay[first]++
 	a.done.Go(func() {
 		defer func() {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.all--
-			if a.underWay[first]--; a.underWay[first] == 0 {
-				delete(a.underWay, first)
-			}
+			p.leave()
 		}()
 		ctx, cancel := context.WithTimeout(a.run, recording+patience*time.Duration(len(asked)))
 		defer cancel()
-		if err := a.ask(ctx, s, asked); err != nil && a.run.Err() == nil {
+		if err := a.ask(ctx, s, asked, &p); err != nil && a.run.Err() == nil {
 			a.cfg.Logger.WarnContext(ctx, "a call goes without the look-up of its party", slog.String("event_id", s.ID), slog.Any("err", err))
 		}
 	})
 }
 
+// place is what a start takes of the room of the connection that is asked about it.
+type place struct {
+	asker *Asker
+	at    string
+}
+
+// take takes a place at a connection; the asker is locked.
+func (p *place) take(connection string) bool {
+	if p.asker.underWay[connection] >= maxPerConnection {
+		return false
+	}
+	p.asker.underWay[connection]++
+	p.at = connection
+	return true
+}
+
+// leave gives the place back; the asker is locked.
+func (p *place) leave() {
+	if p.at == "" {
+		return
+	}
+	if p.asker.underWay[p.at]--; p.asker.underWay[p.at] == 0 {
+		delete(p.asker.underWay, p.at)
+	}
+	p.at = ""
+}
+
+// move goes on to another connection, if there is room.
+func (p *place) move(connection string) bool {
+	a := p.asker
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.leave()
+	if !p.take(connection) {
+		a.stats.Dropped++
+		return false
+	}
+	return true
+}
+
 // ask asks one CRM after the other until one knows the party.
-func (a *Asker) ask(ctx context.Context, s started, asked []tenant.Connection) error {
+func (a *Asker) ask(ctx context.Context, s started, asked []tenant.Connection, p *place) error {
 	known, err := a.cfg.Parties.Known(ctx, s.Org, s.number)
 	if err != nil || known {
 		return err
 	}
 	for _, c := range asked {
+		if p.at != c.ID && !p.move(c.ID) {
+			continue
+		}
 		f := a.answer(ctx, c, s.number)
 		if f == nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trunkline.dev/trunkline/adapters/crm"
+	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/memory"
 	"trunkline.dev/trunkline/adapters/phone"
 	"trunkline.dev/trunkline/commands"
@@ -193,6 +195,35 @@ func TestACRMThatHangsHoldsNothingUp(t *testing.T) {
 		t.Errorf("of forty calls %d were dropped, want all but sixteen", got.Dropped)
 	}
 	w.settled(crm.Stats{Found: 1, Failed: 16, Dropped: 24}) // each after its two seconds
+}
+
+// A CRM that hangs takes the room of its own questions only, though it is asked behind
+// another one.
+func TestACRMThatHangsBehindAnotherCostsThatOneNothing(t *testing.T) {
+	t.Parallel()
+	good, hanging := newCRM(t), newCRM(t)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	hanging.answers(func(http.ResponseWriter, *http.Request) { <-release })
+	w := newWorld(t, connection("a", good.URL), connection("b", hanging.URL))
+	for i := range 16 {
+		w.outbound(fmt.Sprint("unknown-", i), fmt.Sprintf("+155500001%02d", i))
+	}
+	testenv.Eventually(t, func() error {
+		if n := hanging.asked.Load(); n != 16 {
+			return fmt.Errorf("%d questions hang", n)
+		}
+		return nil
+	})
+	w.outbound("known", sally)
+	w.outbound("one too many", ghost)
+	if e := w.attached(1)[0]; e.Subject != "known" || e.Source != "connection/a" {
+		t.Errorf("attached to %s by %s", e.Subject, e.Source)
+	}
+	w.settled(crm.Stats{Found: 1, None: 17, Dropped: 1, Failed: 16}) // each after its two seconds
+	if n := hanging.asked.Load(); n != 16 {
+		t.Errorf("the one that hangs was asked %d times", n)
+	}
 }
 
 // TestStopBreaksOff stops while a question is out; none is asked after.
