@@ -51,10 +51,12 @@ const (
 	cached = 20_000
 )
 
-// How long an answer counts. A CRM that failed is left alone for a moment.
+// How long an answer counts. A CRM that failed is not asked about the same number for a
+// moment; one that asks for a pause (Retry-After) not at all, for maxPause at most.
 const (
 	answerCounts  = 10 * time.Minute
 	failureCounts = 30 * time.Second
+	maxPause      = 5 * time.Minute
 )
 
 // Config is what an Asker is made of.
@@ -83,8 +85,8 @@ func (c Config) Validate() error {
 
 // Stats count what became of calls with a number that is not known.
 type Stats struct {
-	// Found and None were answered; Failed were not. Cached were answered before.
-	// Dropped found no room.
+	// Found and None were answered; Failed were not. Cached were answered before, or
+	// not asked because the CRM wants a pause. Dropped found no room.
 	Found, None, Failed, Cached, Dropped uint64
 }
 
@@ -283,8 +285,17 @@ func (a *Asker) answer(ctx context.Context, c tenant.Connection, number string) 
 		a.count(func(s *Stats) { s.Cached++ })
 		return known.fields
 	}
+	if paused, ok := a.cache.Get(pauseOf(c)); ok && a.cfg.Clock().Before(paused.until) {
+		a.count(func(s *Stats) { s.Cached++ })
+		return nil
+	}
 	f, _, _ := a.flight.Do(question, func() (any, error) { return a.fresh(ctx, c, number, question), nil })
 	return f.(*contact.Fields)
+}
+
+// pauseOf is what the pause of a connection is remembered under.
+func pauseOf(c tenant.Connection) string {
+	return event.DeriveID("lookup pause", c.ID, c.Lookup.URL, string(c.Lookup.Signed), c.Secret)
 }
 
 // fresh asks a CRM and remembers what it said.
@@ -308,6 +319,9 @@ func (a *Asker) fresh(ctx context.Context, c tenant.Connection, number, question
 			return nil
 		}
 		counts = failureCounts
+		if busy, ok := errors.AsType[*Busy](err); ok {
+			a.cache.Add(pauseOf(c), answer{until: a.cfg.Clock().Add(busy.pause(a.cfg.Clock()))})
+		}
 		a.count(func(s *Stats) { s.Failed++ })
 		a.cfg.Logger.WarnContext(ctx, "a CRM did not answer a look-up", slog.String("connection", c.ID), slog.Any("err", err))
 	}

@@ -118,6 +118,42 @@ func TestAnswersCountForAWhile(t *testing.T) {
 	})
 }
 
+// A CRM that says it is asked too much is left alone, whoever calls.
+func TestACRMThatAsksForAPauseGetsOne(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status int
+		after  string
+		pause  int64
+	}{
+		"in seconds":                  {http.StatusTooManyRequests, "90", 90},
+		"until a time":                {http.StatusServiceUnavailable, noon.Add(2 * time.Minute).Format(http.TimeFormat), 120},
+		"for an hour, at most this":   {http.StatusTooManyRequests, "3600", 300},
+		"for longer than can be said": {http.StatusTooManyRequests, "99999999999999999999", 300},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			busy, next := newCRM(t), newCRM(t)
+			busy.answers(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Retry-After", c.after)
+				rw.WriteHeader(c.status)
+			})
+			w := newWorld(t, connection("a", busy.URL), connection("b", next.URL))
+			w.outbound("1", ghost)
+			w.settled(crm.Stats{Failed: 1, None: 1})
+			w.now.Add(c.pause - 1)
+			w.outbound("2", sally)
+			if e := w.attached(1)[0]; e.Source != "connection/b" || busy.asked.Load() != 1 {
+				t.Errorf("the busy one was asked %d times, and %s answered", busy.asked.Load(), e.Source)
+			}
+			w.settled(crm.Stats{Failed: 1, None: 1, Cached: 1, Found: 1})
+			w.now.Add(2)
+			w.outbound("3", "+15550000004")
+			w.settled(crm.Stats{Failed: 2, None: 2, Cached: 1, Found: 1})
+		})
+	}
+}
+
 func TestTheSameStartTwiceIsOneAnswer(t *testing.T) {
 	t.Parallel()
 	server := newCRM(t)
