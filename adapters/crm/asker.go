@@ -47,8 +47,9 @@ const (
 	// maxUnderWay and maxPerConnection bound what is asked at once. A CRM that
 	// hangs costs its own share only.
 	maxUnderWay, maxPerConnection = 256, 16
-	// cached is how many answers are remembered, about 1 KB each at most.
-	cached = 20_000
+	// cached is how many answers are remembered, rememberedBytes what they may be
+	// long together: most are of less than 1 KB, but a CRM may say all it knows.
+	cached, rememberedBytes = 20_000, 16 << 20
 )
 
 // How long an answer counts. A CRM that failed is not asked about the same number for a
@@ -94,6 +95,9 @@ type Stats struct {
 type Asker struct {
 	cfg   Config
 	cache *lru.Cache[string, answer]
+	// remembering is held while the cache changes, and bytes what is in it.
+	remembering sync.Mutex
+	bytes       int
 	// flight joins calls of one number that come at once.
 	flight singleflight.Group
 
@@ -112,6 +116,8 @@ type Asker struct {
 type answer struct {
 	fields *contact.Fields
 	until  time.Time
+	// bytes is how long it was.
+	bytes int
 }
 
 // New makes an asker.
@@ -119,11 +125,12 @@ func New(cfg Config) (*Asker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cache, err := lru.New[string, answer](cached)
+	a := &Asker{cfg: cfg, underWay: make(map[string]int)}
+	var err error
+	a.cache, err = lru.NewWithEvict(cached, func(_ string, gone answer) { a.bytes -= gone.bytes })
 	if err != nil {
 		return nil, err
 	}
-	a := &Asker{cfg: cfg, cache: cache, underWay: make(map[string]int)}
 	a.run, a.stop = context.WithCancel(context.Background())
 	return a, nil
 }
@@ -320,13 +327,30 @@ func (a *Asker) fresh(ctx context.Context, c tenant.Connection, number, question
 		}
 		counts = failureCounts
 		if busy, ok := errors.AsType[*Busy](err); ok {
-			a.cache.Add(pauseOf(c), answer{until: a.cfg.Clock().Add(busy.pause(a.cfg.Clock()))})
+			a.remember(pauseOf(c), answer{until: a.cfg.Clock().Add(busy.pause(a.cfg.Clock()))})
 		}
 		a.count(func(s *Stats) { s.Failed++ })
 		a.cfg.Logger.WarnContext(ctx, "a CRM did not answer a look-up", slog.String("connection", c.ID), slog.Any("err", err))
 	}
-	a.cache.Add(question, answer{fields: f, until: a.cfg.Clock().Add(counts)})
+	said := answer{fields: f, until: a.cfg.Clock().Add(counts)}
+	if f != nil {
+		said.bytes = len(body)
+	}
+	a.remember(question, said)
 	return f
+}
+
+// remember keeps an answer, and forgets those that nobody asked for since the longest
+// while there is too much.
+func (a *Asker) remember(question string, said answer) {
+	a.remembering.Lock()
+	defer a.remembering.Unlock()
+	a.cache.Remove(question) // replaced it would not be told of as gone
+	a.bytes += said.bytes
+	a.cache.Add(question, said)
+	for a.bytes > rememberedBytes {
+		a.cache.RemoveOldest()
+	}
 }
 
 // attach appends what a CRM knows of a call's party. The fact is the CRM's: its

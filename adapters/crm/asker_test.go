@@ -118,6 +118,29 @@ func TestAnswersCountForAWhile(t *testing.T) {
 	})
 }
 
+// What is remembered is bounded in bytes too: a CRM may answer with all it knows.
+func TestLongAnswersAreForgottenBeforeTheyFillTheMemory(t *testing.T) {
+	t.Parallel()
+	server := newCRM(t)
+	long := bytes.Repeat([]byte("x"), 60<<10)
+	server.answers(func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(rw, `{"external_id":"1","first_name":"Sally","all":"%s"}`, long)
+	})
+	w := newWorld(t, connection("c", server.URL))
+	const answers = crm.RememberedBytes/(60<<10) + 1
+	number := func(i int) string { return fmt.Sprintf("+1666%07d", i) }
+	for i := range answers {
+		w.outbound(fmt.Sprint("call-", i), number(i))
+		if i%8 == 7 || i == answers-1 {
+			w.settled(crm.Stats{Found: uint64(i + 1)})
+		}
+	}
+	w.outbound("the last again", number(answers-1))
+	w.settled(crm.Stats{Found: answers, Cached: 1})
+	w.outbound("the first again", number(0))
+	w.settled(crm.Stats{Found: answers + 1, Cached: 1})
+}
+
 // A CRM that says it is asked too much is left alone, whoever calls.
 func TestACRMThatAsksForAPauseGetsOne(t *testing.T) {
 	t.Parallel()
