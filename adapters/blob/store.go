@@ -51,6 +51,9 @@ func Open(ctx context.Context, bucketURL string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the blob store: %w", err)
 	}
+	if err := check(u); err != nil {
+		return nil, fmt.Errorf("opening the blob store %s: %w", u.Redacted(), err)
+	}
 	if u.Scheme == fileblob.Scheme {
 		return openFolder(u)
 	}
@@ -59,6 +62,31 @@ func Open(ctx context.Context, bucketURL string) (*Store, error) {
 		return nil, fmt.Errorf("opening the blob store %s: %w", u.Redacted(), err)
 	}
 	return &Store{bucket: b, parts: s3PartsOf(b, u)}, nil
+}
+
+// Check says in words what is wrong with the URL of a bucket, as far as the URL shows it.
+func Check(bucketURL string) error {
+	u, err := url.Parse(bucketURL)
+	if err != nil {
+		return errors.New("not a URL")
+	}
+	return check(u)
+}
+
+// check refuses what names another place than whoever wrote it thinks: in file://a/b a
+// is a machine, and the folder is /b.
+func check(u *url.URL) error {
+	switch {
+	case u.Scheme != fileblob.Scheme && u.Host == "":
+		return fmt.Errorf("no bucket is named: expected %s://bucket", u.Scheme)
+	case u.Scheme != fileblob.Scheme:
+		return nil
+	case u.Host != "" && u.Host != "." && u.Host != "localhost":
+		return fmt.Errorf("%q stands where a machine is named: expected file:///folder, or file://./folder below the working directory", u.Host)
+	case u.Host != "." && u.Path == "":
+		return errors.New("no folder is named: expected file:///folder")
+	}
+	return nil
 }
 
 // openFolder opens a folder with temporary files beside the final ones, because

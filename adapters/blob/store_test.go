@@ -129,7 +129,7 @@ func TestAPrefixIsAPartOfTheFolder(t *testing.T) {
 
 func TestAWrongURLIsSaid(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"%", "ftp://x", "s3://b?no_such_parameter=1", "file:///proc/1/nothing/there"} {
+	for _, bad := range []string{"%", "ftp://x", "s3://b?no_such_parameter=1", "file:///proc/1/nothing/there", "file://data/blobs", "file://localhost:80/data/blobs"} {
 		if s, err := blob.Open(t.Context(), bad); err == nil {
 			_ = s.Close()
 			t.Errorf("%s was opened", bad)
