@@ -73,7 +73,7 @@ func (s *Service) findLists(ctx context.Context, org string) error {
 func (s *Service) expire(ctx context.Context, k Retention, now time.Time) error {
 	var stay stays
 	for behind := (recording.Recording{}); ; {
-		batch, err := s.cfg.Jobs.Expired(ctx, k.ListID, now.AddDate(0, 0, -k.Days), behind, sweepBatch)
+		batch, err := s.cfg.Jobs.Expired(ctx, k, now.AddDate(0, 0, -k.Days), behind, sweepBatch)
 		if err != nil {
 			return errors.Join(err, stay.err())
 		}

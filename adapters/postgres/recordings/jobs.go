@@ -191,16 +191,16 @@ func (s *Store) Orphans(ctx context.Context, before time.Time, limit int) ([]str
 // Expired implements recordings.Jobs. A hold counts in the row as soon as it is said;
 // but the rows may be those of an earlier time (a backup, another database, a server
 // that was killed), and the hold in what is to be read again.
-func (s *Store) Expired(ctx context.Context, listID string, storedBefore time.Time, behind recording.Recording, limit int) ([]recording.Recording, error) {
+func (s *Store) Expired(ctx context.Context, k recordings.Retention, storedBefore time.Time, behind recording.Recording, limit int) ([]recording.Recording, error) {
 	var some bool
-	if err := s.cfg.Pool.QueryRow(ctx, someExpiredSQL, listID, storedBefore).Scan(&some); err != nil || !some {
+	if err := s.cfg.Pool.QueryRow(ctx, someExpiredSQL, k.ListID, storedBefore, k.Org).Scan(&some); err != nil || !some {
 		return nil, doing("looking for recordings whose time is over", err)
 	}
 	partitions, err := s.readNow(ctx)
 	if err != nil || len(partitions) == 0 {
 		return nil, err
 	}
-	return s.recordings(ctx, expiredSQL, listID, storedBefore, partitions, behind.StoredAt, behind.ID, limit)
+	return s.recordings(ctx, expiredSQL, k.ListID, storedBefore, k.Org, partitions, behind.StoredAt, behind.ID, limit)
 }
 
 // readLooks bounds how often readNow looks.

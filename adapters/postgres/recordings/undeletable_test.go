@@ -93,3 +93,23 @@ func TestAnOrphanThatStaysHoldsUpNoOther(t *testing.T) {
 		t.Error("the other one is there")
 	}
 }
+
+// A call says what its list is called, whoever's that is.
+func TestTheRetentionOfAListIsItsOwnOrgs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lists = []recordings.Retention{{Org: "other", ListID: "theirs", Days: 1}, {Org: "org", ListID: "ours", Days: 365}}
+	r.listOf = map[string]string{"c1": "theirs"}
+	h := r.hub("a", nil)
+	r.start(h)
+	id := r.keep(h, "c1")
+	r.now.Store(31 * 24 * 3600)
+	for range 2 {
+		if err := h.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rec := r.known(h, id); rec.State != call.CopyStored || !rec.ListKnown {
+		t.Errorf("it is %s, its list is known: %v", rec.State, rec.ListKnown)
+	}
+}
