@@ -26,8 +26,12 @@ import (
 // Store is a recordings.Blobs on a bucket.
 type Store struct {
 	bucket *blob.Bucket
-	// dir is the folder of a file:// bucket, "" for the others.
-	dir string
+	// dir is the folder of a file:// bucket, "" for the others; sync writes the names
+	// in a folder to the disk.
+	dir  string
+	sync func(dir string) error
+	// parts are what uploads to S3 leave behind, nil for the others.
+	parts *s3Parts
 }
 
 var _ recordings.Blobs = (*Store)(nil)
@@ -47,6 +51,9 @@ func Open(ctx context.Context, bucketURL string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the blob store: %w", err)
 	}
+	if err := check(u); err != nil {
+		return nil, fmt.Errorf("opening the blob store %s: %w", u.Redacted(), err)
+	}
 	if u.Scheme == fileblob.Scheme {
 		return openFolder(u)
 	}
@@ -54,7 +61,32 @@ func Open(ctx context.Context, bucketURL string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the blob store %s: %w", u.Redacted(), err)
 	}
-	return &Store{bucket: b}, nil
+	return &Store{bucket: b, parts: s3PartsOf(b, u)}, nil
+}
+
+// Check says in words what is wrong with the URL of a bucket, as far as the URL shows it.
+func Check(bucketURL string) error {
+	u, err := url.Parse(bucketURL)
+	if err != nil {
+		return errors.New("not a URL")
+	}
+	return check(u)
+}
+
+// check refuses what names another place than whoever wrote it thinks: in file://a/b a
+// is a machine, and the folder is /b.
+func check(u *url.URL) error {
+	switch {
+	case u.Scheme != fileblob.Scheme && u.Host == "":
+		return fmt.Errorf("no bucket is named: expected %s://bucket", u.Scheme)
+	case u.Scheme != fileblob.Scheme:
+		return nil
+	case u.Host != "" && u.Host != "." && u.Host != "localhost":
+		return fmt.Errorf("%q stands where a machine is named: expected file:///folder, or file://./folder below the working directory", u.Host)
+	case u.Host != "." && u.Path == "":
+		return errors.New("no folder is named: expected file:///folder")
+	}
+	return nil
 }
 
 // openFolder opens a folder with temporary files beside the final ones, because
@@ -72,7 +104,7 @@ func openFolder(u *url.URL) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the blob store: %w", err)
 	}
-	return &Store{bucket: b, dir: dir}, nil
+	return &Store{bucket: b, dir: dir, sync: syncFolder}, nil
 }
 
 // Close ends the use of the bucket.
@@ -125,19 +157,42 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := s.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return fmt.Errorf("deleting blob %s: %w", key, err)
 	}
+	if s.parts != nil {
+		if err := s.parts.remove(ctx, key); err != nil {
+			return fmt.Errorf("deleting what is left of blob %s: %w", key, err)
+		}
+	}
 	if s.dir == "" {
 		return nil
 	}
-	leftovers, err := filepath.Glob(s.path(key) + ".*.tmp")
-	for _, path := range leftovers {
-		if rerr := os.Remove(path); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
-			err = errors.Join(err, rerr)
-		}
-	}
-	if err != nil {
+	if err := s.removeLeftovers(key); err != nil {
 		return fmt.Errorf("deleting what is left of blob %s: %w", key, err)
 	}
+	// A name that is not off the disk comes back when the power goes.
+	if err := s.sync(filepath.Dir(s.path(key))); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("deleting blob %s: %w", key, err)
+	}
 	return nil
+}
+
+// removeLeftovers removes the temporary files of a key. A pattern would read what
+// stands in the name of the store's own folder.
+func (s *Store) removeLeftovers(key string) error {
+	folder, begin := filepath.Split(s.path(key))
+	all, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, f := range all {
+		if !strings.HasPrefix(f.Name(), begin+".") || !strings.HasSuffix(f.Name(), ".tmp") {
+			continue
+		}
+		if err := os.Remove(filepath.Join(folder, f.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // check refuses keys that a folder would escape, so that a key is a path.
@@ -204,15 +259,19 @@ func (w *writer) Abort() {
 // syncFolders writes the names on the way to a blob to the disk.
 func (s *Store) syncFolders(key string) error {
 	for at := filepath.Dir(s.path(key)); ; at = filepath.Dir(at) {
-		d, err := os.Open(at)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		if err := s.sync(at); err != nil {
 			return err
 		}
 		if at == filepath.Clean(s.dir) || at == filepath.Dir(at) {
 			return nil
 		}
 	}
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -47,14 +47,17 @@ const (
 	// maxUnderWay and maxPerConnection bound what is asked at once. A CRM that
 	// hangs costs its own share only.
 	maxUnderWay, maxPerConnection = 256, 16
-	// cached is how many answers are remembered, about 1 KB each at most.
-	cached = 20_000
+	// cached is how many answers are remembered, rememberedBytes what they may be
+	// long together: most are of less than 1 KB, but a CRM may say all it knows.
+	cached, rememberedBytes = 20_000, 16 << 20
 )
 
-// How long an answer counts. A CRM that failed is left alone for a moment.
+// How long an answer counts. A CRM that failed is not asked about the same number for a
+// moment; one that asks for a pause (Retry-After) not at all, for maxPause at most.
 const (
 	answerCounts  = 10 * time.Minute
 	failureCounts = 30 * time.Second
+	maxPause      = 5 * time.Minute
 )
 
 // Config is what an Asker is made of.
@@ -83,8 +86,8 @@ func (c Config) Validate() error {
 
 // Stats count what became of calls with a number that is not known.
 type Stats struct {
-	// Found and None were answered; Failed were not. Cached were answered before.
-	// Dropped found no room.
+	// Found and None were answered; Failed were not. Cached were answered before, or
+	// not asked because the CRM wants a pause. Dropped found no room.
 	Found, None, Failed, Cached, Dropped uint64
 }
 
@@ -92,6 +95,9 @@ type Stats struct {
 type Asker struct {
 	cfg   Config
 	cache *lru.Cache[string, answer]
+	// remembering is held while the cache changes, and bytes what is in it.
+	remembering sync.Mutex
+	bytes       int
 	// flight joins calls of one number that come at once.
 	flight singleflight.Group
 
@@ -110,6 +116,8 @@ type Asker struct {
 type answer struct {
 	fields *contact.Fields
 	until  time.Time
+	// bytes is how long it was.
+	bytes int
 }
 
 // New makes an asker.
@@ -117,11 +125,12 @@ func New(cfg Config) (*Asker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cache, err := lru.New[string, answer](cached)
+	a := &Asker{cfg: cfg, underWay: make(map[string]int)}
+	var err error
+	a.cache, err = lru.NewWithEvict(cached, func(_ string, gone answer) { a.bytes -= gone.bytes })
 	if err != nil {
 		return nil, err
 	}
-	a := &Asker{cfg: cfg, cache: cache, underWay: make(map[string]int)}
 	a.run, a.stop = context.WithCancel(context.Background())
 	return a, nil
 }
@@ -195,37 +204,77 @@ func (a *Asker) Offer(events ...event.Event) {
 func (a *Asker) begin(s started, asked []tenant.Connection) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	first := asked[0].ID
-	if a.stopped || a.all >= maxUnderWay || a.underWay[first] >= maxPerConnection {
+	p := place{asker: a}
+	if a.stopped || a.all >= maxUnderWay || !p.take(asked[0].ID) {
 		a.stats.Dropped++
 		return
 	}
 	a.all++
-	a.underWay[first]++
 	a.done.Go(func() {
 		defer func() {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.all--
-			if a.underWay[first]--; a.underWay[first] == 0 {
-				delete(a.underWay, first)
-			}
+			p.leave()
 		}()
 		ctx, cancel := context.WithTimeout(a.run, recording+patience*time.Duration(len(asked)))
 		defer cancel()
-		if err := a.ask(ctx, s, asked); err != nil && a.run.Err() == nil {
+		if err := a.ask(ctx, s, asked, &p); err != nil && a.run.Err() == nil {
 			a.cfg.Logger.WarnContext(ctx, "a call goes without the look-up of its party", slog.String("event_id", s.ID), slog.Any("err", err))
 		}
 	})
 }
 
+// place is what a start takes of the room of the connection that is asked about it.
+type place struct {
+	asker *Asker
+	at    string
+}
+
+// take takes a place at a connection; the asker is locked.
+func (p *place) take(connection string) bool {
+	if p.asker.underWay[connection] >= maxPerConnection {
+		return false
+	}
+	p.asker.underWay[connection]++
+	p.at = connection
+	return true
+}
+
+// leave gives the place back; the asker is locked.
+func (p *place) leave() {
+	if p.at == "" {
+		return
+	}
+	if p.asker.underWay[p.at]--; p.asker.underWay[p.at] == 0 {
+		delete(p.asker.underWay, p.at)
+	}
+	p.at = ""
+}
+
+// move goes on to another connection, if there is room.
+func (p *place) move(connection string) bool {
+	a := p.asker
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.leave()
+	if !p.take(connection) {
+		a.stats.Dropped++
+		return false
+	}
+	return true
+}
+
 // ask asks one CRM after the other until one knows the party.
-func (a *Asker) ask(ctx context.Context, s started, asked []tenant.Connection) error {
+func (a *Asker) ask(ctx context.Context, s started, asked []tenant.Connection, p *place) error {
 	known, err := a.cfg.Parties.Known(ctx, s.Org, s.number)
 	if err != nil || known {
 		return err
 	}
 	for _, c := range asked {
+		if p.at != c.ID && !p.move(c.ID) {
+			continue
+		}
 		f := a.answer(ctx, c, s.number)
 		if f == nil {
 			continue
@@ -243,8 +292,17 @@ func (a *Asker) answer(ctx context.Context, c tenant.Connection, number string) 
 		a.count(func(s *Stats) { s.Cached++ })
 		return known.fields
 	}
+	if paused, ok := a.cache.Get(pauseOf(c)); ok && a.cfg.Clock().Before(paused.until) {
+		a.count(func(s *Stats) { s.Cached++ })
+		return nil
+	}
 	f, _, _ := a.flight.Do(question, func() (any, error) { return a.fresh(ctx, c, number, question), nil })
 	return f.(*contact.Fields)
+}
+
+// pauseOf is what the pause of a connection is remembered under.
+func pauseOf(c tenant.Connection) string {
+	return event.DeriveID("lookup pause", c.ID, c.Lookup.URL, string(c.Lookup.Signed), c.Secret)
 }
 
 // fresh asks a CRM and remembers what it said.
@@ -268,11 +326,31 @@ func (a *Asker) fresh(ctx context.Context, c tenant.Connection, number, question
 			return nil
 		}
 		counts = failureCounts
+		if busy, ok := errors.AsType[*Busy](err); ok {
+			a.remember(pauseOf(c), answer{until: a.cfg.Clock().Add(busy.pause(a.cfg.Clock()))})
+		}
 		a.count(func(s *Stats) { s.Failed++ })
 		a.cfg.Logger.WarnContext(ctx, "a CRM did not answer a look-up", slog.String("connection", c.ID), slog.Any("err", err))
 	}
-	a.cache.Add(question, answer{fields: f, until: a.cfg.Clock().Add(counts)})
+	said := answer{fields: f, until: a.cfg.Clock().Add(counts)}
+	if f != nil {
+		said.bytes = len(body)
+	}
+	a.remember(question, said)
 	return f
+}
+
+// remember keeps an answer, and forgets those that nobody asked for since the longest
+// while there is too much.
+func (a *Asker) remember(question string, said answer) {
+	a.remembering.Lock()
+	defer a.remembering.Unlock()
+	a.cache.Remove(question) // replaced it would not be told of as gone
+	a.bytes += said.bytes
+	a.cache.Add(question, said)
+	for a.bytes > rememberedBytes {
+		a.cache.RemoveOldest()
+	}
 }
 
 // attach appends what a CRM knows of a call's party. The fact is the CRM's: its

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trunkline.dev/trunkline/adapters/crm"
+	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/memory"
 	"trunkline.dev/trunkline/adapters/phone"
 	"trunkline.dev/trunkline/commands"
@@ -116,6 +118,65 @@ func TestAnswersCountForAWhile(t *testing.T) {
 	})
 }
 
+// What is remembered is bounded in bytes too: a CRM may answer with all it knows.
+func TestLongAnswersAreForgottenBeforeTheyFillTheMemory(t *testing.T) {
+	t.Parallel()
+	server := newCRM(t)
+	long := bytes.Repeat([]byte("x"), 60<<10)
+	server.answers(func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(rw, `{"external_id":"1","first_name":"Sally","all":"%s"}`, long)
+	})
+	w := newWorld(t, connection("c", server.URL))
+	const answers = crm.RememberedBytes/(60<<10) + 1
+	number := func(i int) string { return fmt.Sprintf("+1666%07d", i) }
+	for i := range answers {
+		w.outbound(fmt.Sprint("call-", i), number(i))
+		if i%8 == 7 || i == answers-1 {
+			w.settled(crm.Stats{Found: uint64(i + 1)})
+		}
+	}
+	w.outbound("the last again", number(answers-1))
+	w.settled(crm.Stats{Found: answers, Cached: 1})
+	w.outbound("the first again", number(0))
+	w.settled(crm.Stats{Found: answers + 1, Cached: 1})
+}
+
+// A CRM that says it is asked too much is left alone, whoever calls.
+func TestACRMThatAsksForAPauseGetsOne(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status int
+		after  string
+		pause  int64
+	}{
+		"in seconds":                  {http.StatusTooManyRequests, "90", 90},
+		"until a time":                {http.StatusServiceUnavailable, noon.Add(2 * time.Minute).Format(http.TimeFormat), 120},
+		"for an hour, at most this":   {http.StatusTooManyRequests, "3600", 300},
+		"for longer than can be said": {http.StatusTooManyRequests, "99999999999999999999", 300},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			busy, next := newCRM(t), newCRM(t)
+			busy.answers(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Retry-After", c.after)
+				rw.WriteHeader(c.status)
+			})
+			w := newWorld(t, connection("a", busy.URL), connection("b", next.URL))
+			w.outbound("1", ghost)
+			w.settled(crm.Stats{Failed: 1, None: 1})
+			w.now.Add(c.pause - 1)
+			w.outbound("2", sally)
+			if e := w.attached(1)[0]; e.Source != "connection/b" || busy.asked.Load() != 1 {
+				t.Errorf("the busy one was asked %d times, and %s answered", busy.asked.Load(), e.Source)
+			}
+			w.settled(crm.Stats{Failed: 1, None: 1, Cached: 1, Found: 1})
+			w.now.Add(2)
+			w.outbound("3", "+15550000004")
+			w.settled(crm.Stats{Failed: 2, None: 2, Cached: 1, Found: 1})
+		})
+	}
+}
+
 func TestTheSameStartTwiceIsOneAnswer(t *testing.T) {
 	t.Parallel()
 	server := newCRM(t)
@@ -193,6 +254,35 @@ func TestACRMThatHangsHoldsNothingUp(t *testing.T) {
 		t.Errorf("of forty calls %d were dropped, want all but sixteen", got.Dropped)
 	}
 	w.settled(crm.Stats{Found: 1, Failed: 16, Dropped: 24}) // each after its two seconds
+}
+
+// A CRM that hangs takes the room of its own questions only, though it is asked behind
+// another one.
+func TestACRMThatHangsBehindAnotherCostsThatOneNothing(t *testing.T) {
+	t.Parallel()
+	good, hanging := newCRM(t), newCRM(t)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	hanging.answers(func(http.ResponseWriter, *http.Request) { <-release })
+	w := newWorld(t, connection("a", good.URL), connection("b", hanging.URL))
+	for i := range 16 {
+		w.outbound(fmt.Sprint("unknown-", i), fmt.Sprintf("+155500001%02d", i))
+	}
+	testenv.Eventually(t, func() error {
+		if n := hanging.asked.Load(); n != 16 {
+			return fmt.Errorf("%d questions hang", n)
+		}
+		return nil
+	})
+	w.outbound("known", sally)
+	w.outbound("one too many", ghost)
+	if e := w.attached(1)[0]; e.Subject != "known" || e.Source != "connection/a" {
+		t.Errorf("attached to %s by %s", e.Subject, e.Source)
+	}
+	w.settled(crm.Stats{Found: 1, None: 17, Dropped: 1, Failed: 16}) // each after its two seconds
+	if n := hanging.asked.Load(); n != 16 {
+		t.Errorf("the one that hangs was asked %d times", n)
+	}
 }
 
 // TestStopBreaksOff stops while a question is out; none is asked after.

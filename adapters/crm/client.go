@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -19,6 +20,29 @@ import (
 
 // ErrNobody says that a CRM knows nobody of a number.
 var ErrNobody = errors.New("nobody has this number")
+
+// Busy says that a CRM asked to be left alone for a while.
+type Busy struct {
+	Status int
+	// RetryAfter is the header, as it came.
+	RetryAfter string
+}
+
+func (e *Busy) Error() string {
+	return fmt.Sprintf("answered %d, Retry-After: %.40q", e.Status, e.RetryAfter)
+}
+
+// pause is how long the CRM is left alone.
+func (e *Busy) pause(now time.Time) time.Duration {
+	if sec, err := strconv.ParseUint(e.RetryAfter, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(sec, uint64(maxPause/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(e.RetryAfter)
+	if err != nil {
+		return 0
+	}
+	return max(0, min(at.Sub(now), maxPause))
+}
 
 // Limits of what is taken from a CRM.
 const (
@@ -67,8 +91,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Ask asks a connection's CRM who has a number. ErrNobody is its 404; every
-// other answer but 200 is an error that says what came.
+// Ask asks a connection's CRM who has a number. ErrNobody is its 404, a *Busy its 429
+// or 503; every other answer but 200 is an error that says what came.
 func (c *Client) Ask(ctx context.Context, conn tenant.Connection, number string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -96,6 +120,8 @@ func (c *Client) Ask(ctx context.Context, conn tenant.Connection, number string)
 	case http.StatusOK:
 	case http.StatusNotFound:
 		return nil, ErrNobody
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return nil, &Busy{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
 	default:
 		return nil, fmt.Errorf("answered %d", resp.StatusCode)
 	}

@@ -169,7 +169,7 @@ func (s *Server) changeRecording(w http.ResponseWriter, r *http.Request, p Princ
 		return err
 	}
 	var in holdBody
-	if err := decodeOptional(r, &in); err != nil {
+	if err := decodeKept(r, &in, decodeOptional); err != nil {
 		return err
 	}
 	if len(in.Reason) > maxReason {

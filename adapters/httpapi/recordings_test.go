@@ -147,3 +147,52 @@ func TestALinkLeadsNowhereThatTheGuardRefuses(t *testing.T) {
 		})
 	}
 }
+
+// heldTape counts the facts that are said of it.
+type heldTape struct {
+	tape
+	said *int
+}
+
+func (h heldTape) Settle(ctx context.Context, id string, decide func(recordings.Locked) (recordings.Decision, error)) error {
+	r, err := h.Recording(ctx, id)
+	if err != nil {
+		return err
+	}
+	r.SHA256 = strings.Repeat("0", 64)
+	d, err := decide(recordings.Locked{Recording: r})
+	*h.said += len(d.Facts)
+	return err
+}
+
+func (heldTape) Retentions() []recordings.Retention { return nil }
+
+// A hold with a reason that Postgres cannot keep was said in the log, held nothing, and
+// was answered with 503 each time.
+func TestAReasonThatCannotBeKeptIsRefused(t *testing.T) {
+	t.Parallel()
+	said := 0
+	a := newAPI(t, func(a *api, c *httpapi.Config) {
+		shelf := heldTape{said: &said}
+		var err error
+		c.Recordings, err = recordings.New(recordings.Config{
+			Jobs: shelf, Catalogue: shelf, Blobs: shelf, Fetcher: shelf, Lists: shelf, Calls: shelf, Keys: shelf, Known: shelf,
+			Log: memory.NewLog(1), Logger: slog.New(slog.DiscardHandler), Clock: a.clock,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, method := range []string{"POST", "DELETE"} {
+		p := a.refused(a.do(method, "/v1/recordings/rec-1/hold", `{"reason":"case\u0000 17"}`), http.StatusBadRequest)
+		if len(p.Errors) != 1 || p.Errors[0].Pointer != "/reason" {
+			t.Errorf("%s: %+v", method, p)
+		}
+	}
+	if said != 0 {
+		t.Errorf("%d facts were said", said)
+	}
+	if got := a.do("POST", "/v1/recordings/rec-1/hold", `{"reason":"case 17"}`); got.Status != http.StatusOK || said != 1 {
+		t.Errorf("another one: %+v", got)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/recording"
 )
 
@@ -232,8 +233,8 @@ func (s *Source) refused(resp *http.Response) error {
 }
 
 func (s *Source) retryAfter(v string) time.Duration {
-	if sec, err := strconv.Atoi(v); err == nil && sec > 0 && sec <= int(recording.MaxRetryAfter/time.Second) {
-		return time.Duration(sec) * time.Second
+	if sec, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(sec, uint64(recording.MaxRetryAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
 		return max(0, min(at.Sub(s.cfg.Clock()), recording.MaxRetryAfter))
@@ -288,7 +289,9 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-func short(err error) string { return fmt.Sprintf("%.200s", err.Error()) }
+// short is an error that may quote what a source said, such as the names in its
+// certificate.
+func short(err error) string { return fmt.Sprintf("%.200s", delivery.Plain(err.Error())) }
 
 // noting remembers the error of a writer, to tell it from the reader's.
 type noting struct {

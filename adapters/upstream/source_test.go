@@ -20,6 +20,7 @@ import (
 	"trunkline.dev/trunkline/adapters/upstream"
 	"trunkline.dev/trunkline/adapters/webhooks"
 	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -240,11 +241,24 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 		"leads in a circle": {url: func(t *testing.T) string {
 			return serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) })
 		}, reason: "redirect refused: more than 5"},
-		"is not there":     {url: func(t *testing.T) string { return closedPort(t) }, reason: "connection was refused", away: true},
-		"is private":       {url: func(*testing.T) string { return "http://10.1.2.3/r.mp3" }, reason: "10.1.2.3 is not a public address", final: true},
-		"is no web server": {url: func(t *testing.T) string { return raw(t, "220 smtp ready\r\n", true) }, reason: "no answer: ", away: true},
-		"is no URL":        {url: func(*testing.T) string { return "ftp://a.example/r.mp3" }, reason: "must be an https URL", final: true},
-		"has a password":   {url: func(*testing.T) string { return "http://u:p@a.example/r.mp3" }, reason: "must not carry a user name", final: true},
+		"is not there":        {url: func(t *testing.T) string { return closedPort(t) }, reason: "connection was refused", away: true},
+		"is private":          {url: func(*testing.T) string { return "http://10.1.2.3/r.mp3" }, reason: "10.1.2.3 is not a public address", final: true},
+		"busy for two hours":  {url: answer(429, "text/plain", "", "Retry-After", "7200"), reason: "429", after: time.Hour, away: true},
+		"busy for ever":       {url: answer(503, "text/plain", "", "Retry-After", "99999999999999999999"), reason: "503", after: time.Hour, away: true},
+		"asks for a past one": {url: answer(503, "text/plain", "", "Retry-After", "-5"), reason: "503", away: true},
+		"is no web server":    {url: func(t *testing.T) string { return raw(t, "220 smtp ready\r\n", true) }, reason: "no answer: ", away: true},
+		"says what no text holds": {
+			url:    func(t *testing.T) string { return raw(t, "HTTP/1.1 200 OK\r\nno\x00colon \xff\r\n\r\n", true) },
+			reason: "no answer: ", away: true,
+		},
+		"says what no text holds, without end": {
+			url: func(t *testing.T) string {
+				return raw(t, "HTTP/1.1 200 OK\r\n"+strings.Repeat("\x00\xff", 4000)+"\r\n\r\n", true)
+			},
+			reason: "no answer: ", away: true,
+		},
+		"is no URL":      {url: func(*testing.T) string { return "ftp://a.example/r.mp3" }, reason: "must be an https URL", final: true},
+		"has a password": {url: func(*testing.T) string { return "http://u:p@a.example/r.mp3" }, reason: "must not carry a user name", final: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -257,6 +271,9 @@ func TestAHostileSourceIsAReason(t *testing.T) {
 			}
 			if !strings.Contains(f.Reason, c.reason) || f.Final != c.final || f.Away != c.away || f.RetryAfter != c.after {
 				t.Errorf("got %q, final %v, away %v, after %s; want %q, %v, %v, %s", f.Reason, f.Final, f.Away, f.RetryAfter, c.reason, c.final, c.away, c.after)
+			}
+			if f.Reason != delivery.Plain(f.Reason) {
+				t.Errorf("%q is no plain text", f.Reason)
 			}
 			if strings.Contains(f.Reason, at) {
 				t.Errorf("%q shows the URL", f.Reason)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"trunkline.dev/trunkline/adapters/blob"
 	"trunkline.dev/trunkline/adapters/kms"
 )
 
@@ -161,8 +162,12 @@ func (c Config) validate() error {
 			bad(u.name, "expected a URL that begins with %s://", strings.Join(u.schemes, ":// or "))
 		}
 	}
-	if u, err := url.Parse(c.BlobURL); c.BlobURL != "" && (err != nil || !slices.Contains(blobSchemes, u.Scheme) || u.Host+u.Path == "") {
+	if u, err := url.Parse(c.BlobURL); c.BlobURL != "" && (err != nil || !slices.Contains(blobSchemes, u.Scheme)) {
 		bad("TRUNKLINE_BLOB_URL", "expected a URL that begins with %s://", strings.Join(blobSchemes, ":// or "))
+	} else if c.BlobURL != "" {
+		if err := blob.Check(c.BlobURL); err != nil {
+			bad("TRUNKLINE_BLOB_URL", "%v", err)
+		}
 	}
 	for _, uri := range c.SecretsKMS {
 		if err := kms.Check(uri); err != nil && uri != noKMS {

@@ -19,7 +19,7 @@ type recordingsCommand struct {
 	List    recordingsList    `cmd:"" help:"List recordings, the newest first."`
 	Show    recordingsShow    `cmd:"" help:"Show one recording."`
 	Fetch   recordingsFetch   `cmd:"" help:"Ask its source for a recording now."`
-	Verify  recordingsVerify  `cmd:"" help:"Hash stored recordings again and compare them with the log. Exit code 1 when one is damaged."`
+	Verify  recordingsVerify  `cmd:"" help:"Hash stored recordings again and compare them with the log. Exit code 1 when one is damaged or cannot be read."`
 	Hold    recordingsHold    `cmd:"" help:"Forbid to delete a recording (legal hold)."`
 	Release recordingsRelease `cmd:"" help:"End a hold."`
 }
@@ -197,8 +197,48 @@ type recordingsVerify struct {
 	JSON bool     `name:"json" help:"Print the API's answers, and no progress."`
 }
 
-// errDamaged makes the exit code of a damaged recording.
-var errDamaged = errors.New("recordings are damaged")
+// The errors that make the exit code of recordings that are not known to be intact.
+var (
+	errDamaged = errors.New("recordings are damaged")
+	errUnread  = errors.New("recordings could not be read")
+)
+
+// unreadInARow is how many recordings in a row the hub may fail to read before no more
+// are asked for: one is that recording's trouble, ten are the store's.
+const unreadInARow = 10
+
+// soundness is what the hub says of the bytes of a recording.
+type soundness struct {
+	Intact bool    `json:"intact"`
+	Bytes  int64   `json:"bytes"`
+	Reason *string `json:"reason"`
+}
+
+// tally counts what was verified.
+type tally struct {
+	verified, damaged, unread int
+	// failing counts those in a row that could not be read.
+	failing int
+	bytes   int64
+}
+
+func (t tally) String() string {
+	text := fmt.Sprintf("%d recordings, %d bytes: %d intact, %d damaged", t.verified, t.bytes, t.verified-t.damaged, t.damaged)
+	if t.unread > 0 {
+		text += fmt.Sprintf("; %d could not be read", t.unread)
+	}
+	return text
+}
+
+func (t tally) err() error {
+	switch {
+	case t.damaged > 0:
+		return errDamaged
+	case t.unread > 0:
+		return errUnread
+	}
+	return nil
+}
 
 // Run hashes recordings one after another and names those that are damaged.
 func (c recordingsVerify) Run(ctx context.Context, s streams) error {
@@ -219,40 +259,56 @@ func (c recordingsVerify) Run(ctx context.Context, s streams) error {
 		}
 	}
 	progress := c.progress(s.err, len(ids))
-	damaged := 0
-	var bytes int64
+	var t tally
 	for _, id := range ids {
-		var v struct {
-			Intact bool    `json:"intact"`
-			Bytes  int64   `json:"bytes"`
-			Reason *string `json:"reason"`
-		}
-		raw, err := ask(ctx, op, http.MethodPost, pathOf("recordings", id, "verify"), nil, &v)
-		if err != nil {
+		if err := c.verify(ctx, op, s, id, &t); err != nil {
 			progress.end(false)
 			return fmt.Errorf("verifying %s: %w", id, err)
 		}
 		progress.step()
-		bytes += v.Bytes
-		if c.JSON {
-			if err := printRaw(s.out, raw); err != nil {
-				return err
-			}
-		}
-		if v.Intact {
-			continue
-		}
-		damaged++
-		if !c.JSON {
-			fmt.Fprintf(s.out, "%s  DAMAGED  %s\n", id, deref(v.Reason))
-		}
 	}
 	progress.end(true)
 	if !c.JSON {
-		fmt.Fprintf(s.out, "%d recordings, %d bytes: %d intact, %d damaged\n", len(ids), bytes, len(ids)-damaged, damaged)
+		fmt.Fprintln(s.out, t)
 	}
-	if damaged > 0 {
-		return errDamaged
+	return t.err()
+}
+
+// verify asks for one recording. What cannot be read is named and counted; an error is
+// for what will be no better with the next one.
+func (c recordingsVerify) verify(ctx context.Context, op *operator, s streams, id string, t *tally) error {
+	var v soundness
+	raw, err := ask(ctx, op, http.MethodPost, pathOf("recordings", id, "verify"), nil, &v)
+	refused, answered := errors.AsType[*apiError](err)
+	switch {
+	case answered && refused.Status == http.StatusGone && len(c.IDs) == 0:
+		return nil // its time was over since it was listed
+	case answered && refused.Status >= http.StatusInternalServerError && t.failing+1 < unreadInARow:
+		t.unread++
+		t.failing++
+		to := s.out
+		if c.JSON {
+			to = s.err
+		}
+		fmt.Fprintf(to, "%s  UNREAD   %v\n", id, err)
+		return nil
+	case err != nil:
+		return err
+	}
+	t.failing = 0
+	t.verified++
+	t.bytes += v.Bytes
+	if c.JSON {
+		if err := printRaw(s.out, raw); err != nil {
+			return err
+		}
+	}
+	if v.Intact {
+		return nil
+	}
+	t.damaged++
+	if !c.JSON {
+		fmt.Fprintf(s.out, "%s  DAMAGED  %s\n", id, deref(v.Reason))
 	}
 	return nil
 }

@@ -96,3 +96,55 @@ func TestDamagedRecordingsAreNamed(t *testing.T) {
 		t.Errorf("as JSON: %d %s", code, out)
 	}
 }
+
+// Between the list and its turn a recording's time may be over.
+func TestWhatIsDeletedWhileRecordingsAreVerifiedIsNoError(t *testing.T) {
+	answers := func() map[string][]scripted {
+		return map[string][]scripted{
+			"GET /v1/recordings?limit=200&state=stored": {{200, `{"data":[` + strings.Replace(oneRecording, `"r1"`, `"r9"`, 1) + `,` + oneRecording + `],"next_cursor":null}`}},
+			"POST /v1/recordings/r9/verify":             {{410, `{"title":"Gone","detail":"the recording was deleted: its list does not keep it any longer"}`}},
+			"POST /v1/recordings/r1/verify":             {{200, `{"id":"r1","intact":true,"sha256":"aa","bytes":3,"reason":null}`}},
+		}
+	}
+	code, out, errs, _ := command(t, answers(), "recordings", "verify")
+	if want := "1 recordings, 3 bytes: 1 intact, 0 damaged\n"; code != 0 || out != want {
+		t.Errorf("all: exit code %d, %q, %s; want %q", code, out, errs, want)
+	}
+	if code, _, errs, _ := command(t, answers(), "recordings", "verify", "r9"); code != 1 || !strings.Contains(errs, "410") {
+		t.Errorf("one by name: exit code %d, %s", code, errs)
+	}
+}
+
+// A disk that cannot read one file, or a store that does not answer for a moment, does not
+// keep the others from being verified.
+func TestWhatCannotBeReadIsNamedAndTheRestIsVerified(t *testing.T) {
+	unread := []scripted{{503, `{"title":"Service Unavailable","detail":"the recording cannot be read now"}`}}
+	answers := func() map[string][]scripted {
+		return map[string][]scripted{
+			"GET /v1/recordings?limit=200&state=stored": {{200, `{"data":[` + strings.Replace(oneRecording, `"r1"`, `"r9"`, 1) + `,` + oneRecording + `],"next_cursor":null}`}},
+			"POST /v1/recordings/r9/verify":             unread,
+			"POST /v1/recordings/r1/verify":             {{200, `{"id":"r1","intact":true,"sha256":"aa","bytes":3,"reason":null}`}},
+		}
+	}
+	for _, args := range [][]string{{}, {"r9", "r1"}} {
+		code, out, errs, _ := command(t, answers(), append([]string{"recordings", "verify"}, args...)...)
+		want := "r9  UNREAD   the hub answered 503: the recording cannot be read now\n1 recordings, 3 bytes: 1 intact, 0 damaged; 1 could not be read\n"
+		if diff := cmp.Diff(want, out); code != 1 || diff != "" {
+			t.Errorf("%v: exit code %d, %s (-want +got):\n%s", args, code, errs, diff)
+		}
+	}
+	code, out, errs, _ := command(t, answers(), "recordings", "verify", "--json")
+	if code != 1 || strings.Contains(out, "UNREAD") || !strings.Contains(errs, "r9") {
+		t.Errorf("as JSON: exit code %d, %q, %q", code, out, errs)
+	}
+	// A hub that answers nothing else is asked no more.
+	all := map[string][]scripted{}
+	var ids []string
+	for _, id := range strings.Fields("a b c d e f g h i j k l") {
+		ids = append(ids, id)
+		all["POST /v1/recordings/"+id+"/verify"] = unread
+	}
+	if code, out, errs, asked := command(t, all, append([]string{"recordings", "verify"}, ids...)...); code != 1 || len(asked) != 10 || !strings.Contains(errs, "503") {
+		t.Errorf("a store that is away: exit code %d, asked %d times, %q, %q", code, len(asked), out, errs)
+	}
+}

@@ -24,7 +24,7 @@ func TestAWrongSettingStopsTheStart(t *testing.T) {
 		"TRUNKLINE_KAFKA_BROKERS":          {"kafka", "a:9092,b"},
 		"TRUNKLINE_POSTGRES_URL":           {"mysql://localhost/x", "localhost:5432"},
 		"TRUNKLINE_CLICKHOUSE_URL":         {"postgres://localhost/x"},
-		"TRUNKLINE_BLOB_URL":               {"nonsense", "ftp://example.com/x"},
+		"TRUNKLINE_BLOB_URL":               {"nonsense", "ftp://example.com/x", "file://recordings/of/calls", "file:recordings", "s3:///recordings"},
 		"TRUNKLINE_PUBLIC_URL":             {"hub.example.com", "ftp://hub.example.com"},
 		"TRUNKLINE_ROLES":                  {"api,cook"},
 		"TRUNKLINE_KAFKA_PARTITIONS":       {"-1", "many", "100000"},

@@ -14,8 +14,8 @@ type Blobs interface {
 	Create(ctx context.Context, key, contentType string) (BlobWriter, error)
 	// Open opens a blob; ErrNoBlob if there is none. The caller closes it.
 	Open(ctx context.Context, key string) (Blob, error)
-	// Delete removes a blob and whatever a Create of it left behind. That there is
-	// none is no error.
+	// Delete removes a blob and whatever a Create of it left behind, for good: a
+	// power failure does not bring it back. That there is none is no error.
 	Delete(ctx context.Context, key string) error
 }
 

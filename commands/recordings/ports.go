@@ -44,9 +44,10 @@ type Jobs interface {
 	// as far as all of the log says. One that the log names is none, but for the
 	// second copy of a recording that has one.
 	Orphans(ctx context.Context, before time.Time, limit int) ([]string, error)
-	// Expired returns stored recordings of a list that are older than a time and
-	// not held, the oldest first.
-	Expired(ctx context.Context, listID string, storedBefore time.Time, limit int) ([]string, error)
+	// Expired returns stored recordings of a list of its org that are older than a time and
+	// not held, as far as all of the log says, the oldest first: those behind one of
+	// them, or from the beginning if that is a zero one.
+	Expired(ctx context.Context, k Retention, storedBefore time.Time, behind recording.Recording, limit int) ([]recording.Recording, error)
 	// Unlisted returns stored recordings of an org whose list is not known, stored
 	// after a time, the oldest first; SetList says it.
 	Unlisted(ctx context.Context, org string, after time.Time, limit int) ([]recording.Recording, error)

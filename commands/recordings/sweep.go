@@ -9,6 +9,7 @@ import (
 
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/recording"
 )
 
 // sweepBatch bounds what is read at once while sweeping.
@@ -67,23 +68,55 @@ func (s *Service) findLists(ctx context.Context, org string) error {
 	}
 }
 
-// expire deletes what a list keeps no longer.
+// expire deletes what a list keeps no longer. What its store does not give up keeps
+// nothing else from being deleted.
 func (s *Service) expire(ctx context.Context, k Retention, now time.Time) error {
-	for {
-		ids, err := s.cfg.Jobs.Expired(ctx, k.ListID, now.AddDate(0, 0, -k.Days), sweepBatch)
+	var stay stays
+	for behind := (recording.Recording{}); ; {
+		batch, err := s.cfg.Jobs.Expired(ctx, k, now.AddDate(0, 0, -k.Days), behind, sweepBatch)
 		if err != nil {
-			return err
+			return errors.Join(err, stay.err())
 		}
-		for _, id := range ids {
-			err := s.cfg.Jobs.Settle(ctx, id, func(l Locked) (Decision, error) { return s.forget(ctx, l, k, now) })
-			if err != nil {
-				return fmt.Errorf("deleting recording %s: %w", id, err)
+		for _, r := range batch {
+			behind = r
+			var stuck error
+			err := s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) {
+				var d Decision
+				d, stuck = s.forget(ctx, l, k, now)
+				return d, stuck
+			})
+			switch {
+			case stuck != nil && ctx.Err() == nil:
+				stay.add(fmt.Errorf("deleting recording %s: %w", r.ID, stuck))
+			case err != nil:
+				return errors.Join(fmt.Errorf("deleting recording %s: %w", r.ID, err), stay.err())
 			}
 		}
-		if len(ids) < sweepBatch {
-			return nil
+		if len(batch) < sweepBatch {
+			return stay.err()
 		}
 	}
+}
+
+// stays counts what could not be deleted; of many the first says why.
+type stays struct {
+	first error
+	more  int
+}
+
+func (s *stays) add(err error) {
+	if s.first == nil {
+		s.first = err
+	} else {
+		s.more++
+	}
+}
+
+func (s *stays) err() error {
+	if s.more == 0 {
+		return s.first
+	}
+	return fmt.Errorf("%w (and %d more stay)", s.first, s.more)
 }
 
 // forget deletes the bytes of a recording whose time is over, and then says so:
@@ -109,13 +142,15 @@ func (s *Service) dropOrphans(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	var stay stays
 	for _, key := range keys {
 		if err := s.cfg.Blobs.Delete(ctx, key); err != nil {
-			return err
+			stay.add(err)
+			continue
 		}
 		if err := s.cfg.Jobs.End(ctx, key); err != nil {
-			return err
+			return errors.Join(err, stay.err())
 		}
 	}
-	return nil
+	return stay.err()
 }

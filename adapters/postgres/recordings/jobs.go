@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/internal/background"
 	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands/recordings"
@@ -187,9 +188,50 @@ func (s *Store) Orphans(ctx context.Context, before time.Time, limit int) ([]str
 	return s.texts(ctx, "looking for orphaned blobs", orphansSQL, before, limit)
 }
 
-// Expired implements recordings.Jobs.
-func (s *Store) Expired(ctx context.Context, listID string, storedBefore time.Time, limit int) ([]string, error) {
-	return s.texts(ctx, "looking for recordings whose time is over", expiredSQL, listID, storedBefore, limit)
+// Expired implements recordings.Jobs. A hold counts in the row as soon as it is said;
+// but the rows may be those of an earlier time (a backup, another database, a server
+// that was killed), and the hold in what is to be read again.
+func (s *Store) Expired(ctx context.Context, k recordings.Retention, storedBefore time.Time, behind recording.Recording, limit int) ([]recording.Recording, error) {
+	var some bool
+	if err := s.cfg.Pool.QueryRow(ctx, someExpiredSQL, k.ListID, storedBefore, k.Org).Scan(&some); err != nil || !some {
+		return nil, doing("looking for recordings whose time is over", err)
+	}
+	partitions, err := s.readNow(ctx)
+	if err != nil || len(partitions) == 0 {
+		return nil, err
+	}
+	return s.recordings(ctx, expiredSQL, k.ListID, storedBefore, k.Org, partitions, behind.StoredAt, behind.ID, limit)
+}
+
+// readLooks bounds how often readNow looks.
+const readLooks = 200
+
+// readNow are the partitions of which everything was looked at that the log has now.
+// One that is about to be is waited for: a busy one is always a little behind.
+func (s *Store) readNow(ctx context.Context) ([]int, error) {
+	all, err := s.cfg.Ends.Ends(ctx, event.Calls)
+	if err != nil {
+		return nil, fmt.Errorf("asking where the log ends: %w", err)
+	}
+	ends := all[event.Calls]
+	for looks := 1; ; looks++ {
+		have, err := reactor.Checkpoints(ctx, s.cfg.Pool, Name, event.Calls)
+		if err != nil {
+			return nil, err
+		}
+		var read []int
+		for p, end := range ends {
+			if have[p] >= end {
+				read = append(read, p)
+			}
+		}
+		if len(read) == len(ends) || looks == readLooks {
+			return read, nil
+		}
+		if !background.Rest(ctx, awaitPause) {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // Unlisted implements recordings.Jobs.

@@ -94,11 +94,18 @@ ORDER BY u.begun_at, u.blob_key
 LIMIT $2`
 
 	expiredSQL = `
-SELECT recording_id
-FROM recordings
-WHERE list_id = $1 AND stored_at <= $2 AND state = 'stored' AND NOT held AND list_id <> ''
-ORDER BY stored_at, recording_id
-LIMIT $3`
+SELECT` + columnList + `
+FROM recordings r
+WHERE r.list_id = $1 AND r.stored_at <= $2 AND r.state = 'stored' AND NOT r.held AND r.list_id <> ''
+  AND r.org_id = $3 AND r.partition = ANY($4::integer[]) AND (r.stored_at, r.recording_id) > ($5, $6)
+ORDER BY r.stored_at, r.recording_id
+LIMIT $7`
+
+	someExpiredSQL = `
+SELECT EXISTS (
+  SELECT
+  FROM recordings
+  WHERE list_id = $1 AND stored_at <= $2 AND state = 'stored' AND NOT held AND list_id <> '' AND org_id = $3)`
 
 	unlistedSQL = `
 SELECT` + columnList + `

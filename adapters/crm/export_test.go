@@ -1,0 +1,3 @@
+package crm
+
+const RememberedBytes = rememberedBytes

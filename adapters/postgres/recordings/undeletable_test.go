@@ -1,0 +1,115 @@
+package recordings_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"trunkline.dev/trunkline/commands/recordings"
+	"trunkline.dev/trunkline/domain/call"
+)
+
+// stick makes a blob one that cannot be deleted, and returns how to free it.
+func (r *rig) stick(key string) (free func()) {
+	r.t.Helper()
+	path := filepath.Join(r.dir, filepath.FromSlash(key))
+	if err := os.Rename(path, path+".away"); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "in the way"), 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	return func() {
+		if err := os.RemoveAll(path); err != nil {
+			r.t.Fatal(err)
+		}
+		if err := os.Rename(path+".away", path); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// One blob that its store does not give up (it is locked there, its folder is not ours)
+// keeps no other from being deleted when its time is over.
+func TestABlobThatStaysHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lists = []recordings.Retention{{Org: "org", ListID: "short", Days: 30}}
+	r.listOf = map[string]string{"c1": "short", "c2": "short"}
+	h := r.hub("a", nil)
+	r.start(h)
+	first := r.keep(h, "c1")
+	r.now.Store(1)
+	second := r.keep(h, "c2")
+	free := r.stick(r.known(h, first).Key)
+	r.now.Store(31 * 24 * 3600)
+	if err := h.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), first) {
+		t.Errorf("the sweep says %v", err)
+	}
+	if rec := r.known(h, second); rec.State != call.CopyDeleted {
+		t.Errorf("the other one is %s", rec.State)
+	}
+	if rec := r.known(h, first); rec.State != call.CopyStored {
+		t.Errorf("the one that stays is %s", rec.State)
+	}
+	free()
+	if err := h.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if rec := r.known(h, first); rec.State != call.CopyDeleted || len(r.files()) != 0 {
+		t.Errorf("the one that stayed is %s, left are %q", rec.State, r.files())
+	}
+}
+
+func TestAnOrphanThatStaysHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h := r.hub("a", nil)
+	r.start(h)
+	keys := []string{"org/2026/11/rec/first", "org/2026/11/rec/second"}
+	for i, key := range keys {
+		if err := h.rows.Begin(t.Context(), key, "rec", at(i)); err != nil {
+			t.Fatal(err)
+		}
+		w, err := r.blobs.Create(t.Context(), key, "audio/mpeg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.stick(keys[0])
+	r.now.Store(25 * 3600)
+	r.eventually(func() error { // nothing is nobody's before the log was read up to now
+		if err := h.Sweep(t.Context()); err == nil {
+			return errors.New("nothing is said of the one that stays")
+		}
+		return nil
+	})
+	if _, err := r.blobs.Open(t.Context(), keys[1]); err == nil {
+		t.Error("the other one is there")
+	}
+}
+
+// A call says what its list is called, whoever's that is.
+func TestTheRetentionOfAListIsItsOwnOrgs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lists = []recordings.Retention{{Org: "other", ListID: "theirs", Days: 1}, {Org: "org", ListID: "ours", Days: 365}}
+	r.listOf = map[string]string{"c1": "theirs"}
+	h := r.hub("a", nil)
+	r.start(h)
+	id := r.keep(h, "c1")
+	r.now.Store(31 * 24 * 3600)
+	for range 2 {
+		if err := h.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rec := r.known(h, id); rec.State != call.CopyStored || !rec.ListKnown {
+		t.Errorf("it is %s, its list is known: %v", rec.State, rec.ListKnown)
+	}
+}
