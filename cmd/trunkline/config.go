@@ -109,9 +109,6 @@ func (c *Config) complete() error {
 			c.KafkaPartitions = 4
 		}
 	}
-	if c.KafkaReplication == 0 {
-		c.KafkaReplication = min(3, max(1, len(c.KafkaBrokers)))
-	}
 	return nil
 }
 
@@ -180,7 +177,7 @@ func (c Config) validate() error {
 	if c.KafkaPartitions < 1 || c.KafkaPartitions > 10_000 {
 		bad("TRUNKLINE_KAFKA_PARTITIONS", "expected 1 to 10000, got %d", c.KafkaPartitions)
 	}
-	if c.KafkaReplication < 1 {
+	if c.KafkaReplication < 0 {
 		bad("TRUNKLINE_KAFKA_REPLICATION", "expected 1 or more, got %d", c.KafkaReplication)
 	}
 	if c.SettleDisposition <= 0 {
