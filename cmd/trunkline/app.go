@@ -96,7 +96,7 @@ func (a *app) start(ctx context.Context) error {
 	if a.door, err = openDoor(ctx, a.cfg.HTTPAddr); err != nil {
 		return err
 	}
-	a.onStop("API", a.door.close)
+	a.onStop("HTTP port", a.door.close)
 	a.door.say("the embedded services")
 	if a.stack, err = startStack(ctx, a.cfg, a.log); err != nil {
 		return err
