@@ -367,9 +367,9 @@ func (a *app) greet(w io.Writer, took time.Duration) error {
 		_, err := fmt.Fprintf(w, `Trunkline %s is ready after %s.
 
   roles        %s
-  health       http://%s/readyz
+  health       %s/readyz
 %s
-`, version, took.Round(10*time.Millisecond), strings.Join(a.cfg.Roles, ", "), a.cfg.HTTPAddr, a.greetStores())
+`, version, took.Round(10*time.Millisecond), strings.Join(a.cfg.Roles, ", "), a.cfg.baseURL(), a.greetStores())
 		return err
 	}
 	key := a.cfg.file(adminKeyFile)
@@ -381,6 +381,6 @@ func (a *app) greet(w io.Writer, took time.Duration) error {
   API          %s  (docs at /docs, health at /readyz)
   admin key    %s
 %s
-`, version, took.Round(10*time.Millisecond), "http://"+a.cfg.HTTPAddr, key, a.greetStores()+a.greetFirst())
+`, version, took.Round(10*time.Millisecond), a.cfg.baseURL(), key, a.greetStores()+a.greetFirst())
 	return err
 }

@@ -100,7 +100,7 @@ func (c *Config) complete() error {
 	}
 	c.DataDir = dir
 	if c.publicURLSet = c.PublicURL != ""; !c.publicURLSet {
-		c.PublicURL = "http://" + c.HTTPAddr
+		c.PublicURL = c.baseURL()
 	}
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	if c.KafkaPartitions == 0 {
@@ -154,7 +154,7 @@ func (c Config) validate() error {
 			continue
 		}
 		p, err := url.Parse(u.value)
-		if err != nil || p.Host == "" || !slices.Contains(u.schemes, p.Scheme) {
+		if err != nil || p.Hostname() == "" || !slices.Contains(u.schemes, p.Scheme) {
 			bad(u.name, "expected a URL that begins with %s://", strings.Join(u.schemes, ":// or "))
 		}
 	}
@@ -218,6 +218,15 @@ func (c Config) blobURL() string {
 		return c.BlobURL
 	}
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(c.file("blobs"))}).String()
+}
+
+// baseURL is where this machine finds the API. An address without a host listens
+// everywhere, and a URL needs one.
+func (c Config) baseURL() string {
+	if strings.HasPrefix(c.HTTPAddr, ":") {
+		return "http://localhost" + c.HTTPAddr
+	}
+	return "http://" + c.HTTPAddr
 }
 
 // file is a path in the data directory.
