@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caarlos0/env/v11"
 
@@ -131,6 +132,9 @@ func (c Config) validate() error {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			bad(a.name, "expected host:port, got %q", a.addr)
 		}
+	}
+	if strings.TrimSpace(c.AdminKey) != c.AdminKey || strings.ContainsFunc(c.AdminKey, unicode.IsControl) {
+		bad("TRUNKLINE_ADMIN_KEY", "expected a key that a request's header can carry, without white space around it (a file's last line break?)")
 	}
 	if c.ProfileAddr != "" {
 		if _, _, err := net.SplitHostPort(c.ProfileAddr); err != nil {

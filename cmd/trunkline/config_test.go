@@ -24,6 +24,9 @@ func configOf(settings map[string]string) (Config, error) {
 func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, value string }{
+		{"TRUNKLINE_ADMIN_KEY", " "},
+		{"TRUNKLINE_ADMIN_KEY", "a-key-out-of-a-file\n"}, // as a Kubernetes secret has it
+		{"TRUNKLINE_ADMIN_KEY", "a key of two\nlines"},
 		{"TRUNKLINE_PUBLIC_URL", "http://:8080"},
 	} {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {
