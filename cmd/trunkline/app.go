@@ -197,7 +197,7 @@ func (a *app) startLog(ctx context.Context) (err error) {
 
 func (a *app) startPostgres(ctx context.Context) (err error) {
 	if a.pool, err = postgres.Open(ctx, a.stack.postgresURL(), poolSize); err != nil {
-		return err
+		return misused{fmt.Errorf("TRUNKLINE_POSTGRES_URL: %w", err)}
 	}
 	a.onStop("Postgres pool", func(context.Context) error { a.pool.Close(); return nil })
 	if err := a.untilUp(ctx, "Postgres", func(error) bool { return false }, a.pool.Ping); err != nil {
@@ -208,7 +208,7 @@ func (a *app) startPostgres(ctx context.Context) (err error) {
 
 func (a *app) startClickHouse(ctx context.Context) (err error) {
 	if a.analytics, err = clickhouse.Open(clickhouse.Config{URL: a.stack.clickhouseURL(), Logger: a.log}); err != nil {
-		return err
+		return misused{err}
 	}
 	a.onStop("ClickHouse pool", func(context.Context) error { return a.analytics.Close() })
 	if err := a.untilUp(ctx, "ClickHouse", func(error) bool { return false }, a.analytics.Ping); err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -142,7 +143,8 @@ func (c Config) validate() error {
 		}
 	}
 	for _, b := range c.KafkaBrokers {
-		if _, _, err := net.SplitHostPort(b); err != nil {
+		host, port, err := net.SplitHostPort(b)
+		if _, notANumber := strconv.ParseUint(port, 10, 16); err != nil || notANumber != nil || strings.ContainsFunc(host, unicode.IsSpace) {
 			bad("TRUNKLINE_KAFKA_BROKERS", "expected host:port, got %q", b)
 		}
 	}
@@ -164,6 +166,8 @@ func (c Config) validate() error {
 	}
 	if u, err := url.Parse(c.BlobURL); c.BlobURL != "" && (err != nil || !slices.Contains(blobSchemes, u.Scheme) || u.Host+u.Path == "") {
 		bad("TRUNKLINE_BLOB_URL", "expected a URL that begins with %s://", strings.Join(blobSchemes, ":// or "))
+	} else if err == nil && u.Scheme == "file" && !slices.Contains([]string{"", ".", "localhost"}, u.Host) {
+		bad("TRUNKLINE_BLOB_URL", "expected file:///an/absolute/path or file://./a/relative/one, got %q", c.BlobURL)
 	}
 	for _, uri := range c.SecretsKMS {
 		if err := kms.Check(uri); err != nil && uri != noKMS {
@@ -183,6 +187,9 @@ func (c Config) validate() error {
 	}
 	if c.KafkaReplication < 0 {
 		bad("TRUNKLINE_KAFKA_REPLICATION", "expected 1 or more, got %d", c.KafkaReplication)
+	}
+	if c.embeddedKafka() && c.KafkaReplication > 1 {
+		bad("TRUNKLINE_KAFKA_REPLICATION", "expected 1, because the embedded Kafka is one broker, got %d", c.KafkaReplication)
 	}
 	if c.SettleDisposition <= 0 {
 		bad("TRUNKLINE_SETTLE_DISPOSITION", "expected more than 0s, got %s", c.SettleDisposition)

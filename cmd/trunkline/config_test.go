@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -28,12 +30,42 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		{"TRUNKLINE_ADMIN_KEY", "a-key-out-of-a-file\n"}, // as a Kubernetes secret has it
 		{"TRUNKLINE_ADMIN_KEY", "a key of two\nlines"},
 		{"TRUNKLINE_PUBLIC_URL", "http://:8080"},
+		{"TRUNKLINE_KAFKA_BROKERS", "a:9092, b:9092"},
+		{"TRUNKLINE_KAFKA_BROKERS", "a:kafka"},
+		{"TRUNKLINE_KAFKA_REPLICATION", "3"}, // embedded, where one broker is
+		{"TRUNKLINE_BLOB_URL", "file://data/blobs"}, // gocloud would take /blobs
 	} {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {
 			t.Parallel()
 			_, err := configOf(map[string]string{test.name: test.value})
-			if err == nil || !strings.HasPrefix(err.Error(), test.name+": ") || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "sesame") {
+			if err == nil || !strings.HasPrefix(err.Error(), test.name+": ") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("want one line that names it: %v", err)
+			}
+		})
+	}
+}
+
+// TestURLsThatCannotBeOpenedAreNamed has those that only their drivers can judge.
+func TestURLsThatCannotBeOpenedAreNamed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, value string
+		open        func(*app, context.Context) error
+	}{
+		{"TRUNKLINE_POSTGRES_URL", "postgres://hub:sesame@db.example.com/hub?sslmode=perhaps", (*app).startPostgres},
+		{"TRUNKLINE_CLICKHOUSE_URL", "clickhouse://hub:sesame@db.example.com/hub?dial_timeout=soon", (*app).startClickHouse},
+		{"TRUNKLINE_BLOB_URL", "s3://recordings?colour=blue", (*app).startRecordings},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			cfg, err := configOf(map[string]string{test.name: test.value})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := &app{cfg: cfg, stack: &stack{cfg: cfg}}
+			err = test.open(a, t.Context())
+			if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), test.name+": ") || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "sesame") {
+				t.Errorf("want one line that names it, and the exit code of a wrong setting: %v", err)
 			}
 		})
 	}
