@@ -74,6 +74,9 @@ type app struct {
 	adminKeyCreated bool
 }
 
+// sayEvery is how long a service is waited for before it is said, each time.
+const sayEvery = 5 * time.Second
+
 type namedStop struct {
 	name string
 	stop func(context.Context) error
@@ -181,7 +184,13 @@ func (a *app) startLog(ctx context.Context) (err error) {
 	}
 	a.onStop("Kafka client", func(context.Context) error { a.broker.Close(); return nil })
 	wrongTopic := func(err error) bool { return errors.Is(err, kafka.ErrTopic) }
-	if err := a.untilUp(ctx, "Kafka", wrongTopic, a.broker.EnsureTopics); err != nil {
+	// EnsureTopics waits by itself, and says nothing meanwhile.
+	ensure := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, sayEvery)
+		defer cancel()
+		return a.broker.EnsureTopics(ctx)
+	}
+	if err := a.untilUp(ctx, "Kafka", wrongTopic, ensure); err != nil {
 		return err
 	}
 	if a.events, err = kafka.NewLog(a.broker, kafka.LogConfig{}); err != nil {
