@@ -82,13 +82,20 @@ type namedStop struct {
 	stop func(context.Context) error
 }
 
+// errBrokenOff is a start that somebody ended.
+var errBrokenOff = errors.New("the start was broken off")
+
 // newApp starts every role of the configuration and returns when all of it
-// works. Services that are down are waited for; a wrong setting is an error.
+// works. Services that are down are waited for; a wrong setting is an error. When
+// ctx ends first it is errBrokenOff.
 func newApp(ctx context.Context, cfg Config, log *slog.Logger) (*app, error) {
 	a := &app{cfg: cfg, log: log}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
+		if ctx.Err() != nil {
+			err = errBrokenOff
+		}
 		return nil, errors.Join(err, a.stop(stopCtx))
 	}
 	return a, nil

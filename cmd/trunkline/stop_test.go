@@ -6,9 +6,30 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 )
+
+// TestAStartThatIsBrokenOffIsNoFailure ends a hub that waits for its services: an
+// orchestrator that asked for it would take any other exit code for a crash.
+func TestAStartThatIsBrokenOffIsNoFailure(t *testing.T) {
+	t.Parallel()
+	nobody := freePorts(t, 1)[0]
+	h := newHub(t, map[string]string{
+		"TRUNKLINE_KAFKA_BROKERS": nobody, "TRUNKLINE_POSTGRES_URL": "postgres://hub@" + nobody + "/hub", "TRUNKLINE_CLICKHOUSE_URL": "http://" + nobody + "/hub",
+	})
+	h.launch()
+	eventually(t, "a hub that waits for Kafka", func(context.Context) error {
+		if !strings.Contains(h.out.String(), "service=Kafka") {
+			return errors.New(h.out.String())
+		}
+		return nil
+	})
+	if code := h.terminate(); code != 0 || strings.Contains(h.out.String(), "trunkline: ") {
+		t.Errorf("SIGTERM: exit code %d:\n%s", code, h.out)
+	}
+}
 
 // TestRequestsUnderWayAreFinishedFirst ends a hub in the middle of a request: it
 // takes no new one from then on, and answers this one as if nothing were.
