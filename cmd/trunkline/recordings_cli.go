@@ -219,7 +219,7 @@ func (c recordingsVerify) Run(ctx context.Context, s streams) error {
 		}
 	}
 	progress := c.progress(s.err, len(ids))
-	damaged := 0
+	verified, damaged := 0, 0
 	var bytes int64
 	for _, id := range ids {
 		var v struct {
@@ -228,11 +228,16 @@ func (c recordingsVerify) Run(ctx context.Context, s streams) error {
 			Reason *string `json:"reason"`
 		}
 		raw, err := ask(ctx, op, http.MethodPost, pathOf("recordings", id, "verify"), nil, &v)
+		if len(c.IDs) == 0 && noLongerStored(err) {
+			progress.step()
+			continue
+		}
 		if err != nil {
 			progress.end(false)
 			return fmt.Errorf("verifying %s: %w", id, err)
 		}
 		progress.step()
+		verified++
 		bytes += v.Bytes
 		if c.JSON {
 			if err := printRaw(s.out, raw); err != nil {
@@ -249,12 +254,19 @@ func (c recordingsVerify) Run(ctx context.Context, s streams) error {
 	}
 	progress.end(true)
 	if !c.JSON {
-		fmt.Fprintf(s.out, "%d recordings, %d bytes: %d intact, %d damaged\n", len(ids), bytes, len(ids)-damaged, damaged)
+		fmt.Fprintf(s.out, "%d recordings, %d bytes: %d intact, %d damaged\n", verified, bytes, verified-damaged, damaged)
 	}
 	if damaged > 0 {
 		return errDamaged
 	}
 	return nil
+}
+
+// noLongerStored reports whether a recording that was in the list has been deleted,
+// or announced anew, since.
+func noLongerStored(err error) bool {
+	refused, ok := errors.AsType[*apiError](err)
+	return ok && (refused.Status == http.StatusGone || refused.Status == http.StatusConflict)
 }
 
 // verifyProgress shows how many recordings are verified.

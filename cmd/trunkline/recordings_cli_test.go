@@ -96,3 +96,20 @@ func TestDamagedRecordingsAreNamed(t *testing.T) {
 		t.Errorf("as JSON: %d %s", code, out)
 	}
 }
+
+// A run over all recordings takes hours, and retention goes on meanwhile.
+func TestARecordingThatIsDeletedMeanwhileDoesNotEndTheVerification(t *testing.T) {
+	answers := func() map[string][]scripted {
+		return map[string][]scripted{
+			"GET /v1/recordings?limit=200&state=stored": {{200, `{"data":[` + strings.Replace(oneRecording, `"r1"`, `"r8"`, 1) + `,` + oneRecording + `],"next_cursor":null}`}},
+			"POST /v1/recordings/r8/verify":             {{410, `{"detail":"the recording was deleted: its list does not keep it any longer"}`}},
+			"POST /v1/recordings/r1/verify":             {{200, `{"id":"r1","intact":true,"sha256":"aa","bytes":3,"reason":null}`}},
+		}
+	}
+	if code, out, errs, _ := command(t, answers(), "recordings", "verify"); code != 0 || out != "1 recordings, 3 bytes: 1 intact, 0 damaged\n" {
+		t.Errorf("all: %d %s %s", code, out, errs)
+	}
+	if code, _, errs, _ := command(t, answers(), "recordings", "verify", "r8"); code != 1 || !strings.Contains(errs, "was deleted") {
+		t.Errorf("the one that was asked for: %d %s", code, errs)
+	}
+}
