@@ -248,7 +248,10 @@ func (c Config) file(name string) string { return filepath.Join(c.DataDir, name)
 func readOrCreate(path string, make func() (string, error)) (value string, created bool, err error) {
 	b, err := os.ReadFile(path)
 	if err == nil {
-		return strings.TrimSpace(string(b)), false, nil
+		if value = strings.TrimSpace(string(b)); value == "" {
+			return "", false, fmt.Errorf("reading %s: the file is empty; delete it to have a new one made", path)
+		}
+		return value, false, nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return "", false, fmt.Errorf("reading %s: %w", path, err)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,7 +34,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		{"TRUNKLINE_PUBLIC_URL", "http://:8080"},
 		{"TRUNKLINE_KAFKA_BROKERS", "a:9092, b:9092"},
 		{"TRUNKLINE_KAFKA_BROKERS", "a:kafka"},
-		{"TRUNKLINE_KAFKA_REPLICATION", "3"}, // embedded, where one broker is
+		{"TRUNKLINE_KAFKA_REPLICATION", "3"},        // embedded, where one broker is
 		{"TRUNKLINE_BLOB_URL", "file://data/blobs"}, // gocloud would take /blobs
 	} {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {
@@ -96,5 +98,18 @@ func TestAnAddressWithoutAHostListensEverywhere(t *testing.T) {
 		if c.PublicURL != want || c.baseURL() != want {
 			t.Errorf("%s: our links begin with %s, we are at %s; want %s", addr, c.PublicURL, c.baseURL(), want)
 		}
+	}
+}
+
+// TestAnEmptyKeyFileIsNamed has a file that lost its text with the machine's power.
+func TestAnEmptyKeyFileIsNamed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), adminKeyFile)
+	if err := os.WriteFile(file, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	value, _, err := readOrCreate(file, func() (string, error) { return "another", nil })
+	if err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("%q, %v", value, err)
 	}
 }
