@@ -84,7 +84,7 @@ func (c replayRun) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	// It is told once; with --no-wait --json it stands in the answer.
-	if begun.Secret != "" && c.Secret == "" && !(c.NoWait && c.JSON) {
+	if begun.Secret != "" && c.Secret == "" && (!c.NoWait || !c.JSON) {
 		fmt.Fprintf(s.err, "signed with %s\n", begun.Secret)
 	}
 	if c.NoWait {
