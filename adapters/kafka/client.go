@@ -32,7 +32,8 @@ type Config struct {
 	// Partitions is the count of every topic; it is fixed when the topics are
 	// born, because keys would move otherwise. Default 4.
 	Partitions int
-	// ReplicationFactor of new topics; 0 is the broker's default.
+	// ReplicationFactor of new topics; 0 is 3, or the number of brokers if that is
+	// less.
 	ReplicationFactor int
 	// ClientID is what brokers log. Default "trunkline".
 	ClientID string

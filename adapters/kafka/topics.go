@@ -18,6 +18,9 @@ import (
 // of 1 MiB, Kafka's own default leaves no room for the headers beside them.
 const maxMessageBytes = 2 << 20
 
+// mostReplicas is how many copies a new topic has where nobody asks for a number.
+const mostReplicas = 3
+
 // ErrTopic says that a topic is not configured as the log needs it. Going on
 // would lose events (retention) or their order (partition count).
 var ErrTopic = errors.New("wrong topic")
@@ -54,14 +57,14 @@ func (c *Client) until(ctx context.Context, do func() error) error {
 }
 
 func (c *Client) create(ctx context.Context, topics []event.Topic) error {
-	replicas := c.cfg.ReplicationFactor
-	if replicas == 0 {
-		replicas = -1
+	replicas, err := c.replicas(ctx)
+	if err != nil {
+		return err
 	}
 	var req kafka.CreateTopicsRequest
 	for _, t := range topics {
 		req.Topics = append(req.Topics, kafka.TopicConfig{
-			Topic: string(t), NumPartitions: c.cfg.Partitions, ReplicationFactor: replicas, ConfigEntries: c.settings(),
+			Topic: string(t), NumPartitions: c.cfg.Partitions, ReplicationFactor: replicas, ConfigEntries: settings(replicas),
 		})
 	}
 	resp, err := c.api(2*requestTimeout).CreateTopics(ctx, &req)
@@ -76,7 +79,20 @@ func (c *Client) create(ctx context.Context, topics []event.Topic) error {
 	return nil
 }
 
-func (c *Client) settings() []kafka.ConfigEntry {
+// replicas is how many a new topic has. The brokers that are configured may be one
+// address for all of them, or some that are not up yet: the larger number counts.
+func (c *Client) replicas(ctx context.Context) (int, error) {
+	if c.cfg.ReplicationFactor != 0 {
+		return c.cfg.ReplicationFactor, nil
+	}
+	meta, err := c.api(requestTimeout).Metadata(ctx, &kafka.MetadataRequest{Topics: []string{}})
+	if err != nil {
+		return 0, fmt.Errorf("counting brokers: %w", err)
+	}
+	return min(mostReplicas, max(len(meta.Brokers), len(c.cfg.Brokers))), nil
+}
+
+func settings(replicas int) []kafka.ConfigEntry {
 	s := []kafka.ConfigEntry{
 		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
 		{ConfigName: "retention.ms", ConfigValue: "-1"},
@@ -85,7 +101,7 @@ func (c *Client) settings() []kafka.ConfigEntry {
 		{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"},
 		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(maxMessageBytes)},
 	}
-	if c.cfg.ReplicationFactor >= 3 {
+	if replicas >= 3 {
 		s = append(s, kafka.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: "2"})
 	}
 	return s

@@ -118,6 +118,47 @@ func TestWrongTopicStopsTheStart(t *testing.T) {
 	}
 }
 
+// A managed Kafka is known by one address, whatever the number of its brokers.
+func TestReplicasFollowTheBrokersOfTheCluster(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ brokers, want int }{{1, 1}, {2, 2}, {3, 3}, {5, 3}} {
+		t.Run(fmt.Sprintf("%d brokers", test.brokers), func(t *testing.T) {
+			t.Parallel()
+			k, err := kfake.NewCluster(kfake.NumBrokers(test.brokers))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(k.Close)
+			first := k.ListenAddrs()[0]
+			checkTopics(t, first)
+			meta, err := api(t, first).Metadata(t.Context(), &kafkago.MetadataRequest{Topics: []string{string(event.Calls)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range meta.Topics[0].Partitions {
+				if len(p.Replicas) != test.want {
+					t.Errorf("partition %d has %d replicas, want %d", p.ID, len(p.Replicas), test.want)
+				}
+			}
+			resp, err := api(t, first).DescribeConfigs(t.Context(), &kafkago.DescribeConfigsRequest{Resources: []kafkago.DescribeConfigRequestResource{
+				{ResourceType: kafkago.ResourceTypeTopic, ResourceName: string(event.Calls), ConfigNames: []string{"min.insync.replicas"}},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "1"
+			if test.want == 3 {
+				want = "2"
+			}
+			for _, e := range resp.Resources[0].ConfigEntries {
+				if e.ConfigName == "min.insync.replicas" && e.ConfigValue != want {
+					t.Errorf("min.insync.replicas is %s, want %s", e.ConfigValue, want)
+				}
+			}
+		})
+	}
+}
+
 func TestUnwiseTopicsAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	k, err := kfake.NewCluster(kfake.NumBrokers(3))

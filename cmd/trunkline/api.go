@@ -14,6 +14,10 @@ import (
 	"trunkline.dev/trunkline/schemas"
 )
 
+// requestDrain is how much of drain the requests under way may take. The other
+// parts stop after them.
+const requestDrain = drain / 2
+
 // startAPI lets requests in. A process without the role api answers health,
 // readiness and metrics only.
 func (a *app) startAPI(ctx context.Context) error {
@@ -47,6 +51,13 @@ func (a *app) startAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The door was opened first, and would be closed last: requests would be let
+	// in to parts that have stopped.
+	a.onStop("API", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, requestDrain)
+		defer cancel()
+		return a.door.close(ctx)
+	})
 	a.onStop("API streams", api.Stop)
 	a.door.admit(api.Handler())
 	return nil

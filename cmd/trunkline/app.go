@@ -74,18 +74,28 @@ type app struct {
 	adminKeyCreated bool
 }
 
+// sayEvery is how long a service is waited for before it is said, each time.
+const sayEvery = 5 * time.Second
+
 type namedStop struct {
 	name string
 	stop func(context.Context) error
 }
 
+// errBrokenOff is a start that somebody ended.
+var errBrokenOff = errors.New("the start was broken off")
+
 // newApp starts every role of the configuration and returns when all of it
-// works. Services that are down are waited for; a wrong setting is an error.
+// works. Services that are down are waited for; a wrong setting is an error. When
+// ctx ends first it is errBrokenOff.
 func newApp(ctx context.Context, cfg Config, log *slog.Logger) (*app, error) {
 	a := &app{cfg: cfg, log: log}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
+		if ctx.Err() != nil {
+			err = errBrokenOff
+		}
 		return nil, errors.Join(err, a.stop(stopCtx))
 	}
 	return a, nil
@@ -96,7 +106,7 @@ func (a *app) start(ctx context.Context) error {
 	if a.door, err = openDoor(ctx, a.cfg.HTTPAddr); err != nil {
 		return err
 	}
-	a.onStop("API", a.door.close)
+	a.onStop("HTTP port", a.door.close)
 	a.door.say("the embedded services")
 	if a.stack, err = startStack(ctx, a.cfg, a.log); err != nil {
 		return err
@@ -181,7 +191,13 @@ func (a *app) startLog(ctx context.Context) (err error) {
 	}
 	a.onStop("Kafka client", func(context.Context) error { a.broker.Close(); return nil })
 	wrongTopic := func(err error) bool { return errors.Is(err, kafka.ErrTopic) }
-	if err := a.untilUp(ctx, "Kafka", wrongTopic, a.broker.EnsureTopics); err != nil {
+	// EnsureTopics waits by itself, and says nothing meanwhile.
+	ensure := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, sayEvery)
+		defer cancel()
+		return a.broker.EnsureTopics(ctx)
+	}
+	if err := a.untilUp(ctx, "Kafka", wrongTopic, ensure); err != nil {
 		return err
 	}
 	if a.events, err = kafka.NewLog(a.broker, kafka.LogConfig{}); err != nil {
@@ -197,7 +213,7 @@ func (a *app) startLog(ctx context.Context) (err error) {
 
 func (a *app) startPostgres(ctx context.Context) (err error) {
 	if a.pool, err = postgres.Open(ctx, a.stack.postgresURL(), poolSize); err != nil {
-		return err
+		return misused{fmt.Errorf("TRUNKLINE_POSTGRES_URL: %w", err)}
 	}
 	a.onStop("Postgres pool", func(context.Context) error { a.pool.Close(); return nil })
 	if err := a.untilUp(ctx, "Postgres", func(error) bool { return false }, a.pool.Ping); err != nil {
@@ -208,7 +224,7 @@ func (a *app) startPostgres(ctx context.Context) (err error) {
 
 func (a *app) startClickHouse(ctx context.Context) (err error) {
 	if a.analytics, err = clickhouse.Open(clickhouse.Config{URL: a.stack.clickhouseURL(), Logger: a.log}); err != nil {
-		return err
+		return misused{err}
 	}
 	a.onStop("ClickHouse pool", func(context.Context) error { return a.analytics.Close() })
 	if err := a.untilUp(ctx, "ClickHouse", func(error) bool { return false }, a.analytics.Ping); err != nil {
@@ -367,9 +383,9 @@ func (a *app) greet(w io.Writer, took time.Duration) error {
 		_, err := fmt.Fprintf(w, `Trunkline %s is ready after %s.
 
   roles        %s
-  health       http://%s/readyz
+  health       %s/readyz
 %s
-`, version, took.Round(10*time.Millisecond), strings.Join(a.cfg.Roles, ", "), a.cfg.HTTPAddr, a.greetStores())
+`, version, took.Round(10*time.Millisecond), strings.Join(a.cfg.Roles, ", "), a.cfg.baseURL(), a.greetStores())
 		return err
 	}
 	key := a.cfg.file(adminKeyFile)
@@ -381,6 +397,6 @@ func (a *app) greet(w io.Writer, took time.Duration) error {
   API          %s  (docs at /docs, health at /readyz)
   admin key    %s
 %s
-`, version, took.Round(10*time.Millisecond), "http://"+a.cfg.HTTPAddr, key, a.greetStores()+a.greetFirst())
+`, version, took.Round(10*time.Millisecond), a.cfg.baseURL(), key, a.greetStores()+a.greetFirst())
 	return err
 }

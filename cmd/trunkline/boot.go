@@ -81,7 +81,8 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer) // the client may be gone
 }
 
-// close takes no new requests and waits for those under way until ctx ends.
+// close takes no new requests and waits for those under way until ctx ends. It may
+// be called twice.
 func (d *door) close(ctx context.Context) error {
 	err := d.srv.Shutdown(ctx)
 	if err != nil {

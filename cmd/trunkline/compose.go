@@ -152,7 +152,7 @@ func (a *app) greetFirst() string {
 	return fmt.Sprintf(`
 Send the first lead:
 
-  curl -s http://%s/v1/leads -H "Authorization: Bearer %s" \
+  curl -s %s/v1/leads -H "Authorization: Bearer %s" \
     -H 'Content-Type: application/json' -d '{"phone":"(415) 555-0100","name":"Sally Sample"}'
-`, a.cfg.HTTPAddr, key)
+`, a.cfg.baseURL(), key)
 }

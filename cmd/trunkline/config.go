@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caarlos0/env/v11"
 
@@ -101,7 +103,7 @@ func (c *Config) complete() error {
 	}
 	c.DataDir = dir
 	if c.publicURLSet = c.PublicURL != ""; !c.publicURLSet {
-		c.PublicURL = "http://" + c.HTTPAddr
+		c.PublicURL = c.baseURL()
 	}
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	if c.KafkaPartitions == 0 {
@@ -109,9 +111,6 @@ func (c *Config) complete() error {
 		if c.embeddedKafka() {
 			c.KafkaPartitions = 4
 		}
-	}
-	if c.KafkaReplication == 0 {
-		c.KafkaReplication = min(3, max(1, len(c.KafkaBrokers)))
 	}
 	return nil
 }
@@ -136,13 +135,17 @@ func (c Config) validate() error {
 			bad(a.name, "expected host:port, got %q", a.addr)
 		}
 	}
+	if strings.TrimSpace(c.AdminKey) != c.AdminKey || strings.ContainsFunc(c.AdminKey, unicode.IsControl) {
+		bad("TRUNKLINE_ADMIN_KEY", "expected a key that a request's header can carry, without white space around it (a file's last line break?)")
+	}
 	if c.ProfileAddr != "" {
 		if _, _, err := net.SplitHostPort(c.ProfileAddr); err != nil {
 			bad("TRUNKLINE_PROFILE_ADDR", "expected host:port, got %q", c.ProfileAddr)
 		}
 	}
 	for _, b := range c.KafkaBrokers {
-		if _, _, err := net.SplitHostPort(b); err != nil {
+		host, port, err := net.SplitHostPort(b)
+		if _, notANumber := strconv.ParseUint(port, 10, 16); err != nil || notANumber != nil || strings.ContainsFunc(host, unicode.IsSpace) {
 			bad("TRUNKLINE_KAFKA_BROKERS", "expected host:port, got %q", b)
 		}
 	}
@@ -158,7 +161,7 @@ func (c Config) validate() error {
 			continue
 		}
 		p, err := url.Parse(u.value)
-		if err != nil || p.Host == "" || !slices.Contains(u.schemes, p.Scheme) {
+		if err != nil || p.Hostname() == "" || !slices.Contains(u.schemes, p.Scheme) {
 			bad(u.name, "expected a URL that begins with %s://", strings.Join(u.schemes, ":// or "))
 		}
 	}
@@ -185,8 +188,11 @@ func (c Config) validate() error {
 	if c.KafkaPartitions < 1 || c.KafkaPartitions > 10_000 {
 		bad("TRUNKLINE_KAFKA_PARTITIONS", "expected 1 to 10000, got %d", c.KafkaPartitions)
 	}
-	if c.KafkaReplication < 1 {
+	if c.KafkaReplication < 0 {
 		bad("TRUNKLINE_KAFKA_REPLICATION", "expected 1 or more, got %d", c.KafkaReplication)
+	}
+	if c.embeddedKafka() && c.KafkaReplication > 1 {
+		bad("TRUNKLINE_KAFKA_REPLICATION", "expected 1, because the embedded Kafka is one broker, got %d", c.KafkaReplication)
 	}
 	if c.SettleDisposition <= 0 {
 		bad("TRUNKLINE_SETTLE_DISPOSITION", "expected more than 0s, got %s", c.SettleDisposition)
@@ -228,6 +234,15 @@ func (c Config) blobURL() string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(c.file("blobs"))}).String()
 }
 
+// baseURL is where this machine finds the API. An address without a host listens
+// everywhere, and a URL needs one.
+func (c Config) baseURL() string {
+	if strings.HasPrefix(c.HTTPAddr, ":") {
+		return "http://localhost" + c.HTTPAddr
+	}
+	return "http://" + c.HTTPAddr
+}
+
 // file is a path in the data directory.
 func (c Config) file(name string) string { return filepath.Join(c.DataDir, name) }
 
@@ -236,7 +251,10 @@ func (c Config) file(name string) string { return filepath.Join(c.DataDir, name)
 func readOrCreate(path string, make func() (string, error)) (value string, created bool, err error) {
 	b, err := os.ReadFile(path)
 	if err == nil {
-		return strings.TrimSpace(string(b)), false, nil
+		if value = strings.TrimSpace(string(b)); value == "" {
+			return "", false, fmt.Errorf("reading %s: the file is empty; delete it to have a new one made", path)
+		}
+		return value, false, nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return "", false, fmt.Errorf("reading %s: %w", path, err)

@@ -84,7 +84,11 @@ func (c dialectRender) made(ctx context.Context, d dialects.Dialect) ([]outgoing
 		return []outgoing{o}, err
 	}
 	if c.Event == "-" {
-		return renderEvents(d, e, os.Stdin)
+		b, err := readInput(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return renderEvents(d, e, bytes.NewReader(b))
 	}
 	f, err := os.Open(c.Event)
 	if err == nil {

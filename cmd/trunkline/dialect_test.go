@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -398,5 +399,30 @@ func dialectCommands(t *testing.T, h *hub) {
 	}
 	if code, _, said := own.command(t, "trigger", "call.ended", "--webhook", hook); code != 1 || !strings.Contains(said, "400") {
 		t.Errorf("an unknown event: %d %s", code, said)
+	}
+}
+
+// TestAnInterruptEndsTheWaitForInput has a person who forgot to type anything.
+func TestAnInterruptEndsTheWaitForInput(t *testing.T) {
+	in, typing, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := os.Stdin
+	os.Stdin = in
+	t.Cleanup(func() { os.Stdin = before; typing.Close() })
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	for _, args := range []string{"dialect render - --as=dylr", "dialect verify --dialect=dylr --headers=- --body=go.mod --secret=x"} {
+		ended := make(chan int, 1)
+		go func() { ended <- run(ctx, strings.Fields(args), streams{io.Discard, io.Discard}) }()
+		select {
+		case code := <-ended:
+			if code == 0 {
+				t.Errorf("%s: exit code %d", args, code)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s waits on", args)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func mistakeCode(m dialects.Mistake) int {
 }
 
 // Run tells the verdict on each signature.
-func (c dialectVerify) Run(s streams) error {
+func (c dialectVerify) Run(ctx context.Context, s streams) error {
 	d, err := dialectOf(c.Dialect)
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func (c dialectVerify) Run(s streams) error {
 	if c.Headers == "-" && c.Body == "-" {
 		return fmt.Errorf("%w: --headers and --body cannot both be standard input", errUsage)
 	}
-	raw, err := readFile(c.Headers)
+	raw, err := readFile(ctx, c.Headers)
 	if err != nil {
 		return misused{err}
 	}
@@ -61,7 +62,7 @@ func (c dialectVerify) Run(s streams) error {
 	if err != nil {
 		return misused{fmt.Errorf("reading %s: %w", c.Headers, err)}
 	}
-	body, err := readFile(c.Body)
+	body, err := readFile(ctx, c.Body)
 	if err != nil {
 		return misused{err}
 	}
@@ -101,11 +102,32 @@ func printFindings(w io.Writer, findings []dialects.Finding) error {
 	return err
 }
 
-func readFile(path string) ([]byte, error) {
+func readFile(ctx context.Context, path string) ([]byte, error) {
 	if path == "-" {
-		return io.ReadAll(os.Stdin)
+		return readInput(ctx)
 	}
 	return os.ReadFile(path)
+}
+
+// readInput reads standard input, until an interrupt at most. What reads goes on
+// then, and ends with the program.
+func readInput(ctx context.Context) ([]byte, error) {
+	type input struct {
+		bytes []byte
+		err   error
+	}
+	read := make(chan input, 1)
+	in := os.Stdin
+	go func() {
+		b, err := io.ReadAll(in)
+		read <- input{b, err}
+	}()
+	select {
+	case got := <-read:
+		return got.bytes, got.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reading standard input: %w", ctx.Err())
+	}
 }
 
 // parseHeaders reads headers as curl, a log or a framework prints them: lines,

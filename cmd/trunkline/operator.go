@@ -33,7 +33,7 @@ func newOperator() (*operator, Config, error) {
 		}
 		key = trim(b)
 	}
-	return &operator{base: "http://" + cfg.HTTPAddr, key: key, http: &http.Client{Timeout: time.Minute}}, cfg, nil
+	return &operator{base: cfg.baseURL(), key: key, http: &http.Client{Timeout: time.Minute}}, cfg, nil
 }
 
 func trim(b []byte) string { return strings.TrimSpace(string(b)) }

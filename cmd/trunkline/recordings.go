@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -23,8 +24,11 @@ import (
 // the log, fetches what is announced and deletes what is over.
 func (a *app) startRecordings(ctx context.Context) error {
 	blobs, err := blob.Open(ctx, a.cfg.blobURL())
+	if err != nil && a.cfg.BlobURL != "" {
+		return misused{fmt.Errorf("TRUNKLINE_BLOB_URL: %w", err)}
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("TRUNKLINE_DATA_DIR: %w", err)
 	}
 	a.onStop("blob store", func(context.Context) error { return blobs.Close() })
 	source, err := upstream.New(upstream.Config{Guard: a.guard, Version: version})

@@ -281,8 +281,8 @@ func (c recordingsVerify) verify(ctx context.Context, op *operator, s streams, i
 	raw, err := ask(ctx, op, http.MethodPost, pathOf("recordings", id, "verify"), nil, &v)
 	refused, answered := errors.AsType[*apiError](err)
 	switch {
-	case answered && refused.Status == http.StatusGone && len(c.IDs) == 0:
-		return nil // its time was over since it was listed
+	case len(c.IDs) == 0 && noLongerStored(err):
+		return nil
 	case answered && refused.Status >= http.StatusInternalServerError && t.failing+1 < unreadInARow:
 		t.unread++
 		t.failing++
@@ -311,6 +311,13 @@ func (c recordingsVerify) verify(ctx context.Context, op *operator, s streams, i
 		fmt.Fprintf(s.out, "%s  DAMAGED  %s\n", id, deref(v.Reason))
 	}
 	return nil
+}
+
+// noLongerStored reports whether a recording that was in the list has been deleted,
+// or announced anew, since.
+func noLongerStored(err error) bool {
+	refused, ok := errors.AsType[*apiError](err)
+	return ok && (refused.Status == http.StatusGone || refused.Status == http.StatusConflict)
 }
 
 // verifyProgress shows how many recordings are verified.

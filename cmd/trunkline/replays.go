@@ -83,7 +83,8 @@ func (c replayRun) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	if !c.JSON && begun.Secret != "" && c.Secret == "" {
+	// It is told once; with --no-wait --json it stands in the answer.
+	if begun.Secret != "" && c.Secret == "" && (!c.NoWait || !c.JSON) {
 		fmt.Fprintf(s.err, "signed with %s\n", begun.Secret)
 	}
 	if c.NoWait {

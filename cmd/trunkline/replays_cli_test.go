@@ -103,6 +103,23 @@ func TestReplayRun(t *testing.T) {
 	}
 }
 
+// The hub tells the secret that it made once, so --json may not lose it.
+func TestTheSecretOfAReplayIsTold(t *testing.T) {
+	begun := strings.Replace(replaying("running", 0, 0, 0), `"id":"r1"`, `"id":"r1","secret":"whsec_made"`, 1)
+	answers := map[string][]scripted{
+		"POST /v1/replays": {{201, begun}}, "GET /v1/replays/r1": {{200, replaying("finished", 1, 1, 0)}}, "GET /v1/replays/r1/report": {reportOfReplay("finished", `{"delivered":1}`, `[]`)},
+	}
+	for _, more := range []string{"", "--json", "--no-wait", "--no-wait --json"} {
+		code, out, errs, _ := command(t, answers, strings.Fields("replay run --every=1ms --from=1h --url=https://a.example.com --dialect=dylr "+more)...)
+		if code != 0 || strings.Count(out+errs, "whsec_made") != 1 {
+			t.Errorf("%s: exit code %d, it says %s and %s", more, code, out, errs)
+		}
+		if strings.Contains(more, "--json") && !json.Valid([]byte(out)) {
+			t.Errorf("%s prints more than data: %s", more, out)
+		}
+	}
+}
+
 func TestReplayAndDeliveryCommands(t *testing.T) {
 	forecast := `{"dry_run":true,"complete":false,"events":20,"by_type":{"call.ended.v1":20},"by_day":{"2026-11-28":20},"rendered_events":10,"deliveries":9,
 		"by_webhook":{"hook":9},"filtered":1,"sample":[{"delivery_id":"d1","event_type":"call.ended.v1","url":"https://a.example.com","request":{"headers":{"webhook-id":"d1"},"body":"{}"}}],

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 )
@@ -36,6 +37,10 @@ func (c serveCommand) Run(ctx context.Context, s streams) error {
 	log := newLogger(s.err, cfg)
 	adoptStandardLog(log)
 	app, err := newApp(ctx, cfg, log)
+	if errors.Is(err, errBrokenOff) {
+		log.InfoContext(ctx, "stopped while starting", slog.Any("err", err))
+		return nil
+	}
 	if err != nil {
 		return err
 	}

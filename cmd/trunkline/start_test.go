@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -66,6 +68,26 @@ func refusedStart(t *testing.T, h *hub, wantCode int, words ...string) {
 			t.Errorf("%q is not in what it says: %q", word, said)
 		}
 	}
+}
+
+// TestAServiceThatIsAwayIsSaid starts a hub whose Kafka is not there: its log and its
+// readiness say so, and why.
+func TestAServiceThatIsAwayIsSaid(t *testing.T) {
+	t.Parallel()
+	nobody := freePorts(t, 1)[0]
+	h := newHub(t, map[string]string{
+		"TRUNKLINE_KAFKA_BROKERS": nobody, "TRUNKLINE_POSTGRES_URL": "postgres://hub@" + nobody + "/hub", "TRUNKLINE_CLICKHOUSE_URL": "http://" + nobody + "/hub",
+	})
+	h.launch()
+	eventually(t, "word of Kafka", func(ctx context.Context) error {
+		_, ready, err := h.get(ctx, "/readyz")
+		for _, said := range []string{string(ready), h.out.String()} {
+			if !strings.Contains(said, "Kafka") || !strings.Contains(said, "refused") {
+				return fmt.Errorf("it says %q, %w", said, err)
+			}
+		}
+		return nil
+	})
 }
 
 func TestABusyPortStopsTheStart(t *testing.T) {

@@ -22,6 +22,7 @@ func TestAnOrphanIsEndedFirst(t *testing.T) {
 	if err := lost.prepareStart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	lost.release() // its hub is gone
 	args, err := lost.args()
 	if err != nil {
 		t.Fatal(err)

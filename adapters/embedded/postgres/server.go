@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"trunkline.dev/trunkline/adapters/embedded/internal/address"
 	"trunkline.dev/trunkline/adapters/embedded/internal/secret"
 	"trunkline.dev/trunkline/adapters/internal/supervise"
@@ -34,6 +36,7 @@ type Server struct {
 	mu       sync.Mutex
 	addr     string // with the real port, once started
 	password string
+	lock     *os.File // held from Start to Stop
 }
 
 // New makes a server; nothing runs until Start.
@@ -53,10 +56,12 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.sup.State() != supervise.Stopped {
 		return errors.New("starting the embedded Postgres: already started")
 	}
-	if err := s.prepareStart(ctx); err != nil {
-		return fmt.Errorf("starting the embedded Postgres: %w", err)
+	err := s.prepareStart(ctx)
+	if err == nil {
+		err = s.sup.Start(ctx)
 	}
-	if err := s.sup.Start(ctx); err != nil {
+	if err != nil {
+		s.release()
 		return fmt.Errorf("starting the embedded Postgres: %w", err)
 	}
 	return nil
@@ -65,7 +70,11 @@ func (s *Server) Start(ctx context.Context) error {
 // Stop ends the server by a fast shutdown: open transactions are rolled back. If
 // ctx is done first it ends at once and recovers at its next start. Stop before
 // Start and Stop twice are harmless.
-func (s *Server) Stop(ctx context.Context) error { return s.sup.Stop(ctx) }
+func (s *Server) Stop(ctx context.Context) error {
+	err := s.sup.Stop(ctx)
+	s.release()
+	return err
+}
 
 // Addr is the host:port the server listens on.
 func (s *Server) Addr() string {
@@ -97,6 +106,10 @@ func (s *Server) prepareStart(ctx context.Context) (err error) {
 	if s.acct, err = chooseAccount(s.pgdata); err != nil {
 		return err
 	}
+	// Before an orphan is looked for: the server of a hub that runs is none.
+	if err := s.claim(); err != nil {
+		return err
+	}
 	if err := endOrphan(ctx, s.pgdata); err != nil {
 		return err
 	}
@@ -111,6 +124,41 @@ func (s *Server) prepareStart(ctx context.Context) (err error) {
 		return err
 	}
 	return s.prepareData(ctx, major)
+}
+
+// claim keeps a second hub off the same data: it would take the first one's
+// server for an orphan and end it. The kernel lets go of the lock when a hub is
+// killed.
+func (s *Server) claim() error {
+	// Readable by all, so that data that changes hands can still be locked.
+	f, err := os.OpenFile(s.pgdata+".lock", os.O_CREATE|os.O_RDONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		f.Close()
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("%s is in use by another hub: stop that one, or set TRUNKLINE_DATA_DIR", s.pgdata)
+	}
+	if err != nil {
+		return fmt.Errorf("locking %s.lock: %w", s.pgdata, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lock = f
+	return nil
+}
+
+// release lets the next hub have the data. It may be called without a claim.
+func (s *Server) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lock != nil {
+		s.lock.Close()
+		s.lock = nil
+	}
 }
 
 func (s *Server) chooseBinaries(ctx context.Context, major int) (binaries, error) {

@@ -345,6 +345,24 @@ func awaitEnd(t *testing.T, pid int) {
 	})
 }
 
+func TestASecondHubOnTheSameDataIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := started(t, dir)
+	pid := serverPid(t, dir)
+	second := newServer(t, dir)
+	if err := second.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "in use by another hub") || !strings.Contains(err.Error(), "TRUNKLINE_DATA_DIR") {
+		t.Errorf("second start: %v", err)
+	}
+	stop(t, second) // it never started
+	mustAsk(t, first.URL(), "SELECT 1")
+	if serverPid(t, dir) != pid {
+		t.Error("the first hub's server was ended")
+	}
+	stop(t, first)
+	started(t, dir)
+}
+
 func TestItRunsForAPlainUser(t *testing.T) {
 	t.Parallel()
 	dir := strangersDir(t)
