@@ -355,25 +355,45 @@ func TestAppendWaitsForRoomUntilItsContextEnds(t *testing.T) {
 	}
 }
 
+// nothing answers a fetch with no record of the thousand that there are, as a broker
+// does that has slowed a client down.
+func nothing(r kmsg.Request) kmsg.Response {
+	req := r.(*kmsg.FetchRequest)
+	resp := req.ResponseKind().(*kmsg.FetchResponse)
+	for _, t := range req.Topics {
+		rt := kmsg.NewFetchResponseTopic()
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			rp := kmsg.NewFetchResponseTopicPartition()
+			rp.Partition, rp.HighWatermark, rp.LogStartOffset, rp.RecordBatches = p.Partition, 1000, 0, []byte{}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+// TestAFeedFromTheBeginningPassesNothing: an answer without records is no end.
+func TestAFeedFromTheBeginningPassesNothing(t *testing.T) {
+	t.Parallel()
+	k := fake(t)
+	c := newClient(t, k.ListenAddrs()[0])
+	if _, err := newLog(t, c, kafka.LogConfig{}).Append(t.Context(), mixed(40)...); err != nil {
+		t.Fatal(err)
+	}
+	k.ControlKey(fetchKey, func(r kmsg.Request) (kmsg.Response, error, bool) { return nothing(r), nil, true })
+	if got := pages(t, newFeed(t, c, kafka.FeedConfig{}), "org-0", nil, 50); len(got) != 20 {
+		t.Errorf("%d of 20 events", len(got))
+	}
+}
+
 func TestStalledReaderIsReported(t *testing.T) {
 	t.Parallel()
 	k := fake(t)
 	c := newClient(t, k.ListenAddrs()[0])
 	k.ControlKey(fetchKey, func(r kmsg.Request) (kmsg.Response, error, bool) {
 		k.KeepControl()
-		req := r.(*kmsg.FetchRequest)
-		resp := req.ResponseKind().(*kmsg.FetchResponse)
-		for _, t := range req.Topics {
-			rt := kmsg.NewFetchResponseTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
-			for _, p := range t.Partitions {
-				rp := kmsg.NewFetchResponseTopicPartition()
-				rp.Partition, rp.HighWatermark, rp.RecordBatches = p.Partition, 1000, []byte{}
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return resp, nil, true
+		return nothing(r), nil, true
 	})
 	cfg := quick()
 	cfg.StallAfter = 30 * time.Millisecond

@@ -90,7 +90,7 @@ func (c *Client) piece(ctx context.Context, s slot, next int64, bytes int) (kafk
 		switch {
 		case errors.Is(err, projections.ErrOutOfRange):
 			return got, err
-		case err == nil && len(got.Records) == 0 && next >= 0 && got.Next == next:
+		case err == nil && len(got.Records) == 0 && got.Next <= max(next, got.Start) && (next >= 0 || got.Start < got.High):
 			err = projections.ErrStalled
 		}
 		if err == nil || attempt == 5 || kafkago.Permanent(err) || !b.Wait(ctx) {

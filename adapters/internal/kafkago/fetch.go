@@ -32,8 +32,9 @@ type Fetched[T any] struct {
 	Records []T
 	// Next is the offset to fetch from afterwards.
 	Next int64
-	// High is the high watermark.
-	High int64
+	// High is the high watermark, Start the offset of the oldest record; 0 if the
+	// broker does not say it.
+	High, Start int64
 }
 
 // FetchConfig bounds a fetch request.
@@ -62,7 +63,7 @@ func Fetch[T any](ctx context.Context, b Broker, topic string, partition int, of
 	if err != nil {
 		return Fetched[T]{}, err
 	}
-	got := Fetched[T]{Next: offset, High: resp.HighWatermark}
+	got := Fetched[T]{Next: offset, High: resp.HighWatermark, Start: resp.LogStartOffset}
 	var room arena
 	for {
 		r, err := resp.Records.ReadRecord()
