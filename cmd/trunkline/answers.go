@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"net/http"
+	"net/url"
+	"strconv"
 	"text/tabwriter"
 	"time"
 )
@@ -56,20 +60,77 @@ func ask(ctx context.Context, op *operator, method, path string, body, into any)
 // eachPage hands over the pages of a list one after the other, as ask does. at is
 // the path of the page behind a cursor, which is "" for the first one.
 func eachPage[T any](ctx context.Context, op *operator, at func(cursor string) string, each func(raw json.RawMessage, page []T) error) error {
+	return eachUpTo(ctx, op, math.MaxInt, func(cursor string, _ int) string { return at(cursor) }, each)
+}
+
+// largestPage is how many items the API gives at most at once.
+const largestPage = 200
+
+// eachUpTo is eachPage for the first items of a list; most is how many a page may have.
+func eachUpTo[T any](ctx context.Context, op *operator, limit int, at func(cursor string, most int) string, each func(raw json.RawMessage, page []T) error) error {
+	if limit < 1 {
+		return fmt.Errorf("%w: --limit: expected 1 or more, got %d", errUsage, limit)
+	}
 	for cursor := ""; ; {
 		var page struct {
 			Data []T     `json:"data"`
 			Next *string `json:"next_cursor"`
 		}
-		raw, err := ask(ctx, op, http.MethodGet, at(cursor), nil, &page)
+		raw, err := ask(ctx, op, http.MethodGet, at(cursor, min(limit, largestPage)), nil, &page)
 		if err != nil {
 			return err
 		}
-		if err := each(raw, page.Data); err != nil || page.Next == nil {
+		limit -= len(page.Data)
+		if err := each(raw, page.Data); err != nil || page.Next == nil || limit <= 0 {
 			return err
 		}
 		cursor = *page.Next
 	}
+}
+
+// listing is a list of the API as a table, or as it comes.
+type listing[T any] struct {
+	path    string
+	query   url.Values
+	limit   int
+	json    bool
+	columns string
+}
+
+func (l listing[T]) print(ctx context.Context, s streams, row func(t io.Writer, v T)) error {
+	op, _, err := newOperator()
+	if err != nil {
+		return err
+	}
+	t := table(s.out)
+	if !l.json {
+		fmt.Fprintln(t, l.columns)
+	}
+	err = eachUpTo(ctx, op, l.limit, l.page, func(raw json.RawMessage, page []T) error {
+		if l.json {
+			return printRaw(s.out, raw)
+		}
+		for _, v := range page {
+			row(t, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.Flush()
+}
+
+func (l listing[T]) page(cursor string, most int) string {
+	q := maps.Clone(l.query)
+	if q == nil {
+		q = url.Values{}
+	}
+	q.Set("limit", strconv.Itoa(most))
+	if cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	return l.path + "?" + q.Encode()
 }
 
 func printRaw(w io.Writer, raw json.RawMessage) error {

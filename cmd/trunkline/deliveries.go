@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -46,16 +47,12 @@ type deliveriesList struct {
 	Status  string `enum:"pending,delivered,exhausted,held,dropped," default:"" help:"Only these: pending, delivered, exhausted, held or dropped."`
 	Since   string `placeholder:"TIME" help:"Only of events since a time, or since so long ago: 2h."`
 	Limit   int    `default:"50" help:"How many."`
-	JSON    bool   `name:"json" help:"Print the API's answer."`
+	JSON    bool   `name:"json" help:"Print the API's answers."`
 }
 
 // Run prints one line for each delivery.
 func (c deliveriesList) Run(ctx context.Context, s streams) error {
-	op, _, err := newOperator()
-	if err != nil {
-		return err
-	}
-	query := url.Values{"limit": {fmt.Sprint(c.Limit)}}
+	query := url.Values{}
 	if c.Status != "" {
 		query.Set("status", c.Status)
 	}
@@ -66,17 +63,12 @@ func (c deliveriesList) Run(ctx context.Context, s streams) error {
 		}
 		query.Set("since", at.UTC().Format(time.RFC3339Nano))
 	}
-	var answer struct {
-		Data []deliveryState `json:"data"`
+	l := listing[deliveryState]{
+		path: pathOf("webhooks", c.Webhook, "deliveries"), query: query, limit: c.Limit, json: c.JSON,
+		columns: "ID\tSTATUS\tTYPE\tENTITY\tATTEMPTS\tNEXT\tREASON",
 	}
-	q := question{method: http.MethodGet, path: pathOf("webhooks", c.Webhook, "deliveries?"+query.Encode()), json: c.JSON}
-	return op.show(ctx, s, q, &answer, func() error {
-		t := table(s.out)
-		fmt.Fprintln(t, "ID\tSTATUS\tTYPE\tENTITY\tATTEMPTS\tNEXT\tREASON")
-		for _, d := range answer.Data {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", d.ID, d.Status, d.EventType, d.Entity, len(d.Attempts), orDash(d.NextAttemptAt), orDash(d.Reason))
-		}
-		return t.Flush()
+	return l.print(ctx, s, func(t io.Writer, d deliveryState) {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", d.ID, d.Status, d.EventType, d.Entity, len(d.Attempts), orDash(d.NextAttemptAt), orDash(d.Reason))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -186,22 +187,14 @@ func (c replayReport) Run(ctx context.Context, s streams) error {
 
 type replayList struct {
 	Limit int  `default:"20" help:"How many."`
-	JSON  bool `name:"json" help:"Print the API's answer."`
+	JSON  bool `name:"json" help:"Print the API's answers."`
 }
 
 // Run prints one line for each replay.
 func (c replayList) Run(ctx context.Context, s streams) error {
-	var answer struct {
-		Data []replayState `json:"data"`
-	}
-	q := question{method: http.MethodGet, path: fmt.Sprintf("/v1/replays?limit=%d", c.Limit), json: c.JSON}
-	return show(ctx, s, q, &answer, func() error {
-		t := table(s.out)
-		fmt.Fprintln(t, "ID\tKIND\tSTATE\tTARGET\tDELIVERIES\tREAD\tCREATED\tDETAIL")
-		for _, r := range answer.Data {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d/%d\t%s\t%s\n", r.ID, r.Kind, r.State, r.target(), r.Progress.Deliveries, r.Progress.Done, r.Progress.Total, r.CreatedAt, deref(r.Detail))
-		}
-		return t.Flush()
+	l := listing[replayState]{path: "/v1/replays", limit: c.Limit, json: c.JSON, columns: "ID\tKIND\tSTATE\tTARGET\tDELIVERIES\tREAD\tCREATED\tDETAIL"}
+	return l.print(ctx, s, func(t io.Writer, r replayState) {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d/%d\t%s\t%s\n", r.ID, r.Kind, r.State, r.target(), r.Progress.Deliveries, r.Progress.Done, r.Progress.Total, r.CreatedAt, deref(r.Detail))
 	})
 }
 
