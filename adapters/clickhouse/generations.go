@@ -137,6 +137,9 @@ func (s *Sink) Topics() []event.Topic { return s.topics }
 
 // List returns the generations that exist, oldest first.
 func (s *Sink) List(ctx context.Context) ([]projections.Generation, error) {
+	if err := s.store.Migrated(); err != nil {
+		return nil, err
+	}
 	gens, err := s.store.generations(ctx, s.model)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"sort"
@@ -38,8 +39,22 @@ func (s *Store) Migrate(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.retain(ctx)
+	if err := s.retain(ctx); err != nil {
+		return err
+	}
+	s.migrated.Store(true)
+	return nil
 }
+
+// Migrated is an error while Migrate is still to run (Config.MigratesLater).
+func (s *Store) Migrated() error {
+	if !s.migrated.Load() {
+		return errNotMigrated
+	}
+	return nil
+}
+
+var errNotMigrated = errors.New("the tables of ClickHouse were not looked at yet")
 
 func (s *Store) createDatabase(ctx context.Context) error {
 	conn, err := ch.Open(s.bare)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -27,6 +28,9 @@ type Config struct {
 	// are kept; it is written into the tables when a build of the delivery log is
 	// made. Default 30.
 	BodyDays int
+	// MigratesLater is for a server that may be away: the read models cannot be listed,
+	// and so are not written, before Migrate has run.
+	MigratesLater bool
 	// Logger gets what an operator should know. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -132,6 +136,7 @@ type Store struct {
 	turns    chan struct{}
 	database string
 	bare     *ch.Options
+	migrated atomic.Bool
 
 	mu sync.Mutex
 	// restarted is the last server that sayRestarted spoke of.
@@ -172,7 +177,9 @@ func Open(cfg Config) (*Store, error) {
 	bare := *o
 	bare.Auth.Database = "default" // the database of the hub may not exist yet
 	bare.MaxOpenConns, bare.MaxIdleConns = 1, 1
-	return &Store{cfg: cfg, conn: conn, bulk: bulk, turns: make(chan struct{}, bulkConns), probing: make(chan struct{}, 1), database: o.Auth.Database, bare: &bare}, nil
+	s := &Store{cfg: cfg, conn: conn, bulk: bulk, turns: make(chan struct{}, bulkConns), probing: make(chan struct{}, 1), database: o.Auth.Database, bare: &bare}
+	s.migrated.Store(!cfg.MigratesLater)
+	return s, nil
 }
 
 // Ping reports whether ClickHouse answers.

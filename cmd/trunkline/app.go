@@ -222,17 +222,6 @@ func (a *app) startPostgres(ctx context.Context) (err error) {
 	return postgres.Migrate(ctx, a.pool, a.log)
 }
 
-func (a *app) startClickHouse(ctx context.Context) (err error) {
-	if a.analytics, err = clickhouse.Open(clickhouse.Config{URL: a.stack.clickhouseURL(), Logger: a.log}); err != nil {
-		return misused{err}
-	}
-	a.onStop("ClickHouse pool", func(context.Context) error { return a.analytics.Close() })
-	if err := a.untilUp(ctx, "ClickHouse", func(error) bool { return false }, a.analytics.Ping); err != nil {
-		return err
-	}
-	return a.analytics.Migrate(ctx)
-}
-
 // startSettings loads the control plane and sees to the first org.
 func (a *app) startSettings(ctx context.Context) (err error) {
 	if err := a.findAdminKey(); err != nil {
@@ -380,23 +369,23 @@ func hostOwner() string {
 // greet prints where everything is, for the person at the terminal.
 func (a *app) greet(w io.Writer, took time.Duration) error {
 	if !a.cfg.has("api") {
-		_, err := fmt.Fprintf(w, `Trunkline %s is ready after %s.
+		_, err := fmt.Fprintf(w, `Trunkline %s %s after %s.
 
   roles        %s
   health       %s/readyz
 %s
-`, version, took.Round(10*time.Millisecond), strings.Join(a.cfg.Roles, ", "), a.cfg.baseURL(), a.greetStores())
+`, version, a.how(), took.Round(10*time.Millisecond), strings.Join(a.cfg.Roles, ", "), a.cfg.baseURL(), a.greetStores())
 		return err
 	}
 	key := a.cfg.file(adminKeyFile)
 	if a.cfg.AdminKey != "" {
 		key = "$TRUNKLINE_ADMIN_KEY"
 	}
-	_, err := fmt.Fprintf(w, `Trunkline %s is ready after %s.
+	_, err := fmt.Fprintf(w, `Trunkline %s %s after %s.
 
   API          %s  (docs at /docs, health at /readyz)
   admin key    %s
 %s
-`, version, took.Round(10*time.Millisecond), a.cfg.baseURL(), key, a.greetStores()+a.greetFirst())
+`, version, a.how(), took.Round(10*time.Millisecond), a.cfg.baseURL(), key, a.greetStores()+a.greetFirst())
 	return err
 }

@@ -78,6 +78,18 @@ func TestOutsideServices(t *testing.T) {
 	step("without Postgres", func(t *testing.T) { withoutAStore(t, w, first, customer, s.postgres, "postgres") })
 	step("without ClickHouse", func(t *testing.T) { withoutAStore(t, w, first, customer, s.clickhouse, "clickhouse") })
 	step("without Kafka", func(t *testing.T) { withoutKafka(t, w, first, customer, s.kafka) })
+	step("a start without ClickHouse", func(t *testing.T) {
+		if code := first.terminate(); code != 0 {
+			t.Errorf("SIGTERM: exit code %d:\n%s", code, first.out)
+		}
+		s.clickhouse.cut()
+		first.launch()
+		first.awaitUnready(t, "clickhouse", "projection analytics")
+		w.write(t, 5)
+		customer.awaitSubject(t, w.calls[len(w.calls)-1])
+		s.clickhouse.restore()
+		w.settled(t, first, customer)
+	})
 	step("roles in two processes", func(t *testing.T) {
 		if code := first.terminate(); code != 0 {
 			t.Errorf("SIGTERM: exit code %d:\n%s", code, first.out)

@@ -24,7 +24,7 @@ func (a *app) readiness(ctx context.Context) (bool, []httpapi.Part) {
 		{"kafka", a.broker.Ping},
 		{"log", func(context.Context) error { return appends(a.events.Stats(), time.Now(), a.stack.brokerErr()) }},
 		{"postgres", a.pool.Ping},
-		{"clickhouse", a.analytics.Ping},
+		{"clickhouse", a.clickHouseReady},
 	}
 	if a.cfg.has("webhooks") {
 		checks = append(checks, check{"webhooks", func(context.Context) error { return a.engine.Stalled() }})
