@@ -62,11 +62,12 @@ func (l *link) Append(ctx context.Context, events ...event.Event) (positions []e
 	}
 	positions = make([]event.Position, len(events))
 	for _, e := range events {
+		// Of two of one id the first counts, as for all who read the log.
 		if _, twice := l.facts[e.ID]; !twice {
 			l.order = append(l.order, e.ID)
 			l.factAt[e.ID] = time.Now()
+			l.facts[e.ID] = e
 		}
-		l.facts[e.ID] = e
 		l.appended[e.Type]++
 	}
 	return positions, nil

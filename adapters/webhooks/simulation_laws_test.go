@@ -108,6 +108,9 @@ func (w *world) checkOrder() {
 		}
 		for n := int64(1); n < s.sequence; n++ {
 			if at, ok := ended[pair{s.url, s.entity}][n]; !ok || at.After(s.at) {
+				for i := n; i <= s.sequence; i++ {
+					w.t.Logf("event %d:\n%s", i, w.history(fmt.Sprintf("%s#%d", s.entity, i), strings.TrimSuffix(strings.TrimPrefix(s.url, "https://"), ".example/hook")))
+				}
 				w.t.Fatalf("%s: event %d of %s was sent at %s, before event %d ended (%s)", s.url, s.sequence, s.entity, s.at, n, at)
 			}
 		}
