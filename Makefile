@@ -19,7 +19,7 @@ deps-test: deps ## Fetch what the tests need too: Apache Kafka's jars, Node pack
 	@.ci/deps-test
 
 run: deps build ## Run the hub with everything embedded.
-	@set -a; [ ! -f .env ] || . ./.env; set +a; exec bin/trunkline serve
+	@exec deployments/embedded/run.sh
 
 gen: ## Write the generated files: schemas, AsyncAPI, tables of settings.
 	$(GO) generate ./...

@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -34,8 +35,13 @@ func Open(ctx context.Context, url string, max int32) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// Migrate applies the migrations that the database lacks. Several hubs may
-// call it at once: an advisory lock lets one of them do the work.
+// ErrNewer is the error of a database that a later version of the hub has
+// migrated: what this one would write there may be wrong by then.
+var ErrNewer = errors.New("the database was migrated by a newer Trunkline")
+
+// Migrate applies the migrations that the database lacks, and refuses a database
+// with ones that it does not know. Several hubs may call it at once: an advisory
+// lock lets one of them do the work.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { _ = db.Close() }()
@@ -51,12 +57,29 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("reading the Postgres migrations: %w", err)
 	}
+	if err := checkKnown(ctx, p); err != nil {
+		return err
+	}
 	done, err := p.Up(ctx)
 	if err != nil {
 		return fmt.Errorf("migrating Postgres: %w", err)
 	}
 	for _, m := range done {
 		log.InfoContext(ctx, "postgres migrated", slog.String("migration", m.Source.Path))
+	}
+	return nil
+}
+
+// checkKnown refuses what goose goes past: migrations of the database that this
+// program does not have.
+func checkKnown(ctx context.Context, p *goose.Provider) error {
+	current, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the version of the Postgres database: %w", err)
+	}
+	sources := p.ListSources()
+	if newest := sources[len(sources)-1].Version; current > newest {
+		return fmt.Errorf("migrating Postgres: %w (it has migration %d, this program ends at %d): run that one, or put back a backup from before", ErrNewer, current, newest)
 	}
 	return nil
 }

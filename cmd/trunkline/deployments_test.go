@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -48,4 +50,54 @@ func linesOf(t *testing.T, path string) []string {
 		t.Fatal(err)
 	}
 	return strings.Split(strings.TrimSpace(string(b)), "\n")
+}
+
+// A shell would end the address of a bucket at its &, and a password at its $.
+func TestMakeRunTakesSettingsAsTheyStandInDotEnv(t *testing.T) {
+	t.Parallel()
+	root, dir := filepath.Join("..", ".."), t.TempDir()
+	for _, name := range []string{"Makefile", "deployments"} {
+		from, err := filepath.Abs(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(from, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func() (string, error) {
+		hub := exec.CommandContext(t.Context(), "make", "-s", "-o", "deps", "-o", "build", "run")
+		hub.Dir, hub.Env = dir, []string{"PATH=" + os.Getenv("PATH")}
+		out, err := hub.CombinedOutput()
+		return string(out), err
+	}
+	write("bin/trunkline", "#!/bin/sh\necho \"$1\"\nenv | grep ^TRUNKLINE_ | sort\n")
+	write(".env", `# what this one changes
+TRUNKLINE_BLOB_URL=s3://calls?region=eu-1&endpoint=http://minio:9000
+
+TRUNKLINE_POSTGRES_URL=postgres://hub:pa$word;#1@db/trunkline # the managed one
+TRUNKLINE_DATA_DIR="/srv/call data" # a disk of its own
+export TRUNKLINE_LOG_LEVEL='debug'`+"\r\n")
+	want := `serve
+TRUNKLINE_BLOB_URL=s3://calls?region=eu-1&endpoint=http://minio:9000
+TRUNKLINE_DATA_DIR=/srv/call data
+TRUNKLINE_LOG_LEVEL=debug
+TRUNKLINE_POSTGRES_URL=postgres://hub:pa$word;#1@db/trunkline
+`
+	if got, err := run(); err != nil || got != want {
+		t.Errorf("%v, the hub has\n%swant\n%s", err, got, want)
+	}
+	write(".env", "\nTRUNKLINE_LOG_LEVEL debug\n")
+	if got, err := run(); err == nil || !strings.Contains(got, ".env: line 2 is not NAME=value") {
+		t.Errorf("a line that is no setting: %v, %s", err, got)
+	}
 }

@@ -193,7 +193,7 @@ func (r recordingState) show(w io.Writer) error {
 }
 
 type recordingsVerify struct {
-	IDs  []string `arg:"" optional:"" help:"Ids of recordings; all that are stored if there are none."`
+	IDs  []string `arg:"" name:"id" optional:"" help:"Ids of recordings; all that are stored if there are none."`
 	JSON bool     `name:"json" help:"Print the API's answers, and no progress."`
 }
 

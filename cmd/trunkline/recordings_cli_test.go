@@ -148,3 +148,10 @@ func TestWhatCannotBeReadIsNamedAndTheRestIsVerified(t *testing.T) {
 		t.Errorf("a store that is away: exit code %d, asked %d times, %q, %q", code, len(asked), out, errs)
 	}
 }
+
+func TestHelpNamesArgumentsAsTheyAreMeant(t *testing.T) {
+	code, out, errs, _ := command(t, nil, "recordings", "verify", "--help")
+	if code != 0 || !strings.Contains(out, "trunkline recordings verify [<id> ...]") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+}

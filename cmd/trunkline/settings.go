@@ -52,7 +52,7 @@ func writeSettingsTable(w io.Writer) error {
 // writeEnvExample prints the settings as a file for a shell to read.
 func writeEnvExample(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Every setting of Trunkline with its default. Copy to .env, uncomment what you\n# change; `make run` reads it. Generated: make gen.\n")
+	b.WriteString("# Every setting of Trunkline with its default. Copy to .env, uncomment what you\n# change; `make run` reads it, and takes values as they stand. Generated: make gen.\n")
 	for _, s := range allSettings() {
 		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", s.Description, s.Name, s.Default)
 	}

@@ -80,14 +80,18 @@ func (r Report) Write(w io.Writer) error {
 }
 
 // reconcile compares until all agree or the patience ends: the stores may lag,
-// and a call that nobody disposed settles two minutes after its end.
+// and a call that nobody disposed settles two minutes after its end. With an error
+// the report is that of a whole comparison, or empty: in a part of one nothing may
+// differ because nothing was compared.
 func (d *day) reconcile(ctx context.Context) (Report, error) {
 	log := newLogReader(d.o.Stores.KafkaBrokers, d.org, d.starts)
 	deadline := time.Now().Add(d.o.Patience)
 	var last error
 	for {
 		rep, err := d.compare(ctx, log)
-		if err == nil && rep.Reconciled() {
+		if err != nil {
+			rep = Report{}
+		} else if rep.Reconciled() {
 			return rep, nil
 		}
 		if time.Now().After(deadline) {

@@ -61,7 +61,7 @@ func (o Options) validate() error {
 var ErrNotReconciled = errors.New("the day does not reconcile")
 
 // Run plays the day and reconciles it. The report is complete whether or not
-// the error is ErrNotReconciled.
+// the error is ErrNotReconciled; where nothing could be compared it is empty.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if err := o.validate(); err != nil {
 		return Report{}, err
