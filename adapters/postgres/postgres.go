@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -17,6 +19,15 @@ import (
 
 	"trunkline.dev/trunkline/schemas"
 )
+
+// IdleLimit is how long a transaction may wait for its hub before Postgres ends it.
+// A hub that is frozen, or whose machine is gone without a word, would otherwise keep
+// what it has locked from the hub that takes over. It is longer than anything that a
+// transaction waits for itself: the log, a blob store.
+const IdleLimit = 30 * time.Second
+
+// idleSetting is Postgres's name of that limit. A URL that says it is obeyed.
+const idleSetting = "idle_in_transaction_session_timeout"
 
 // Open returns a pool of at most max connections. It does not connect: a
 // database that is down at the start is waited for by those who use it.
@@ -28,6 +39,13 @@ func Open(ctx context.Context, url string, max int32) (*pgxpool.Pool, error) {
 	cfg.MaxConns = max
 	cfg.ConnConfig.RuntimeParams["application_name"] = "trunkline"
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if _, said := cfg.ConnConfig.RuntimeParams[idleSetting]; !said {
+		// A statement, because poolers refuse a connection that begins with it.
+		cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, fmt.Sprintf("SET %s = %d", idleSetting, IdleLimit.Milliseconds()))
+			return err
+		}
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the Postgres pool: %w", err)

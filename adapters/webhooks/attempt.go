@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -191,7 +192,14 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	if it.FirstAttemptAt.IsZero() {
 		it.FirstAttemptAt = event.Time(res.StartedAt)
 	}
+	late := res.Duration > 2*j.timeout
+	if late && !res.Delivered() {
+		// The receiver as it was before this process was frozen: somebody may have put
+		// it right, and enabled it again.
+		res = Result{StartedAt: res.StartedAt, Duration: res.Duration, Error: fmt.Sprintf("its answer was read after %s only", res.Duration.Round(time.Second))}
+	}
 	disable, abort := wishes(res)
+	disable = disable && !late
 	if res.Delivered() {
 		e.succeeded(it, l, res, now)
 		e.attemptFact(it, made)

@@ -48,6 +48,35 @@ func TestGoneDisablesAtOnceAndHoldsTheRest(t *testing.T) {
 	})
 }
 
+// What a receiver said before this process was frozen disables nothing when it wakes.
+func TestAnAnswerThatIsReadLateDisablesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.frozen = time.Hour
+		gone := true
+		r.receive = func(Request) Result {
+			if gone {
+				gone = false
+				return status(410)
+			}
+			return ok()
+		}
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("first")
+		pass(2 * time.Hour)
+		if e := r.endpoints["a"]; !e.Enabled {
+			t.Errorf("it was disabled: %s", e.DisabledReason)
+		}
+		if got := len(r.seen()); got != 2 {
+			t.Errorf("%d requests, want one more", got)
+		}
+		r.checkNoRows()
+	})
+}
+
 func TestThreeFailuresInARowDisableAndSurviveARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

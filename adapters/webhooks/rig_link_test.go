@@ -297,6 +297,11 @@ func (l *link) Attempt(ctx context.Context, q Request) Result {
 	case <-ctx.Done():
 		res = Result{Error: "interrupted"}
 	}
+	l.mu.Lock()
+	frozen := l.frozen
+	l.frozen = 0
+	l.mu.Unlock()
+	<-time.NewTimer(frozen).C
 	res.StartedAt, res.Duration = start, time.Since(start)
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -38,6 +38,8 @@ type rig struct {
 	// settings are all that an endpoint ever was.
 	settings map[string][]delivery.Endpoint
 	receive  func(Request) Result
+	// frozen is how long the process stands still before it reads its next answer.
+	frozen   time.Duration
 	requests []seen
 	flying   map[string]int
 	most     map[string]int

@@ -12,8 +12,12 @@ import (
 	"trunkline.dev/trunkline/domain/recording"
 )
 
-// sweepBatch bounds what is read at once while sweeping.
-const sweepBatch = 200
+const (
+	// sweepBatch bounds what is read at once while sweeping.
+	sweepBatch = 200
+	// deletePatience bounds how long a recording is locked while its blob is deleted.
+	deletePatience = 10 * time.Second
+)
 
 // sweepAlways applies retention now and then until ctx ends.
 func (s *Service) sweepAlways(ctx context.Context) {
@@ -125,7 +129,9 @@ func (s *Service) forget(ctx context.Context, l Locked, k Retention, now time.Ti
 	if l.State != call.CopyStored || l.Held || l.ListID != k.ListID || l.StoredAt.After(now.AddDate(0, 0, -k.Days)) {
 		return Decision{Unchanged: true}, nil
 	}
-	if err := s.cfg.Blobs.Delete(ctx, l.Key); err != nil {
+	patient, cancel := context.WithTimeout(ctx, deletePatience)
+	defer cancel()
+	if err := s.cfg.Blobs.Delete(patient, l.Key); err != nil {
 		return Decision{}, err
 	}
 	p := call.RecordingDeleted{

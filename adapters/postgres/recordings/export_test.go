@@ -1,5 +1,7 @@
 package recordings
 
+import "time"
+
 // The statements whose plans are looked at.
 var (
 	LeaseSQL      = dueSQL.take
@@ -13,3 +15,6 @@ const (
 	NoticesSQL    = noticesSQL
 	SomeNoticeSQL = someNoticeSQL
 )
+
+// LockedMost says when a store is late.
+func (s *Store) LockedMost(d time.Duration) { s.lockedMost = d }

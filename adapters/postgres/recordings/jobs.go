@@ -104,10 +104,11 @@ func (s *Store) Next(ctx context.Context, now time.Time, h recordings.Hosts) (ti
 
 // Settle implements recordings.Jobs. The facts are appended while the row is
 // locked, so of two hubs that settle the same recording the second sees what the
-// first one did.
+// first one did. A hub that was frozen decides nothing: the row may have changed.
 func (s *Store) Settle(ctx context.Context, id string, decide func(recordings.Locked) (recordings.Decision, error)) error {
 	var refused error
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		began := time.Now()
 		rows, err := tx.Query(ctx, loadSQL, []string{id})
 		if err != nil {
 			return err
@@ -118,6 +119,9 @@ func (s *Store) Settle(ctx context.Context, id string, decide func(recordings.Lo
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		if err := reactor.Late(began, s.lockedMost); err != nil {
 			return err
 		}
 		d, err := decide(r.locked(s.cfg.Owner))

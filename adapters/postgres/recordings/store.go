@@ -70,6 +70,8 @@ func (c Config) Validate() error {
 type Store struct {
 	cfg      Config
 	patience recording.Patience
+	// lockedMost is reactor.LockedMost but in tests.
+	lockedMost time.Duration
 	// woken has one token: something may be due earlier than the loop knows.
 	woken chan struct{}
 
@@ -92,7 +94,7 @@ func New(cfg Config) (*Store, error) {
 		cfg.Patience = DefaultPatience
 	}
 	return &Store{
-		cfg: cfg, patience: recording.Patience(cfg.Patience), woken: make(chan struct{}, 1),
+		cfg: cfg, patience: recording.Patience(cfg.Patience), lockedMost: reactor.LockedMost, woken: make(chan struct{}, 1),
 		horizon: reactor.NewHorizon(cfg.Pool, cfg.Ends, Name, event.Calls),
 	}, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/domain/alert"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/rule"
@@ -189,8 +190,10 @@ func (s *Service) states(ctx context.Context, tx pgx.Tx) (map[string]state, erro
 	return states, err
 }
 
-// decideTick decides all rules at one tick: facts first, then what is remembered.
+// decideTick decides all rules at one tick: facts first, then what is remembered. A
+// hub that was frozen says nothing: another may have decided since, by other rules.
 func (s *Service) decideTick(ctx context.Context, tx pgx.Tx, tick time.Time, rules []rule.Rule, states map[string]state) error {
+	began := time.Now()
 	if _, err := tx.Exec(ctx, totalSQL, tick); err != nil {
 		return err
 	}
@@ -254,16 +257,20 @@ func (s *Service) decideTick(ctx context.Context, tx pgx.Tx, tick time.Time, rul
 		delete(states, id)
 		b.Queue(forgetRuleSQL, id)
 	}
-	if err := s.append(ctx, facts); err != nil {
+	if err := s.append(ctx, began, facts); err != nil {
 		return err
 	}
 	b.Queue(sweepSamplesSQL, tick)
 	return tx.SendBatch(ctx, &b).Close()
 }
 
-func (s *Service) append(ctx context.Context, facts []event.Event) error {
+// append makes facts durable, while the clock is certainly ours.
+func (s *Service) append(ctx context.Context, began time.Time, facts []event.Event) error {
 	if len(facts) == 0 {
 		return nil
+	}
+	if err := reactor.Late(began, s.lockedMost); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, appendPatience)
 	defer cancel()

@@ -34,7 +34,9 @@ type rig struct {
 	log  *memory.Log
 	now  atomic.Int64 // milliseconds after noon
 	open map[string]string
-	n    int
+	// asked is called when a hub asks what is open; nil for nothing.
+	asked func()
+	n     int
 }
 
 func newRig(t *testing.T) *rig {
@@ -97,7 +99,12 @@ func (r *rig) idle(log commands.Log) *hub {
 		log = r.log
 	}
 	s, err := rules.New(rules.Config{
-		Pool: r.pool, Log: log, Ends: r.log, Open: func(_ context.Context, x rule.Rule) (string, error) { return r.open[x.ID], nil },
+		Pool: r.pool, Log: log, Ends: r.log, Open: func(_ context.Context, x rule.Rule) (string, error) {
+			if r.asked != nil {
+				r.asked()
+			}
+			return r.open[x.ID], nil
+		},
 		Clock: func() time.Time { return noon.Add(time.Duration(r.now.Load()) * time.Millisecond) }, Logger: slog.New(slog.DiscardHandler), Owner: "test",
 	})
 	if err != nil {

@@ -212,6 +212,31 @@ func TestAKillRaisesNoSecondAlert(t *testing.T) {
 	r.want("q raised queue_depth at 00:20: 1")
 }
 
+// A hub is frozen before the append; Postgres ends its transaction, the rule is
+// deleted, and another hub decides the tick. Nobody would end what it raises then.
+func TestAHubThatWasFrozenRaisesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.rule(queue("q", 0))
+	zombie := r.hub(nil)
+	zombie.LockedMost(time.Nanosecond)
+	r.turn(zombie, 5)
+	r.fact("a", inbound())
+	r.now.Store(22_000)
+	r.read(zombie, 100)
+	r.asked = func() {
+		r.asked = nil
+		r.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`)
+		r.exec(`DELETE FROM alert_rules`)
+		r.turn(r.hub(nil), 32)
+	}
+	if err := zombie.Turn(t.Context()); err == nil {
+		t.Error("it decided")
+	}
+	r.turn(r.hub(nil), 62)
+	r.want()
+}
+
 func TestARuleThatIsDeletedOrDisabledEndsItsAlert(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"trunkline.dev/trunkline/adapters/internal/background"
+	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/rule"
@@ -73,6 +74,8 @@ func (c Config) Validate() error {
 // and decides. Every hub runs one; a tick is decided by whichever comes first.
 type Service struct {
 	cfg Config
+	// lockedMost is reactor.LockedMost but in tests.
+	lockedMost time.Duration
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -96,7 +99,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.CatchUp == 0 {
 		cfg.CatchUp = DefaultCatchUp
 	}
-	return &Service{cfg: cfg, sessions: make(map[*session]struct{})}, nil
+	return &Service{cfg: cfg, lockedMost: reactor.LockedMost, sessions: make(map[*session]struct{})}, nil
 }
 
 // Start begins to close and to decide. Starting twice is harmless.

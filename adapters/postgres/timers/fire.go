@@ -40,6 +40,7 @@ func (s *Service) Fire(ctx context.Context) (int, error) {
 	partitions, until := reactor.Columns(horizon)
 	fired := 0
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		began := time.Now()
 		rows, err := tx.Query(ctx, dueSQL, partitions, until, batchSize)
 		if err != nil {
 			return err
@@ -47,6 +48,9 @@ func (s *Service) Fire(ctx context.Context) (int, error) {
 		due, err := pgx.CollectRows(rows, scan)
 		if err != nil || len(due) == 0 {
 			return err
+		}
+		if err := reactor.Late(began, s.lockedMost); err != nil {
+			return err // what was waited for may have come
 		}
 		fired, err = s.settle(ctx, tx, due, horizon, now)
 		return err

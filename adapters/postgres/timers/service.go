@@ -68,6 +68,8 @@ func (c Config) Validate() error {
 type Service struct {
 	cfg   Config
 	waits projections.Waits
+	// lockedMost is reactor.LockedMost but in tests.
+	lockedMost time.Duration
 	// wake has one token: timers may be due earlier than the loop knows.
 	wake chan struct{}
 	// planned is when the loop wakes by itself, in microseconds; never while it
@@ -95,7 +97,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, waits: projections.Waits{Disposition: cfg.Disposition, Transcript: cfg.Transcript},
-		wake: make(chan struct{}, 1), horizon: reactor.NewHorizon(cfg.Pool, cfg.Ends, projections.Timers, event.Calls),
+		lockedMost: reactor.LockedMost, wake: make(chan struct{}, 1), horizon: reactor.NewHorizon(cfg.Pool, cfg.Ends, projections.Timers, event.Calls),
 	}
 	s.planned.Store(never)
 	return s, nil

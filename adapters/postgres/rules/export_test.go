@@ -1,0 +1,6 @@
+package rules
+
+import "time"
+
+// LockedMost says when a service is late.
+func (s *Service) LockedMost(d time.Duration) { s.lockedMost = d }
