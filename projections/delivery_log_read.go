@@ -68,7 +68,7 @@ type DeliveryAttempt struct {
 type SentDelivery struct {
 	delivery.Ref
 	// Headers and Body are those of its last request; Body is nil when it was
-	// never sent or is no longer kept.
+	// never sent, or is not kept whole.
 	Headers []delivery.Header
 	Body    []byte
 }

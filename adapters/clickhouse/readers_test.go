@@ -371,4 +371,10 @@ func TestUnsuccessfulIsWhatNobodyGaveUp(t *testing.T) {
 	if bodies, err = r.store.Bodies(t.Context(), "org-b", since, until, []string{"d5"}); err != nil || len(bodies) > 0 {
 		t.Errorf("bodies of another org: %v, %v", bodies, err)
 	}
+	// What is not whole is not what was sent, and must not be sent again.
+	for id, want := range map[string]string{"d5": `{"n":2}`, "d6": ""} {
+		if d, ok, err := r.store.Sent(t.Context(), "org-a", id); err != nil || !ok || string(d.Body) != want {
+			t.Errorf("%s was sent as %q (%v, %v), want %q", id, d.Body, ok, err, want)
+		}
+	}
 }

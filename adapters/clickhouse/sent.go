@@ -14,7 +14,8 @@ import (
 )
 
 // Sent returns a delivery as it was last sent; false when the log does not have
-// it. Its body is nil when it was never sent or its time to live is over.
+// it. Its body is nil when it was never sent, its time to live is over or it was too
+// large to be kept whole.
 func (s *Store) Sent(ctx context.Context, org, deliveryID string) (projections.SentDelivery, bool, error) {
 	found, err := s.sent(ctx, org, []string{deliveryID})
 	if err != nil {
@@ -115,7 +116,7 @@ func (s *Store) Bodies(ctx context.Context, org string, from, until time.Time, i
 		}
 		bodies[id] = nil
 		// Headers are forgotten with the body: without them an empty one is no body.
-		if !strings.HasSuffix(body, delivery.CutMark) && (body != "" || headers != "") {
+		if whole(body) && (body != "" || headers != "") {
 			bodies[id] = []byte(body)
 		}
 		return nil
@@ -125,6 +126,9 @@ func (s *Store) Bodies(ctx context.Context, org string, from, until time.Time, i
 	}
 	return bodies, nil
 }
+
+// whole reports whether a kept body is all that was sent.
+func whole(body string) bool { return !strings.HasSuffix(body, delivery.CutMark) }
 
 // sent reads the newest fact of each delivery: an attempt if one was made, else
 // what was decided about it.
@@ -167,7 +171,7 @@ func scanSent(r driver.Rows) (projections.SentDelivery, error) {
 	if d.Headers, err = readHeaders(headers); err != nil {
 		return d, fmt.Errorf("reading request headers of %s: %w", d.DeliveryID, err)
 	}
-	if body != "" {
+	if body != "" && whole(body) {
 		d.Body = []byte(body)
 	}
 	return d, nil

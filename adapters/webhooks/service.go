@@ -50,7 +50,7 @@ type Sent interface {
 type SentDelivery struct {
 	delivery.Ref
 	// Headers and Body are those of its last request; Body is nil when it was
-	// never sent.
+	// never sent, or is not kept whole.
 	Headers []delivery.Header
 	Body    []byte
 	// CorrelationID is that of its facts.
