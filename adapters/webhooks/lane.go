@@ -257,7 +257,8 @@ func (e *Engine) leave(it *item) {
 	}
 }
 
-// advance takes the first item out of its key and lets the next one go.
+// advance takes the first item out of its key and lets the next one go, unless it is
+// the next owner's to send.
 func (e *Engine) advance(it *item) {
 	s := it.stream
 	k := s.keys[it.OrderKey]
@@ -266,7 +267,9 @@ func (e *Engine) advance(it *item) {
 	}
 	k.items = k.items[1:]
 	if len(k.items) > 0 {
-		s.lane.ready.push(k.items[0])
+		if !s.owner.stopping {
+			s.lane.ready.push(k.items[0])
+		}
 		return
 	}
 	if k.parked == 0 {
