@@ -14,6 +14,8 @@ type DeliveryFilter struct {
 	WebhookID string
 	// Status limits the list to one status; empty is all.
 	Status delivery.Status
+	// IDs limits the list to these deliveries; nil is all.
+	IDs []string
 	// Since and Until limit the list by EventAt, Until excluded; zero is no limit.
 	Since, Until time.Time
 	// Cursor is the NextCursor of the page before; empty for the first page.

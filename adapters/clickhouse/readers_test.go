@@ -169,6 +169,10 @@ func TestDeliveryLogSaysWhatBecameOfEachDelivery(t *testing.T) {
 			projections.DeliveryFilter{WebhookID: "hook-1", Since: mid},
 			keep(func(e projections.DeliveryEntry) bool { return !e.EventAt.Before(mid) }),
 		},
+		"given ones": {
+			projections.DeliveryFilter{WebhookID: "hook-1", IDs: []string{"none", entries[1].ID, entries[len(entries)-1].ID}},
+			[]projections.DeliveryEntry{entries[1], entries[len(entries)-1]},
+		},
 		"until": {
 			projections.DeliveryFilter{WebhookID: "hook-1", Until: mid},
 			keep(func(e projections.DeliveryEntry) bool { return e.EventAt.Before(mid) }),
@@ -177,7 +181,7 @@ func TestDeliveryLogSaysWhatBecameOfEachDelivery(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.filter.Org, test.filter.Limit = "org-a", 7
-			if len(test.want) < 2*test.filter.Limit && name != "held" {
+			if len(test.want) < 2*test.filter.Limit && name != "held" && name != "given ones" {
 				t.Fatalf("only %d deliveries to page through", len(test.want))
 			}
 			if diff := gocmp.Diff(test.want, pages(t, r, test.filter), cmpopts.EquateEmpty()); diff != "" {
