@@ -382,3 +382,37 @@ func TestUnsuccessfulIsWhatNobodyGaveUp(t *testing.T) {
 		}
 	}
 }
+
+// The events of one request are recorded at one time: of these the log has the order.
+func TestUnsuccessfulIsInTheOrderOfTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(16).day(3)
+	since := w.now
+	var want []string
+	for i := range 9 {
+		id := fmt.Sprintf("d%d", (i*7)%9) // not in the order of the ids
+		want = append(want, id)
+		w.say("org-a", "hook-1", delivery.Exhausted{Attempts: 3, LastError: "status 500", Ref: delivery.Ref{
+			DeliveryID: id, WebhookID: "hook-1", EventID: "e-" + id, EventType: "call.ended.v1", EntityID: "c", EventAt: since.Add(time.Duration(i/5) * time.Microsecond),
+			Dialect: "trunkline", Name: "call.ended.v1", Position: event.Position{Topic: event.Calls, Offset: int64(i + 5)}, Sequence: int64(i + 1),
+		}})
+	}
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.log, 1, w, 100))
+	for limit := 1; limit < 11; limit++ {
+		var got []string
+		for cursor := ""; ; {
+			page, next, err := r.store.Unsuccessful(t.Context(), "org-a", "hook-1", since, since.Add(time.Hour), cursor, limit)
+			must(t, err)
+			for _, d := range page {
+				got = append(got, d.DeliveryID)
+			}
+			if cursor = next; next == "" {
+				break
+			}
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("in pages of %d (-want +got):\n%s", limit, diff)
+		}
+	}
+}
