@@ -284,7 +284,7 @@ func (s *Service) rendered(ctx context.Context, org string, d SentDelivery, ep d
 		return dispatch.Owed{}, ErrUnknown
 	}
 	p := s.engine.planner
-	views, err := p.views(ctx, []event.Recorded{r})
+	views, err := p.past(ctx, []event.Recorded{r})
 	if err != nil {
 		return dispatch.Owed{}, err
 	}
