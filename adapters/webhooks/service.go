@@ -326,16 +326,21 @@ func dialectHeaders(sent []delivery.Header, d Dialect, ep delivery.Endpoint) []d
 	return kept
 }
 
-// Drop gives up what is held for an endpoint at this moment, each delivery with
-// a reason, and returns when their owners have: nobody else knows what becomes of a
+// Drop gives up what is held for an endpoint at this moment, or is to be, each delivery
+// with a reason, and returns when their owners have: nobody else knows what becomes of a
 // delivery meanwhile, and the last fact of it must be the drop. An error is
 // ErrUndecided when an owner does not answer; it drops what it was asked about all the
 // same. Dropping again is harmless. A replay that goes on would hand over the next
 // ones in the place of those that are dropped: they are of another moment.
 func (s *Service) Drop(ctx context.Context, ep delivery.Endpoint, reason string) error {
 	before := event.Time(s.engine.cfg.Clock().Add(dropSkew))
+	backlog := []delivery.Status{delivery.IsHeld}
+	if !ep.Sends() {
+		// Owners come to hold what waits a while after it was disabled.
+		backlog = append(backlog, delivery.Pending)
+	}
 	for dropped := 0; ; {
-		keys, err := s.store.AskDrop(ctx, ep.Org, ep.ID, before, dropRows, reason)
+		keys, err := s.store.AskDrop(ctx, ep.Org, ep.ID, before, dropRows, reason, backlog...)
 		if err == nil && len(keys) == 0 {
 			return nil
 		}

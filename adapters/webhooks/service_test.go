@@ -319,6 +319,43 @@ func TestDropGivesUpWhatIsHeld(t *testing.T) {
 	})
 }
 
+// The backlog of a webhook that was disabled is given up whether or not its owner has
+// come to hold it.
+func TestADropRightAfterDisablingGivesUpWhatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.answers(failing)
+		h := r.start(nil)
+		defer h.stop()
+		r.happen(entities(20)...)
+		pass(time.Second)
+		before := len(r.seen())
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = false })
+		if err := h.service().Drop(t.Context(), r.endpoints["a"], "not wanted"); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(factsOf[delivery.Dropped](r)); n != 20 {
+			t.Errorf("%d dropped, want 20", n)
+		}
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = true })
+		pass(time.Hour)
+		if n := len(r.seen()) - before; n != 0 {
+			t.Errorf("%d requests for what was dropped", n)
+		}
+		// Of a webhook that is enabled only what is held is backlog.
+		r.happen("call-3")
+		pass(time.Second)
+		if err := h.service().Drop(t.Context(), r.endpoints["a"], "not wanted"); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(factsOf[delivery.Dropped](r)); n != 20 {
+			t.Errorf("%d dropped, want what waits for a retry to be kept", n)
+		}
+	})
+}
+
 // onDrops is a log in which something happens once it has the first facts of drops.
 type onDrops struct {
 	commands.Log
