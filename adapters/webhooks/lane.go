@@ -250,11 +250,23 @@ func (e *Engine) leave(it *item) {
 	it.resident = false
 	l := it.stream.lane
 	l.resident--
-	before := e.bytes
+	full := e.bytes >= e.cfg.MemoryBytes
 	e.bytes -= it.size
-	if l.resident == e.cfg.LaneDepth/2 || before >= e.cfg.MemoryBytes && e.bytes < e.cfg.MemoryBytes {
+	if l.resident == e.cfg.LaneDepth/2 || full && (e.bytes < e.cfg.MemoryBytes || l.resident == laneLeast/2) {
 		wake(e.wakeKeeper)
 	}
+}
+
+// laneLeast is how many deliveries a lane may have in memory however much others have
+// there: those of receivers that hang would else be all that is.
+const laneLeast = 8
+
+// depth is how many deliveries a lane may have in memory as of now.
+func (e *Engine) depth() int {
+	if e.bytes >= e.cfg.MemoryBytes {
+		return min(laneLeast, e.cfg.LaneDepth)
+	}
+	return e.cfg.LaneDepth
 }
 
 // advance takes the first item out of its key and lets the next one go, unless it is
