@@ -14,6 +14,8 @@ type DeliveryFilter struct {
 	WebhookID string
 	// Status limits the list to one status; empty is all.
 	Status delivery.Status
+	// IDs limits the list to these deliveries; nil is all.
+	IDs []string
 	// Since and Until limit the list by EventAt, Until excluded; zero is no limit.
 	Since, Until time.Time
 	// Cursor is the NextCursor of the page before; empty for the first page.
@@ -68,7 +70,7 @@ type DeliveryAttempt struct {
 type SentDelivery struct {
 	delivery.Ref
 	// Headers and Body are those of its last request; Body is nil when it was
-	// never sent or is no longer kept.
+	// never sent, or is not kept whole.
 	Headers []delivery.Header
 	Body    []byte
 }

@@ -125,6 +125,10 @@ WHERE org_id = ? AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < from
 		sql += " AND status = ?"
 		args = append(args, string(f.Status))
 	}
+	if f.IDs != nil {
+		sql += " AND delivery_id IN ?"
+		args = append(args, f.IDs)
+	}
 	if !after.at.IsZero() {
 		sql += " AND (event_at, delivery_id, webhook_id) < (fromUnixTimestamp64Micro(?), ?, ?)"
 		args = append(args, after.at.UnixMicro(), after.id, after.webhook)

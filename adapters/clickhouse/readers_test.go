@@ -169,6 +169,10 @@ func TestDeliveryLogSaysWhatBecameOfEachDelivery(t *testing.T) {
 			projections.DeliveryFilter{WebhookID: "hook-1", Since: mid},
 			keep(func(e projections.DeliveryEntry) bool { return !e.EventAt.Before(mid) }),
 		},
+		"given ones": {
+			projections.DeliveryFilter{WebhookID: "hook-1", IDs: []string{"none", entries[1].ID, entries[len(entries)-1].ID}},
+			[]projections.DeliveryEntry{entries[1], entries[len(entries)-1]},
+		},
 		"until": {
 			projections.DeliveryFilter{WebhookID: "hook-1", Until: mid},
 			keep(func(e projections.DeliveryEntry) bool { return e.EventAt.Before(mid) }),
@@ -177,7 +181,7 @@ func TestDeliveryLogSaysWhatBecameOfEachDelivery(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.filter.Org, test.filter.Limit = "org-a", 7
-			if len(test.want) < 2*test.filter.Limit && name != "held" {
+			if len(test.want) < 2*test.filter.Limit && name != "held" && name != "given ones" {
 				t.Fatalf("only %d deliveries to page through", len(test.want))
 			}
 			if diff := gocmp.Diff(test.want, pages(t, r, test.filter), cmpopts.EquateEmpty()); diff != "" {
@@ -370,5 +374,45 @@ func TestUnsuccessfulIsWhatNobodyGaveUp(t *testing.T) {
 	}
 	if bodies, err = r.store.Bodies(t.Context(), "org-b", since, until, []string{"d5"}); err != nil || len(bodies) > 0 {
 		t.Errorf("bodies of another org: %v, %v", bodies, err)
+	}
+	// What is not whole is not what was sent, and must not be sent again.
+	for id, want := range map[string]string{"d5": `{"n":2}`, "d6": ""} {
+		if d, ok, err := r.store.Sent(t.Context(), "org-a", id); err != nil || !ok || string(d.Body) != want {
+			t.Errorf("%s was sent as %q (%v, %v), want %q", id, d.Body, ok, err, want)
+		}
+	}
+}
+
+// The events of one request are recorded at one time: of these the log has the order.
+func TestUnsuccessfulIsInTheOrderOfTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(16).day(3)
+	since := w.now
+	var want []string
+	for i := range 9 {
+		id := fmt.Sprintf("d%d", (i*7)%9) // not in the order of the ids
+		want = append(want, id)
+		w.say("org-a", "hook-1", delivery.Exhausted{Attempts: 3, LastError: "status 500", Ref: delivery.Ref{
+			DeliveryID: id, WebhookID: "hook-1", EventID: "e-" + id, EventType: "call.ended.v1", EntityID: "c", EventAt: since.Add(time.Duration(i/5) * time.Microsecond),
+			Dialect: "trunkline", Name: "call.ended.v1", Position: event.Position{Topic: event.Calls, Offset: int64(i + 5)}, Sequence: int64(i + 1),
+		}})
+	}
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.log, 1, w, 100))
+	for limit := 1; limit < 11; limit++ {
+		var got []string
+		for cursor := ""; ; {
+			page, next, err := r.store.Unsuccessful(t.Context(), "org-a", "hook-1", since, since.Add(time.Hour), cursor, limit)
+			must(t, err)
+			for _, d := range page {
+				got = append(got, d.DeliveryID)
+			}
+			if cursor = next; next == "" {
+				break
+			}
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("in pages of %d (-want +got):\n%s", limit, diff)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 )
 
 // Sent returns a delivery as it was last sent; false when the log does not have
-// it. Its body is nil when it was never sent or its time to live is over.
+// it. Its body is nil when it was never sent, its time to live is over or it was too
+// large to be kept whole.
 func (s *Store) Sent(ctx context.Context, org, deliveryID string) (projections.SentDelivery, bool, error) {
 	found, err := s.sent(ctx, org, []string{deliveryID})
 	if err != nil {
@@ -47,27 +49,37 @@ func (s *Store) CountUnsuccessful(ctx context.Context, org, webhookID string, si
 
 // Unsuccessful returns deliveries of an endpoint that ended exhausted, or were
 // dropped by nobody's decision, of events recorded in [since, until), in the
-// order of the events, and the cursor of the next page, "" after the last.
+// order of the events, and the cursor of the next page, "" after the last. The events
+// of one request are recorded at one time: of these the log has the order.
 func (s *Store) Unsuccessful(ctx context.Context, org, webhookID string, since, until time.Time, after string, limit int) ([]projections.SentDelivery, string, error) {
-	from, err := decodeCursor(after)
+	from, err := decodePlace(after)
 	if err != nil {
 		return nil, "", err
 	}
-	sql := "SELECT event_at, delivery_id" + unsuccessful
-	args := unsuccessfulArgs(org, webhookID, since, until)
-	if !from.at.IsZero() {
-		sql += " AND (event_at, delivery_id) > (fromUnixTimestamp64Micro(?), ?)"
-		args = append(args, from.at.UnixMicro(), from.id)
+	if from.at.After(since) {
+		since = from.at
 	}
-	sql += `
-ORDER BY event_at, delivery_id
+	const sql = `
+SELECT event_at, place, delivery_id
+FROM (SELECT event_at, delivery_id` + unsuccessful + `) AS d
+INNER JOIN
+(
+    SELECT delivery_id, any(event_offset) AS place
+    FROM delivery_outcomes
+    WHERE org_id = ? AND webhook_id = ?
+      AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < fromUnixTimestamp64Micro(?)
+    GROUP BY delivery_id
+) AS o USING (delivery_id)
+WHERE (event_at, place, delivery_id) > (fromUnixTimestamp64Micro(?), ?, ?)
+ORDER BY event_at, place, delivery_id
 LIMIT ?`
-	args = append(args, limit+1)
-	var page []cursor
+	args := append(unsuccessfulArgs(org, webhookID, since, until), org, webhookID, since.UnixMicro(), until.UnixMicro())
+	args = append(args, max(from.at.UnixMicro(), 0), from.offset, from.id, limit+1)
+	var page []place
 	err = s.query(ctx, sql, args, func(r driver.Rows) error {
-		var c cursor
-		err := r.Scan(&c.at, &c.id)
-		page = append(page, c)
+		var at place
+		err := r.Scan(&at.at, &at.offset, &at.id)
+		page = append(page, at)
 		return err
 	})
 	if err != nil {
@@ -76,7 +88,7 @@ LIMIT ?`
 	next := ""
 	if len(page) > limit {
 		page = page[:limit]
-		next = encodeCursor(page[limit-1])
+		next = page[limit-1].encode()
 	}
 	ids := make([]string, len(page))
 	for i, c := range page {
@@ -93,6 +105,26 @@ LIMIT ?`
 		}
 	}
 	return list, next, nil
+}
+
+// place is where a list in the order of the events stands.
+type place struct {
+	cursor
+	offset uint64
+}
+
+func (p place) encode() string {
+	return encodeCursor(cursor{p.at, p.id, strconv.FormatUint(p.offset, 10)})
+}
+
+func decodePlace(text string) (p place, err error) {
+	if p.cursor, err = decodeCursor(text); err != nil || p.webhook == "" {
+		return p, err // the first page, or before there were offsets in it
+	}
+	if p.offset, err = strconv.ParseUint(p.webhook, 10, 64); err != nil {
+		return p, ErrBadCursor
+	}
+	return p, nil
 }
 
 // Bodies returns what was last sent of deliveries whose events were recorded in
@@ -115,7 +147,7 @@ func (s *Store) Bodies(ctx context.Context, org string, from, until time.Time, i
 		}
 		bodies[id] = nil
 		// Headers are forgotten with the body: without them an empty one is no body.
-		if !strings.HasSuffix(body, delivery.CutMark) && (body != "" || headers != "") {
+		if whole(body) && (body != "" || headers != "") {
 			bodies[id] = []byte(body)
 		}
 		return nil
@@ -125,6 +157,9 @@ func (s *Store) Bodies(ctx context.Context, org string, from, until time.Time, i
 	}
 	return bodies, nil
 }
+
+// whole reports whether a kept body is all that was sent.
+func whole(body string) bool { return !strings.HasSuffix(body, delivery.CutMark) }
 
 // sent reads the newest fact of each delivery: an attempt if one was made, else
 // what was decided about it.
@@ -167,7 +202,7 @@ func scanSent(r driver.Rows) (projections.SentDelivery, error) {
 	if d.Headers, err = readHeaders(headers); err != nil {
 		return d, fmt.Errorf("reading request headers of %s: %w", d.DeliveryID, err)
 	}
-	if body != "" {
+	if body != "" && whole(body) {
 		d.Body = []byte(body)
 	}
 	return d, nil

@@ -74,7 +74,7 @@ func (a *deliveryAnswer) update(o dispatch.Owed) {
 	}
 	a.Status, a.NextAttemptAt = o.Status, nil
 	if o.Status == delivery.Pending {
-		a.NextAttemptAt = knownTime(o.NextAttemptAt)
+		a.NextAttemptAt, a.Reason = knownTime(o.NextAttemptAt), nil
 	}
 	if o.LastError != "" && o.Status == delivery.IsHeld {
 		a.Reason = &o.LastError
@@ -112,9 +112,9 @@ func (s *Server) logCatchesUp(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // listDeliveries is GET /v1/webhooks/{id}/deliveries, for connectors too: a
-// delivery names its endpoint as webhook_id. What has not been tried yet comes first,
-// out of the store; the log has what was tried or decided. While the log is far behind
-// the list is what there is, and says so.
+// delivery names its endpoint as webhook_id. What the log does not know yet comes first,
+// out of the store; the log has what was tried or decided, and the store how it stands.
+// While the log is far behind the list is what there is, and says so.
 func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, paged("status", "since")...)
 	page, since := q.page(), q.time("since")
@@ -129,34 +129,34 @@ func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, p Princi
 	}
 	from, err := readPageCursor(untriedList, page.Cursor)
 	begins := page.Cursor == "" || err == nil // not yet in the log
+	f := projections.DeliveryFilter{Org: p.Org.ID, WebhookID: e.ID, Status: status, Since: since}
 	var answers []deliveryAnswer
-	var owed []dispatch.Owed
 	if begins {
 		page.Cursor = ""
 		next := ""
 		if status == "" || status == delivery.Pending {
-			if answers, next, err = s.untried(r.Context(), e, from, since, page.Limit); err != nil {
+			if answers, next, err = s.untried(r.Context(), f, from, page.Limit); err != nil {
 				return err
 			}
 		}
 		if next != "" {
 			return respondDeliveries(w, answers, next)
 		}
-		if status == "" || status == delivery.Pending || status == delivery.IsHeld {
-			owed = s.unfinished(r.Context(), dispatch.ListQuery{Org: p.Org.ID, EndpointID: e.ID, Status: status, Limit: page.Limit})
-		}
 		s.logCatchesUp(w, r)
 	}
-	found, err := s.cfg.Settings.Log.Deliveries(r.Context(), projections.DeliveryFilter{
-		Org: p.Org.ID, WebhookID: e.ID, Status: status, Since: since, Cursor: page.Cursor, Limit: page.Limit - len(answers),
-	})
+	f.Cursor, f.Limit = page.Cursor, page.Limit-len(answers)
+	found, err := s.cfg.Settings.Log.Deliveries(r.Context(), f)
 	if err != nil {
 		return unread("the delivery log", err)
 	}
+	owed := s.unfinished(r.Context(), f, found.Deliveries)
 	for _, d := range found.Deliveries {
 		a := answerOfEntry(d)
 		if i := slices.IndexFunc(owed, func(o dispatch.Owed) bool { return o.ID == d.ID }); i >= 0 {
 			a.update(owed[i])
+		}
+		if status != "" && a.Status != status {
+			continue // no fact says that what was held waits again
 		}
 		if i := slices.IndexFunc(answers, func(a deliveryAnswer) bool { return a.ID == d.ID }); i >= 0 {
 			answers[i] = a
@@ -171,9 +171,17 @@ func respondDeliveries(w http.ResponseWriter, answers []deliveryAnswer, next str
 	return respondList(w, List[deliveryAnswer]{Items: answers, Next: next}, func(a deliveryAnswer) deliveryAnswer { return a })
 }
 
-// unfinished lists from the store what the log may not have yet; nothing while
-// the store is away, because the log has most of it.
-func (s *Server) unfinished(ctx context.Context, q dispatch.ListQuery) []dispatch.Owed {
+// unfinished are those of a page of the log that are in the store: it knows better how
+// they stand. What was asked for by its end is that, though a replay may owe it again.
+// While the store is away there are none, because the log has most of it.
+func (s *Server) unfinished(ctx context.Context, f projections.DeliveryFilter, page []projections.DeliveryEntry) []dispatch.Owed {
+	if len(page) == 0 || ended(f.Status) {
+		return nil
+	}
+	q := dispatch.ListQuery{Org: f.Org, EndpointID: f.WebhookID, IDs: make([]string, len(page))}
+	for i, d := range page {
+		q.IDs[i] = d.ID
+	}
 	rows, err := s.owedTo(ctx, q)
 	if err != nil {
 		s.unreadOwed(ctx, err)
@@ -211,12 +219,12 @@ func once(rows []dispatch.Owed) []dispatch.Owed {
 // untriedList names cursors in what was not tried yet.
 const untriedList = "untried"
 
-// untried are the deliveries of which the log knows nothing: no attempt was made and
-// nothing was decided. next is where the list goes on among them, "" when it goes on in
-// the log, which has room on the page then.
-func (s *Server) untried(ctx context.Context, e delivery.Endpoint, from pageCursor, since time.Time, limit int) (answers []deliveryAnswer, next string, err error) {
+// untried are the deliveries that the log does not list: no attempt was made and nothing
+// was decided, or not since. next is where the list goes on among them, "" when it goes
+// on in the log, which has room on the page then.
+func (s *Server) untried(ctx context.Context, f projections.DeliveryFilter, from pageCursor, limit int) (answers []deliveryAnswer, next string, err error) {
 	q := dispatch.ListQuery{
-		Org: e.Org, EndpointID: e.ID, Status: delivery.Pending, Untried: true, Before: from.At, BeforeKey: from.ID, Limit: limit,
+		Org: f.Org, EndpointID: f.WebhookID, Status: delivery.Pending, Untried: true, Before: from.At, BeforeKey: from.ID, Limit: limit,
 	}
 	rows, err := s.owedTo(ctx, q)
 	switch {
@@ -225,17 +233,51 @@ func (s *Server) untried(ctx context.Context, e delivery.Endpoint, from pageCurs
 	case err != nil:
 		s.unreadOwed(ctx, err)
 	}
+	logged := s.logged(ctx, f, rows)
 	for _, o := range once(rows) {
-		if o.CreatedAt.Before(since) {
+		if o.CreatedAt.Before(f.Since) {
 			return answers, "", nil // so are all that follow
 		}
-		answers = append(answers, answerOfOwed(o))
+		if !logged[o.ID] {
+			answers = append(answers, answerOfOwed(o))
+		}
 	}
 	if len(rows) == limit {
 		last := rows[limit-1]
 		next = pageCursor{untriedList, last.CreatedAt, last.Key()}.String()
 	}
 	return answers, next, nil
+}
+
+// logged tells which deliveries of rows the log lists too: they were held, or a replay
+// sends them again. None while it cannot be asked: twice is better than not at all.
+func (s *Server) logged(ctx context.Context, f projections.DeliveryFilter, rows []dispatch.Owed) map[string]bool {
+	if len(rows) == 0 {
+		return nil
+	}
+	f.IDs, f.Limit = make([]string, len(rows)), len(rows)
+	first, last := rows[0].EventAt, rows[0].EventAt
+	for i, o := range rows {
+		f.IDs[i] = o.ID
+		if o.EventAt.Before(first) {
+			first = o.EventAt
+		} else if o.EventAt.After(last) {
+			last = o.EventAt
+		}
+	}
+	if first.After(f.Since) {
+		f.Since = first
+	}
+	f.Until = last.Add(time.Microsecond)
+	page, err := s.cfg.Settings.Log.Deliveries(ctx, f)
+	if err != nil {
+		s.cfg.Logger.WarnContext(ctx, "what the delivery log has of unfinished deliveries cannot be read", slog.Any("err", err))
+	}
+	logged := make(map[string]bool, len(page.Deliveries))
+	for _, d := range page.Deliveries {
+		logged[d.ID] = true
+	}
+	return logged
 }
 
 // findDelivery returns what is known of a delivery of the caller's org. One that

@@ -248,17 +248,21 @@ func (u *queue) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, 
 			ID: fmt.Sprintf("w%02d", 99-i), Org: u.org, EndpointID: u.hook, EventType: "call.ended.v1", Status: delivery.Pending,
 			CreatedAt: noon.Add(-time.Duration(i/3) * time.Second),
 		}}
-		if q.Before.IsZero() || o.CreatedAt.Before(q.Before) || o.CreatedAt.Equal(q.Before) && o.Key() < q.BeforeKey {
+		before := q.Before.IsZero() || o.CreatedAt.Before(q.Before) || o.CreatedAt.Equal(q.Before) && o.Key() < q.BeforeKey
+		if before && (q.IDs == nil || slices.Contains(q.IDs, o.ID)) {
 			rows = append(rows, o)
 		}
 	}
-	return rows[:min(len(rows), q.Limit)], nil
+	if q.Limit > 0 {
+		rows = rows[:min(len(rows), q.Limit)]
+	}
+	return rows, nil
 }
 
 func (u *queue) Deliveries(_ context.Context, f projections.DeliveryFilter) (page projections.DeliveryPage, err error) {
 	for i := 3; i > 0; i-- {
 		id := fmt.Sprintf("d%d", i)
-		if f.Cursor != "" && id >= f.Cursor || f.Status != "" && f.Status != delivery.Delivered {
+		if f.Cursor != "" && id >= f.Cursor || f.Status != "" && f.Status != delivery.Delivered || f.IDs != nil && !slices.Contains(f.IDs, id) {
 			continue
 		}
 		if n := len(page.Deliveries); n == f.Limit {
@@ -313,6 +317,102 @@ func TestAllThatWaitsIsListed(t *testing.T) {
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("%d wait, %s (-want +got):\n%s", waiting, path, diff)
 				}
+			}
+		}
+	}
+}
+
+// backlog is a webhook that was just enabled: what the log has as held waits again, some
+// of it after attempts, and what it has as exhausted is being recovered. No fact says so.
+type backlog struct {
+	owing
+	hook, org string
+}
+
+func (b *backlog) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, error) {
+	var rows []dispatch.Owed
+	for i := 9; i > 0; i-- {
+		o := dispatch.Owed{Delivery: delivery.Delivery{
+			ID: fmt.Sprintf("d%d", i), Org: b.org, EndpointID: b.hook, EventType: "call.ended.v1", EventAt: noon, Status: delivery.Pending,
+			NextAttemptAt: noon, CreatedAt: noon.Add(time.Duration(i) * time.Second), Attempts: i % 2,
+		}}
+		if i > 6 {
+			o.ReplayID, o.Attempts = "recover", 0
+		}
+		before := q.Before.IsZero() || o.CreatedAt.Before(q.Before)
+		if before && (q.Status == "" || q.Status == o.Status) && (q.IDs == nil || slices.Contains(q.IDs, o.ID)) {
+			rows = append(rows, o)
+		}
+	}
+	if q.Limit > 0 {
+		rows = rows[:min(len(rows), q.Limit)]
+	}
+	return rows, nil
+}
+
+func (b *backlog) Deliveries(_ context.Context, f projections.DeliveryFilter) (page projections.DeliveryPage, err error) {
+	for i := 9; i > 0; i-- {
+		d := projections.DeliveryEntry{
+			ID: fmt.Sprintf("d%d", i), Org: b.org, WebhookID: b.hook, EventType: "call.ended.v1", EventAt: noon,
+			Status: delivery.IsHeld, Reason: "the endpoint is disabled",
+		}
+		if i > 6 {
+			d.Status, d.Reason = delivery.IsExhausted, "status 500"
+		}
+		if f.Cursor != "" && d.ID >= f.Cursor || f.Status != "" && f.Status != d.Status || f.IDs != nil && !slices.Contains(f.IDs, d.ID) {
+			continue
+		}
+		if n := len(page.Deliveries); n == f.Limit {
+			page.NextCursor = page.Deliveries[n-1].ID
+			break
+		}
+		page.Deliveries = append(page.Deliveries, d)
+	}
+	return page, nil
+}
+
+func (*backlog) Delivery(context.Context, string, string) (projections.DeliveryEntry, error) {
+	return projections.DeliveryEntry{}, projections.ErrNotFound
+}
+
+func (*backlog) CatchUp(context.Context, time.Duration) (int64, error) { return 0, nil }
+
+// Of a backlog that was enabled the list had each delivery twice, pending and held, and
+// those that were tried before not as pending at all.
+func TestABacklogThatWaitsAgainIsListedOnceAsPending(t *testing.T) {
+	t.Parallel()
+	b := &backlog{}
+	o := newOffice(t, func(_ *office, cfg *httpapi.Config) { cfg.Settings.Owed, cfg.Settings.Log = b, b })
+	org, _ := o.store.Snapshot().FirstOrg()
+	b.hook, b.org = o.newWebhook(crm), org.ID
+	for status, want := range map[string]int{"": 9, "pending": 9, "held": 0} {
+		for limit := 1; limit < 11; limit++ {
+			path := fmt.Sprintf("/v1/webhooks/%s/deliveries?limit=%d", b.hook, limit)
+			if status != "" {
+				path += "&status=" + status
+			}
+			got := make(map[string]int)
+			for cursor := ""; ; {
+				page := o.made(200, "GET", path+cursor, "")
+				for _, d := range page["data"].([]any) {
+					d := d.(map[string]any)
+					got[d["id"].(string)]++
+					if d["status"] != "pending" || d["reason"] != nil || d["next_attempt_at"] == nil {
+						t.Errorf("%s: %s is %s (%v), next at %v", path, d["id"], d["status"], d["reason"], d["next_attempt_at"])
+					}
+				}
+				if page["next_cursor"] == nil {
+					break
+				}
+				cursor = "&cursor=" + page["next_cursor"].(string)
+			}
+			for id, n := range got {
+				if n != 1 {
+					t.Errorf("%s has %s %d times", path, id, n)
+				}
+			}
+			if len(got) != want {
+				t.Errorf("%s has %d, want %d", path, len(got), want)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -366,11 +367,14 @@ func (w owing) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, e
 	var out []dispatch.Owed
 	for _, o := range w.all() {
 		before := q.Before.IsZero() || o.CreatedAt.Before(q.Before) || o.CreatedAt.Equal(q.Before) && o.Key() < q.BeforeKey
-		if o.Org == q.Org && o.EndpointID == q.EndpointID && (q.Status == "" || q.Status == o.Status) && (!q.Untried || o.Attempts == 0) && before {
+		if o.Org == q.Org && o.EndpointID == q.EndpointID && (q.Status == "" || q.Status == o.Status) && (!q.Untried || o.Attempts == 0) && (q.IDs == nil || slices.Contains(q.IDs, o.ID)) && before {
 			out = append(out, o)
 		}
 	}
-	return out[:min(len(out), q.Limit)], nil
+	if q.Limit > 0 {
+		out = out[:min(len(out), q.Limit)]
+	}
+	return out, nil
 }
 
 func (w owing) Waiting(_ context.Context, ids ...string) (map[string]dispatch.Waiting, error) {

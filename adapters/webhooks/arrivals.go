@@ -160,7 +160,7 @@ func (e *Engine) admit(o *owner, owed dispatch.Owed) *item {
 	case !l.open:
 		s.toStore()
 		e.holdOrDrop(it)
-	case !s.direct, l.rests(e.cfg.Clock()), l.resident >= e.cfg.LaneDepth, e.bytes >= e.cfg.MemoryBytes, s.rows > e.cfg.ParkedKeys:
+	case !s.direct, l.rests(e.cfg.Clock()), l.resident >= e.depth(), s.rows > e.cfg.ParkedKeys:
 		s.toStore()
 		it.phase = parked
 		s.rows++

@@ -130,7 +130,8 @@ type Config struct {
 	MaxSockets int
 	// LaneDepth bounds the deliveries of an endpoint that are in memory.
 	LaneDepth int
-	// MemoryBytes bounds the bodies in memory; what is beyond waits in the store.
+	// MemoryBytes bounds the bodies in memory; what is beyond waits in the store, but
+	// for a few deliveries of each endpoint.
 	MemoryBytes int64
 	// CheckpointEvery is how often checkpoints are committed while events come,
 	// CheckpointEvents how many planned events hurry one.

@@ -210,10 +210,11 @@ func inHand(s *stream) []string {
 // room is how many deliveries a lane can take into memory; zero while it is
 // more than half full, so that loads are few and large.
 func (e *Engine) room(l *lane) int {
-	if e.bytes >= e.cfg.MemoryBytes || l.resident > e.cfg.LaneDepth/2 {
+	depth := e.depth()
+	if l.resident > depth/2 {
 		return 0
 	}
-	return e.cfg.LaneDepth - l.resident
+	return depth - l.resident
 }
 
 // mayLoad reports whether a stream has something to load at a time.

@@ -250,14 +250,27 @@ func (e *Engine) leave(it *item) {
 	it.resident = false
 	l := it.stream.lane
 	l.resident--
-	before := e.bytes
+	full := e.bytes >= e.cfg.MemoryBytes
 	e.bytes -= it.size
-	if l.resident == e.cfg.LaneDepth/2 || before >= e.cfg.MemoryBytes && e.bytes < e.cfg.MemoryBytes {
+	if l.resident == e.cfg.LaneDepth/2 || full && (e.bytes < e.cfg.MemoryBytes || l.resident == laneLeast/2) {
 		wake(e.wakeKeeper)
 	}
 }
 
-// advance takes the first item out of its key and lets the next one go.
+// laneLeast is how many deliveries a lane may have in memory however much others have
+// there: those of receivers that hang would else be all that is.
+const laneLeast = 8
+
+// depth is how many deliveries a lane may have in memory as of now.
+func (e *Engine) depth() int {
+	if e.bytes >= e.cfg.MemoryBytes {
+		return min(laneLeast, e.cfg.LaneDepth)
+	}
+	return e.cfg.LaneDepth
+}
+
+// advance takes the first item out of its key and lets the next one go, unless it is
+// the next owner's to send.
 func (e *Engine) advance(it *item) {
 	s := it.stream
 	k := s.keys[it.OrderKey]
@@ -266,7 +279,9 @@ func (e *Engine) advance(it *item) {
 	}
 	k.items = k.items[1:]
 	if len(k.items) > 0 {
-		s.lane.ready.push(k.items[0])
+		if !s.owner.stopping {
+			s.lane.ready.push(k.items[0])
+		}
 		return
 	}
 	if k.parked == 0 {

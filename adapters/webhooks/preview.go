@@ -30,7 +30,7 @@ func (s *Service) Preview(ctx context.Context, ep delivery.Endpoint, events ...e
 		return nil, nil
 	}
 	p := s.engine.planner
-	views, err := p.views(ctx, events)
+	views, err := p.past(ctx, events)
 	if err != nil {
 		return nil, fmt.Errorf("previewing: %w", err)
 	}

@@ -188,3 +188,33 @@ func TestSecondOwnerFencesTheFirst(t *testing.T) {
 		}
 	})
 }
+
+// A partition that is given up is waited for by the next owner: what is under way is
+// finished, and nothing new is begun.
+func TestNothingIsBegunInAPartitionThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.receive = func(Request) Result {
+			<-time.After(time.Second)
+			return ok()
+		}
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("call", "call", "call", "call", "call", "call", "call", "call")
+		pass(500 * time.Millisecond)
+		h.loses(0)
+		h.Release(t.Context(), event.Calls, 0)
+		if n := len(r.seen()); n != 1 {
+			t.Errorf("%d requests, want only the one that was under way", n)
+		}
+		second := r.start(nil)
+		defer second.stop()
+		pass(time.Minute)
+		if missing := r.missing(); len(missing) > 0 {
+			t.Errorf("lost: %v", missing)
+		}
+		r.checkNoRows()
+	})
+}

@@ -50,7 +50,7 @@ type Sent interface {
 type SentDelivery struct {
 	delivery.Ref
 	// Headers and Body are those of its last request; Body is nil when it was
-	// never sent.
+	// never sent, or is not kept whole.
 	Headers []delivery.Header
 	Body    []byte
 	// CorrelationID is that of its facts.
@@ -284,7 +284,7 @@ func (s *Service) rendered(ctx context.Context, org string, d SentDelivery, ep d
 		return dispatch.Owed{}, ErrUnknown
 	}
 	p := s.engine.planner
-	views, err := p.views(ctx, []event.Recorded{r})
+	views, err := p.past(ctx, []event.Recorded{r})
 	if err != nil {
 		return dispatch.Owed{}, err
 	}
@@ -326,16 +326,21 @@ func dialectHeaders(sent []delivery.Header, d Dialect, ep delivery.Endpoint) []d
 	return kept
 }
 
-// Drop gives up what is held for an endpoint at this moment, each delivery with
-// a reason, and returns when their owners have: nobody else knows what becomes of a
+// Drop gives up what is held for an endpoint at this moment, or is to be, each delivery
+// with a reason, and returns when their owners have: nobody else knows what becomes of a
 // delivery meanwhile, and the last fact of it must be the drop. An error is
 // ErrUndecided when an owner does not answer; it drops what it was asked about all the
 // same. Dropping again is harmless. A replay that goes on would hand over the next
 // ones in the place of those that are dropped: they are of another moment.
 func (s *Service) Drop(ctx context.Context, ep delivery.Endpoint, reason string) error {
 	before := event.Time(s.engine.cfg.Clock().Add(dropSkew))
+	backlog := []delivery.Status{delivery.IsHeld}
+	if !ep.Sends() {
+		// Owners come to hold what waits a while after it was disabled.
+		backlog = append(backlog, delivery.Pending)
+	}
 	for dropped := 0; ; {
-		keys, err := s.store.AskDrop(ctx, ep.Org, ep.ID, before, dropRows, reason)
+		keys, err := s.store.AskDrop(ctx, ep.Org, ep.ID, before, dropRows, reason, backlog...)
 		if err == nil && len(keys) == 0 {
 			return nil
 		}

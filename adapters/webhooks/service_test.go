@@ -14,6 +14,7 @@ import (
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/lead"
 )
 
 // sentLog answers from the facts of a rig, as a delivery log does.
@@ -116,6 +117,76 @@ func TestResendSendsTheSameBytesUnderTheSameID(t *testing.T) {
 		}
 		r.checkNoRows()
 	})
+}
+
+// bodiless is a delivery log that keeps no bodies, beside the history of events.
+type bodiless struct{ sentLog }
+
+func (f bodiless) Sent(ctx context.Context, org, id string) (SentDelivery, bool, error) {
+	d, ok, err := f.sentLog.Sent(ctx, org, id)
+	d.Body = nil
+	return d, ok, err
+}
+
+func (f bodiless) Event(_ context.Context, ref delivery.Ref, _ string) (event.Recorded, bool, error) {
+	return f.rig.log[ref.Position.Partition][ref.Position.Offset], true, nil
+}
+
+// leading is plain, and says which lead a call was with.
+type leading struct{ plain }
+
+func (d leading) Render(v delivery.View, _ delivery.Endpoint) ([]delivery.Message, error) {
+	return []delivery.Message{{Name: "note", Body: []byte("with " + v.CallLead.ID)}}, nil
+}
+
+// What is made anew says of a call's lead what was known of it then, in a resend as in a
+// replay, and so does a preview.
+func TestWhatIsMadeAnewIsAsOfThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		ep := r.endpoint("a")
+		h := r.start(nil)
+		defer func() { h.stop() }()
+		r.happen("call")
+		pass(time.Second)
+		sent := r.seen()[0].id
+		h.stop()
+		h = r.start(func(c *Config) {
+			c.Dialects = []Dialect{leading{plain{plainProfile()}}}
+			c.AsOf = func(_ context.Context, views []delivery.View, _ ...event.Position) error {
+				for i := range views {
+					views[i].CallLead = &lead.Lead{ID: "the lead of then"}
+				}
+				return nil
+			}
+			c.Views = leadNow{c.Views.(*link)}
+		})
+		past := bodiless{sentLog{r}}
+		service := NewService(h.Engine, r.store, past, past)
+		if err := service.Resend(t.Context(), "org", sent); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		const want = "with the lead of then"
+		if got := r.seen(); len(got) != 2 || got[1].body != want {
+			t.Errorf("%+v", got)
+		}
+		if made, err := service.Preview(t.Context(), ep, r.log[0]...); err != nil || len(made) != 1 || string(made[0].Body) != want {
+			t.Errorf("a preview: %+v, %v", made, err)
+		}
+	})
+}
+
+// leadNow knows the leads of now.
+type leadNow struct{ *link }
+
+func (n leadNow) Views(ctx context.Context, events []event.Recorded, have ...event.Position) ([]delivery.View, error) {
+	views, err := n.link.Views(ctx, events, have...)
+	for i := range views {
+		views[i].CallLead = &lead.Lead{ID: "the lead of now"}
+	}
+	return views, err
 }
 
 // Until the log has the success of the resend, the delivery that waits is a row: it
@@ -244,6 +315,43 @@ func TestDropGivesUpWhatIsHeld(t *testing.T) {
 		pass(5 * time.Second)
 		if got := r.seen(); len(got) != 1 || got[0].sequence != 2 {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// The backlog of a webhook that was disabled is given up whether or not its owner has
+// come to hold it.
+func TestADropRightAfterDisablingGivesUpWhatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.answers(failing)
+		h := r.start(nil)
+		defer h.stop()
+		r.happen(entities(20)...)
+		pass(time.Second)
+		before := len(r.seen())
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = false })
+		if err := h.service().Drop(t.Context(), r.endpoints["a"], "not wanted"); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(factsOf[delivery.Dropped](r)); n != 20 {
+			t.Errorf("%d dropped, want 20", n)
+		}
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = true })
+		pass(time.Hour)
+		if n := len(r.seen()) - before; n != 0 {
+			t.Errorf("%d requests for what was dropped", n)
+		}
+		// Of a webhook that is enabled only what is held is backlog.
+		r.happen("call-3")
+		pass(time.Second)
+		if err := h.service().Drop(t.Context(), r.endpoints["a"], "not wanted"); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(factsOf[delivery.Dropped](r)); n != 20 {
+			t.Errorf("%d dropped, want what waits for a retry to be kept", n)
 		}
 	})
 }

@@ -3,6 +3,8 @@ package dispatch
 import (
 	"context"
 	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 // Cancel asks that an unfinished delivery be dropped. The owner of its partition
@@ -40,10 +42,10 @@ type Cancels interface {
 	// AskCancel asks for the cancelling of all rows of a delivery, those of replays
 	// too, and returns their keys; none when nothing is unfinished.
 	AskCancel(ctx context.Context, org, deliveryID, reason string) (keys []string, err error)
-	// AskDrop asks for the cancelling of what is held for an endpoint, those of replays
-	// too: at most limit rows that were created before a time, the oldest first. It
-	// returns their keys; none when nothing is held any more.
-	AskDrop(ctx context.Context, org, endpointID string, before time.Time, limit int, reason string) (keys []string, err error)
+	// AskDrop asks for the cancelling of what an endpoint is owed in some statuses, those
+	// of replays too: at most limit rows that were created before a time, the oldest
+	// first. It returns their keys; none when there is nothing any more.
+	AskDrop(ctx context.Context, org, endpointID string, before time.Time, limit int, reason string, statuses ...delivery.Status) (keys []string, err error)
 	// Verdicts returns what was decided about keys.
 	Verdicts(ctx context.Context, keys []string) (map[string]Verdict, error)
 	// Cancels tells owners what was asked in their partitions, once for each request;

@@ -143,11 +143,14 @@ type ListQuery struct {
 	Org, EndpointID string
 	// Status is pending or held; empty is both.
 	Status delivery.Status
-	// Untried leaves out what was tried already.
+	// IDs limits the list to these deliveries, those of replays too; nil is all.
+	IDs []string
+	// Untried leaves out what was tried since it came to be, or since it was last held.
 	Untried bool
 	// Before leaves out what was created after it, and of what was created at it
 	// what has not a lesser Key than BeforeKey; zero leaves out nothing.
 	Before    time.Time
 	BeforeKey string
-	Limit     int
+	// Limit bounds the list; 0 does not.
+	Limit int
 }

@@ -70,14 +70,14 @@ func (s *Store) AskCancel(_ context.Context, org, deliveryID, reason string) ([]
 }
 
 // AskDrop implements dispatch.Cancels.
-func (s *Store) AskDrop(_ context.Context, org, endpointID string, before time.Time, limit int, reason string) ([]string, error) {
+func (s *Store) AskDrop(_ context.Context, org, endpointID string, before time.Time, limit int, reason string, statuses ...delivery.Status) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
 		return nil, s.fail
 	}
 	rows := s.those(func(r *row) bool {
-		return r.Org == org && r.EndpointID == endpointID && r.Status == delivery.IsHeld && r.CreatedAt.Before(before)
+		return r.Org == org && r.EndpointID == endpointID && slices.Contains(statuses, r.Status) && r.CreatedAt.Before(before)
 	})
 	return s.ask(rows[:min(limit, len(rows))], reason), nil
 }

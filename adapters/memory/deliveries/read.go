@@ -84,7 +84,8 @@ func (s *Store) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, 
 	for _, p := range s.partitions {
 		for _, r := range p.of(q.EndpointID) {
 			before := q.Before.IsZero() || cmp.Or(r.CreatedAt.Compare(q.Before), cmp.Compare(r.Key(), q.BeforeKey)) < 0
-			if r.Org == q.Org && (q.Status == "" || q.Status == r.Status) && (!q.Untried || r.Attempts == 0) && before {
+			if r.Org == q.Org && (q.Status == "" || q.Status == r.Status) && (!q.Untried || r.Attempts == 0 || r.LastError == "") &&
+				(q.IDs == nil || slices.Contains(q.IDs, r.ID)) && before {
 				all = append(all, bare(r.Owed))
 			}
 		}
@@ -92,7 +93,10 @@ func (s *Store) List(_ context.Context, q dispatch.ListQuery) ([]dispatch.Owed, 
 	slices.SortFunc(all, func(a, b dispatch.Owed) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.Key(), a.Key()))
 	})
-	return all[:min(len(all), q.Limit)], s.fail
+	if q.Limit > 0 {
+		all = all[:min(len(all), q.Limit)]
+	}
+	return all, s.fail
 }
 
 // Waiting implements dispatch.Unfinished.

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"trunkline.dev/trunkline/commands/dispatch"
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 // AskCancel implements dispatch.Cancels.
@@ -34,14 +35,14 @@ WHERE u.org_id = $1
 }
 
 // AskDrop implements dispatch.Cancels.
-func (s *Store) AskDrop(ctx context.Context, org, endpointID string, before time.Time, limit int, reason string) ([]string, error) {
-	rows, err := s.pool.Query(ctx, askDropSQL, org, endpointID, before, limit, reason)
+func (s *Store) AskDrop(ctx context.Context, org, endpointID string, before time.Time, limit int, reason string, statuses ...delivery.Status) ([]string, error) {
+	rows, err := s.pool.Query(ctx, askDropSQL, org, endpointID, before, limit, reason, statuses)
 	if err != nil {
-		return nil, fmt.Errorf("asking to drop what is held for %s: %w", endpointID, err)
+		return nil, fmt.Errorf("asking to drop what %s is owed: %w", endpointID, err)
 	}
 	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("asking to drop what is held for %s: %w", endpointID, err)
+		return nil, fmt.Errorf("asking to drop what %s is owed: %w", endpointID, err)
 	}
 	return keys, nil
 }

@@ -249,6 +249,7 @@ FROM unfinished_deliveries
 WHERE row_key = $1
   AND org_id = $2`
 
+// listSQL: what was held and waits again has no error (see its sweep in webhooks).
 const listSQL = `
 SELECT ` + bareColumns + `
 FROM unfinished_deliveries
@@ -256,9 +257,15 @@ WHERE org_id = $1
   AND endpoint_id = $2
   AND status = ANY($3::text[])
   AND ($4::timestamptz IS NULL OR (created_at, row_key) < ($4, $5))
-  AND (NOT $6 OR attempts = 0)
+  AND (NOT $6 OR attempts = 0 OR last_error = '')`
+
+// listOfSQL finds given ones by their keys, and those of replays by their ids.
+const listOfSQL = listSQL + `
+  AND (row_key = ANY($8::text[]) OR (delivery_id = ANY($8) AND replay_id <> ''))`
+
+const listOrder = `
 ORDER BY created_at DESC, row_key DESC
-LIMIT $7`
+LIMIT nullif($7, 0)`
 
 const waitingSQL = `
 SELECT endpoint_id, count(*), count(*) FILTER (WHERE status = 'held'), min(created_at)

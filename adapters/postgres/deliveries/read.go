@@ -120,7 +120,11 @@ func (s *Store) List(ctx context.Context, q dispatch.ListQuery) ([]dispatch.Owed
 	if q.Status == "" {
 		statuses = []string{string(delivery.Pending), string(delivery.IsHeld)}
 	}
-	rows, err := s.pool.Query(ctx, listSQL, q.Org, q.EndpointID, statuses, dbtime.To(q.Before), q.BeforeKey, q.Untried, q.Limit)
+	sql, args := listSQL, []any{q.Org, q.EndpointID, statuses, dbtime.To(q.Before), q.BeforeKey, q.Untried, q.Limit}
+	if q.IDs != nil {
+		sql, args = listOfSQL, append(args, q.IDs)
+	}
+	rows, err := s.pool.Query(ctx, sql+listOrder, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing unfinished deliveries: %w", err)
 	}

@@ -292,21 +292,21 @@ WHERE org_id = $1
 
 // askDropSQL returns what was asked before as well.
 const askDropSQL = `
-WITH held AS (
+WITH backlog AS (
     SELECT row_key, org_id, endpoint_id, topic, partition
     FROM unfinished_deliveries
     WHERE org_id = $1
       AND endpoint_id = $2
-      AND status = 'held'
+      AND status = ANY($6::text[])
       AND created_at < $3
     ORDER BY created_at
     LIMIT $4
 ), asked AS (` + askColumns + `
     SELECT row_key, org_id, endpoint_id, topic, partition, $5, now()
-    FROM held` + askAgain + `
+    FROM backlog` + askAgain + `
 )
 SELECT row_key
-FROM held`
+FROM backlog`
 
 // askAgain lets be what was asked before and is not decided.
 const (

@@ -128,9 +128,10 @@ func drops(_ *testing.T, r *rig) {
 	}
 	p := dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: rows}
 	r.commit(p)
+	statuses := []delivery.Status{delivery.IsHeld}
 	ask := func(limit int, want ...string) {
 		r.Helper()
-		keys, err := r.AskDrop(r.Context(), "org", "ep", rows[6].CreatedAt, limit, "given up")
+		keys, err := r.AskDrop(r.Context(), "org", "ep", rows[6].CreatedAt, limit, "given up", statuses...)
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -159,6 +160,8 @@ func drops(_ *testing.T, r *rig) {
 	// What is held although it was decided on is asked about anew.
 	ask(10, rows[0].Key(), rows[2].Key())
 	r.verdict(rows[0].Key(), dispatch.Undecided)
+	statuses = append(statuses, delivery.Pending)
+	ask(10, rows[0].Key(), rows[2].Key(), rows[5].Key())
 }
 
 func cancelsReplay(_ *testing.T, r *rig) {

@@ -271,7 +271,9 @@ func health(_ *testing.T, r *rig) {
 
 func people(_ *testing.T, r *rig) {
 	c := r.claim(calls(0))
-	a, b := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2, func(o *dispatch.Owed) { o.Status, o.Attempts = delivery.IsHeld, 1 })
+	a, b := r.owed(calls(0), "x", 1), r.owed(calls(0), "x", 2, func(o *dispatch.Owed) {
+		o.Status, o.Attempts, o.LastError = delivery.IsHeld, 1, "disabled"
+	})
 	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{a, b}})
 	got, ok, err := r.Get(r.Context(), "org", a.ID)
 	if err != nil || !ok {
@@ -305,6 +307,26 @@ func people(_ *testing.T, r *rig) {
 		r.Fatal(err)
 	}
 	r.same("waiting", map[string]dispatch.Waiting{"ep": {Count: 2, Held: 1, Oldest: a.CreatedAt}}, waiting)
+
+	failed := r.owed(calls(0), "x", 3, func(o *dispatch.Owed) { o.Attempts, o.LastError = 1, "status 500" })
+	released := r.owed(calls(0), "x", 4, func(o *dispatch.Owed) { o.Attempts = 1 })
+	again := r.owed(calls(0), "x", 5, func(o *dispatch.Owed) { o.ReplayID, o.OrderKey = "again", "again" })
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{failed, released, again}})
+	for _, q := range []struct {
+		query dispatch.ListQuery
+		want  []int64
+	}{
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", Status: delivery.Pending, Untried: true}, []int64{5, 4, 1}},
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", IDs: []string{a.ID, again.ID, "none"}}, []int64{5, 1}},
+		{dispatch.ListQuery{Org: "org", EndpointID: "other", IDs: []string{a.ID}}, nil},
+		{dispatch.ListQuery{Org: "org", EndpointID: "ep", IDs: []string{}}, nil},
+	} {
+		rows, err := r.List(r.Context(), q.query)
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.same(fmt.Sprintf("list %+v", q.query), q.want, offsets(rows))
+	}
 }
 
 func notices(_ *testing.T, r *rig) {
