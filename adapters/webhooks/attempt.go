@@ -244,8 +244,21 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	}
 	next := it.NextAttemptAt // the item's own may change before the fact is encoded
 	made.NextAttemptAt = &next
+	if e.passes(it) {
+		made.Error += passedNote
+	}
 	e.attemptFact(it, made)
 	e.retryLater(it)
+}
+
+// passedNote tells in the fact of an attempt that the order of the entity ends here.
+const passedNote = "; it is waited for no longer: later ones of its entity go before it"
+
+// passes reports whether an item has held back the later ones of its entity for as
+// long as it may.
+func (e *Engine) passes(it *item) bool {
+	limit := e.cfg.HeadOfLine
+	return limit > 0 && it.OrderKey != it.Key() && it.NextAttemptAt.Sub(it.FirstAttemptAt) > limit
 }
 
 func (e *Engine) nextAttempt(now time.Time, wait time.Duration, retryAfter time.Time) time.Time {
@@ -262,9 +275,9 @@ func (e *Engine) nextAttempt(now time.Time, wait time.Duration, retryAfter time.
 // retryLater sends an item to the store to wait for its time, with those behind
 // it, or alone when it has held them back for long enough.
 func (e *Engine) retryLater(it *item) {
-	if limit := e.cfg.HeadOfLine; limit > 0 && it.OrderKey != it.ID && it.NextAttemptAt.Sub(it.FirstAttemptAt) > limit {
+	if e.passes(it) {
 		e.advance(it)
-		it.OrderKey = it.ID
+		it.OrderKey = it.Key()
 		it.stream.keys[it.OrderKey] = &key{items: []*item{it}}
 	}
 	e.park(it)

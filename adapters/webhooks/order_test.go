@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 )
 
@@ -71,6 +72,41 @@ func TestHeadOfLineLimitLetsLaterOnesPass(t *testing.T) {
 		}
 		if n := len(factsOf[delivery.Exhausted](r)); n != 1 {
 			t.Errorf("%d exhausted, want 1", n)
+		}
+		var said []int
+		for _, a := range factsOf[delivery.Attempted](r) {
+			if strings.Contains(a.Error, "waited for no longer") {
+				said = append(said, a.Number)
+			}
+		}
+		if diff := cmp.Diff([]int{2}, said); diff != "" {
+			t.Errorf("the attempts that say that it is passed (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestWhatIsPassedInAReplayIsInNobodysWay: what is live has an order of its own.
+func TestWhatIsPassedInAReplayIsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		h := r.start(func(c *Config) { c.HeadOfLine = 10 * time.Second })
+		defer h.stop()
+		since := time.Now()
+		r.happen("call", "call")
+		pass(time.Second)
+		r.answers(failing)
+		h.begin(since, func(*dispatch.Replay) {})
+		pass(time.Minute)
+		rows := r.store.Rows()
+		for _, o := range rows {
+			if o.OrderKey != o.EntityKey() && o.OrderKey != o.Key() {
+				t.Errorf("%s is in the order of %s", o.Key(), o.OrderKey)
+			}
+		}
+		if len(rows) != 2 {
+			t.Errorf("%d rows, want 2", len(rows))
 		}
 	})
 }

@@ -46,6 +46,7 @@ type Config struct {
 	KafkaReplication int `env:"TRUNKLINE_KAFKA_REPLICATION" desc:"Replicas per partition of topics that the hub creates. Unset: 1 embedded, else 3 or the number of brokers if that is less."`
 
 	WebhooksAllowCIDRs []netip.Prefix `env:"TRUNKLINE_WEBHOOKS_ALLOW_CIDRS" desc:"Addresses that the outbound guard lets through although they are not public, for example 127.0.0.0/8."`
+	WebhooksHeadOfLine time.Duration  `env:"TRUNKLINE_WEBHOOKS_HEAD_OF_LINE" envDefault:"0s" desc:"How long a failing delivery may hold back the later ones of its entity (a call, a lead) to the same webhook, from its first attempt on. 0s: until it is exhausted."`
 	WebhooksAllowHTTP  bool           `env:"TRUNKLINE_WEBHOOKS_ALLOW_HTTP" envDefault:"false" desc:"Lets webhooks go to http:// URLs."`
 	SettleDisposition  time.Duration  `env:"TRUNKLINE_SETTLE_DISPOSITION" envDefault:"120s" desc:"How long after its end a call's disposition is waited for before call.settled is appended."`
 	SettleTranscript   time.Duration  `env:"TRUNKLINE_SETTLE_TRANSCRIPT" envDefault:"60s" desc:"How long after its end a call's transcript or summary is waited for."`
@@ -193,6 +194,9 @@ func (c Config) validate() error {
 	}
 	if c.embeddedKafka() && c.KafkaReplication > 1 {
 		bad("TRUNKLINE_KAFKA_REPLICATION", "expected 1, because the embedded Kafka is one broker, got %d", c.KafkaReplication)
+	}
+	if c.WebhooksHeadOfLine < 0 {
+		bad("TRUNKLINE_WEBHOOKS_HEAD_OF_LINE", "expected 0s or more, got %s", c.WebhooksHeadOfLine)
 	}
 	if c.SettleDisposition <= 0 {
 		bad("TRUNKLINE_SETTLE_DISPOSITION", "expected more than 0s, got %s", c.SettleDisposition)

@@ -34,6 +34,7 @@ func TestAWrongSettingStopsTheStart(t *testing.T) {
 		"TRUNKLINE_WEBHOOKS_ALLOW_CIDRS":   {"127.0.0.1/64", "localhost"},
 		"TRUNKLINE_WEBHOOKS_ALLOW_HTTP":    {"perhaps"},
 		"TRUNKLINE_SETTLE_DISPOSITION":     {"120", "-1s", "soon"},
+		"TRUNKLINE_WEBHOOKS_HEAD_OF_LINE":  {"-1s", "10"},
 		"TRUNKLINE_SETTLE_TRANSCRIPT":      {"0s"},
 		"TRUNKLINE_LEADS_PER_MINUTE":       {"0", "sixty"},
 		"TRUNKLINE_HISTORY_HOT_WINDOW":     {"1h"},

@@ -42,7 +42,8 @@ func (a *app) startWebhooks(ctx context.Context) error {
 		Store: a.owed, Crew: a.owed, Name: hostOwner(), Directory: directory{a.settings.Directory()}, Disabler: disabler{a}, Log: a.events,
 		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: a.reader, Past: pastLog{kafka.NewPast(a.broker, 0)}, AsOf: a.reader.AsOf,
 		Recording: a.recordingLink, Attempter: a.reviving(a.sender), Dialects: formats, Connectors: work,
-		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), Version: version, Logger: a.log,
+		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), HeadOfLine: a.cfg.WebhooksHeadOfLine,
+		Version: version, Logger: a.log,
 	})
 	if err != nil {
 		return err
