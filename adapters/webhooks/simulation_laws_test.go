@@ -103,7 +103,7 @@ func (w *world) checkOrder() {
 	}
 	w.checkReplayOrder()
 	for _, s := range w.seen() {
-		if s.replay != "" {
+		if s.replay != "" || w.unordered(s.url) {
 			continue
 		}
 		for n := int64(1); n < s.sequence; n++ {
@@ -117,13 +117,23 @@ func (w *world) checkOrder() {
 	}
 }
 
+// unordered reports whether the order of entities was once given up for a receiver.
+func (w *world) unordered(url string) bool {
+	for _, all := range w.settings {
+		if all[0].URL == url {
+			return slices.ContainsFunc(all, func(e delivery.Endpoint) bool { return e.Ordering == "none" })
+		}
+	}
+	return false
+}
+
 // checkReplayOrder: within a replay no event of an entity is sent after a later
 // one had arrived by it, but for those that were under way when it died.
 func (w *world) checkReplayOrder() {
 	arrived := make(map[string]int64)
 	sent := make(map[string]bool)
 	for _, s := range w.seen() {
-		if s.replay == "" {
+		if s.replay == "" || w.unordered(s.url) {
 			continue
 		}
 		key := s.replay + s.url + s.entity

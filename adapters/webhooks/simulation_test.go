@@ -88,6 +88,9 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 			if rnd.IntN(5) == 0 {
 				e.RatePerSec = 5 + 50*rnd.Float64()
 			}
+			if rnd.IntN(6) == 0 {
+				e.Ordering = "none"
+			}
 		})
 		l := luck{slow: time.Duration(rnd.IntN(300)) * time.Millisecond}
 		switch rnd.IntN(4) {
@@ -166,7 +169,7 @@ func (w *world) step() {
 		w.happen(burst...)
 		pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
 	}
-	switch w.rnd.IntN(12) {
+	switch w.rnd.IntN(13) {
 	case 0:
 		w.last().kill()
 		w.begin()
@@ -227,6 +230,14 @@ func (w *world) step() {
 		})
 	case 10:
 		w.delete()
+	case 11: // somebody changes how a webhook is sent to
+		ordering, rate := []string{"none", "entity"}[w.rnd.IntN(2)], float64(w.rnd.IntN(60))
+		w.change(w.endpoints[w.rnd.IntN(len(w.endpoints))], func(e *delivery.Endpoint) {
+			if e.Ordering == "none" || rate < 10 {
+				e.Ordering = ordering
+			}
+			e.RatePerSec = rate // 0 is none
+		})
 	case 5:
 		id := w.endpoints[w.rnd.IntN(len(w.endpoints))]
 		w.change(id, func(e *delivery.Endpoint) { e.Enabled = !e.Enabled })
