@@ -9,11 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/retryafter"
 	"trunkline.dev/trunkline/domain/delivery"
 )
 
@@ -97,15 +96,7 @@ func words(err error) string {
 	return clip(delivery.Plain(err.Error()), 500)
 }
 
-// retryAfter reads a Retry-After header: seconds or an HTTP date.
+// retryAfter is until when a system asks to be left alone.
 func retryAfter(h http.Header, now time.Time) time.Time {
-	v := strings.TrimSpace(h.Get("Retry-After"))
-	if secs, err := strconv.ParseFloat(v, 64); err == nil && secs >= 0 {
-		return now.Add(time.Duration(min(secs, 366*24*3600) * float64(time.Second)))
-	}
-	at, err := http.ParseTime(v)
-	if err != nil {
-		return time.Time{}
-	}
-	return at
+	return retryafter.At(h.Get("Retry-After"), now)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"trunkline.dev/trunkline/adapters/internal/retryafter"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/catalog"
@@ -327,7 +328,7 @@ func (a *Asker) fresh(ctx context.Context, c tenant.Connection, number, question
 		}
 		counts = failureCounts
 		if busy, ok := errors.AsType[*Busy](err); ok {
-			a.remember(pauseOf(c), answer{until: a.cfg.Clock().Add(busy.pause(a.cfg.Clock()))})
+			a.remember(pauseOf(c), answer{until: a.cfg.Clock().Add(retryafter.Pause(busy.RetryAfter, a.cfg.Clock(), maxPause))})
 		}
 		a.count(func(s *Stats) { s.Failed++ })
 		a.cfg.Logger.WarnContext(ctx, "a CRM did not answer a look-up", slog.String("connection", c.ID), slog.Any("err", err))

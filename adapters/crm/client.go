@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -30,18 +29,6 @@ type Busy struct {
 
 func (e *Busy) Error() string {
 	return fmt.Sprintf("answered %d, Retry-After: %.40q", e.Status, e.RetryAfter)
-}
-
-// pause is how long the CRM is left alone.
-func (e *Busy) pause(now time.Time) time.Duration {
-	if sec, err := strconv.ParseUint(e.RetryAfter, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(sec, uint64(maxPause/time.Second))) * time.Second
-	}
-	at, err := http.ParseTime(e.RetryAfter)
-	if err != nil {
-		return 0
-	}
-	return max(0, min(at.Sub(now), maxPause))
 }
 
 // Limits of what is taken from a CRM.

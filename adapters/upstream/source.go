@@ -13,11 +13,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/retryafter"
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/recording"
@@ -220,7 +220,7 @@ func (s *Source) refused(resp *http.Response) error {
 			Reason:     fmt.Sprintf("the source answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)),
 			Final:      resp.StatusCode == http.StatusGone,
 			Away:       resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= http.StatusInternalServerError,
-			RetryAfter: s.retryAfter(resp.Header.Get("Retry-After")),
+			RetryAfter: retryafter.Pause(resp.Header.Get("Retry-After"), s.cfg.Clock(), recording.MaxRetryAfter),
 		}
 	}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
@@ -230,16 +230,6 @@ func (s *Source) refused(resp *http.Response) error {
 		return s.tooLarge()
 	}
 	return nil
-}
-
-func (s *Source) retryAfter(v string) time.Duration {
-	if sec, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(sec, uint64(recording.MaxRetryAfter/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return max(0, min(at.Sub(s.cfg.Clock()), recording.MaxRetryAfter))
-	}
-	return 0
 }
 
 // unanswered says in words why there was no answer. The library's error holds the

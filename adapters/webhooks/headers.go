@@ -3,31 +3,8 @@ package webhooks
 import (
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
-	"time"
 )
-
-// retryAfter reads a Retry-After header: seconds or an HTTP date (RFC 9110,
-// 10.2.3). What cannot be read counts as absent.
-func retryAfter(v string, now time.Time) time.Time {
-	v = strings.TrimSpace(v)
-	if v == "" {
-		return time.Time{}
-	}
-	if secs, err := strconv.ParseInt(v, 10, 64); err == nil {
-		if secs < 0 {
-			return time.Time{}
-		}
-		return now.Add(time.Duration(min(secs, 366*24*3600)) * time.Second)
-	}
-	at, err := http.ParseTime(v)
-	if err != nil {
-		return time.Time{}
-	}
-	return at
-}
 
 // CheckHeader says in words why a customer's own header cannot be sent, or nil.
 func CheckHeader(name, value string) error {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/retryafter"
 	"trunkline.dev/trunkline/domain/delivery"
 )
 
@@ -163,7 +164,7 @@ func (s *Sender) do(ctx context.Context, r Request, res *Result) error {
 	defer func() { _ = resp.Body.Close() }()
 	res.StatusCode = resp.StatusCode
 	res.Headers = flatten(resp.Header)
-	res.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), s.clock())
+	res.RetryAfter = retryafter.At(resp.Header.Get("Retry-After"), s.clock())
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		// What follows is the bare connection, which no deadline ends.
 		return nil

@@ -108,22 +108,6 @@ func TestHeaderNamesKeepTheirCaseOnTheWire(t *testing.T) {
 func TestRetryAfterIsRead(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	for _, c := range []struct {
-		header string
-		want   time.Time
-	}{
-		{"120", now.Add(2 * time.Minute)},
-		{" 0 ", now},
-		{"-5", time.Time{}},
-		{"Sun, 22 Nov 2026 12:00:30 GMT", now.Add(30 * time.Second)},
-		{"soon", time.Time{}},
-		{"", time.Time{}},
-		{"99999999999999", now.Add(366 * 24 * time.Hour)},
-	} {
-		if got := retryAfter(c.header, now); !got.Equal(c.want) {
-			t.Errorf("%q: %v, want %v", c.header, got, c.want)
-		}
-	}
 	url := raw(t, func(c net.Conn) {
 		readRequest(c)
 		_, _ = io.WriteString(c, "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
