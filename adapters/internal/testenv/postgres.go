@@ -21,7 +21,7 @@ func Postgres(t testing.TB) (databaseURL string) {
 	server := start(t, &shared.postgres, startPostgres)
 	name := freshName()
 	admin(t, server, "CREATE DATABASE "+name)
-	t.Cleanup(func() { admin(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	t.Cleanup(func() { dropDatabase(t, server, name) })
 	u, err := url.Parse(server.URL())
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
@@ -54,6 +54,16 @@ func startPostgres(ctx context.Context) (*postgres.Server, error) {
 		return nil, fmt.Errorf("%w (on Debian: `apt-get install postgresql`)", err)
 	}
 	return server, nil
+}
+
+// dropDatabase drops a database and ends who is connected. WITH (FORCE) would be refused
+// while the autovacuum is in it, which only a superuser may end; a plain DROP ends that
+// by itself, and waits for those who are leaving.
+func dropDatabase(t testing.TB, server *postgres.Server, name string) {
+	t.Helper()
+	admin(t, server, "ALTER DATABASE "+name+" WITH ALLOW_CONNECTIONS false")
+	admin(t, server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"' AND usename = current_user")
+	admin(t, server, "DROP DATABASE "+name)
 }
 
 func admin(t testing.TB, server *postgres.Server, sql string) {
