@@ -105,16 +105,23 @@ func (p *place) Switch(_ context.Context, generation int) error {
 	return nil
 }
 
+// idle is a projector that only tells how a place stands.
+func idle(t *testing.T, p *place) *projections.Projector {
+	t.Helper()
+	projector, err := projections.NewProjector(projections.ProjectorConfig{
+		Generations: []projections.Generations{p}, Ends: p, Idle: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return projector
+}
+
 func TestStatusTellsHowFarBehindAProjectionIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{generations: []projections.Generation{{Number: 1, Status: projections.Live}}, next: map[int]int64{1: 10}, end: 10}
-		projector, err := projections.NewProjector(projections.ProjectorConfig{
-			Generations: []projections.Generations{p}, Ends: p, Idle: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		projector := idle(t, p)
 		type look struct {
 			State      projections.State
 			LagEvents  int64
@@ -155,12 +162,7 @@ func TestStatusTellsHowFarBehindAProjectionIs(t *testing.T) {
 func TestAReadModelOfAnotherLogIsNotLive(t *testing.T) {
 	t.Parallel()
 	p := &place{generations: []projections.Generation{{Number: 1, Status: projections.Live}}, next: map[int]int64{1: 10}, end: 10}
-	projector, err := projections.NewProjector(projections.ProjectorConfig{
-		Generations: []projections.Generations{p}, Ends: p, Idle: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	projector := idle(t, p)
 	type look struct {
 		State projections.State
 		Err   string

@@ -25,8 +25,7 @@ func (a *app) startClickHouse(ctx context.Context) (err error) {
 			a.awaitClickHouse(ctx)
 			return ctx.Err()
 		}
-	}
-	if err := a.untilUp(ctx, "ClickHouse", func(error) bool { return false }, a.analytics.Ping); err != nil {
+	} else if err := a.untilUp(ctx, "ClickHouse", mendsItself, a.analytics.Ping); err != nil {
 		return err
 	}
 	return a.analytics.Migrate(ctx)
@@ -39,7 +38,7 @@ func (a *app) awaitClickHouse(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if a.untilUp(ctx, "ClickHouse", func(error) bool { return false }, a.analytics.Migrate) == nil {
+		if a.untilUp(ctx, "ClickHouse", mendsItself, a.analytics.Migrate) == nil {
 			a.log.InfoContext(ctx, "ClickHouse is there")
 		}
 	}()

@@ -162,6 +162,9 @@ func (a *app) wait(ctx context.Context) error {
 	return nil
 }
 
+// mendsItself is that no error is permanent.
+func mendsItself(error) bool { return false }
+
 // untilUp tries until it works. A service that is down is waited for and said
 // so; an error that waiting cannot mend is returned.
 func (a *app) untilUp(ctx context.Context, name string, permanent func(error) bool, try func(context.Context) error) error {
@@ -216,7 +219,7 @@ func (a *app) startPostgres(ctx context.Context) (err error) {
 		return misused{fmt.Errorf("TRUNKLINE_POSTGRES_URL: %w", err)}
 	}
 	a.onStop("Postgres pool", func(context.Context) error { a.pool.Close(); return nil })
-	if err := a.untilUp(ctx, "Postgres", func(error) bool { return false }, a.pool.Ping); err != nil {
+	if err := a.untilUp(ctx, "Postgres", mendsItself, a.pool.Ping); err != nil {
 		return err
 	}
 	return postgres.Migrate(ctx, a.pool, a.log)
