@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/call"
 )
 
@@ -52,8 +51,7 @@ func (r *rig) traced(tracer pgx.QueryTracer) {
 func TestAHubThatWasFrozenDeletesNothingThatIsHeld(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.lists = []recordings.Retention{{Org: "org", ListID: "short", Days: 30}}
-	r.listOf = map[string]string{"c1": "short"}
+	r.keptShortly("c1")
 	h := r.hub("a", nil)
 	r.start(h)
 	id := r.keep(h, "c1")

@@ -3,7 +3,6 @@ package recordings_test
 import (
 	"testing"
 
-	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/event"
 )
 
@@ -24,8 +23,7 @@ func (r *rig) readUpTo(h *hub, n int) {
 func TestWhatIsHeldIsKeptWhileTheLogIsReadAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.lists = []recordings.Retention{{Org: "org", ListID: "short", Days: 30}}
-	r.listOf = map[string]string{"c1": "short", "c2": "short"}
+	r.keptShortly("c1", "c2")
 	a := r.hub("a", nil)
 	r.start(a)
 	held, over := r.keep(a, "c1"), r.keep(a, "c2")

@@ -66,6 +66,15 @@ func TestOrphansAreSwept(t *testing.T) {
 	}
 }
 
+// keptShortly makes a list of the calls that keeps recordings for thirty days.
+func (r *rig) keptShortly(calls ...string) {
+	r.lists = []recordings.Retention{{Org: "org", ListID: "short", Days: 30}}
+	r.listOf = make(map[string]string)
+	for _, id := range calls {
+		r.listOf[id] = "short"
+	}
+}
+
 // keep stores a recording of a call and waits for it.
 func (r *rig) keep(h *hub, callID string) string {
 	r.t.Helper()
@@ -83,7 +92,7 @@ func (r *rig) keep(h *hub, callID string) string {
 func TestRetentionDeletesWhatNobodyHolds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.lists = []recordings.Retention{{Org: "org", ListID: "short", Days: 30}}
+	r.keptShortly()
 	r.listOf = map[string]string{"c1": "short", "c2": "short", "c3": "long"}
 	h := r.hub("a", nil)
 	r.start(h)

@@ -91,7 +91,7 @@ func TestALongListStopsNoRetention(t *testing.T) {
 	if _, err := rand.Read(letters); err != nil {
 		t.Fatal(err)
 	}
-	r.lists = []recordings.Retention{{Org: "org", ListID: "short", Days: 30}}
+	r.keptShortly()
 	r.listOf = map[string]string{"c1": hex.EncodeToString(letters), "c2": "short"}
 	h := r.hub("a", nil)
 	r.start(h)

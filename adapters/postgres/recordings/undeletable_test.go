@@ -36,8 +36,7 @@ func (r *rig) stick(key string) (free func()) {
 func TestABlobThatStaysHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.lists = []recordings.Retention{{Org: "org", ListID: "short", Days: 30}}
-	r.listOf = map[string]string{"c1": "short", "c2": "short"}
+	r.keptShortly("c1", "c2")
 	h := r.hub("a", nil)
 	r.start(h)
 	first := r.keep(h, "c1")
