@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/pagecursor"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -244,7 +245,7 @@ func (s *Server) untried(ctx context.Context, f projections.DeliveryFilter, from
 	}
 	if len(rows) == limit {
 		last := rows[limit-1]
-		next = pageCursor{untriedList, last.CreatedAt, last.Key()}.String()
+		next = pagecursor.Text(pageCursor{untriedList, last.CreatedAt, last.Key()})
 	}
 	return answers, next, nil
 }

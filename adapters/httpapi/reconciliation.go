@@ -2,12 +2,11 @@ package httpapi
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/pagecursor"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -140,25 +139,15 @@ func answerOfReconciliation(e delivery.Endpoint, day time.Time, rec projections.
 		})
 	}
 	if rec.Next != (projections.EventMark{}) {
-		text := markText(rec.Next)
+		text := pagecursor.Text(rec.Next)
 		a.NextCursor = &text
 	}
 	return a
 }
 
-// markText is the cursor for a mark.
-func markText(m projections.EventMark) string {
-	b, _ := json.Marshal(m) // strings and numbers
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
 func parseMark(text string) (projections.EventMark, error) {
 	var m projections.EventMark
-	if text == "" {
-		return m, nil
-	}
-	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || json.Unmarshal(b, &m) != nil || m.Topic == "" {
+	if err := pagecursor.Read(text, &m); err != nil || (text != "" && m.Topic == "") {
 		return m, projections.ErrCursor
 	}
 	return m, nil

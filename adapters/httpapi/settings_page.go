@@ -2,11 +2,10 @@ package httpapi
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/internal/pagecursor"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -19,15 +18,9 @@ type pageCursor struct {
 	ID   string    `json:"i"`
 }
 
-func (c pageCursor) String() string {
-	b, _ := json.Marshal(c) // strings and a time
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
 func readPageCursor(list, s string) (pageCursor, error) {
 	var c pageCursor
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(b, &c) != nil || c.List != list || c.ID != projections.Clean(c.ID) {
+	if err := pagecursor.Read(s, &c); err != nil || c.List != list || c.ID != projections.Clean(c.ID) {
 		return c, ErrCursor
 	}
 	return c, nil
@@ -54,7 +47,7 @@ func pageOf[T any](list string, all []T, p Page, age func(T) (time.Time, string)
 	page := List[T]{Items: all[from:to]}
 	if to < len(all) {
 		at, id := age(all[to-1])
-		page.Next = pageCursor{list, at, id}.String()
+		page.Next = pagecursor.Text(pageCursor{list, at, id})
 	}
 	return page, nil
 }

@@ -2,7 +2,6 @@ package readmodel
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/internal/pagecursor"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -67,24 +67,14 @@ type cursor struct {
 	N    int64     `json:"n,omitempty"`
 }
 
-func (c cursor) String() string {
-	b, _ := json.Marshal(c) // strings, a time and a number
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-// maxCursor bounds what readCursor looks at.
-const maxCursor = 2048
+func (c cursor) String() string { return pagecursor.Text(c) }
 
 func readCursor(list, s string) (cursor, error) {
-	var c cursor
 	if s == "" {
 		return cursor{List: list}, nil
 	}
-	if len(s) > maxCursor {
-		return c, ErrCursor
-	}
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(b, &c) != nil || c.List != list || c.N < 0 || strings.Contains(c.ID, "\x00") {
+	var c cursor
+	if err := pagecursor.Read(s, &c); err != nil || c.List != list || c.N < 0 || strings.Contains(c.ID, "\x00") {
 		return cursor{}, ErrCursor
 	}
 	return c, nil

@@ -2,8 +2,6 @@ package recordings
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"trunkline.dev/trunkline/adapters/internal/background"
+	"trunkline.dev/trunkline/adapters/internal/pagecursor"
 	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands/recordings"
@@ -42,11 +41,8 @@ type cursor struct {
 // projections.ErrCursor.
 func (s *Store) Recordings(ctx context.Context, f recordings.Filter) ([]recording.Recording, string, error) {
 	var from cursor
-	if f.Cursor != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
-		if err != nil || json.Unmarshal(raw, &from) != nil || from.At.IsZero() || from.ID != projections.Clean(from.ID) {
-			return nil, "", projections.ErrCursor
-		}
+	if err := pagecursor.Read(f.Cursor, &from); err != nil || (f.Cursor != "" && from.At.IsZero()) || from.ID != projections.Clean(from.ID) {
+		return nil, "", projections.ErrCursor
 	}
 	if f.CallID != projections.Clean(f.CallID) {
 		return nil, "", nil // no call has an id that Postgres does not take
@@ -57,8 +53,7 @@ func (s *Store) Recordings(ctx context.Context, f recordings.Filter) ([]recordin
 	}
 	all = all[:f.Limit]
 	last := all[len(all)-1]
-	next, err := json.Marshal(cursor{At: last.Announced.RecordedAt, ID: last.ID})
-	return all, base64.RawURLEncoding.EncodeToString(next), err
+	return all, pagecursor.Text(cursor{At: last.Announced.RecordedAt, ID: last.ID}), nil
 }
 
 func (s *Store) recordings(ctx context.Context, query string, args ...any) ([]recording.Recording, error) {
