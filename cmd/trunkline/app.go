@@ -336,7 +336,7 @@ func (a *app) startTimers(ctx context.Context) error {
 		return nil
 	}
 	settle, err := timers.New(timers.Config{
-		Pool: a.pool, Log: a.events, Ends: a.broker, Clock: time.Now, Logger: a.log,
+		Pool: a.pool, Log: a.events, Ends: a.broker, Logger: a.log,
 		Disposition: a.cfg.SettleDisposition, Transcript: a.cfg.SettleTranscript, Owner: hostOwner(),
 	})
 	if err != nil {

@@ -11,6 +11,9 @@ JOIN call_timers t ON t.org_id = k.org_id AND t.call_id = k.call_id
 ORDER BY t.org_id, t.call_id
 FOR UPDATE OF t`
 
+	nowSQL = `
+SELECT clock_timestamp()`
+
 	saveSQL = `
 INSERT INTO call_timers (org_id, call_id, partition, ended_id, correlation_id, origin, ended_recorded_at,
   disposition_over, disposition_due, transcript_over, transcript_due, recorded_at)
@@ -35,9 +38,7 @@ WHERE (org_id, call_id) IN (
 )`
 
 	nextSQL = `
-SELECT min(next_due)
-FROM call_timers
-WHERE next_due IS NOT NULL`
+SELECT (SELECT min(next_due) FROM call_timers WHERE next_due IS NOT NULL), clock_timestamp()`
 
 	// A row that another hub is settling is left to it.
 	dueSQL = `

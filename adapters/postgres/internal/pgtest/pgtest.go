@@ -20,8 +20,13 @@ func Open(t testing.TB, conns int32) *pgxpool.Pool {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
+	migrate(t, pool)
+	return pool
+}
+
+func migrate(t testing.TB, pool *pgxpool.Pool) {
+	t.Helper()
 	if err := postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	return pool
 }
