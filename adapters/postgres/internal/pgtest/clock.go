@@ -2,6 +2,9 @@ package pgtest
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,20 +14,26 @@ import (
 	"trunkline.dev/trunkline/adapters/postgres"
 )
 
-// OpenAt is Open for a database whose clock stands still until SetClock moves it: its
-// own clock_timestamp() is found before Postgres's.
+// OpenAt is Open for a database whose clock stands still until SetClock moves it.
 func OpenAt(t testing.TB, conns int32, now time.Time) *pgxpool.Pool {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), testenv.Postgres(t)+"&search_path=public,pg_catalog", conns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	migrate(t, pool)
+	url := testenv.Postgres(t)
+	migrate(t, connect(t, url, 1))
+	return ConnectAt(t, url, conns, now)
+}
+
+var clocks atomic.Int64
+
+// ConnectAt returns connections to a migrated database that have a clock of their own,
+// which stands still: their clock_timestamp() is found before Postgres's.
+func ConnectAt(t testing.TB, url string, conns int32, now time.Time) *pgxpool.Pool {
+	t.Helper()
+	schema := fmt.Sprintf("clock_%d", clocks.Add(1))
+	pool := connect(t, url+"&search_path="+schema+",pg_catalog,public", conns)
 	for _, sql := range []string{
-		"CREATE TABLE test_clock (now timestamptz)",
-		"INSERT INTO test_clock VALUES (NULL)",
-		"CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT now FROM public.test_clock'",
+		"CREATE SCHEMA " + schema,
+		"CREATE TABLE " + schema + ".now AS SELECT NULL::timestamptz AS now",
+		"CREATE FUNCTION " + schema + ".clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT now FROM " + schema + ".now'",
 	} {
 		if _, err := pool.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
@@ -34,10 +43,27 @@ func OpenAt(t testing.TB, conns int32, now time.Time) *pgxpool.Pool {
 	return pool
 }
 
-// SetClock says what time it is in a database of OpenAt.
+// SetClock says what time it is for connections of ConnectAt.
 func SetClock(t testing.TB, pool *pgxpool.Pool, now time.Time) {
 	t.Helper()
-	if _, err := pool.Exec(context.WithoutCancel(t.Context()), "UPDATE test_clock SET now = $1", now); err != nil {
+	if _, err := pool.Exec(context.WithoutCancel(t.Context()), "UPDATE now SET now = $1", now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func connect(t testing.TB, url string, conns int32) *pgxpool.Pool {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), url, conns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func migrate(t testing.TB, pool *pgxpool.Pool) {
+	t.Helper()
+	if err := postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 }
