@@ -11,9 +11,6 @@ JOIN call_timers t ON t.org_id = k.org_id AND t.call_id = k.call_id
 ORDER BY t.org_id, t.call_id
 FOR UPDATE OF t`
 
-	nowSQL = `
-SELECT clock_timestamp()`
-
 	saveSQL = `
 INSERT INTO call_timers (org_id, call_id, partition, ended_id, correlation_id, origin, ended_recorded_at,
   disposition_over, disposition_due, transcript_over, transcript_due, recorded_at)

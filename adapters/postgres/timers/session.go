@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -51,7 +52,7 @@ func (c *session) apply(ctx context.Context, events []event.Recorded) error {
 	var first, now time.Time
 	known := make(map[projections.Key]projections.CallTimer)
 	read := func(b *pgx.Batch) {
-		b.Queue(nowSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
+		b.Queue(dbtime.NowSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
 		load(b, projections.TimerKeys(events), known)
 	}
 	err := c.Commit(ctx, events, read, func(ctx context.Context, tx pgx.Tx) error {
