@@ -33,7 +33,8 @@ type End struct {
 	EventID       string
 	CorrelationID string
 	Origin        event.Origin
-	RecordedAt    time.Time
+	// Since is when the waits began: when the end was recorded, unless WaitFrom says.
+	Since time.Time
 }
 
 // Wait is one thing that a call is waited for.
@@ -113,13 +114,26 @@ func (w Waits) end(c CallTimer, e event.Recorded) CallTimer {
 	if c.Ended.EventID != "" {
 		return c
 	}
-	c.Ended = End{EventID: e.ID, CorrelationID: e.CorrelationID, Origin: e.Origin, RecordedAt: e.RecordedAt}
+	c.Ended = End{EventID: e.ID, CorrelationID: e.CorrelationID, Origin: e.Origin, Since: e.RecordedAt}
 	if !c.Disposition.Over {
 		c.Disposition.Due = event.Time(e.RecordedAt.Add(w.Disposition))
 	}
 	if !c.Transcript.Over {
 		c.Transcript.Due = event.Time(e.RecordedAt.Add(w.Transcript))
 	}
+	return c
+}
+
+// WaitFrom is the timer of a call whose end was just read, with waits that begin at a
+// time of the clock that says when they are due. The end's recorded time is of another
+// clock: by one that is slow the waits would be over before they began.
+func (c CallTimer) WaitFrom(at time.Time) CallTimer {
+	for _, w := range []*Wait{&c.Disposition, &c.Transcript} {
+		if !w.Due.IsZero() {
+			w.Due = event.Time(at.Add(w.Due.Sub(c.Ended.Since)))
+		}
+	}
+	c.Ended.Since = event.Time(at)
 	return c
 }
 
@@ -168,7 +182,7 @@ func (c CallTimer) Settle(k Key, due, now time.Time) ([]event.Event, CallTimer, 
 			ID: event.DeriveID("settled", k.Org, k.ID, what), Source: "hub", Subject: k.ID, Org: k.Org,
 			CorrelationID: c.Ended.CorrelationID, CausationID: c.Ended.EventID, Origin: c.Ended.Origin,
 			OccurredAt: w.Due, RecordedAt: now,
-		}, call.Settled{WaitedFor: what, AfterSec: int64(w.Due.Sub(c.Ended.RecordedAt) / time.Second)})
+		}, call.Settled{WaitedFor: what, AfterSec: int64(w.Due.Sub(c.Ended.Since) / time.Second)})
 		if err != nil {
 			return nil, c, err
 		}

@@ -36,7 +36,7 @@ func ended(at int) call.Ended { return call.Ended{EndedAt: noon.Add(time.Duratio
 func TestWaitsOfACall(t *testing.T) {
 	t.Parallel()
 	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
-	end := projections.End{EventID: "end", CorrelationID: "corr-end", RecordedAt: at(10)}
+	end := projections.End{EventID: "end", CorrelationID: "corr-end", Since: at(10)}
 	over := projections.Wait{Over: true}
 	backfilled := callFact(t, "end", 10, ended(10))
 	backfilled.Origin = event.OriginBackfill
@@ -94,7 +94,7 @@ func TestWaitsOfACall(t *testing.T) {
 		"a backfilled end starts both waits": {
 			[]event.Recorded{backfilled},
 			projections.CallTimer{
-				Ended:       projections.End{EventID: "end", CorrelationID: "corr-end", Origin: event.OriginBackfill, RecordedAt: at(10)},
+				Ended:       projections.End{EventID: "end", CorrelationID: "corr-end", Origin: event.OriginBackfill, Since: at(10)},
 				Disposition: projections.Wait{Due: at(130)}, Transcript: projections.Wait{Due: at(70)}, RecordedAt: at(10),
 			},
 		},
@@ -176,7 +176,7 @@ func expected(events []event.Recorded) map[projections.Key]projections.CallTimer
 			}
 			switch {
 			case e.Type == "call.ended.v1" && c.Ended.EventID == "":
-				c.Ended = projections.End{EventID: e.ID, CorrelationID: e.CorrelationID, RecordedAt: e.RecordedAt}
+				c.Ended = projections.End{EventID: e.ID, CorrelationID: e.CorrelationID, Since: e.RecordedAt}
 			case e.Type == "call.dispositioned.v1", string(e.Data) == `{"waited_for":"disposition","after_sec":0}`:
 				c.Disposition.Over = true
 			case e.Type == "call.transcript_ready.v1", e.Type == "call.summary_added.v1", e.Type == "call.settled.v1":
@@ -184,10 +184,10 @@ func expected(events []event.Recorded) map[projections.Key]projections.CallTimer
 			}
 		}
 		if c.Ended.EventID != "" && !c.Disposition.Over {
-			c.Disposition.Due = c.Ended.RecordedAt.Add(waits.Disposition)
+			c.Disposition.Due = c.Ended.Since.Add(waits.Disposition)
 		}
 		if c.Ended.EventID != "" && !c.Transcript.Over {
-			c.Transcript.Due = c.Ended.RecordedAt.Add(waits.Transcript)
+			c.Transcript.Due = c.Ended.Since.Add(waits.Transcript)
 		}
 		all[k] = c
 	}

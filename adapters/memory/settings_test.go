@@ -17,5 +17,7 @@ func TestSettings(t *testing.T) {
 
 func TestIdempotency(t *testing.T) {
 	t.Parallel()
-	idempotencytest.Run(t, func(_ *testing.T, clock commands.Clock) commands.Idempotency { return memory.NewIdempotency(clock) })
+	idempotencytest.Run(t, func(_ *testing.T, clock *idempotencytest.Clock) commands.Idempotency {
+		return memory.NewIdempotency(clock.Now)
+	})
 }

@@ -119,8 +119,12 @@ type Config struct {
 	Busy func() bool
 	// Version is the hub's, for User-Agent.
 	Version string
-	// Clock is time.Now unless set.
-	Clock  commands.Clock
+	// Clock says what is due. What one process makes due another sends: they must agree on
+	// the time, and the Attempter with them. It is time.Now unless set.
+	Clock commands.Clock
+	// Stamp is the time in signatures, which receivers hold against their clocks. It is
+	// Clock unless set.
+	Stamp  commands.Clock
 	Logger *slog.Logger
 
 	// MaxInFlight bounds the requests under way to an endpoint that sets no
@@ -206,6 +210,9 @@ func (c *Config) setDefaults() {
 	orInt(&c.Drain, DefaultDrain)
 	if c.Clock == nil {
 		c.Clock = time.Now
+	}
+	if c.Stamp == nil {
+		c.Stamp = c.Clock
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -37,7 +37,7 @@ func (e *Engine) ask(ctx context.Context, req Request, d delivery.Delivery, ep d
 	defer cancel()
 	start := e.cfg.Clock()
 	res := c.Deliver(ctx, ep, d)
-	res.StartedAt, res.Duration = start, e.cfg.Clock().Sub(start)
+	res.StartedAt, res.Duration = start, max(0, e.cfg.Clock().Sub(start)) // it may be set meanwhile
 	return res
 }
 

@@ -134,7 +134,7 @@ func (s *Sender) Attempt(ctx context.Context, r Request) Result {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	err := s.do(ctx, r, &res)
-	res.Duration = s.clock().Sub(start)
+	res.Duration = max(0, s.clock().Sub(start)) // the clock may be set meanwhile
 	switch {
 	case err != nil:
 		res.Error = words(ctx, err, r.Timeout)

@@ -26,11 +26,11 @@ func (e *Engine) sign(d delivery.Delivery, ep delivery.Endpoint, dialect Dialect
 	if !ep.SignStandard {
 		return own
 	}
-	keys := ep.ValidKeys(now)
+	keys, stamp := ep.ValidKeys(now), e.cfg.Stamp()
 	h := make([]delivery.Header, 0, 3+len(own))
 	h = append(h,
-		delivery.Header{Name: "webhook-timestamp", Value: strconv.FormatInt(now.Unix(), 10)},
-		delivery.Header{Name: "webhook-signature", Value: e.cfg.StandardSign(Signers{secrets, keys}, d.ID, now, d.Body)},
+		delivery.Header{Name: "webhook-timestamp", Value: strconv.FormatInt(stamp.Unix(), 10)},
+		delivery.Header{Name: "webhook-signature", Value: e.cfg.StandardSign(Signers{secrets, keys}, d.ID, stamp, d.Body)},
 	)
 	if len(keys) > 0 {
 		ids := make([]string, len(keys))

@@ -22,7 +22,7 @@ const requestDrain = drain / 2
 // readiness and metrics only.
 func (a *app) startAPI(ctx context.Context) error {
 	dir := directory{a.settings.Directory()}
-	idempotency, err := control.NewIdempotency(control.IdempotencyConfig{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log})
+	idempotency, err := control.NewIdempotency(control.IdempotencyConfig{Pool: a.pool, Keyring: a.keyring, Log: a.log})
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type app struct {
 	stops []namedStop
 
 	pool       *pgxpool.Pool
+	clock      *postgres.Clock
 	broker     *kafka.Client
 	events     *kafka.Log
 	source     *kafka.Source
@@ -222,7 +223,16 @@ func (a *app) startPostgres(ctx context.Context) (err error) {
 	if err := a.untilUp(ctx, "Postgres", mendsItself, a.pool.Ping); err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, a.pool, a.log)
+	if err := postgres.Migrate(ctx, a.pool, a.log); err != nil {
+		return err
+	}
+	a.clock = postgres.NewClock(a.pool)
+	if err := a.clock.Set(ctx); err != nil {
+		return err
+	}
+	a.clock.Start(ctx)
+	a.onStop("clock", a.clock.Stop)
+	return nil
 }
 
 // startSettings loads the control plane and sees to the first org.
@@ -233,21 +243,21 @@ func (a *app) startSettings(ctx context.Context) (err error) {
 	if err := a.openKeyring(ctx); err != nil {
 		return err
 	}
-	if a.settings, err = control.New(control.Config{Pool: a.pool, Keyring: a.keyring, Clock: time.Now, Log: a.log, Alone: a.cfg.embeddedPostgres()}); err != nil {
+	if a.settings, err = control.New(control.Config{Pool: a.pool, Keyring: a.keyring, Clock: a.clock.Now, Log: a.log, Alone: a.cfg.embeddedPostgres()}); err != nil {
 		return err
 	}
 	if err := a.settings.Start(ctx); err != nil {
 		return err
 	}
 	a.onStop("settings", a.settings.Stop)
-	if a.sender, err = webhooks.NewSender(webhooks.SenderConfig{Guard: a.guard}); err != nil {
+	if a.sender, err = webhooks.NewSender(webhooks.SenderConfig{Guard: a.guard, Clock: a.clock.Now}); err != nil {
 		return err
 	}
 	a.onStop("webhook connections", func(context.Context) error { a.sender.Close(); return nil })
 	a.control, err = settings.New(settings.Config{
 		Store: a.settings, View: a.settings.Directory(), Dialects: dialectCatalogue{}, Guard: a.guard, Phones: phone.Numbers{}, Connectors: a.connectors,
 		Backlog:   backlog{a},
-		Receivers: a.newReceivers(), Origin: webhooks.Origin(a.cfg.PublicURL),
+		Receivers: a.newReceivers(), Origin: webhooks.Origin(a.cfg.PublicURL), Clock: a.clock.Now,
 	})
 	if err != nil {
 		return err
@@ -336,7 +346,7 @@ func (a *app) startTimers(ctx context.Context) error {
 		return nil
 	}
 	settle, err := timers.New(timers.Config{
-		Pool: a.pool, Log: a.events, Ends: a.broker, Clock: time.Now, Logger: a.log,
+		Pool: a.pool, Log: a.events, Ends: a.broker, Logger: a.log,
 		Disposition: a.cfg.SettleDisposition, Transcript: a.cfg.SettleTranscript, Owner: hostOwner(),
 	})
 	if err != nil {

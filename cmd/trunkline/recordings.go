@@ -37,7 +37,7 @@ func (a *app) startRecordings(ctx context.Context) error {
 	}
 	a.onStop("connections to recordings", func(context.Context) error { source.Close(); return nil })
 	rows, err := recordingrows.New(recordingrows.Config{
-		Pool: a.pool, Log: a.events, Ends: a.broker, Clock: time.Now, Logger: a.log, Patience: a.cfg.SettleRecording, Owner: hostOwner(),
+		Pool: a.pool, Log: a.events, Ends: a.broker, Logger: a.log, Patience: a.cfg.SettleRecording, Owner: hostOwner(),
 	})
 	if err != nil {
 		return err

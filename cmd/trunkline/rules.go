@@ -21,7 +21,7 @@ func (a *app) startRules(ctx context.Context) error {
 		return nil
 	}
 	watcher, err := rules.New(rules.Config{
-		Pool: a.pool, Log: a.events, Ends: a.broker, Open: openAlert(a.reader), Clock: time.Now, Logger: a.log, Step: a.cfg.AlertEvery, Owner: hostOwner(),
+		Pool: a.pool, Log: a.events, Ends: a.broker, Open: openAlert(a.reader), Clock: a.clock.Now, Logger: a.log, Step: a.cfg.AlertEvery, Owner: hostOwner(),
 	})
 	if err != nil {
 		return err

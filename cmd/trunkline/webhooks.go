@@ -43,7 +43,7 @@ func (a *app) startWebhooks(ctx context.Context) error {
 		Views: a.reader, Progress: a.progress, Ends: a.broker, Earlier: a.reader, Past: pastLog{kafka.NewPast(a.broker, 0)}, AsOf: a.reader.AsOf,
 		Recording: a.recordingLink, Attempter: a.reviving(a.sender), Dialects: formats, Connectors: work,
 		StandardSign: standardSign, Decode: incoming, Busy: webhooks.MachineBusy(), HeadOfLine: a.cfg.WebhooksHeadOfLine,
-		Version: version, Logger: a.log,
+		Version: version, Clock: a.clock.Now, Stamp: time.Now, Logger: a.log,
 	})
 	if err != nil {
 		return err

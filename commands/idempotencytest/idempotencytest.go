@@ -15,8 +15,9 @@ import (
 
 // Clock is a clock that a test moves. It is safe for concurrent use.
 type Clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu   sync.Mutex
+	now  time.Time
+	told []func(time.Time)
 }
 
 // NewClock starts at a fixed time.
@@ -34,6 +35,16 @@ func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+	for _, tell := range c.told {
+		tell(c.now)
+	}
+}
+
+// Tell lets a function know each later time before Advance returns.
+func (c *Clock) Tell(f func(time.Time)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = append(c.told, f)
 }
 
 // Outcomes of Begin, as a table has them.
@@ -57,7 +68,7 @@ func do(what string) step                             { return step{do: what} }
 
 // Run checks an implementation with the documented times: 24 h kept, 30 s
 // until a request is taken for dead.
-func Run(t *testing.T, open func(*testing.T, commands.Clock) commands.Idempotency) {
+func Run(t *testing.T, open func(*testing.T, *Clock) commands.Idempotency) {
 	t.Helper()
 	for name, steps := range map[string][]step{
 		"the first request goes on":                   {begin("a", 1, fresh)},
@@ -80,7 +91,7 @@ func Run(t *testing.T, open func(*testing.T, commands.Clock) commands.Idempotenc
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clock := NewClock()
-			idem := open(t, clock.Now)
+			idem := open(t, clock)
 			for i, s := range steps {
 				if got := s.run(t, idem, clock); got != s.expect {
 					t.Errorf("step %d: %s, want %s", i, got, s.expect)
@@ -92,7 +103,7 @@ func Run(t *testing.T, open func(*testing.T, commands.Clock) commands.Idempotenc
 	t.Run("of many at once one goes on", func(t *testing.T) {
 		t.Parallel()
 		clock := NewClock()
-		idem := open(t, clock.Now)
+		idem := open(t, clock)
 		var mu sync.Mutex
 		count := map[string]int{}
 		var wg sync.WaitGroup

@@ -72,7 +72,7 @@ func (s *Service) unfetched(ctx context.Context, r recording.Recording, err erro
 		s.yield(ctx, r.ID, ownTrouble)
 		return
 	}
-	err = s.cfg.Jobs.Settle(ctx, r.ID, over(func(l Locked) (Decision, error) { return failed(l, r.Announced, f, event.Time(s.cfg.Clock())) }))
+	err = s.cfg.Jobs.Settle(ctx, r.ID, over(func(l Locked) (Decision, error) { return failed(l, r.Announced, f) }))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		s.yield(ctx, r.ID, 0)
@@ -96,17 +96,17 @@ func over(decide func(Locked) (Decision, error)) func(Locked) (Decision, error) 
 func (s *Service) yield(ctx context.Context, id string, pause time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), yieldPatience)
 	defer cancel()
-	_ = s.cfg.Jobs.Yield(ctx, id, event.Time(s.cfg.Clock().Add(pause)))
+	_ = s.cfg.Jobs.Yield(ctx, id, pause)
 }
 
 // failed decides what follows from a failed attempt at what was announced. The alert
 // is durable before the fact: a crash between the two makes both again. Of what was
 // announced anew meanwhile it says nothing: that is due since then.
-func failed(l Locked, tried recording.Announcement, f *FetchError, now time.Time) (Decision, error) {
+func failed(l Locked, tried recording.Announcement, f *FetchError) (Decision, error) {
 	if !l.Ours || l.State != call.CopyPending || l.Announced.EventID != tried.EventID {
 		return Decision{Unchanged: true}, nil
 	}
-	r := l.Recording
+	r, now := l.Recording, l.Now
 	r.Attempts++
 	r.LastError = f.Reason
 	next, again := recording.NextFetch(r.ID, r.Attempts, now, r.Deadline(), f.RetryAfter)
@@ -145,12 +145,11 @@ func (s *Service) newIntake(ctx context.Context, r recording.Recording) *intake 
 // open begins the blob. That it was begun is noted first, so that whatever a
 // crash leaves behind is found.
 func (b *intake) open(contentType string) (io.Writer, error) {
-	now := event.Time(b.s.cfg.Clock())
-	key, err := b.s.newKey(b.r.Org, b.r.ID, now)
+	key, err := b.s.newKey(b.r.Org, b.r.ID, b.s.cfg.Clock())
 	if err != nil {
 		return nil, err
 	}
-	if err := b.s.cfg.Jobs.Begin(b.ctx, key, b.r.ID, now); err != nil {
+	if err := b.s.cfg.Jobs.Begin(b.ctx, key, b.r.ID); err != nil {
 		return nil, err
 	}
 	b.key, b.contentType = key, contentType
@@ -208,17 +207,18 @@ func (b *intake) stored(r recording.Recording, attempts int, now time.Time) call
 // settle says that the recording is stored, if it is ours. The lease is renewed first,
 // so that it outlives the append: who comes next reads the log up to the lease's end.
 func (b *intake) settle() error {
-	jobs, now := b.s.cfg.Jobs, func() time.Time { return event.Time(b.s.cfg.Clock()) }
-	if kept, err := jobs.Extend(b.ctx, []string{b.r.ID}, now().Add(b.s.cfg.Lease)); err != nil || len(kept) == 0 {
+	jobs := b.s.cfg.Jobs
+	if kept, err := jobs.Extend(b.ctx, []string{b.r.ID}, b.s.cfg.Lease); err != nil || len(kept) == 0 {
 		return err
 	}
-	return jobs.Settle(b.ctx, b.r.ID, over(func(l Locked) (Decision, error) { return b.decide(l, now()) }))
+	return jobs.Settle(b.ctx, b.r.ID, over(b.decide))
 }
 
 // decide says that the recording is stored, unless that was decided already or is
 // another's to decide. The alerts about it are over. The blob is superfluous once it
 // is read that another counts; until then a fact that we believe lost may name it.
-func (b *intake) decide(l Locked, now time.Time) (Decision, error) {
+func (b *intake) decide(l Locked) (Decision, error) {
+	now := l.Now
 	switch {
 	case l.State == call.CopyStored, l.State == call.CopyDeleted:
 		b.superfluous = l.Key != b.key && !l.Unread

@@ -72,7 +72,7 @@ func (s *Service) change(ctx context.Context, c commands.Caller, id string, deci
 		if l.Org != c.Org.ID {
 			return Decision{}, fmt.Errorf("%s: %w", id, ErrUnknown)
 		}
-		d, err := decide(l, event.Time(s.cfg.Clock()))
+		d, err := decide(l, l.Now)
 		after = d.After
 		if d.Unchanged {
 			after = l.Recording

@@ -12,20 +12,24 @@ import (
 // Jobs keeps what is known of recordings and the work on them, beside what the
 // log says. It is safe for concurrent use, also by several processes: a lease
 // keeps two from fetching the same recording. Its errors may be transient.
+//
+// What time it is it says itself, to every process the same: their own clocks may
+// differ.
 type Jobs interface {
-	// Lease leases the recording that is due for the longest to this process, until
-	// a time, of the hosts that may be asked; of those that are left alone, one that
+	// Lease leases the recording that is due for the longest to this process, for
+	// some time, of the hosts that may be asked; of those that are left alone, one that
 	// is urgent (recording.Recording.Urgent). It reports false when there is none.
 	// Only what everything in the log was looked at for is due, up to the end of a
 	// former lease that nobody gave back.
-	Lease(ctx context.Context, now, until time.Time, h Hosts) (recording.Recording, bool, error)
-	// Extend moves the end of leases, and returns those that are still ours.
-	Extend(ctx context.Context, ids []string, until time.Time) ([]string, error)
+	Lease(ctx context.Context, lasts time.Duration, h Hosts) (recording.Recording, bool, error)
+	// Extend lets leases last for some time from now, and returns those that are
+	// still ours.
+	Extend(ctx context.Context, ids []string, lasts time.Duration) ([]string, error)
 	// Notices returns recordings of which something is to be said by now.
-	Notices(ctx context.Context, now time.Time, limit int) ([]string, error)
-	// Next is when Lease or Notices may find something, but for what is urgent of
-	// hosts that are left alone; zero when never.
-	Next(ctx context.Context, now time.Time, h Hosts) (time.Time, error)
+	Notices(ctx context.Context, limit int) ([]string, error)
+	// Next is how long it is until Lease or Notices may find something, but for what is
+	// urgent of hosts that are left alone; false when they never will.
+	Next(ctx context.Context, h Hosts) (time.Duration, bool, error)
 	// Woken gets a value when Next may have become earlier. It has one reader.
 	Woken() <-chan struct{}
 	// Settle locks a recording and lets decide say what is to be true of it. It
@@ -35,25 +39,25 @@ type Jobs interface {
 	// that were appended when it failed are found in the log later. An unknown one
 	// is ErrUnknown; an error of decide is returned as it is and changes nothing.
 	Settle(ctx context.Context, id string, decide func(Locked) (Decision, error)) error
-	// Yield ends the lease of a recording, to be tried again at a time.
-	Yield(ctx context.Context, id string, at time.Time) error
+	// Yield ends the lease of a recording, to be tried again after a pause.
+	Yield(ctx context.Context, id string, pause time.Duration) error
 	// Begin notes that a blob is about to be written, End that it is gone.
-	Begin(ctx context.Context, key, recordingID string, now time.Time) error
+	Begin(ctx context.Context, key, recordingID string) error
 	End(ctx context.Context, key string) error
-	// Orphans returns blobs that were begun before a time and are no recording's,
+	// Orphans returns blobs that were begun so long ago and are no recording's,
 	// as far as all of the log says. One that the log names is none, but for the
 	// second copy of a recording that has one.
-	Orphans(ctx context.Context, before time.Time, limit int) ([]string, error)
-	// Expired returns stored recordings of a list of its org that are older than a time and
+	Orphans(ctx context.Context, age time.Duration, limit int) ([]string, error)
+	// Expired returns stored recordings of a list of its org whose time is over and that are
 	// not held, as far as all of the log says, the oldest first: those behind one of
 	// them, or from the beginning if that is a zero one.
-	Expired(ctx context.Context, k Retention, storedBefore time.Time, behind recording.Recording, limit int) ([]recording.Recording, error)
+	Expired(ctx context.Context, k Retention, behind recording.Recording, limit int) ([]recording.Recording, error)
 	// Unlisted returns stored recordings of an org whose list is not known, stored
 	// after a time, the oldest first; SetList says it.
 	Unlisted(ctx context.Context, org string, after time.Time, limit int) ([]recording.Recording, error)
 	SetList(ctx context.Context, id, listID string) error
 	// Sweep forgets links whose time is over.
-	Sweep(ctx context.Context, now time.Time) error
+	Sweep(ctx context.Context) error
 }
 
 // Hosts are those of which a process does not ask for what is due.
@@ -70,6 +74,8 @@ type Locked struct {
 	recording.Recording
 	// Ours says that the lease is this process's.
 	Ours bool
+	// Now is what time it is.
+	Now time.Time
 }
 
 // Decision is what is to be true of a recording.

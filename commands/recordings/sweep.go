@@ -31,7 +31,6 @@ func (s *Service) sweepAlways(ctx context.Context) {
 // Sweep deletes the recordings whose list keeps them no longer, the blobs that
 // are nobody's, and links whose time is over. Sweeping twice at once is harmless.
 func (s *Service) Sweep(ctx context.Context) error {
-	now := event.Time(s.cfg.Clock())
 	kept := s.cfg.Lists.Retentions()
 	var errs []error
 	seen := make(map[string]bool)
@@ -40,9 +39,9 @@ func (s *Service) Sweep(ctx context.Context) error {
 			seen[k.Org] = true
 			errs = append(errs, s.findLists(ctx, k.Org))
 		}
-		errs = append(errs, s.expire(ctx, k, now))
+		errs = append(errs, s.expire(ctx, k))
 	}
-	errs = append(errs, s.dropOrphans(ctx, now), s.cfg.Jobs.Sweep(ctx, now))
+	errs = append(errs, s.dropOrphans(ctx), s.cfg.Jobs.Sweep(ctx))
 	return errors.Join(errs...)
 }
 
@@ -74,10 +73,10 @@ func (s *Service) findLists(ctx context.Context, org string) error {
 
 // expire deletes what a list keeps no longer. What its store does not give up keeps
 // nothing else from being deleted.
-func (s *Service) expire(ctx context.Context, k Retention, now time.Time) error {
+func (s *Service) expire(ctx context.Context, k Retention) error {
 	var stay stays
 	for behind := (recording.Recording{}); ; {
-		batch, err := s.cfg.Jobs.Expired(ctx, k, now.AddDate(0, 0, -k.Days), behind, sweepBatch)
+		batch, err := s.cfg.Jobs.Expired(ctx, k, behind, sweepBatch)
 		if err != nil {
 			return errors.Join(err, stay.err())
 		}
@@ -86,7 +85,7 @@ func (s *Service) expire(ctx context.Context, k Retention, now time.Time) error 
 			var stuck error
 			err := s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) {
 				var d Decision
-				d, stuck = s.forget(ctx, l, k, now)
+				d, stuck = s.forget(ctx, l, k)
 				return d, stuck
 			})
 			switch {
@@ -125,8 +124,8 @@ func (s *stays) err() error {
 
 // forget deletes the bytes of a recording whose time is over, and then says so:
 // a crash between the two deletes again. While it is locked nobody can hold it.
-func (s *Service) forget(ctx context.Context, l Locked, k Retention, now time.Time) (Decision, error) {
-	if l.State != call.CopyStored || l.Held || l.ListID != k.ListID || l.StoredAt.After(now.AddDate(0, 0, -k.Days)) {
+func (s *Service) forget(ctx context.Context, l Locked, k Retention) (Decision, error) {
+	if l.State != call.CopyStored || l.Held || l.ListID != k.ListID || l.StoredAt.After(l.Now.AddDate(0, 0, -k.Days)) {
 		return Decision{Unchanged: true}, nil
 	}
 	patient, cancel := context.WithTimeout(ctx, deletePatience)
@@ -136,15 +135,15 @@ func (s *Service) forget(ctx context.Context, l Locked, k Retention, now time.Ti
 	}
 	p := call.RecordingDeleted{
 		RecordingID: l.ID, SourceID: l.SourceID, Reason: call.DeletedByRetention, RetentionDays: k.Days,
-		SHA256: l.SHA256, Bytes: l.Bytes, DeletedAt: now,
+		SHA256: l.SHA256, Bytes: l.Bytes, DeletedAt: l.Now,
 	}
 	e, err := deletedFact(l.Recording, p)
 	return Decision{Facts: []event.Event{e}, After: l.Deleted(p)}, err
 }
 
 // dropOrphans deletes blobs that a crash left behind.
-func (s *Service) dropOrphans(ctx context.Context, now time.Time) error {
-	keys, err := s.cfg.Jobs.Orphans(ctx, now.Add(-s.cfg.OrphanAge), sweepBatch)
+func (s *Service) dropOrphans(ctx context.Context) error {
+	keys, err := s.cfg.Jobs.Orphans(ctx, s.cfg.OrphanAge, sweepBatch)
 	if err != nil {
 		return err
 	}

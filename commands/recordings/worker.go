@@ -80,7 +80,7 @@ func (w *worker) turn(ctx context.Context) (time.Duration, error) {
 		if full = !w.room(); full {
 			break
 		}
-		r, ok, err := w.s.cfg.Jobs.Lease(ctx, now, now.Add(w.s.cfg.Lease), closed)
+		r, ok, err := w.s.cfg.Jobs.Lease(ctx, w.s.cfg.Lease, closed)
 		if err != nil {
 			return 0, err
 		}
@@ -89,20 +89,20 @@ func (w *worker) turn(ctx context.Context) (time.Duration, error) {
 		}
 		w.begin(ctx, r)
 	}
-	said, err := w.s.notices(ctx, now)
+	said, err := w.s.notices(ctx)
 	if err != nil || said == noticesAtOnce {
 		return 0, err
 	}
-	next, err := w.s.cfg.Jobs.Next(ctx, now, closed)
+	next, some, err := w.s.cfg.Jobs.Next(ctx, closed)
 	switch {
 	case err != nil:
 		return 0, err
-	case full, next.IsZero() && len(closed.Alone) > 0:
+	case full, !some && len(closed.Alone) > 0:
 		return poll, nil
-	case next.IsZero():
+	case !some:
 		return idle, nil
 	}
-	return min(max(next.Sub(w.s.cfg.Clock()), behind), poll), nil
+	return min(max(next, behind), poll), nil
 }
 
 // room reports whether another fetch may be begun.
@@ -169,7 +169,7 @@ func (w *worker) keepLeases(ctx context.Context) {
 		if len(ids) == 0 {
 			continue
 		}
-		kept, err := w.s.cfg.Jobs.Extend(ctx, ids, event.Time(w.s.cfg.Clock().Add(w.s.cfg.Lease)))
+		kept, err := w.s.cfg.Jobs.Extend(ctx, ids, w.s.cfg.Lease)
 		if err != nil {
 			continue // the next turn may still be in time
 		}
@@ -192,13 +192,13 @@ func (w *worker) breakOff(asked, kept []string) {
 }
 
 // notices says what is due to be said, and returns of how many recordings.
-func (s *Service) notices(ctx context.Context, now time.Time) (int, error) {
-	ids, err := s.cfg.Jobs.Notices(ctx, now, noticesAtOnce)
+func (s *Service) notices(ctx context.Context) (int, error) {
+	ids, err := s.cfg.Jobs.Notices(ctx, noticesAtOnce)
 	if err != nil {
 		return 0, err
 	}
 	for _, id := range ids {
-		err := s.cfg.Jobs.Settle(ctx, id, func(l Locked) (Decision, error) { return s.notice(l, now) })
+		err := s.cfg.Jobs.Settle(ctx, id, notice)
 		if err != nil && !errors.Is(err, ErrUnknown) {
 			return 0, err
 		}
@@ -207,8 +207,8 @@ func (s *Service) notices(ctx context.Context, now time.Time) (int, error) {
 }
 
 // notice decides what is said of a recording because time has passed.
-func (s *Service) notice(l Locked, now time.Time) (Decision, error) {
-	d := Decision{After: l.Recording}
+func notice(l Locked) (Decision, error) {
+	d, now := Decision{After: l.Recording}, l.Now
 	if l.State != call.CopyPending {
 		return Decision{Unchanged: true}, nil
 	}

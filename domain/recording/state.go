@@ -184,6 +184,19 @@ func (p Patience) announce(r Recording, id string, e event.Recorded, f call.Reco
 	return r, true
 }
 
+// Heard is a recording whose announcement was just read, at a time of the clock that
+// says what is due. The announcement's recorded time is of another clock: by one that is
+// slow its copy would be late before it was begun, by a fast one not be begun.
+func (p Patience) Heard(r Recording, at time.Time) Recording {
+	if r.Due.After(at) {
+		r.Due = at
+	}
+	if !r.DelayDue.IsZero() {
+		r.DelayDue = event.Time(at.Add(time.Duration(p)))
+	}
+	return r
+}
+
 // Stored is the recording once it is stored.
 func (r Recording) Stored(f call.RecordingStored) Recording {
 	r.State = call.CopyStored

@@ -17,6 +17,7 @@ import (
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/postgres"
 	"trunkline.dev/trunkline/adapters/postgres/control"
+	"trunkline.dev/trunkline/adapters/postgres/internal/pgtest"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/idempotencytest"
 	"trunkline.dev/trunkline/commands/settings"
@@ -46,6 +47,14 @@ func connect(t *testing.T, url string) *pgxpool.Pool {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
+	return pool
+}
+
+// databaseAt connects to a database as if a test's clock were its own.
+func databaseAt(t *testing.T, url string, clock *idempotencytest.Clock) *pgxpool.Pool {
+	t.Helper()
+	pool := pgtest.ConnectAt(t, url, 8, clock.Now())
+	clock.Tell(func(now time.Time) { pgtest.SetClock(t, pool, now) })
 	return pool
 }
 
@@ -97,10 +106,10 @@ func TestStore(t *testing.T) {
 
 func TestIdempotency(t *testing.T) {
 	t.Parallel()
-	pool, _ := database(t)
+	_, url := database(t)
 	k := keyring(t)
-	idempotencytest.Run(t, func(t *testing.T, clock commands.Clock) commands.Idempotency {
-		i, err := control.NewIdempotency(control.IdempotencyConfig{Pool: pool, Keyring: k, Clock: clock, Log: quiet()})
+	idempotencytest.Run(t, func(t *testing.T, clock *idempotencytest.Clock) commands.Idempotency {
+		i, err := control.NewIdempotency(control.IdempotencyConfig{Pool: databaseAt(t, url, clock), Keyring: k, Log: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,11 +137,12 @@ func (p prefixed) Abandon(ctx context.Context, org, key, route string) error {
 
 func TestIdempotencyBetweenProcesses(t *testing.T) {
 	t.Parallel()
-	pool, _ := database(t)
+	_, url := database(t)
 	k := keyring(t)
 	clock := idempotencytest.NewClock()
+	pool := databaseAt(t, url, clock)
 	open := func() *control.Idempotency {
-		i, err := control.NewIdempotency(control.IdempotencyConfig{Pool: pool, Keyring: k, Clock: clock.Now, Log: quiet()})
+		i, err := control.NewIdempotency(control.IdempotencyConfig{Pool: pool, Keyring: k, Log: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}

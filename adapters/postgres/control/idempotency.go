@@ -24,7 +24,6 @@ type IdempotencyConfig struct {
 	Pool *pgxpool.Pool
 	// Keyring seals the answers: some hold a new API key, most hold personal data.
 	Keyring *Keyring
-	Clock   commands.Clock
 	// Log gets what an operator should know.
 	Log *slog.Logger
 	// Keep is how long answers are kept. Zero is 24 h.
@@ -39,7 +38,7 @@ type IdempotencyConfig struct {
 func (c IdempotencyConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"Pool": c.Pool == nil, "Keyring": c.Keyring == nil, "Clock": c.Clock == nil, "Log": c.Log == nil,
+		"Pool": c.Pool == nil, "Keyring": c.Keyring == nil, "Log": c.Log == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("idempotency: %s is missing", name))
@@ -90,9 +89,8 @@ func NewIdempotency(cfg IdempotencyConfig) (*Idempotency, error) {
 func (i *Idempotency) Begin(ctx context.Context, org, key, route string, fingerprint [32]byte) (first time.Time, answer *commands.StoredResponse, err error) {
 	// The row can be deleted between the two statements; then it is ours to take.
 	for range 3 {
-		now := i.cfg.Clock()
 		err := i.cfg.Pool.QueryRow(ctx, beginIdempotent,
-			org, key, route, fingerprint[:], i.owner, now.Add(i.cfg.Lease), now.Add(i.cfg.Keep), now).Scan(&first)
+			org, key, route, fingerprint[:], i.owner, i.cfg.Lease, i.cfg.Keep).Scan(&first)
 		switch {
 		case err == nil:
 			return first.Add(-i.cfg.Keep), nil, nil
@@ -170,7 +168,7 @@ func (i *Idempotency) Abandon(ctx context.Context, org, key, _ string) error {
 func (i *Idempotency) Clean(ctx context.Context) (int64, error) {
 	var sum int64
 	for {
-		tag, err := i.cfg.Pool.Exec(ctx, cleanIdempotent, i.cfg.Clock(), cleanBatch)
+		tag, err := i.cfg.Pool.Exec(ctx, cleanIdempotent, cleanBatch)
 		if err != nil {
 			return sum, unavailable("deleting expired answers", err)
 		}

@@ -48,7 +48,7 @@ func newNode(t *testing.T, url, path string, clock commands.Clock, kms ...contro
 		t.Fatal(err)
 	}
 	var err error
-	n.idempotency, err = control.NewIdempotency(control.IdempotencyConfig{Pool: pool, Keyring: n.keyring, Clock: clock, Log: quiet()})
+	n.idempotency, err = control.NewIdempotency(control.IdempotencyConfig{Pool: pool, Keyring: n.keyring, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

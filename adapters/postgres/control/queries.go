@@ -233,19 +233,20 @@ VALUES ($1, $2, $3)`
 	// request is done again, with the same event ids. set_config in the FROM
 	// clause says so for this transaction only, without another round trip.
 	// A reservation that was given up has no lease, and its first use stays.
+	// The time is the database's: hubs need not agree on theirs.
 	beginIdempotent = `
 INSERT INTO idempotency_keys AS k (org_id, key, route, fingerprint, owner, lease_until, expires_at)
-SELECT $1, $2, $3, $4, $5, $6, $7
+SELECT $1, $2, $3, $4, $5, clock_timestamp() + $6::INTERVAL, clock_timestamp() + $7::INTERVAL
 FROM set_config('synchronous_commit', 'off', TRUE)
 ON CONFLICT (org_id, key) DO UPDATE
 SET route = EXCLUDED.route, fingerprint = EXCLUDED.fingerprint, owner = EXCLUDED.owner,
     lease_until = EXCLUDED.lease_until, status = NULL, headers = NULL, body = NULL,
     expires_at = CASE
-      WHEN k.expires_at > $8 AND k.fingerprint = EXCLUDED.fingerprint THEN k.expires_at
+      WHEN k.expires_at > clock_timestamp() AND k.fingerprint = EXCLUDED.fingerprint THEN k.expires_at
       ELSE EXCLUDED.expires_at
     END
-WHERE k.expires_at <= $8
-   OR (k.status IS NULL AND k.lease_until <= $8 AND (k.fingerprint = EXCLUDED.fingerprint OR k.lease_until = '-infinity'))
+WHERE k.expires_at <= clock_timestamp()
+   OR (k.status IS NULL AND k.lease_until <= clock_timestamp() AND (k.fingerprint = EXCLUDED.fingerprint OR k.lease_until = '-infinity'))
 RETURNING expires_at`
 
 	readIdempotent = `
@@ -270,8 +271,8 @@ DELETE FROM idempotency_keys
 WHERE ctid = ANY (ARRAY(
     SELECT ctid
     FROM idempotency_keys
-    WHERE expires_at <= $1
-    LIMIT $2))`
+    WHERE expires_at <= (SELECT clock_timestamp())
+    LIMIT $1))`
 )
 
 const sealedReplays = `

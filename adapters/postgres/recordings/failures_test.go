@@ -22,8 +22,8 @@ import (
 
 // wait sets the clock and wakes a hub's loop: the clock of the rig rings no bell.
 func (r *rig) wait(h *hub, second int) {
-	r.now.Store(int64(second))
-	_ = h.rows.Yield(r.t.Context(), "nobody's", noon)
+	r.set(second)
+	_ = h.rows.Yield(r.t.Context(), "nobody's", 0)
 }
 
 func TestWhatFailsIsTriedAgainUntilTheLinkEnds(t *testing.T) {
@@ -285,7 +285,7 @@ func TestALostDatabaseFetchesNothingTwice(t *testing.T) {
 	if err := first.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
-	r.now.Store(1000)
+	r.set(1000)
 	r.emptyDatabase()
 	second := r.hub("b", nil)
 	if _, ok := r.lease(second); ok {

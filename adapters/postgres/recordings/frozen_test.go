@@ -62,7 +62,7 @@ func TestAHubThatWasFrozenDeletesNothingThatIsHeld(t *testing.T) {
 	r.traced(f)
 	zombie := r.hub("b", nil)
 	zombie.rows.LockedMost(time.Nanosecond)
-	r.now.Store(31 * 24 * 3600)
+	r.set(31 * 24 * 3600)
 	swept := make(chan error, 1)
 	go func() { swept <- zombie.Sweep(t.Context()) }()
 	<-f.frozen

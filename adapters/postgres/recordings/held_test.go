@@ -32,7 +32,7 @@ func TestWhatIsHeldIsKeptWhileTheLogIsReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.emptyDatabase()
-	r.now.Store(31 * 24 * 3600)
+	r.set(31 * 24 * 3600)
 	b := r.hub("b", nil)
 	r.readUpTo(b, told)
 	if err := b.Sweep(t.Context()); err != nil {

@@ -30,13 +30,13 @@ func (s *Store) look(ctx context.Context, now time.Time) ([]int, []time.Time, er
 }
 
 // Lease implements recordings.Jobs.
-func (s *Store) Lease(ctx context.Context, now, until time.Time, h recordings.Hosts) (recording.Recording, bool, error) {
+func (s *Store) Lease(ctx context.Context, lasts time.Duration, h recordings.Hosts) (recording.Recording, bool, error) {
 	if len(h.Alone) > 0 {
-		if r, ok, err := s.lease(ctx, urgentSQL, now, until, h.Alone); err != nil || ok {
+		if r, ok, err := s.lease(ctx, urgentSQL, lasts, h.Alone); err != nil || ok {
 			return r, ok, err
 		}
 	}
-	return s.lease(ctx, dueSQL, now, until, closed(h))
+	return s.lease(ctx, dueSQL, lasts, closed(h))
 }
 
 // closed are the hosts of which nothing is asked because it is due. It is never nil,
@@ -46,16 +46,17 @@ func closed(h recordings.Hosts) []string {
 }
 
 // lease leases a recording as statements say that take the same hosts.
-func (s *Store) lease(ctx context.Context, sql leaseSQL, now, until time.Time, hosts []string) (recording.Recording, bool, error) {
+func (s *Store) lease(ctx context.Context, sql leaseSQL, lasts time.Duration, hosts []string) (recording.Recording, bool, error) {
 	var some bool
-	if err := s.cfg.Pool.QueryRow(ctx, sql.some, hosts, now).Scan(&some); err != nil || !some {
+	var now time.Time
+	if err := s.cfg.Pool.QueryRow(ctx, sql.some, hosts).Scan(&some, &now); err != nil || !some {
 		return recording.Recording{}, false, doing("looking for a recording that is due", err)
 	}
 	partitions, times, err := s.look(ctx, now)
 	if err != nil || len(partitions) == 0 {
 		return recording.Recording{}, false, err
 	}
-	rows, err := s.cfg.Pool.Query(ctx, sql.take, hosts, now, s.cfg.Owner, until, partitions, times)
+	rows, err := s.cfg.Pool.Query(ctx, sql.take, hosts, s.cfg.Owner, lasts, partitions, times)
 	if err != nil {
 		return recording.Recording{}, false, fmt.Errorf("leasing a recording: %w", err)
 	}
@@ -70,21 +71,22 @@ func (s *Store) lease(ctx context.Context, sql leaseSQL, now, until time.Time, h
 }
 
 // Extend implements recordings.Jobs.
-func (s *Store) Extend(ctx context.Context, ids []string, until time.Time) ([]string, error) {
-	return s.texts(ctx, "extending leases", extendSQL, s.cfg.Owner, ids, until)
+func (s *Store) Extend(ctx context.Context, ids []string, lasts time.Duration) ([]string, error) {
+	return s.texts(ctx, "extending leases", extendSQL, s.cfg.Owner, ids, lasts)
 }
 
 // Yield implements recordings.Jobs.
-func (s *Store) Yield(ctx context.Context, id string, at time.Time) error {
-	_, err := s.cfg.Pool.Exec(ctx, yieldSQL, s.cfg.Owner, id, at)
+func (s *Store) Yield(ctx context.Context, id string, pause time.Duration) error {
+	_, err := s.cfg.Pool.Exec(ctx, yieldSQL, s.cfg.Owner, id, pause)
 	s.wake()
 	return doing("ending the lease of a recording", err)
 }
 
 // Notices implements recordings.Jobs.
-func (s *Store) Notices(ctx context.Context, now time.Time, limit int) ([]string, error) {
+func (s *Store) Notices(ctx context.Context, limit int) ([]string, error) {
 	var some bool
-	err := s.cfg.Pool.QueryRow(ctx, someNoticeSQL, now).Scan(&some)
+	var now time.Time
+	err := s.cfg.Pool.QueryRow(ctx, someNoticeSQL).Scan(&some, &now)
 	if err != nil || !some {
 		return nil, doing("looking for what is to be said of recordings", err)
 	}
@@ -96,10 +98,13 @@ func (s *Store) Notices(ctx context.Context, now time.Time, limit int) ([]string
 }
 
 // Next implements recordings.Jobs.
-func (s *Store) Next(ctx context.Context, now time.Time, h recordings.Hosts) (time.Time, error) {
-	var at *time.Time
-	err := s.cfg.Pool.QueryRow(ctx, nextSQL, closed(h), now, s.cfg.Owner).Scan(&at)
-	return dbtime.From(at), doing("reading when a recording is due", err)
+func (s *Store) Next(ctx context.Context, h recordings.Hosts) (time.Duration, bool, error) {
+	var wait *time.Duration
+	err := s.cfg.Pool.QueryRow(ctx, nextSQL, closed(h), s.cfg.Owner).Scan(&wait)
+	if err != nil || wait == nil {
+		return 0, false, doing("reading when a recording is due", err)
+	}
+	return *wait, true, nil
 }
 
 // Settle implements recordings.Jobs. The facts are appended while the row is
@@ -121,10 +126,14 @@ func (s *Store) Settle(ctx context.Context, id string, decide func(recordings.Lo
 		if err != nil {
 			return err
 		}
+		now, err := dbtime.Now(ctx, tx)
+		if err != nil {
+			return err
+		}
 		if err := reactor.Late(began, s.lockedMost); err != nil {
 			return err
 		}
-		d, err := decide(r.locked(s.cfg.Owner))
+		d, err := decide(r.locked(s.cfg.Owner, now))
 		if err != nil {
 			refused = err
 			return nil
@@ -162,8 +171,8 @@ func (s *Store) append(ctx context.Context, facts []event.Event) error {
 }
 
 // Begin implements recordings.Jobs. It waits for the disk.
-func (s *Store) Begin(ctx context.Context, key, recordingID string, now time.Time) error {
-	_, err := s.cfg.Pool.Exec(ctx, beginSQL, key, recordingID, now)
+func (s *Store) Begin(ctx context.Context, key, recordingID string) error {
+	_, err := s.cfg.Pool.Exec(ctx, beginSQL, key, recordingID)
 	return doing("noting an upload", err)
 }
 
@@ -175,36 +184,40 @@ func (s *Store) End(ctx context.Context, key string) error {
 
 // Orphans implements recordings.Jobs. While some partition is behind, a blob may
 // be a recording's of which we do not know yet: then there are none.
-func (s *Store) Orphans(ctx context.Context, before time.Time, limit int) ([]string, error) {
+func (s *Store) Orphans(ctx context.Context, age time.Duration, limit int) ([]string, error) {
 	ends, err := s.cfg.Ends.Ends(ctx, event.Calls)
 	if err != nil {
 		return nil, fmt.Errorf("asking where the log ends: %w", err)
 	}
-	partitions, times, err := s.look(ctx, event.Time(s.cfg.Clock()))
+	now, err := dbtime.Now(ctx, s.cfg.Pool)
+	if err != nil {
+		return nil, err
+	}
+	partitions, times, err := s.look(ctx, now)
 	if err != nil || len(partitions) < len(ends[event.Calls]) {
 		return nil, err
 	}
 	for _, t := range times {
-		if t.Before(before) {
+		if t.Before(now.Add(-age)) {
 			return nil, nil
 		}
 	}
-	return s.texts(ctx, "looking for orphaned blobs", orphansSQL, before, limit)
+	return s.texts(ctx, "looking for orphaned blobs", orphansSQL, age, limit)
 }
 
 // Expired implements recordings.Jobs. A hold counts in the row as soon as it is said;
 // but the rows may be those of an earlier time (a backup, another database, a server
 // that was killed), and the hold in what is to be read again.
-func (s *Store) Expired(ctx context.Context, k recordings.Retention, storedBefore time.Time, behind recording.Recording, limit int) ([]recording.Recording, error) {
+func (s *Store) Expired(ctx context.Context, k recordings.Retention, behind recording.Recording, limit int) ([]recording.Recording, error) {
 	var some bool
-	if err := s.cfg.Pool.QueryRow(ctx, someExpiredSQL, k.ListID, storedBefore, k.Org).Scan(&some); err != nil || !some {
+	if err := s.cfg.Pool.QueryRow(ctx, someExpiredSQL, k.ListID, k.Days, k.Org).Scan(&some); err != nil || !some {
 		return nil, doing("looking for recordings whose time is over", err)
 	}
 	partitions, err := s.readNow(ctx)
 	if err != nil || len(partitions) == 0 {
 		return nil, err
 	}
-	return s.recordings(ctx, expiredSQL, k.ListID, storedBefore, k.Org, partitions, behind.StoredAt, behind.ID, limit)
+	return s.recordings(ctx, expiredSQL, k.ListID, k.Days, k.Org, partitions, behind.StoredAt, behind.ID, limit)
 }
 
 // readLooks bounds how often readNow looks.
@@ -250,8 +263,8 @@ func (s *Store) SetList(ctx context.Context, id, listID string) error {
 }
 
 // Sweep implements recordings.Jobs.
-func (s *Store) Sweep(ctx context.Context, now time.Time) error {
-	_, err := s.cfg.Pool.Exec(ctx, sweepLinksSQL, now)
+func (s *Store) Sweep(ctx context.Context) error {
+	_, err := s.cfg.Pool.Exec(ctx, sweepLinksSQL)
 	return doing("forgetting old links", err)
 }
 

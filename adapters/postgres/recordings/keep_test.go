@@ -29,7 +29,7 @@ func TestOrphansAreSwept(t *testing.T) {
 		return nil
 	})
 	for _, key := range []string{"org/2026/11/" + id + "/whole", "org/2026/11/" + id + "/half"} {
-		if err := h.rows.Begin(t.Context(), key, id, at(5)); err != nil {
+		if err := h.rows.Begin(t.Context(), key, id); err != nil {
 			t.Fatal(err)
 		}
 		w, err := r.blobs.Create(t.Context(), key, "audio/mpeg")
@@ -51,7 +51,7 @@ func TestOrphansAreSwept(t *testing.T) {
 	if left := r.files(); len(left) != 3 {
 		t.Errorf("young ones were swept: %q", left)
 	}
-	r.now.Store(25 * 3600)
+	r.set(25 * 3600)
 	r.eventually(func() error { // nothing is nobody's before the log was read up to now
 		if err := h.Sweep(t.Context()); err != nil {
 			return err
@@ -100,15 +100,15 @@ func TestRetentionDeletesWhatNobodyHolds(t *testing.T) {
 	if _, err := h.Hold(t.Context(), r.caller(""), held, "case 17"); err != nil {
 		t.Fatal(err)
 	}
-	day := int64(24 * 3600)
-	r.now.Store(30*day - 60)
+	const day = 24 * 3600
+	r.set(30*day - 60)
 	if err := h.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if left := r.files(); len(left) != 4 {
 		t.Fatalf("before its time: %q", left)
 	}
-	r.now.Store(30*day + 60)
+	r.set(30*day + 60)
 	for range 2 {
 		if err := h.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
@@ -126,7 +126,7 @@ func TestRetentionDeletesWhatNobodyHolds(t *testing.T) {
 		}
 	}
 	got := payload[call.RecordingDeleted](r, event.Calls)
-	want := call.RecordingDeleted{RecordingID: over, SourceID: "r1", Reason: "retention", RetentionDays: 30, SHA256: sha(audio), Bytes: int64(len(audio)), DeletedAt: at(int(30*day + 60))}
+	want := call.RecordingDeleted{RecordingID: over, SourceID: "r1", Reason: "retention", RetentionDays: 30, SHA256: sha(audio), Bytes: int64(len(audio)), DeletedAt: at(30*day + 60)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the fact (-want +got):\n%s", diff)
 	}
@@ -169,23 +169,23 @@ func TestLinksAreFollowedUntilTheyEnd(t *testing.T) {
 			t.Errorf("%+v: %v", l, err)
 		}
 	}
-	r.now.Store(72*3600 - 1)
+	r.set(72*3600 - 1)
 	if err := follow(); err != nil {
 		t.Errorf("a second before its end: %v", err)
 	}
-	r.now.Store(72 * 3600)
+	r.set(72 * 3600)
 	if err := follow(); !errors.Is(err, recordings.ErrLinkEnded) {
 		t.Errorf("at its end: %v", err)
 	}
 	// The webhook that carries it is sent again: it lives as long as a fresh one.
-	r.now.Store(100 * 3600)
+	r.set(100 * 3600)
 	if err := h.Revive(t.Context(), link); err != nil {
 		t.Fatal(err)
 	}
 	if err := follow(); err != nil {
 		t.Errorf("revived: %v", err)
 	}
-	r.now.Store(172 * 3600)
+	r.set(172 * 3600)
 	if err := follow(); !errors.Is(err, recordings.ErrLinkEnded) {
 		t.Errorf("at its second end: %v", err)
 	}
@@ -200,7 +200,7 @@ func TestAFreshLinkIsNotRevived(t *testing.T) {
 	r := newRig(t)
 	h := r.hub("a", nil)
 	link := recording.Sign([]byte("key of org"), "rec", at(72*3600))
-	r.now.Store(1800)
+	r.set(1800)
 	if err := h.Revive(t.Context(), link); err != nil {
 		t.Fatal(err)
 	}

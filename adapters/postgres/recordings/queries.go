@@ -36,13 +36,13 @@ WHERE blob_key = ANY($1::text[])`
 
 	extendSQL = `
 UPDATE recordings
-SET leased_until = $3
+SET leased_until = clock_timestamp() + $3::INTERVAL
 WHERE recording_id = ANY($2::text[]) AND leased_by = $1
 RETURNING recording_id`
 
 	yieldSQL = `
 UPDATE recordings
-SET leased_by = '', leased_until = NULL, due = CASE WHEN due IS NULL THEN NULL ELSE GREATEST(due, $3) END
+SET leased_by = '', leased_until = NULL, due = CASE WHEN due IS NULL THEN NULL ELSE GREATEST(due, clock_timestamp() + $3::INTERVAL) END
 WHERE recording_id = $2 AND leased_by = $1`
 
 	unleaseSQL = `
@@ -51,12 +51,13 @@ SET leased_by = '', leased_until = NULL
 WHERE recording_id = $2 AND leased_by = $1`
 
 	someNoticeSQL = `
-SELECT coalesce($1 >= (
+SELECT coalesce(clock.now >= (
   SELECT LEAST(delay_due, near_end)
   FROM recordings
   WHERE delay_due IS NOT NULL OR near_end IS NOT NULL
   ORDER BY LEAST(delay_due, near_end)
-  LIMIT 1), FALSE)`
+  LIMIT 1), FALSE), clock.now
+FROM (SELECT clock_timestamp() AS now) AS clock`
 
 	noticesSQL = `
 SELECT t.recording_id
@@ -67,7 +68,10 @@ WHERE (t.delay_due IS NOT NULL OR t.near_end IS NOT NULL) AND LEAST(t.delay_due,
 ORDER BY LEAST(t.delay_due, t.near_end), t.recording_id
 LIMIT $3`
 
-	nextSQL = mayAskSQL + `
+	// What comes later is looked for from one moment on, so that an index finds it.
+	nextSQL = mayAskSQL + `, clock AS MATERIALIZED (
+  SELECT clock_timestamp() AS now
+)
 SELECT LEAST(
   (SELECT min(LEAST(delay_due, near_end)) FROM recordings WHERE delay_due IS NOT NULL OR near_end IS NOT NULL),
   (SELECT min(first.due)
@@ -75,28 +79,28 @@ SELECT LEAST(
    CROSS JOIN LATERAL (
      SELECT t.due
      FROM recordings t
-     WHERE t.host = asked.host AND t.due IS NOT NULL AND (t.leased_until IS NULL OR t.leased_until <= $2)
+     WHERE t.host = asked.host AND t.due IS NOT NULL AND (t.leased_until IS NULL OR t.leased_until <= (SELECT now FROM clock))
      ORDER BY t.due
      LIMIT 1
    ) AS first),
-  (SELECT min(leased_until) FROM recordings WHERE due IS NOT NULL AND leased_until > $2 AND leased_by <> $3))`
+  (SELECT min(leased_until) FROM recordings WHERE due IS NOT NULL AND leased_until > (SELECT now FROM clock) AND leased_by <> $2)) - (SELECT now FROM clock)`
 
 	beginSQL = `
 INSERT INTO recording_uploads (blob_key, recording_id, begun_at)
-VALUES ($1, $2, $3)`
+VALUES ($1, $2, clock_timestamp())`
 
 	orphansSQL = `
 SELECT u.blob_key
 FROM recording_uploads u
 LEFT JOIN recordings r ON r.recording_id = u.recording_id
-WHERE u.begun_at < $1 AND r.blob_key IS DISTINCT FROM u.blob_key
+WHERE u.begun_at < (SELECT clock_timestamp()) - $1::INTERVAL AND r.blob_key IS DISTINCT FROM u.blob_key
 ORDER BY u.begun_at, u.blob_key
 LIMIT $2`
 
 	expiredSQL = `
 SELECT` + columnList + `
 FROM recordings r
-WHERE r.list_id = $1 AND r.stored_at <= $2 AND r.state = 'stored' AND NOT r.held AND r.list_id <> ''
+WHERE r.list_id = $1 AND r.stored_at <= (SELECT clock_timestamp()) - make_interval(days => $2) AND r.state = 'stored' AND NOT r.held AND r.list_id <> ''
   AND r.org_id = $3 AND r.partition = ANY($4::integer[]) AND (r.stored_at, r.recording_id) > ($5, $6)
 ORDER BY r.stored_at, r.recording_id
 LIMIT $7`
@@ -105,7 +109,7 @@ LIMIT $7`
 SELECT EXISTS (
   SELECT
   FROM recordings
-  WHERE list_id = $1 AND stored_at <= $2 AND state = 'stored' AND NOT held AND list_id <> '' AND org_id = $3)`
+  WHERE list_id = $1 AND stored_at <= (SELECT clock_timestamp()) - make_interval(days => $2) AND state = 'stored' AND NOT held AND list_id <> '' AND org_id = $3)`
 
 	unlistedSQL = `
 SELECT` + columnList + `
@@ -145,5 +149,5 @@ DO UPDATE SET lives_until = GREATEST(l.lives_until, EXCLUDED.lives_until)`
 
 	sweepLinksSQL = `
 DELETE FROM recording_links
-WHERE lives_until < $1`
+WHERE lives_until < (SELECT clock_timestamp())`
 )

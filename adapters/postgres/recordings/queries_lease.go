@@ -34,7 +34,7 @@ WITH RECURSIVE hosts AS (
 )`
 
 // leaseFrom makes the statements for the hosts "asked" and the time from which a
-// recording is asked for. That has come when all that the log had at a later time was
+// recording is asked for. What time it is the first of them says. That has come when all that the log had at a later time was
 // looked at too: what would have made the request needless has been seen. A lease that
 // nobody gave back has ended when all was looked at that the log had then: its owner
 // may have said that the recording is stored, and died before it was written here.
@@ -44,22 +44,23 @@ func leaseFrom(asked, from string) leaseSQL {
 SELECT EXISTS (
   SELECT
   FROM asked
-  WHERE $2 >= (
-    SELECT ` + from + ` FROM recordings t WHERE t.host = asked.host AND t.due IS NOT NULL ORDER BY ` + from + ` LIMIT 1))`,
+  WHERE clock.now >= (
+    SELECT ` + from + ` FROM recordings t WHERE t.host = asked.host AND t.due IS NOT NULL ORDER BY ` + from + ` LIMIT 1)), clock.now
+FROM (SELECT clock_timestamp() AS now) AS clock`,
 
 		take: asked + `
 UPDATE recordings r
-SET leased_by = $3, leased_until = $4
+SET leased_by = $2, leased_until = clock_timestamp() + $3::INTERVAL
 FROM (
   SELECT first.recording_id
   FROM asked
   CROSS JOIN LATERAL (
     SELECT t.recording_id, ` + from + ` AS since
     FROM recordings t
-    JOIN unnest($5::integer[], $6::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
+    JOIN unnest($4::integer[], $5::timestamptz[]) AS h (partition, until) ON h.partition = t.partition
     WHERE t.host = asked.host AND t.due IS NOT NULL
-      AND ` + from + ` <= h.until AND ` + from + ` <= (SELECT max(u) FROM unnest($6::timestamptz[]) AS u)
-      AND (t.leased_until IS NULL OR t.leased_until <= LEAST($2, h.until))
+      AND ` + from + ` <= h.until AND ` + from + ` <= (SELECT max(u) FROM unnest($5::timestamptz[]) AS u)
+      AND (t.leased_until IS NULL OR t.leased_until <= h.until)
     ORDER BY ` + from + `, t.recording_id
     LIMIT 1
     FOR UPDATE OF t SKIP LOCKED

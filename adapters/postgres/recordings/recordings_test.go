@@ -34,7 +34,7 @@ func TestWhatIsAnnouncedIsStored(t *testing.T) {
 	h := r.hub("a", nil)
 	r.start(h)
 	id := r.announce("c1", 0, where)
-	r.now.Store(1)
+	r.set(1)
 	r.eventually(func() error {
 		if rec, err := h.Recording(t.Context(), "org", id); err != nil || rec.State != call.CopyStored {
 			return fmt.Errorf("%+v, %w", rec, err)

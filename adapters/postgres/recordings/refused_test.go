@@ -25,7 +25,7 @@ func TestALongHostStopsNothing(t *testing.T) {
 	}
 	url := "https://" + hex.EncodeToString(letters) + "/1.mp3"
 	long, next := r.announce("c1", 0, url), r.announce("c2", 1, where)
-	r.now.Store(1)
+	r.set(1)
 	r.read(h)
 	if rec := r.known(h, long); rec.URL != url {
 		t.Errorf("its URL is %d bytes, want %d", len(rec.URL), len(url))
@@ -96,7 +96,7 @@ func TestALongListStopsNoRetention(t *testing.T) {
 	h := r.hub("a", nil)
 	r.start(h)
 	long, over := r.keep(h, "c1"), r.keep(h, "c2")
-	r.now.Store(31 * 24 * 3600)
+	r.set(31 * 24 * 3600)
 	if err := h.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}

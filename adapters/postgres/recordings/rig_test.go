@@ -48,7 +48,7 @@ type rig struct {
 	dir    string
 	source *source
 	logger *slog.Logger
-	now    atomic.Int64 // seconds after noon
+	now    atomic.Int64 // seconds after noon, by set
 	lists  []recordings.Retention
 	listOf map[string]string // by call
 	offset int
@@ -68,10 +68,17 @@ func newRig(t *testing.T) *rig {
 // emptyDatabase gives the rig another database, as if the first were lost.
 func (r *rig) emptyDatabase() {
 	r.t.Helper()
-	r.pool = pgtest.Open(r.t, 8)
+	r.pool = pgtest.OpenAt(r.t, 8, r.clock())
 }
 
 func (r *rig) clock() time.Time { return at(int(r.now.Load())) }
+
+// set sets the clocks of the hubs and of the database to so many seconds after noon.
+func (r *rig) set(second int) {
+	r.t.Helper()
+	r.now.Store(int64(second))
+	pgtest.SetClock(r.t, r.pool, r.clock())
+}
 
 // hub is one process: its rows and its service, which is not started.
 type hub struct {
@@ -82,16 +89,22 @@ type hub struct {
 
 func (r *rig) hub(name string, log commands.Log) *hub {
 	r.t.Helper()
+	return r.hubAt(name, log, 0)
+}
+
+// hubAt is a hub whose machine's clock is so far ahead of the database's.
+func (r *rig) hubAt(name string, log commands.Log, ahead time.Duration) *hub {
+	r.t.Helper()
 	if log == nil {
 		log = r.log
 	}
-	store, err := rows.New(rows.Config{Pool: r.pool, Log: log, Ends: r.log, Clock: r.clock, Logger: r.logger, Owner: name})
+	store, err := rows.New(rows.Config{Pool: r.pool, Log: log, Ends: r.log, Logger: r.logger, Owner: name})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	s, err := recordings.New(recordings.Config{
 		Jobs: store, Catalogue: store, Blobs: r.blobs, Fetcher: r.source, Lists: r, Calls: r, Keys: r, Known: r, Log: log, PublicURL: "https://hub.example/",
-		Clock: r.clock, Logger: slog.New(slog.DiscardHandler), FollowWait: time.Second, PerHost: 2, AtOnce: 4,
+		Clock: func() time.Time { return r.clock().Add(ahead) }, Logger: slog.New(slog.DiscardHandler), FollowWait: time.Second, PerHost: 2, AtOnce: 4,
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -28,8 +28,8 @@ type row struct {
 	leasedBy string
 }
 
-func (r row) locked(owner string) recordings.Locked {
-	return recordings.Locked{Recording: r.Recording, Ours: r.leasedBy == owner}
+func (r row) locked(owner string, now time.Time) recordings.Locked {
+	return recordings.Locked{Recording: r.Recording, Ours: r.leasedBy == owner, Now: event.Time(now)}
 }
 
 func scan(from pgx.CollectableRow) (row, error) {

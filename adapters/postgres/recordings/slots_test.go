@@ -17,7 +17,7 @@ import (
 // lease takes what is due for a hub that is not started.
 func (r *rig) lease(h *hub, busy ...string) (recording.Recording, bool) {
 	r.t.Helper()
-	rec, ok, err := h.rows.Lease(r.t.Context(), r.clock(), r.clock().Add(15*time.Second), recordings.Hosts{Busy: busy})
+	rec, ok, err := h.rows.Lease(r.t.Context(), 15*time.Second, recordings.Hosts{Busy: busy})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestALeaseKeepsTwoHubsFromTheSameRecording(t *testing.T) {
 	r := newRig(t)
 	a, b := r.hub("a", nil), r.hub("b", nil)
 	id := r.announce("c1", 0, where)
-	r.now.Store(1)
+	r.set(1)
 	if _, ok := r.lease(a); ok {
 		t.Error("a recording was leased that nobody has read of")
 	}
@@ -43,32 +43,82 @@ func TestALeaseKeepsTwoHubsFromTheSameRecording(t *testing.T) {
 	if _, ok := r.lease(b); ok {
 		t.Error("both have it")
 	}
-	r.now.Store(10)
-	if kept, err := a.rows.Extend(t.Context(), []string{id}, at(30)); err != nil || len(kept) != 1 {
+	r.set(10)
+	if kept, err := a.rows.Extend(t.Context(), []string{id}, 20*time.Second); err != nil || len(kept) != 1 {
 		t.Errorf("extended %v, %v", kept, err)
 	}
-	if kept, err := b.rows.Extend(t.Context(), []string{id}, at(30)); err != nil || len(kept) != 0 {
+	if kept, err := b.rows.Extend(t.Context(), []string{id}, 20*time.Second); err != nil || len(kept) != 0 {
 		t.Errorf("the other extended %v, %v", kept, err)
 	}
-	r.now.Store(20)
+	r.set(20)
 	if _, ok := r.lease(b); ok {
 		t.Error("an extended lease ended")
 	}
-	if next, err := b.rows.Next(t.Context(), r.clock(), recordings.Hosts{}); err != nil || next.After(at(30)) {
-		t.Errorf("the other looks again at %s, %v", next, err)
+	if next, _, err := b.rows.Next(t.Context(), recordings.Hosts{}); err != nil || next > 10*time.Second {
+		t.Errorf("the other looks again in %s, %v", next, err)
 	}
-	r.now.Store(31) // a is dead
+	r.set(31) // a is dead
 	if rec, ok := r.lease(b); !ok || rec.ID != id {
 		t.Errorf("after its death: %+v, %v", rec, ok)
 	}
-	if kept, _ := a.rows.Extend(t.Context(), []string{id}, at(60)); len(kept) != 0 {
+	if kept, _ := a.rows.Extend(t.Context(), []string{id}, time.Minute); len(kept) != 0 {
 		t.Error("the dead one extended it")
 	}
-	if err := b.rows.Yield(t.Context(), id, r.clock()); err != nil {
+	if err := b.rows.Yield(t.Context(), id, 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := r.lease(a); !ok {
 		t.Error("what was given back cannot be leased")
+	}
+}
+
+// A hub whose clock is ten minutes wrong leaves alone what another has leased, and takes
+// it when that one is dead.
+func TestALeaseIsAsLongForAHubWhoseClockIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, ahead := range map[string]time.Duration{"fast": 10 * time.Minute, "slow": -10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.source.says(where, serves)
+			a, b := r.hub("a", nil), r.hubAt("b", nil, ahead)
+			id := r.announce("c1", 0, where)
+			r.read(a)
+			if rec, ok := r.lease(a); !ok || rec.ID != id {
+				t.Fatalf("leased %+v, %v", rec, ok)
+			}
+			r.start(b)
+			r.turned(b)
+			if n := r.source.times(where); n != 0 {
+				t.Errorf("it was fetched %d times while another had it", n)
+			}
+			r.wait(b, 16)
+			r.eventually(func() error { return r.stored(b, id) })
+		})
+	}
+}
+
+// The hub that took an announcement has a clock that is ten minutes wrong: the copy is
+// begun at once all the same, and is late when it has taken its time.
+func TestACopyIsBegunAtOnceWhateverTheClockOfTheHubThatTookTheAnnouncement(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[string]int{"fast": 600, "slow": -600} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			h := r.hub("a", nil)
+			id := r.announce("c1", wrong, where)
+			r.read(h)
+			if rec, ok := r.lease(h); !ok || rec.ID != id {
+				t.Errorf("leased %+v, %v", rec, ok)
+			}
+			for _, step := range []struct{ second, late int }{{0, 0}, {19, 0}, {20, 1}} {
+				r.set(step.second)
+				if late, err := h.rows.Notices(t.Context(), 10); err != nil || len(late) != step.late {
+					t.Errorf("after %d s %v are late, %v", step.second, late, err)
+				}
+			}
+		})
 	}
 }
 
@@ -85,7 +135,7 @@ func TestASourceHasItsSlotsOnly(t *testing.T) {
 		r.announce(fmt.Sprint("slow", i), 0, fmt.Sprintf("https://slow.example/%d", i))
 	}
 	id := r.announce("c1", 1, where)
-	r.now.Store(1)
+	r.set(1)
 	r.start(h)
 	r.eventually(func() error { // the slow ones came first, and do not stand in its way
 		if rec, err := h.Recording(t.Context(), "org", id); err != nil || rec.State != call.CopyStored {
@@ -124,7 +174,9 @@ func (r *rig) turned(h *hub) {
 	r.t.Helper()
 	const other = "https://other.example/1.mp3"
 	r.source.says(other, serves)
-	id := r.announce("c2", int(r.now.Add(1)), other)
+	second := int(r.now.Load()) + 1
+	r.set(second)
+	id := r.announce("c2", second, other)
 	r.eventually(func() error { return r.stored(h, id) })
 }
 
@@ -146,7 +198,7 @@ func TestAFetchKeepsItsLeaseToItsEnd(t *testing.T) {
 			return err
 		},
 		"receivers are told without it": func(r *rig, h *hub, id string) error {
-			if kept, err := h.rows.Extend(r.t.Context(), []string{id}, at(60)); err != nil || len(kept) != 1 {
+			if kept, err := h.rows.Extend(r.t.Context(), []string{id}, time.Minute); err != nil || len(kept) != 1 {
 				return fmt.Errorf("extended %v, %w", kept, err)
 			}
 			r.wait(h, 21)
@@ -167,7 +219,7 @@ func TestAFetchKeepsItsLeaseToItsEnd(t *testing.T) {
 				t.Error(err)
 			}
 			r.turned(h)
-			if kept, err := h.rows.Extend(t.Context(), []string{id}, at(60)); err != nil || len(kept) != 1 {
+			if kept, err := h.rows.Extend(t.Context(), []string{id}, time.Minute); err != nil || len(kept) != 1 {
 				t.Errorf("its lease has ended: %v, %v", kept, err)
 			}
 			release()
@@ -262,7 +314,7 @@ func TestAFormerURLsFailureGivesNothingUp(t *testing.T) {
 		}
 		return nil
 	})
-	r.now.Store(2)
+	r.set(2)
 	release()
 	r.eventually(func() error { return r.stored(h, id) })
 	if got := r.said(event.Alerts); len(got) != 0 {

@@ -2,7 +2,8 @@
 // says of them, and how far the work on them has come. It is the applier of a
 // consumer group, like the timers, and the recordings.Jobs and Catalogue of the
 // service that does the work. Its one invariant: rows and checkpoint are durable
-// together, and only for the owner of a partition.
+// together, and only for the owner of a partition. What time it is the database says, to
+// every hub the same.
 package recordings
 
 import (
@@ -16,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/recordings"
@@ -41,8 +43,7 @@ type Config struct {
 	// Log takes the facts; Ends tells how far it reaches.
 	Log  commands.Log
 	Ends projections.Ends
-	// Clock tells the time. Log gets what an operator should know.
-	Clock  commands.Clock
+	// Logger gets what an operator should know.
 	Logger *slog.Logger
 	// Patience is how long a copy may take before receivers are told without it;
 	// zero is the default. A change counts for what is announced from then on.
@@ -54,8 +55,8 @@ type Config struct {
 // Validate joins every problem.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Pool == nil || c.Log == nil || c.Ends == nil || c.Clock == nil || c.Logger == nil {
-		errs = append(errs, errors.New("recordings: Pool, Log, Ends, Clock and Logger are needed"))
+	if c.Pool == nil || c.Log == nil || c.Ends == nil || c.Logger == nil {
+		errs = append(errs, errors.New("recordings: Pool, Log, Ends and Logger are needed"))
 	}
 	if c.Owner == "" {
 		errs = append(errs, errors.New("recordings: an Owner is needed: leases are told apart by it"))
@@ -142,9 +143,11 @@ func (c *session) apply(ctx context.Context, events []event.Recorded) error {
 	}
 	ids := recording.Touched(sound)
 	known := make(map[string]recording.Recording, len(ids))
+	var now time.Time
 	var load func(*pgx.Batch)
 	if len(ids) > 0 {
 		load = func(b *pgx.Batch) {
+			b.Queue(dbtime.NowSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
 			b.Queue(loadSQL, ids).Query(func(rows pgx.Rows) error {
 				all, err := pgx.CollectRows(rows, scan)
 				for _, r := range all {
@@ -157,6 +160,11 @@ func (c *session) apply(ctx context.Context, events []event.Recorded) error {
 	changed := 0
 	err := c.Commit(ctx, events, load, func(ctx context.Context, tx pgx.Tx) error {
 		after := c.store.patience.Fold(known, sound)
+		for id, r := range after {
+			if r.Announced != known[id].Announced {
+				after[id] = c.store.patience.Heard(r, event.Time(now))
+			}
+		}
 		changed = len(after)
 		return save(ctx, tx, after, recording.Blobs(known, after, sound))
 	})

@@ -40,10 +40,10 @@ func TestABlobThatStaysHoldsUpNoOther(t *testing.T) {
 	h := r.hub("a", nil)
 	r.start(h)
 	first := r.keep(h, "c1")
-	r.now.Store(1)
+	r.set(1)
 	second := r.keep(h, "c2")
 	free := r.stick(r.known(h, first).Key)
-	r.now.Store(31 * 24 * 3600)
+	r.set(31 * 24 * 3600)
 	if err := h.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), first) {
 		t.Errorf("the sweep says %v", err)
 	}
@@ -68,8 +68,8 @@ func TestAnOrphanThatStaysHoldsUpNoOther(t *testing.T) {
 	h := r.hub("a", nil)
 	r.start(h)
 	keys := []string{"org/2026/11/rec/first", "org/2026/11/rec/second"}
-	for i, key := range keys {
-		if err := h.rows.Begin(t.Context(), key, "rec", at(i)); err != nil {
+	for _, key := range keys {
+		if err := h.rows.Begin(t.Context(), key, "rec"); err != nil {
 			t.Fatal(err)
 		}
 		w, err := r.blobs.Create(t.Context(), key, "audio/mpeg")
@@ -81,7 +81,7 @@ func TestAnOrphanThatStaysHoldsUpNoOther(t *testing.T) {
 		}
 	}
 	r.stick(keys[0])
-	r.now.Store(25 * 3600)
+	r.set(25 * 3600)
 	r.eventually(func() error { // nothing is nobody's before the log was read up to now
 		if err := h.Sweep(t.Context()); err == nil {
 			return errors.New("nothing is said of the one that stays")
@@ -102,7 +102,7 @@ func TestTheRetentionOfAListIsItsOwnOrgs(t *testing.T) {
 	h := r.hub("a", nil)
 	r.start(h)
 	id := r.keep(h, "c1")
-	r.now.Store(31 * 24 * 3600)
+	r.set(31 * 24 * 3600)
 	for range 2 {
 		if err := h.Sweep(t.Context()); err != nil {
 			t.Fatal(err)

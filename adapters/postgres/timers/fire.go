@@ -25,13 +25,9 @@ const (
 func (s *Service) Fire(ctx context.Context) (int, error) {
 	s.firing.Lock()
 	defer s.firing.Unlock()
-	next, err := s.next(ctx)
-	if err != nil {
+	next, now, err := s.next(ctx)
+	if err != nil || next.IsZero() || next.After(now) {
 		return 0, err
-	}
-	now := event.Time(s.cfg.Clock())
-	if next.IsZero() || next.After(now) {
-		return 0, nil
 	}
 	horizon, err := s.horizon.Look(ctx, now)
 	if err != nil || len(horizon) == 0 {
@@ -83,11 +79,12 @@ func (s *Service) settle(ctx context.Context, tx pgx.Tx, due []row, horizon map[
 	return len(facts), err
 }
 
-// next is when the first timer is due; zero when there is none.
-func (s *Service) next(ctx context.Context) (time.Time, error) {
+// next is when the first timer is due, zero when there is none, and what time it is:
+// the database's, because hubs need not agree on theirs.
+func (s *Service) next(ctx context.Context) (due, now time.Time, err error) {
 	var at *time.Time
-	if err := s.cfg.Pool.QueryRow(ctx, nextSQL).Scan(&at); err != nil {
-		return time.Time{}, fmt.Errorf("reading the next timer: %w", err)
+	if err := s.cfg.Pool.QueryRow(ctx, nextSQL).Scan(&at, &now); err != nil {
+		return time.Time{}, time.Time{}, fmt.Errorf("reading the next timer: %w", err)
 	}
-	return dbtime.From(at), nil
+	return dbtime.From(at), now.UTC(), nil
 }

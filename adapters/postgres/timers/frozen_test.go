@@ -35,7 +35,7 @@ func TestAHubThatWasFrozenSettlesNothing(t *testing.T) {
 	session := r.claim(r.service(nil, nil))
 	r.append(end(t, "c1", 0))
 	r.drain(session, 10, nothing)
-	r.now.Store(60)
+	r.clock(60)
 	owners := r.pool
 	cfg := owners.Config()
 	cfg.ConnConfig.Tracer = freezer(func() {

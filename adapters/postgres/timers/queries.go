@@ -35,9 +35,7 @@ WHERE (org_id, call_id) IN (
 )`
 
 	nextSQL = `
-SELECT min(next_due)
-FROM call_timers
-WHERE next_due IS NOT NULL`
+SELECT (SELECT min(next_due) FROM call_timers WHERE next_due IS NOT NULL), clock_timestamp()`
 
 	// A row that another hub is settling is left to it.
 	dueSQL = `

@@ -14,6 +14,6 @@ func TestWhatPostgresRefusesIsGonePast(t *testing.T) {
 	session := r.claim(s)
 	r.append(end(t, "c1", 0), end(t, "c2", 0), end(t, "c3", 0))
 	r.drain(session, 10, nothing)
-	r.now.Store(60)
+	r.clock(60)
 	r.fire(s, 2) // the waits for the transcripts of the other two
 }

@@ -3,7 +3,6 @@ package timers_test
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,12 +24,11 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func at(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
 
-// rig is a database, a log of one partition and a clock that stands still.
+// rig is a database whose clock stands still, and a log of one partition.
 type rig struct {
 	t    *testing.T
 	pool *pgxpool.Pool
 	log  *memory.Log
-	now  atomic.Int64 // seconds after noon
 }
 
 func newRig(t *testing.T) *rig {
@@ -43,7 +41,13 @@ func newRig(t *testing.T) *rig {
 // emptyDatabase gives the rig another database, as if the first were lost.
 func (r *rig) emptyDatabase() {
 	r.t.Helper()
-	r.pool = pgtest.Open(r.t, 4)
+	r.pool = pgtest.OpenAt(r.t, 4, noon)
+}
+
+// clock sets the database's clock to so many seconds after noon.
+func (r *rig) clock(second int) {
+	r.t.Helper()
+	pgtest.SetClock(r.t, r.pool, at(second))
 }
 
 // service is one hub's. Nil ports are the rig's log.
@@ -56,8 +60,7 @@ func (r *rig) service(log commands.Log, ends projections.Ends) *timers.Service {
 		ends = r.log
 	}
 	s, err := timers.New(timers.Config{
-		Pool: r.pool, Log: log, Ends: ends, Clock: func() time.Time { return at(int(r.now.Load())) },
-		Logger: slog.New(slog.DiscardHandler), Owner: "test",
+		Pool: r.pool, Log: log, Ends: ends, Logger: slog.New(slog.DiscardHandler), Owner: "test",
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -23,7 +23,7 @@ func scan(r pgx.CollectableRow) (row, error) {
 	var ended, disposition, transcript *time.Time
 	err := r.Scan(&t.Org, &t.ID, &t.partition, &t.Ended.EventID, &t.Ended.CorrelationID, &t.Ended.Origin, &ended,
 		&t.Disposition.Over, &disposition, &t.Transcript.Over, &transcript, &t.RecordedAt)
-	t.Ended.RecordedAt = dbtime.From(ended)
+	t.Ended.Since = dbtime.From(ended)
 	t.Disposition.Due, t.Transcript.Due = dbtime.From(disposition), dbtime.From(transcript)
 	t.RecordedAt = t.RecordedAt.UTC()
 	return t, err
@@ -43,7 +43,7 @@ func columns(rows []row) []any {
 	recorded := make([]time.Time, n)
 	for i, r := range rows {
 		orgs[i], ids[i], partitions[i] = r.Org, r.ID, r.partition
-		ended[i], correlations[i], origins[i], endedAt[i] = r.Ended.EventID, r.Ended.CorrelationID, string(r.Ended.Origin), dbtime.To(r.Ended.RecordedAt)
+		ended[i], correlations[i], origins[i], endedAt[i] = r.Ended.EventID, r.Ended.CorrelationID, string(r.Ended.Origin), dbtime.To(r.Ended.Since)
 		haveDisposition[i], disposition[i] = r.Disposition.Over, dbtime.To(r.Disposition.Due)
 		haveTranscript[i], transcript[i] = r.Transcript.Over, dbtime.To(r.Transcript.Due)
 		recorded[i] = r.RecordedAt

@@ -2,7 +2,8 @@
 // its disposition or its transcript does not come, call.settled.v1 is appended
 // to the log. The waits are rows of Postgres, so they survive every restart.
 //
-// It decides by the log alone: a wait is settled only when all that was in the
+// What time it is the database says, to every hub the same. It decides by the log
+// alone: a wait is settled only when all that was in the
 // log at a moment after it was due has been looked at. Its one invariant: rows
 // and checkpoint are durable together, and only for the owner of a partition.
 package timers
@@ -38,12 +39,10 @@ type Config struct {
 	// Log takes the facts; Ends tells how far it reaches.
 	Log  commands.Log
 	Ends projections.Ends
-	// Clock says when a wait is due.
-	Clock commands.Clock
 	// Logger gets what an operator should know.
 	Logger *slog.Logger
 	// Disposition and Transcript are how long they are waited for after the end of
-	// a call was recorded; zero is the default. A change counts for calls that end
+	// a call was read; zero is the default. A change counts for calls that end
 	// from then on.
 	Disposition, Transcript time.Duration
 	// Owner names this process in the checkpoints, for the operator.
@@ -53,8 +52,8 @@ type Config struct {
 // Validate joins every problem.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Pool == nil || c.Log == nil || c.Ends == nil || c.Clock == nil || c.Logger == nil {
-		errs = append(errs, errors.New("timers: Pool, Log, Ends, Clock and Logger are needed"))
+	if c.Pool == nil || c.Log == nil || c.Ends == nil || c.Logger == nil {
+		errs = append(errs, errors.New("timers: Pool, Log, Ends and Logger are needed"))
 	}
 	if c.Disposition < 0 || c.Transcript < 0 {
 		errs = append(errs, errors.New("timers: a wait is negative"))
@@ -170,7 +169,7 @@ func (s *Service) turn(ctx context.Context) (time.Duration, error) {
 		if fired > 0 {
 			continue
 		}
-		next, err := s.next(ctx)
+		next, now, err := s.next(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -178,7 +177,7 @@ func (s *Service) turn(ctx context.Context) (time.Duration, error) {
 			return -1, nil
 		}
 		s.planned.Store(next.UnixMicro())
-		wait := next.Sub(s.cfg.Clock())
+		wait := next.Sub(now)
 		if wait <= 0 {
 			return behind, nil
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/reactor"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -48,18 +49,25 @@ func (c *session) Apply(ctx context.Context, events []event.Recorded) error {
 }
 
 func (c *session) apply(ctx context.Context, events []event.Recorded) error {
-	var first time.Time
+	var first, now time.Time
 	known := make(map[projections.Key]projections.CallTimer)
-	err := c.Commit(ctx, events, func(b *pgx.Batch) { load(b, projections.TimerKeys(events), known) }, func(ctx context.Context, tx pgx.Tx) error {
+	read := func(b *pgx.Batch) {
+		b.Queue(dbtime.NowSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
+		load(b, projections.TimerKeys(events), known)
+	}
+	err := c.Commit(ctx, events, read, func(ctx context.Context, tx pgx.Tx) error {
 		changed := c.service.waits.Fold(known, events)
 		rows := make([]row, 0, len(changed))
 		for k, t := range changed {
+			if known[k].Next().IsZero() && !t.Next().IsZero() {
+				t = t.WaitFrom(now)
+			}
 			rows = append(rows, row{Key: k, CallTimer: t, partition: c.Partition()})
 			if next := t.Next(); first.IsZero() || (!next.IsZero() && next.Before(first)) {
 				first = next
 			}
 		}
-		return c.write(ctx, tx, rows, events[len(events)-1])
+		return c.write(ctx, tx, rows, events[len(events)-1], now)
 	})
 	if err != nil {
 		return fmt.Errorf("setting timers: %w", err)
@@ -86,14 +94,13 @@ func load(b *pgx.Batch, keys []projections.Key, known map[projections.Key]projec
 	})
 }
 
-func (c *session) write(ctx context.Context, tx pgx.Tx, rows []row, last event.Recorded) error {
+func (c *session) write(ctx context.Context, tx pgx.Tx, rows []row, last event.Recorded, now time.Time) error {
 	var batch pgx.Batch
 	if len(rows) > 0 {
 		batch.Queue(saveSQL, columns(rows)...)
 	}
 	if c.Next()/sweepEvery != (last.Position.Offset+1)/sweepEvery {
 		// A foreign producer's time from the future must not sweep it all.
-		now := c.service.cfg.Clock()
 		if last.RecordedAt.Before(now) {
 			now = last.RecordedAt
 		}

@@ -25,18 +25,18 @@ func TestAWaitIsSettledOnceWhenItIsDue(t *testing.T) {
 	session := r.claim(s)
 	r.append(end(t, "c1", 0))
 	r.drain(session, 10, nothing)
-	r.now.Store(59)
+	r.clock(59)
 	r.fire(s, 0)
-	r.now.Store(60)
+	r.clock(60)
 	r.fire(s, 1)
 	r.fire(s, 0)
 	r.drain(session, 10, nothing)
-	r.now.Store(125)
+	r.clock(125)
 	r.fire(s, 1)
 	r.drain(session, 10, nothing)
 	r.append(end(t, "c1", 0), fact(t, "c1", "corrected", 300, call.Ended{EndedAt: at(-5)}))
 	r.drain(session, 10, nothing)
-	r.now.Store(1000)
+	r.clock(1000)
 	r.fire(s, 0)
 
 	var got []event.Event
@@ -60,6 +60,35 @@ func TestAWaitIsSettledOnceWhenItIsDue(t *testing.T) {
 	}
 }
 
+// The machine whose hub took the end of a call is ten minutes behind the database, or
+// ahead of it.
+func TestAWaitIsAsLongWhateverTheClockOfTheHubThatTookTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[string]int{"slow": -600, "fast": 600} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			s := r.service(nil, nil)
+			session := r.claim(s)
+			r.append(end(t, "c1", wrong))
+			r.drain(session, 1, nothing)
+			for _, step := range []struct{ second, fired int }{{0, 0}, {59, 0}, {60, 1}, {119, 0}, {120, 1}} {
+				r.clock(step.second)
+				r.fire(s, step.fired)
+				r.drain(session, 1, nothing)
+			}
+			var got []string
+			for _, e := range r.log.Events(event.Calls)[1:] {
+				got = append(got, fmt.Sprint(e.OccurredAt.Sub(noon), string(e.Data)))
+			}
+			want := []string{`1m0s{"waited_for":"transcript","after_sec":60}`, `2m0s{"waited_for":"disposition","after_sec":120}`}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestWhatComesInTimeIsNotSettled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -69,7 +98,7 @@ func TestWhatComesInTimeIsNotSettled(t *testing.T) {
 	r.drain(session, 1, nothing)
 	r.append(fact(t, "c1", "d1", 50, call.Dispositioned{Disposition: "sale"}), end(t, "c2", 51), fact(t, "c2", "s2", 52, call.SummaryAdded{Summary: "hi"}))
 	r.drain(session, 1, nothing)
-	r.now.Store(500)
+	r.clock(500)
 	r.fire(s, 1)
 	if diff := cmp.Diff([]string{settledID("c1", "transcript")}, r.settled()); diff != "" {
 		t.Errorf("settled (-want +got):\n%s", diff)
@@ -84,7 +113,7 @@ func TestNothingIsSettledBeforeTheLogIsRead(t *testing.T) {
 	r.append(end(t, "c1", 0))
 	r.drain(session, 1, nothing)
 	r.append(fact(t, "c1", "d", 50, call.Dispositioned{Disposition: "sale"}), fact(t, "c1", "x", 51, call.TranscriptReady{Transcript: "hi"}))
-	r.now.Store(500)
+	r.clock(500)
 	r.fire(s, 0)
 	r.drain(session, 1, nothing)
 	r.fire(s, 0)
@@ -100,7 +129,7 @@ func TestALogThatGrowsAllTheTimeDoesNotKeepAWaitOpen(t *testing.T) {
 	session := r.claim(s)
 	r.append(end(t, "c1", 0))
 	r.drain(session, 1, nothing)
-	r.now.Store(500)
+	r.clock(500)
 	r.append(end(t, "c2", 500))
 	r.fire(s, 0)
 	unread := r.log.Events(event.Calls)[session.Next():]
@@ -122,12 +151,12 @@ func TestARebuildSettlesNothingAgain(t *testing.T) {
 	r.drain(session, 10, nothing)
 	r.append(fact(t, "c3", "d3", 20, call.Dispositioned{Disposition: "sale"}))
 	r.drain(session, 10, nothing)
-	r.now.Store(500)
+	r.clock(500)
 	r.fire(s, 9)
 	before := r.settled()
 
 	r.emptyDatabase()
-	r.now.Store(100_000)
+	r.clock(100_000)
 	s = r.service(nil, nil)
 	r.drain(r.claim(s), 1, func() { r.fire(s, 0) })
 	if diff := cmp.Diff(before, r.settled()); diff != "" {
@@ -146,7 +175,7 @@ func TestAHubThatEndsBetweenAppendAndMarkSettlesUnderTheSameID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.now.Store(60)
+	r.clock(60)
 	if _, err := killed.Fire(t.Context()); !errors.Is(err, commands.ErrUnavailable) {
 		t.Fatalf("an append of unknown outcome: %v", err)
 	}
@@ -170,7 +199,7 @@ func TestTheFactThatComesBackDoesTheMarking(t *testing.T) {
 	killed := r.service(lostAnswer{r.log}, nil)
 	r.append(end(t, "c1", 0))
 	r.drain(r.claim(killed), 1, nothing)
-	r.now.Store(500)
+	r.clock(500)
 	if _, err := killed.Fire(t.Context()); err == nil {
 		t.Fatal("the answer should be lost")
 	}
@@ -190,7 +219,7 @@ func TestTwoHubsSettleOnce(t *testing.T) {
 	r.append(end(t, "c1", 0))
 	session := r.claim(a)
 	r.drain(session, 1, nothing)
-	r.now.Store(60)
+	r.clock(60)
 	done := make(chan error, 1)
 	go func() {
 		_, err := a.Fire(t.Context())
@@ -270,7 +299,7 @@ func TestRowsGoWhenRepeatsAreNotRecognisedAnyMore(t *testing.T) {
 		fact(t, "done", "d", 1, call.Dispositioned{Disposition: "sale"}), fact(t, "done", "x", 1, call.TranscriptReady{Transcript: "hi"}))
 	r.drain(session, 10, nothing)
 	later := 32 * 24 * 3600
-	r.now.Store(int64(later))
+	r.clock(later)
 	e := event.Recorded{Event: end(t, "new", later), Position: event.Position{Topic: event.Calls, Offset: 4096}}
 	if err := session.Apply(t.Context(), []event.Recorded{e}); err != nil {
 		t.Fatal(err)
@@ -292,7 +321,7 @@ func (r *rig) rows() (n int) {
 func TestTheLoopIsWokenByANewTimer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.now.Store(10_000)
+	r.clock(10_000)
 	s := r.service(nil, nil)
 	if err := s.Stop(t.Context()); err != nil {
 		t.Errorf("stopping before the start: %v", err)
@@ -310,6 +339,13 @@ func TestTheLoopIsWokenByANewTimer(t *testing.T) {
 	for i := range 300 { // more than one batch
 		r.append(end(t, fmt.Sprint("c", i), i))
 	}
+	testenv.Eventually(t, func() error {
+		if got := r.rows(); got != 300 {
+			return fmt.Errorf("%d timers, want 300", got)
+		}
+		return nil
+	})
+	r.clock(10_120)
 	testenv.Eventually(t, func() error {
 		if got := len(r.settled()); got != 600 {
 			return fmt.Errorf("%d facts, want 600", got)

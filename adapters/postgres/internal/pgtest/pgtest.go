@@ -2,26 +2,18 @@
 package pgtest
 
 import (
-	"log/slog"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
-	"trunkline.dev/trunkline/adapters/postgres"
 )
 
 // Open returns up to so many connections to a migrated, empty database of the test's
 // own; they are closed when it ends.
 func Open(t testing.TB, conns int32) *pgxpool.Pool {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), testenv.Postgres(t), conns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	if err := postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	pool := connect(t, testenv.Postgres(t), conns)
+	migrate(t, pool)
 	return pool
 }
