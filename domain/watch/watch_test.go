@@ -225,6 +225,38 @@ func TestRecordingsThatAreNotFetchedExpire(t *testing.T) {
 	}
 }
 
+// Symbo and dylr tell of a recording again with each change of its call, under the
+// same event id: what is stored, or was deleted, is not fetched again.
+func TestARecordingThatIsStoredDoesNotExpireWhenItIsToldAgain(t *testing.T) {
+	t.Parallel()
+	id := func(source string) string { return call.RecordingID("org", "a", source) }
+	ready := func(second float64, source string) event.Recorded {
+		return fact(t, second, "a", call.RecordingReady{Recording: call.Recording{ID: source, URL: "https://a.example/1"}})
+	}
+	var w watch.Watch
+	see(&w, 10, "", ready(1, "stored"), fact(t, 2, "a", call.RecordingStored{RecordingID: id("stored")}),
+		ready(3, "deleted"), fact(t, 4, "a", call.RecordingDeleted{RecordingID: id("deleted")}),
+		ready(5, "given up"), fact(t, 6, "a", call.RecordingFetchFailed{RecordingID: id("given up")}))
+	again := 20 * 3600.0
+	see(&w, again+60, "", ready(again, "stored"), ready(again+1, "deleted"), ready(again+2, "given up"))
+	written, err := event.Marshal(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = watch.Watch{}
+	if err := json.Unmarshal(written, &w); err != nil {
+		t.Fatal(err)
+	}
+	see(&w, again+120, "", ready(again+61, "stored"))
+	near := again + 72*3600
+	if got := see(&w, near, "")["recordings_expiring"]; got.N != 1 { // the one whose fetch begins anew
+		t.Errorf("%d recordings expire", got.N)
+	}
+	if see(&w, near+25*3600, ""); len(w.Orgs) != 0 {
+		t.Errorf("two days later it keeps %+v", w.Orgs["org"])
+	}
+}
+
 func TestWhatDoesNotCount(t *testing.T) {
 	t.Parallel()
 	var w watch.Watch
@@ -336,6 +368,7 @@ func TestACrashChangesNothing(t *testing.T) {
 				agent.LogOut{},
 				delivery.Attempted{Outcome: delivery.OutcomeFailed},
 				call.RecordingReady{Recording: call.Recording{ID: "r", URL: "https://x"}},
+				call.RecordingStored{RecordingID: call.RecordingID("org", subject, "r")},
 			}).Draw(t, "fact")))
 		}
 		last := at(second + 10).Truncate(step)
