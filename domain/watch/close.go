@@ -85,7 +85,7 @@ func (w *Watch) forget() {
 			}
 		}
 		for id, a := range o.Agents {
-			if a.State == agent.LoggedOut && w.At.Sub(a.Since) > goneFor {
+			if a.State == agent.LoggedOut && w.At.Sub(a.Since) > outFor {
 				delete(o.Agents, id)
 			}
 		}

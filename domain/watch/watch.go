@@ -24,8 +24,11 @@ const (
 	openFor  = 48 * time.Hour
 	ringFor  = 24 * time.Hour
 	endedFor = time.Hour
-	// goneFor is how long agents that logged out, links that ended and recordings that
-	// were fetched are remembered.
+	// outFor is how long agents that logged out are remembered: longer than a holiday. Of
+	// one who is forgotten a strict change would be believed that the fold refuses.
+	outFor = 90 * 24 * time.Hour
+	// goneFor is how long links that ended and recordings that were fetched are
+	// remembered.
 	goneFor = 24 * time.Hour
 	// failuresKept is how many failed attempts are remembered to recognise repeats.
 	failuresKept = 512

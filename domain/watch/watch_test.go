@@ -190,6 +190,23 @@ func TestAgentsComePauseAndGo(t *testing.T) {
 	}
 }
 
+// Over a weekend, say: the fold of agents refuses it, and the alert about a long pause
+// would have no end.
+func TestAStrictPauseLongAfterTheLogOutIsRefused(t *testing.T) {
+	t.Parallel()
+	const day = 24 * 3600.0
+	var w watch.Watch
+	see(&w, 10, "", fact(t, 1, "jane", agent.LogIn{}), fact(t, 2, "jane", agent.LogOut{}))
+	see(&w, 29*day, "")
+	got := see(&w, 30*day+10, "", fact(t, 30*day, "jane", agent.Pause{Change: agent.Change{Strict: true}}))
+	if diff := cmp.Diff(map[string]rule.Sample{}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if see(&w, 91*day, ""); len(w.Orgs) != 0 {
+		t.Errorf("it keeps %+v", w.Orgs["org"])
+	}
+}
+
 func TestFailedAttemptsAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	var w watch.Watch
