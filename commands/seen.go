@@ -141,13 +141,14 @@ func (r *Recorder) MustKnowCall(ctx context.Context, c Caller, id string) error 
 	return r.mustKnow(ctx, c, event.Calls, id)
 }
 
-// statusShare is the part of KnownTimeout that a question may take which only
-// chooses between 200 and 201.
+// statusShare is the part of KnownTimeout that a question may take without whose
+// answer a call or a contact can be recorded.
 const statusShare = 20
 
 // resolve finds the entity that a client means by its id, by its source's id or
 // by both. It does not fail: when nobody can be asked, a fact sent twice is
-// still one event, only the answer says "created" again.
+// still one event, only the answer says "created" again; and what a client named
+// otherwise is told under the id that its source's derives.
 func (r *Recorder) resolve(ctx context.Context, c Caller, topic event.Topic, id, external string) (subject string, known bool) {
 	subject = id
 	derived := ""
