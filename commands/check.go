@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -217,8 +218,8 @@ func (k *checker) raws(at string, m map[string]json.RawMessage) map[string]json.
 	return out
 }
 
-// cleanRaw makes a JSON value storable: numbers that a double can hold, no
-// half surrogates (Postgres refuses both), bounded depth.
+// cleanRaw makes a JSON value storable: numbers that a double can hold and that are
+// written in bounds, no half surrogates (Postgres refuses them), bounded depth.
 func cleanRaw(raw json.RawMessage) (json.RawMessage, string) {
 	if len(raw) == 0 {
 		return json.RawMessage("null"), ""
@@ -233,6 +234,9 @@ func cleanRaw(raw json.RawMessage) (json.RawMessage, string) {
 	if depth(v) > maxDepth {
 		return nil, "nested too deeply"
 	}
+	if !numbersFit(raw) {
+		return nil, "a number has too many digits or is too small"
+	}
 	if !bytes.Contains(raw, []byte(`\u`)) && utf8.Valid(raw) {
 		return raw, ""
 	}
@@ -246,6 +250,48 @@ func cleanRaw(raw json.RawMessage) (json.RawMessage, string) {
 		return nil, "not a JSON value"
 	}
 	return out, ""
+}
+
+// The bounds of a number as it is written: more than a double has, less than Postgres's
+// numeric refuses, which is 16,383 digits behind the point and exponents of ten digits,
+// of zero too. A JSON with such a number could not be cast.
+const (
+	maxNumber   = 1000
+	maxExponent = 350
+)
+
+// numbersFit reports whether the numbers in valid JSON are within the bounds.
+func numbersFit(raw []byte) bool {
+	for i := 0; i < len(raw); {
+		switch c := raw[i]; {
+		case c == '"':
+			i = skipString(raw, i)
+		case c == '-' || c >= '0' && c <= '9':
+			end := i + 1
+			for end < len(raw) && strings.IndexByte("0123456789+-.eE", raw[end]) >= 0 {
+				end++
+			}
+			if !numberFits(string(raw[i:end])) {
+				return false
+			}
+			i = end
+		default:
+			i++
+		}
+	}
+	return true
+}
+
+func numberFits(n string) bool {
+	if len(n) > maxNumber {
+		return false
+	}
+	e := strings.IndexAny(n, "eE")
+	if e < 0 {
+		return true
+	}
+	exponent, err := strconv.Atoi(n[e+1:])
+	return err == nil && exponent >= -maxExponent && exponent <= maxExponent
 }
 
 // plain reports whether a value is a string without escapes, true, false or

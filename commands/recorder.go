@@ -32,8 +32,9 @@ type RecorderConfig struct {
 	Random io.Reader
 	// AppendTimeout bounds one append; default 10 s.
 	AppendTimeout time.Duration
-	// KnownTimeout bounds one question to Known where the answer decides; default
-	// 2 s. Where it only chooses between 200 and 201, a twentieth of it.
+	// KnownTimeout bounds one question to Known where nothing can be done without the
+	// answer; default 2 s. Where a call or a contact can be recorded all the same, a
+	// twentieth of it.
 	KnownTimeout time.Duration
 	// Recent is how many recently acknowledged entities are remembered; default
 	// 100,000, about 8 MB.

@@ -141,13 +141,14 @@ func (r *Recorder) MustKnowCall(ctx context.Context, c Caller, id string) error 
 	return r.mustKnow(ctx, c, event.Calls, id)
 }
 
-// statusShare is the part of KnownTimeout that a question may take which only
-// chooses between 200 and 201.
+// statusShare is the part of KnownTimeout that a question may take without whose
+// answer a call or a contact can be recorded.
 const statusShare = 20
 
 // resolve finds the entity that a client means by its id, by its source's id or
 // by both. It does not fail: when nobody can be asked, a fact sent twice is
-// still one event, only the answer says "created" again.
+// still one event, only the answer says "created" again; and what a client named
+// otherwise is told under the id that its source's derives.
 func (r *Recorder) resolve(ctx context.Context, c Caller, topic event.Topic, id, external string) (subject string, known bool) {
 	subject = id
 	derived := ""
@@ -165,22 +166,30 @@ func (r *Recorder) resolve(ctx context.Context, c Caller, topic event.Topic, id,
 			return candidate, true
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.KnownTimeout/statusShare)
-	defer cancel()
-	if id != "" {
-		if ok, err := r.known(ctx, c, topic, id, r.cfg.KnownTimeout); err == nil && ok {
-			return id, true
-		}
+	// Each question has its own time: one that nobody answers must not cost the next.
+	ask := func(question func(context.Context) (bool, error)) bool {
+		ctx, cancel := context.WithTimeout(ctx, r.cfg.KnownTimeout/statusShare)
+		defer cancel()
+		yes, err := question(ctx)
+		return err == nil && yes
+	}
+	exists := func(id string) bool {
+		return ask(func(ctx context.Context) (bool, error) { return r.known(ctx, c, topic, id, r.cfg.KnownTimeout) })
+	}
+	if id != "" && exists(id) {
+		return id, true
 	}
 	if external == "" {
 		return subject, false
 	}
-	if r.cfg.Aliases != nil {
-		if found, ok, err := r.cfg.Aliases.Alias(ctx, c.Org.ID, topic, external); err == nil && ok {
-			return found, true
-		}
+	found := ""
+	if r.cfg.Aliases != nil && ask(func(ctx context.Context) (ok bool, err error) {
+		found, ok, err = r.cfg.Aliases.Alias(ctx, c.Org.ID, topic, external)
+		return ok, err
+	}) {
+		return found, true
 	}
-	if ok, err := r.known(ctx, c, topic, derived, r.cfg.KnownTimeout); err == nil && ok {
+	if exists(derived) {
 		return derived, true
 	}
 	return subject, false

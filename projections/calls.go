@@ -22,8 +22,18 @@ func Calls() Model {
 			text("campaign", func(c *call.Call) string { return c.Campaign }),
 			text("disposition", func(c *call.Call) string { return c.Disposition }),
 			{Name: "started_at", Kind: Time, Of: startedAt},
+			text("external_id", aliasOf),
 		},
 	}
+}
+
+// aliasOf is the source's id of a call of the API. One that a connection told of has an
+// id that is derived from that.
+func aliasOf(c *call.Call) string {
+	if c.ConnectionID != "" {
+		return ""
+	}
+	return c.ExternalID
 }
 
 func agentID(c *call.Call) string {

@@ -77,9 +77,9 @@ func (a *app) parkedListers() (all []projections.ParkedLister) {
 // listen on it.
 func (a *app) makeRecorder(context.Context) error {
 	dir := directory{a.settings.Directory()}
+	known := readmodel.NewKnown(a.reader, a.broker, a.progress, readmodel.KnownPatience)
 	intake := commands.RecorderConfig{
-		Log: a.events, Phones: phone.Numbers{}, Regions: dir.region,
-		Known: readmodel.NewKnown(a.reader, a.broker, a.progress, readmodel.KnownPatience),
+		Log: a.events, Phones: phone.Numbers{}, Regions: dir.region, Known: known, Aliases: known,
 	}
 	tapped, err := a.startLookups(intake, dir)
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// Triggered says that a threshold was crossed.
+// Triggered says that a threshold was crossed. After the alert's end it opens the alert
+// again: some sources keep the id of an alarm.
 type Triggered struct {
 	Rule string `json:"rule"`
 	// RuleID is the hub's own rule that was crossed; empty for what others report.
@@ -30,6 +31,9 @@ func (f Triggered) fold(a *Alert, e event.Envelope) {
 	a.Rule, a.RuleID, a.Metric, a.Condition, a.WindowSec = f.Rule, f.RuleID, f.Metric, f.Condition, f.WindowSec
 	a.Threshold, a.Value, a.Severity, a.Campaign = f.Threshold, f.Value, f.Severity, f.Campaign
 	a.TriggeredAt = e.OccurredAt
+	if a.ResolvedAt != nil && e.OccurredAt.After(*a.ResolvedAt) {
+		a.Status, a.AcknowledgedAt, a.ResolvedAt = "", nil, nil
+	}
 	if a.Status == "" {
 		a.Status = StatusTriggered
 	}

@@ -85,7 +85,7 @@ func (w *Watch) forget() {
 			}
 		}
 		for id, a := range o.Agents {
-			if a.State == agent.LoggedOut && w.At.Sub(a.Since) > goneFor {
+			if a.State == agent.LoggedOut && w.At.Sub(a.Since) > outFor {
 				delete(o.Agents, id)
 			}
 		}
@@ -94,7 +94,8 @@ func (w *Watch) forget() {
 				delete(o.Links, id)
 			}
 		}
-		if len(o.Open)+len(o.Agents)+len(o.Links)+len(o.Counts) == 0 {
+		o.Fetched.forget(w.At)
+		if len(o.Open)+len(o.Agents)+len(o.Links)+len(o.Fetched)+len(o.Counts) == 0 {
 			delete(w.Orgs, id)
 		}
 	}

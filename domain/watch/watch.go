@@ -24,7 +24,11 @@ const (
 	openFor  = 48 * time.Hour
 	ringFor  = 24 * time.Hour
 	endedFor = time.Hour
-	// goneFor is how long agents that logged out and links that ended are remembered.
+	// outFor is how long agents that logged out are remembered: longer than a holiday. Of
+	// one who is forgotten a strict change would be believed that the fold refuses.
+	outFor = 90 * 24 * time.Hour
+	// goneFor is how long links that ended and recordings that were fetched are
+	// remembered.
 	goneFor = 24 * time.Hour
 	// failuresKept is how many failed attempts are remembered to recognise repeats.
 	failuresKept = 512
@@ -47,6 +51,8 @@ type Org struct {
 	Open   calls                `json:"open,omitempty"`
 	Agents map[string]Agent     `json:"agents,omitempty"`
 	Links  map[string]time.Time `json:"links,omitempty"`
+	// Fetched are the recordings that have no link any more.
+	Fetched fetched `json:"fetched,omitempty"`
 	// Counts are by campaign, since the last tick.
 	Counts map[string]Counts `json:"counts,omitempty"`
 }
@@ -201,7 +207,7 @@ func (w *Watch) call(e event.Recorded, p event.Payload) {
 			}
 		})
 	case call.RecordingReady, call.RecordingStored, call.RecordingFetchFailed, call.RecordingDeleted:
-		o.link(e, p)
+		w.link(o, e, p)
 		return
 	default:
 		return
@@ -228,20 +234,24 @@ func saysDropped(status string) bool {
 }
 
 // link keeps when the source's link of a recording ends, while it is not fetched.
-func (o *Org) link(e event.Recorded, p event.Payload) {
+func (w *Watch) link(o *Org, e event.Recorded, p event.Payload) {
 	switch p := p.(type) {
 	case call.RecordingReady:
-		id := p.Recording.ID
-		if id == "" {
-			id = e.ID
+		source := p.Recording.ID
+		if source == "" {
+			source = e.ID
 		}
-		o.Links[call.RecordingID(e.Org, e.Subject, id)] = event.Time(recording.Deadline(e.RecordedAt, p.Recording.ExpiresAt))
+		if id := call.RecordingID(e.Org, e.Subject, source); !o.Fetched.has(id) {
+			o.Links[id] = event.Time(recording.Deadline(e.RecordedAt, p.Recording.ExpiresAt))
+		}
 	case call.RecordingStored:
 		delete(o.Links, p.RecordingID)
+		o.Fetched.add(p.RecordingID, w.At)
 	case call.RecordingFetchFailed:
 		delete(o.Links, p.RecordingID)
 	case call.RecordingDeleted:
 		delete(o.Links, p.RecordingID)
+		o.Fetched.add(p.RecordingID, w.At)
 	}
 }
 

@@ -190,6 +190,23 @@ func TestAgentsComePauseAndGo(t *testing.T) {
 	}
 }
 
+// Over a weekend, say: the fold of agents refuses it, and the alert about a long pause
+// would have no end.
+func TestAStrictPauseLongAfterTheLogOutIsRefused(t *testing.T) {
+	t.Parallel()
+	const day = 24 * 3600.0
+	var w watch.Watch
+	see(&w, 10, "", fact(t, 1, "jane", agent.LogIn{}), fact(t, 2, "jane", agent.LogOut{}))
+	see(&w, 29*day, "")
+	got := see(&w, 30*day+10, "", fact(t, 30*day, "jane", agent.Pause{Change: agent.Change{Strict: true}}))
+	if diff := cmp.Diff(map[string]rule.Sample{}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if see(&w, 91*day, ""); len(w.Orgs) != 0 {
+		t.Errorf("it keeps %+v", w.Orgs["org"])
+	}
+}
+
 func TestFailedAttemptsAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	var w watch.Watch
@@ -222,6 +239,38 @@ func TestRecordingsThatAreNotFetchedExpire(t *testing.T) {
 	}
 	if got := see(&w, 60, "", fact(t, 51, "a", call.RecordingFetchFailed{RecordingID: id("r2")}))["recordings_expiring"]; got.N != 0 {
 		t.Errorf("one is given up: %+v", got)
+	}
+}
+
+// Symbo and dylr tell of a recording again with each change of its call, under the
+// same event id: what is stored, or was deleted, is not fetched again.
+func TestARecordingThatIsStoredDoesNotExpireWhenItIsToldAgain(t *testing.T) {
+	t.Parallel()
+	id := func(source string) string { return call.RecordingID("org", "a", source) }
+	ready := func(second float64, source string) event.Recorded {
+		return fact(t, second, "a", call.RecordingReady{Recording: call.Recording{ID: source, URL: "https://a.example/1"}})
+	}
+	var w watch.Watch
+	see(&w, 10, "", ready(1, "stored"), fact(t, 2, "a", call.RecordingStored{RecordingID: id("stored")}),
+		ready(3, "deleted"), fact(t, 4, "a", call.RecordingDeleted{RecordingID: id("deleted")}),
+		ready(5, "given up"), fact(t, 6, "a", call.RecordingFetchFailed{RecordingID: id("given up")}))
+	again := 20 * 3600.0
+	see(&w, again+60, "", ready(again, "stored"), ready(again+1, "deleted"), ready(again+2, "given up"))
+	written, err := event.Marshal(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = watch.Watch{}
+	if err := json.Unmarshal(written, &w); err != nil {
+		t.Fatal(err)
+	}
+	see(&w, again+120, "", ready(again+61, "stored"))
+	near := again + 72*3600
+	if got := see(&w, near, "")["recordings_expiring"]; got.N != 1 { // the one whose fetch begins anew
+		t.Errorf("%d recordings expire", got.N)
+	}
+	if see(&w, near+25*3600, ""); len(w.Orgs) != 0 {
+		t.Errorf("two days later it keeps %+v", w.Orgs["org"])
 	}
 }
 
@@ -336,6 +385,7 @@ func TestACrashChangesNothing(t *testing.T) {
 				agent.LogOut{},
 				delivery.Attempted{Outcome: delivery.OutcomeFailed},
 				call.RecordingReady{Recording: call.Recording{ID: "r", URL: "https://x"}},
+				call.RecordingStored{RecordingID: call.RecordingID("org", subject, "r")},
 			}).Draw(t, "fact")))
 		}
 		last := at(second + 10).Truncate(step)

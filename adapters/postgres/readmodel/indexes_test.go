@@ -109,7 +109,7 @@ func TestAFreshRowMayBeThere(t *testing.T) {
 			at := projections.Mark{Partition: partition, RecordedAt: t0}
 			b.Entities = append(b.Entities, projections.EntityRow{
 				Key: projections.Key{Org: "org", ID: fmt.Sprint(i)}, Version: version, State: []byte("{}"), First: at, Last: at, Fresh: true,
-				Values: []any{"", "", "", "", "", &t0},
+				Values: []any{"", "", "", "", "", &t0, ""},
 			})
 		}
 		if err := r.store.Commit(t.Context(), ref, b); err != nil {

@@ -42,13 +42,21 @@ func (k *Known) Subject(ctx context.Context, org string, topic event.Topic, id s
 	if err != nil {
 		return false, err
 	}
+	return k.waiting(ctx, topic, func(ctx context.Context, r *Reader) (bool, error) {
+		_, _, err := r.known(ctx, topic, table, org, id)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+}
+
+// waiting looks for something, and where it is not found once more when the read model
+// has come to where the log ends.
+func (k *Known) waiting(ctx context.Context, topic event.Topic, find func(context.Context, *Reader) (bool, error)) (bool, error) {
 	look := func(have ...event.Position) (found bool, err error) {
 		err = k.reader.having(ctx, have, func(r *Reader) error {
-			_, _, err := r.known(ctx, topic, table, org, id)
-			found = err == nil
-			if errors.Is(err, ErrNotFound) {
-				return nil
-			}
+			found, err = find(ctx, r)
 			return err
 		})
 		return found, err

@@ -465,6 +465,41 @@ func TestKnownWaitsForTheReadModel(t *testing.T) {
 	}
 }
 
+// A client gives a call or a contact an id of its own, and later names it by its
+// source's id alone, perhaps to another process. What a connection calls one of its
+// calls or contacts is another name.
+func TestWhatAClientNamedIsFoundByItsExternalID(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	progress := readmodel.NewProgress(r.pool, quiet(t))
+	t.Cleanup(func() { _ = progress.Stop(context.Background()) })
+	known := readmodel.NewKnown(r.reader, r.log, progress, 10*time.Second)
+	external := event.Some("x-7")
+	r.append(
+		fact(t, "org", "theirs", "e1", 1, call.Started{ExternalID: "x-7", ConnectionID: "dialer", Direction: "inbound", StartedAt: t0}),
+		fact(t, "org", "ours", "e2", 2, call.Started{ExternalID: "x-7", Direction: "inbound", StartedAt: t0}),
+		fact(t, "org", "again", "e3", 3, call.Started{ExternalID: "x-7", Direction: "inbound", StartedAt: t0}),
+		fact(t, "org", "their contact", "e4", 1, contact.Created{Fields: contact.Fields{ExternalID: external, ConnectionID: event.Some("crm")}}),
+		fact(t, "org", "our contact", "e5", 2, contact.Created{Fields: contact.Fields{FirstName: event.Some("Jane")}}),
+		fact(t, "org", "our contact", "e6", 3, contact.Updated{Fields: contact.Fields{ExternalID: external}}),
+	)
+	r.run("calls", live())
+	r.run("contacts", live())
+	for topic, want := range map[event.Topic]string{event.Calls: "ours", event.Contacts: "our contact"} {
+		if id, ok, err := known.Alias(t.Context(), "org", topic, "x-7"); id != want || !ok || err != nil {
+			t.Errorf("of %s it finds %q, %v, %v, want %q", topic, id, ok, err, want)
+		}
+		for _, nobody := range [][2]string{{"org", "x-8"}, {"other", "x-7"}, {"org", ""}, {"org", "x\x00"}} {
+			if id, ok, err := known.Alias(t.Context(), nobody[0], topic, nobody[1]); ok || id != "" || err != nil {
+				t.Errorf("%q of %s of %s is %q, %v, %v", nobody[1], topic, nobody[0], id, ok, err)
+			}
+		}
+	}
+	if _, ok, err := known.Alias(t.Context(), "org", event.Messages, "x-7"); ok || err != nil {
+		t.Errorf("a message: %v, %v", ok, err)
+	}
+}
+
 // farEnds is a log that nothing catches up with.
 type farEnds struct{}
 
