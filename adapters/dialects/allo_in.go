@@ -205,7 +205,7 @@ func (w *alloWebhook) party(key string) *call.Party {
 // tags reads the one tag of the first version, or the tags of the second.
 func (w *alloWebhook) tags(id string, at time.Time) {
 	tags := w.data.texts("tags")
-	if tag := w.data.text("tag"); tag != "" && tags == nil {
+	if tag := w.data.words("tag"); tag != "" && tags == nil {
 		tags = []string{tag}
 	}
 	if len(tags) > 0 {

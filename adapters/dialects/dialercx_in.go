@@ -155,7 +155,7 @@ func (w *dialercxWebhook) callEnded(data reader) {
 	}
 	w.add(id, s.StartedAt, s)
 	w.add(id, w.at, call.Ended{EndedAt: w.at, DurationSec: length})
-	disposition := data.text("disposition")
+	disposition := data.words("disposition")
 	w.keep(id, data)
 	switch agent := callAgent(data.text("agent")); {
 	case disposition == "" && agent != nil: // a reported start may not have known who took it

@@ -92,6 +92,17 @@ func (r reader) text(key string) string {
 	return s
 }
 
+// words reads a text that says something; "" when it is absent. One of blanks alone
+// is left over.
+func (r reader) words(key string) string {
+	s := r.text(key)
+	if s != "" && strings.TrimSpace(s) == "" {
+		delete(r.read, key)
+		return ""
+	}
+	return s
+}
+
 // opt reads a string for a merge: absent, null and "" keep what is known.
 func (r reader) opt(key string) event.Opt[string] {
 	if s := r.text(key); s != "" {

@@ -1,0 +1,81 @@
+package dialects_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"trunkline.dev/trunkline/adapters/dialects"
+	"trunkline.dev/trunkline/adapters/dialects/dialecttest"
+	"trunkline.dev/trunkline/adapters/memory"
+	"trunkline.dev/trunkline/adapters/phone"
+	"trunkline.dev/trunkline/commands"
+	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/tenant"
+)
+
+// taken is what the real intake records of a body, one event a line; false if it
+// refuses it.
+func taken(t *testing.T, d dialects.Dialect, body string) (string, bool) {
+	t.Helper()
+	con := dialecttest.Connection(d)
+	facts, err := d.(dialects.Inbound).Decode(con, http.Header{}, []byte(body))
+	if err != nil {
+		t.Log(err)
+		return "", false
+	}
+	log := memory.NewLog(1)
+	r, err := commands.NewRecorder(commands.RecorderConfig{Log: log, Phones: phone.Numbers{}, Clock: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipts, err := r.Record(t.Context(), commands.Caller{
+		Org: tenant.Org{ID: con.Org, Secret: []byte("secret")}, Actor: "connection/" + con.ID, Source: "connection/" + con.ID, ConnectionID: con.ID, Region: "US",
+	}, facts)
+	if err != nil {
+		t.Log(err)
+		return "", false
+	}
+	var lines []string
+	for _, rc := range receipts {
+		topic, err := event.TopicOf(rc.Type)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(rc.Type)+" "+string(log.Events(topic)[rc.Position.Offset].Data))
+	}
+	return strings.Join(lines, "\n"), true
+}
+
+// TestWhatIsSaidOddlyCostsNoCall: the sender of such a webhook would not say it
+// otherwise the next time. It is left out, and kept in source_data.
+func TestWhatIsSaidOddlyCostsNoCall(t *testing.T) {
+	t.Parallel()
+	const (
+		dylr  = `{"event":"call.completed","timestamp":"2025-05-14T16:30:00Z","call":{"id":"a",`
+		cx    = `{"event":"call.ended","timestamp":"2025-05-14T16:30:00Z","data":{"call_id":"a","phone_number":"5551234567",`
+		allo  = `{"topic":"CALL_RECEIVED","data":{"id":"a","type":"INBOUND","start_date":"2025-05-14T16:30:00Z","from_number":"+15551234567",`
+		symbo = `{"id":"e","object":"Call","description":"call.updated","created_at":"2025-05-14T16:30:00Z","data":{"id":"a","direction":"outbound","to":"+15551234567",`
+	)
+	for name, c := range map[string]struct {
+		dialect    dialects.Dialect
+		body       string
+		kept, none string
+	}{
+		"blank notes of dylr":             {dialects.Dylr{}, dylr + `"notes":" ","disposition":"Sale"}}`, `"notes":" "`, "note_added"},
+		"a blank disposition of dylr":     {dialects.Dylr{}, dylr + `"disposition":"\t"}}`, `"disposition":"\t"`, "dispositioned"},
+		"a blank disposition of dialercx": {dialects.DialerCX{}, cx + `"disposition":" "}}`, `"disposition":" "`, "dispositioned"},
+		"a blank note of symbo":           {dialects.Symbo{}, symbo + `"note":"\n"}}`, `"note":"\n"`, "note_added"},
+		"a blank disposition of symbo":    {dialects.Symbo{}, symbo + `"call_disposition":" "}}`, `"call_disposition":" "`, "dispositioned"},
+		"a blank tag of allo":             {dialects.Allo{}, allo + `"tag":" "}}`, `"tag":" "`, `"tags"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, ok := taken(t, c.dialect, c.body)
+			if !ok || !strings.Contains(got, `"source_data":{`) || !strings.Contains(got, c.kept) || strings.Contains(got, c.none) {
+				t.Errorf("it is taken: %v, as\n%s", ok, got)
+			}
+		})
+	}
+}
