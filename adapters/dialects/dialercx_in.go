@@ -170,7 +170,7 @@ func (w *dialercxWebhook) recordingReady(data reader) {
 	if url == "" {
 		data.wrong("recording_url", "is required")
 	}
-	rec := call.Recording{URL: url, Format: data.text("format"), DurationSec: data.number("duration"), ExpiresAt: data.when("expires_at")}
+	rec := call.Recording{URL: url, Format: data.text("format"), DurationSec: data.length("duration"), ExpiresAt: data.when("expires_at")}
 	w.keep(id, data)
 	w.add(id, w.at, call.RecordingReady{Recording: rec})
 }

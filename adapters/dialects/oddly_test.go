@@ -57,6 +57,10 @@ func TestWhatIsSaidOddlyCostsNoCall(t *testing.T) {
 		cx    = `{"event":"call.ended","timestamp":"2025-05-14T16:30:00Z","data":{"call_id":"a","phone_number":"5551234567",`
 		allo  = `{"topic":"CALL_RECEIVED","data":{"id":"a","type":"INBOUND","start_date":"2025-05-14T16:30:00Z","from_number":"+15551234567",`
 		symbo = `{"id":"e","object":"Call","description":"call.updated","created_at":"2025-05-14T16:30:00Z","data":{"id":"a","direction":"outbound","to":"+15551234567",`
+
+		dialnote  = `{"id":"e","type":"call.completed","timestamp":"2025-05-14T16:30:00Z","data":{"callSid":"a","phoneNumber":"+15551234567",`
+		recording = `{"id":"e","type":"recording.completed","timestamp":"2025-05-14T16:30:00Z","data":{"callSid":"a","recordingUrl":"https://x.example/a.mp3",`
+		ready     = `{"event":"recording.ready","timestamp":"2025-05-14T16:30:00Z","data":{"call_id":"a","recording_url":"https://x.example/a.mp3",`
 	)
 	for name, c := range map[string]struct {
 		dialect    dialects.Dialect
@@ -68,6 +72,13 @@ func TestWhatIsSaidOddlyCostsNoCall(t *testing.T) {
 		"a blank disposition of dialercx": {dialects.DialerCX{}, cx + `"disposition":" "}}`, `"disposition":" "`, "dispositioned"},
 		"a blank note of symbo":           {dialects.Symbo{}, symbo + `"note":"\n"}}`, `"note":"\n"`, "note_added"},
 		"a blank disposition of symbo":    {dialects.Symbo{}, symbo + `"call_disposition":" "}}`, `"call_disposition":" "`, "dispositioned"},
+		"a negative duration of dylr":     {dialects.Dylr{}, dylr + `"duration_sec":-1}}`, `"duration_sec":-1`, `"duration_sec":0`},
+		"a negative duration of dialercx": {dialects.DialerCX{}, cx + `"duration":-1,"disposition":"NA"}}`, `"duration":-1`, `"duration_sec"`},
+		"a negative duration of dialnote": {dialects.Dialnote{}, dialnote + `"duration":-1}}`, `"duration":-1`, `"duration_sec"`},
+		"a recording of dialnote":         {dialects.Dialnote{}, recording + `"duration":-1}}`, `"duration":-1`, `"duration_sec"`},
+		"a recording of dialercx":         {dialects.DialerCX{}, ready + `"duration":-1}}`, `"duration":-1`, `"duration_sec"`},
+		"a negative length of allo":       {dialects.Allo{}, allo + `"length_in_minutes":-0.5,"length":"-30s"}}`, `"length_in_minutes":-0.5`, `"duration_sec"`},
+		"a negative talk time of symbo":   {dialects.Symbo{}, symbo + `"rep_talk_time_millis":-1}}`, `"rep_talk_time_millis":-1`, `"metrics":{`},
 		"a blank tag of allo":             {dialects.Allo{}, allo + `"tag":" "}}`, `"tag":" "`, `"tags"`},
 	} {
 		t.Run(name, func(t *testing.T) {
