@@ -80,6 +80,15 @@ func TestWhatIsSaidOddlyCostsNoCall(t *testing.T) {
 		"a negative length of allo":       {dialects.Allo{}, allo + `"length_in_minutes":-0.5,"length":"-30s"}}`, `"length_in_minutes":-0.5`, `"duration_sec"`},
 		"a negative talk time of symbo":   {dialects.Symbo{}, symbo + `"rep_talk_time_millis":-1}}`, `"rep_talk_time_millis":-1`, `"metrics":{`},
 		"a blank tag of allo":             {dialects.Allo{}, allo + `"tag":" "}}`, `"tag":" "`, `"tags"`},
+		"a custom field without a name": {
+			dialects.Dylr{}, dylr + `"disposition":"Sale"},"lead":{"id":"l","phone":"+15551234567","custom_fields":{"":"x","a.b":1}}}`,
+			`"unread_custom_fields":{"":"x"}`, `"custom_fields":{"":`,
+		},
+		"a name as long as a question": {
+			dialects.Allo{}, allo + `"data_collected":{"` + strings.Repeat("Why? ", 200) + `":"x","order":1}}}`,
+			`"unread_custom":{"Why? `, `"custom":{"Why?`,
+		},
+		"an unknown field without a name": {dialects.Dylr{}, dylr + `"disposition":"Sale"},"":1}`, `"unread_source_data":{"":1}`, `{"":1,`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
