@@ -81,11 +81,13 @@ func TestWhatIsSaidOddlyCostsNoCall(t *testing.T) {
 		"a negative talk time of symbo":   {dialects.Symbo{}, symbo + `"rep_talk_time_millis":-1}}`, `"rep_talk_time_millis":-1`, `"metrics":{`},
 		"a blank tag of allo":             {dialects.Allo{}, allo + `"tag":" "}}`, `"tag":" "`, `"tags"`},
 		"a custom field without a name": {
-			dialects.Dylr{}, dylr + `"disposition":"Sale"},"lead":{"id":"l","phone":"+15551234567","custom_fields":{"":"x","a.b":1}}}`,
+			dialects.Dylr{},
+			dylr + `"disposition":"Sale"},"lead":{"id":"l","phone":"+15551234567","custom_fields":{"":"x","a.b":1}}}`,
 			`"unread_custom_fields":{"":"x"}`, `"custom_fields":{"":`,
 		},
 		"a name as long as a question": {
-			dialects.Allo{}, allo + `"data_collected":{"` + strings.Repeat("Why? ", 200) + `":"x","order":1}}}`,
+			dialects.Allo{},
+			allo + `"data_collected":{"` + strings.Repeat("Why? ", 200) + `":"x","order":1}}}`,
 			`"unread_custom":{"Why? `, `"custom":{"Why?`,
 		},
 		"an unknown field without a name": {dialects.Dylr{}, dylr + `"disposition":"Sale"},"":1}`, `"unread_source_data":{"":1}`, `{"":1,`},
