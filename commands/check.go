@@ -185,6 +185,35 @@ func (k *checker) within(at string, n *float64, low, high float64) {
 	}
 }
 
+// more checks values of which only their source knows what they are. What another
+// system calls by a name that can be no key here, such as the column of an export
+// that has none, does not cost the rest of what it says: it is kept in rest, nil for
+// m itself, as unread_ and the name of m.
+func (k *checker) more(name string, m map[string]json.RawMessage, rest *map[string]json.RawMessage) map[string]json.RawMessage {
+	var unread map[string]json.RawMessage
+	for key, v := range m {
+		if k.strict() || isKey(key) {
+			continue
+		}
+		if unread == nil {
+			unread = make(map[string]json.RawMessage)
+		}
+		unread[key] = v
+	}
+	if unread != nil {
+		m = maps.Clone(m)
+		maps.DeleteFunc(m, func(key string, _ json.RawMessage) bool { return !isKey(key) })
+		if rest == nil {
+			rest = &m
+		}
+		*rest = with(*rest, "unread_"+name, unread)
+	}
+	return k.raws("/"+name, m)
+}
+
+// isKey reports whether a value can be kept by a name.
+func isKey(name string) bool { return name != "" && len(name) <= maxShort }
+
 // raws checks values that are kept as they came.
 func (k *checker) raws(at string, m map[string]json.RawMessage) map[string]json.RawMessage {
 	if len(m) > maxKeys {
@@ -195,7 +224,7 @@ func (k *checker) raws(at string, m map[string]json.RawMessage) map[string]json.
 	copied := false
 	for key, v := range m {
 		here := at + "/" + escape(key)
-		if key == "" || len(key) > maxShort {
+		if !isKey(key) {
 			k.add(here, "a key has 1 to %d bytes", maxShort)
 		}
 		clean, detail := cleanRaw(v)

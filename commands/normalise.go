@@ -74,11 +74,11 @@ func (k *checker) normalise(f Fact) (event.Payload, time.Time) {
 		return k.triggered(p), time.Time{}
 	case alert.Acknowledged:
 		k.text("/note", p.Note, maxText)
-		p.SourceData = k.raws("/source_data", p.SourceData)
+		p.SourceData = k.more("source_data", p.SourceData, nil)
 		return p, time.Time{}
 	case alert.Resolved:
 		k.text("/note", p.Note, maxText)
-		p.SourceData = k.raws("/source_data", p.SourceData)
+		p.SourceData = k.more("source_data", p.SourceData, nil)
 		return p, time.Time{}
 	case message.Received:
 		p.Text = k.message(p.Text, f, inbound)
@@ -148,8 +148,8 @@ func (k *checker) lead(p lead.Upserted) lead.Upserted {
 	} {
 		k.opt(o.at, o.v, maxShort)
 	}
-	p.CustomFields = k.raws("/custom_fields", p.CustomFields)
-	p.SourceData = k.raws("/source_data", p.SourceData)
+	p.CustomFields = k.more("custom_fields", p.CustomFields, &p.SourceData)
+	p.SourceData = k.more("source_data", p.SourceData, nil)
 	return p
 }
 
@@ -158,7 +158,7 @@ func (k *checker) change(c agent.Change) agent.Change {
 	k.text("/email", c.Email, maxShort)
 	k.text("/reason", c.Reason, maxShort)
 	k.text("/campaign", c.Campaign, maxShort)
-	c.SourceData = k.raws("/source_data", c.SourceData)
+	c.SourceData = k.more("source_data", c.SourceData, nil)
 	return c
 }
 
@@ -174,7 +174,7 @@ func (k *checker) triggered(p alert.Triggered) alert.Triggered {
 	}
 	k.text("/campaign", p.Campaign, maxShort)
 	k.text("/note", p.Note, maxText)
-	p.SourceData = k.raws("/source_data", p.SourceData)
+	p.SourceData = k.more("source_data", p.SourceData, nil)
 	return p
 }
 
@@ -205,7 +205,7 @@ func (k *checker) message(t message.Text, f Fact, direction string) message.Text
 	k.text("/to_name", t.ToName, maxShort)
 	k.text("/agent_email", t.AgentEmail, maxShort)
 	t.SentAt = k.moment("/sent_at", t.SentAt, f)
-	t.SourceData = k.raws("/source_data", t.SourceData)
+	t.SourceData = k.more("source_data", t.SourceData, nil)
 	return t
 }
 
@@ -250,7 +250,7 @@ func (k *checker) contact(c contact.Fields, f Fact) contact.Fields {
 	for _, s := range []string{b.ExternalID, b.Name, b.WebsiteURL, b.Industry} {
 		k.text("/account", s, maxURL)
 	}
-	c.SourceData = k.raws("/source_data", c.SourceData)
+	c.SourceData = k.more("source_data", c.SourceData, nil)
 	return c
 }
 

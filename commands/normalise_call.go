@@ -39,8 +39,8 @@ func (k *checker) started(p call.Started, f Fact) (call.Started, time.Time) {
 	k.text("/from_name", p.FromName, maxShort)
 	k.text("/to_name", p.ToName, maxShort)
 	k.text("/original_to_name", p.OriginalToName, maxShort)
-	p.Custom = k.raws("/custom", p.Custom)
-	p.SourceData = k.raws("/source_data", p.SourceData)
+	p.Custom = k.more("custom", p.Custom, &p.SourceData)
+	p.SourceData = k.more("source_data", p.SourceData, nil)
 	return p, p.StartedAt
 }
 
@@ -130,8 +130,8 @@ func (k *checker) corrected(p call.Corrected) call.Corrected {
 		p.Contact = &c
 		_ = k.take(within.err(), "/contact") // it is nil or an *Invalid
 	}
-	p.Custom = k.raws("/custom", p.Custom)
-	p.SourceData = k.raws("/source_data", p.SourceData)
+	p.Custom = k.more("custom", p.Custom, &p.SourceData)
+	p.SourceData = k.more("source_data", p.SourceData, nil)
 	return p
 }
 

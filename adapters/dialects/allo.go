@@ -5,8 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/delivery"
+	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/domain/message"
 )
 
@@ -127,8 +129,17 @@ func alloCall(v delivery.View, e delivery.Endpoint) object {
 		{"user_email", agentEmail(c)},
 		{"original_to_number", known(c.OriginalTo)},
 		{"original_to_name", known(c.OriginalToName)},
-		{"transfer_original_call_id", known(t.OriginalCallID)},
+		{"transfer_original_call_id", known(originalCall(v, e, t.OriginalCallID))},
 	}
+}
+
+// originalCall is the first call of a chain in the ids that an endpoint asked for. A
+// source's id of a call gives ours (see commands.DerivedID).
+func originalCall(v delivery.View, e delivery.Endpoint, id string) string {
+	if id == "" || e.IDs == "source" || v.Call.ConnectionID == "" {
+		return id
+	}
+	return commands.DerivedID(event.Calls, v.OrgID, v.Call.ConnectionID, id)
 }
 
 // alloIntegration is the source's own integration_id. A connection of ours is

@@ -166,7 +166,8 @@ func (w *alloWebhook) begun(id string, at time.Time) {
 	w.add(id, at, s)
 }
 
-// length reads "5m 30s", else the minutes beside it, which are rounded.
+// length reads "5m 30s", else the minutes beside it, which are rounded. One that is
+// none is left over.
 func (w *alloWebhook) length() *int64 {
 	said, err := time.ParseDuration(strings.ReplaceAll(w.data.text("length"), " ", ""))
 	inMinutes := w.data.number("length_in_minutes")
@@ -178,7 +179,8 @@ func (w *alloWebhook) length() *int64 {
 		seconds = math.Round(*inMinutes * 60)
 	}
 	if seconds < 0 || seconds > math.MaxInt32 {
-		w.data.wrong("length_in_minutes", "expected a length of 0 or more")
+		delete(w.data.read, "length")
+		delete(w.data.read, "length_in_minutes")
 		return nil
 	}
 	n := int64(seconds)
@@ -205,7 +207,7 @@ func (w *alloWebhook) party(key string) *call.Party {
 // tags reads the one tag of the first version, or the tags of the second.
 func (w *alloWebhook) tags(id string, at time.Time) {
 	tags := w.data.texts("tags")
-	if tag := w.data.text("tag"); tag != "" && tags == nil {
+	if tag := w.data.words("tag"); tag != "" && tags == nil {
 		tags = []string{tag}
 	}
 	if len(tags) > 0 {

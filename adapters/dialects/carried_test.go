@@ -55,7 +55,8 @@ func carried(dialect string) dialecttest.Carried {
 		call := []string{
 			"call.started_at", "call.recording_url", "call.from", "call.to", "call.from_name", "call.to_name", "call.original_to", "call.original_to_name",
 			"call.duration_sec", "call.summary", "call.one_sentence_summary", "call.spoken", "call.spoken_at", "call.words", "call.custom",
-			"call.direction", "call.transfer", "call.agent.email",
+			// The first call of a transfer is told by the id that the receiver knows it by.
+			"call.direction", "call.transfer{from,to}", "call.agent.email",
 		}
 		message := []string{
 			"message.direction", "message.type", "message.content", "message.media", "message.from", "message.to", "message.from_name", "message.to_name", "message.sent_at",

@@ -155,7 +155,7 @@ func (w *dialercxWebhook) callEnded(data reader) {
 	}
 	w.add(id, s.StartedAt, s)
 	w.add(id, w.at, call.Ended{EndedAt: w.at, DurationSec: length})
-	disposition := data.text("disposition")
+	disposition := data.words("disposition")
 	w.keep(id, data)
 	switch agent := callAgent(data.text("agent")); {
 	case disposition == "" && agent != nil: // a reported start may not have known who took it
@@ -170,7 +170,7 @@ func (w *dialercxWebhook) recordingReady(data reader) {
 	if url == "" {
 		data.wrong("recording_url", "is required")
 	}
-	rec := call.Recording{URL: url, Format: data.text("format"), DurationSec: data.number("duration"), ExpiresAt: data.when("expires_at")}
+	rec := call.Recording{URL: url, Format: data.text("format"), DurationSec: data.length("duration"), ExpiresAt: data.when("expires_at")}
 	w.keep(id, data)
 	w.add(id, w.at, call.RecordingReady{Recording: rec})
 }

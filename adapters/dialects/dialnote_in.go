@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -137,13 +136,9 @@ func (w *dialnoteWebhook) recordingCompleted(data reader) {
 	if url == "" {
 		data.wrong("recordingUrl", "is required")
 	}
-	length := data.number("duration")
+	length := data.length("duration")
 	began := w.at
-	switch {
-	case length == nil:
-	case *length < 0 || *length > math.MaxInt32:
-		data.wrong("duration", "expected a number of seconds, 0 or more")
-	default:
+	if length != nil {
 		began = began.Add(-time.Duration(*length * float64(time.Second)))
 	}
 	w.started(data, began, w.direction(data))

@@ -162,7 +162,7 @@ func (w *dylrWebhook) person() *call.Agent {
 // said adds what was made of the call.
 func (w *dylrWebhook) said() {
 	c := w.call
-	if s := c.text("notes"); s != "" {
+	if s := c.words("notes"); s != "" {
 		w.add(w.at, call.NoteAdded{NoteID: "notes", Note: s, Author: w.person()})
 	}
 	if s := c.link("recording_url"); s != "" {
@@ -183,7 +183,7 @@ func (w *dylrWebhook) said() {
 	if summary != "" {
 		w.add(w.at, call.SummaryAdded{Summary: summary})
 	}
-	if s := c.text("disposition"); s != "" {
+	if s := c.words("disposition"); s != "" {
 		w.add(w.at, call.Dispositioned{Disposition: s, Agent: w.person()}, w.moment())
 	}
 }

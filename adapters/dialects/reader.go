@@ -92,6 +92,17 @@ func (r reader) text(key string) string {
 	return s
 }
 
+// words reads a text that says something; "" when it is absent. One of blanks alone
+// is left over.
+func (r reader) words(key string) string {
+	s := r.text(key)
+	if s != "" && strings.TrimSpace(s) == "" {
+		delete(r.read, key)
+		return ""
+	}
+	return s
+}
+
 // opt reads a string for a merge: absent, null and "" keep what is known.
 func (r reader) opt(key string) event.Opt[string] {
 	if s := r.text(key); s != "" {
@@ -205,14 +216,28 @@ func (r reader) number(key string) *float64 {
 	return &f
 }
 
-// seconds reads a duration in whole seconds; fractions are cut off.
-func (r reader) seconds(key string) *int64 {
+// upTo reads a number from 0 to most. Another one, such as the -1 of a length that
+// nobody knows, is left over.
+func (r reader) upTo(key string, most float64) *float64 {
 	f := r.number(key)
-	if f == nil {
+	if f != nil && (*f < 0 || *f > most) {
+		delete(r.read, key)
 		return nil
 	}
-	if *f < 0 || *f > math.MaxInt32 {
-		r.wrong(key, "expected a number of seconds, 0 or more")
+	return f
+}
+
+// length reads a duration in seconds.
+func (r reader) length(key string) *float64 { return r.upTo(key, math.MaxInt32) }
+
+// seconds reads a duration in whole seconds; fractions are cut off.
+func (r reader) seconds(key string) *int64 { return wholeOf(r.length(key)) }
+
+// whole reads a number of whole units; fractions are cut off.
+func (r reader) whole(key string) *int64 { return wholeOf(r.upTo(key, 1<<53)) }
+
+func wholeOf(f *float64) *int64 {
+	if f == nil {
 		return nil
 	}
 	n := int64(*f)
@@ -340,18 +365,4 @@ func (r reader) objects(key string) []reader {
 		all = append(all, o)
 	}
 	return all
-}
-
-// whole reads a number of whole units; fractions are cut off.
-func (r reader) whole(key string) *int64 {
-	f := r.number(key)
-	if f == nil {
-		return nil
-	}
-	if *f < 0 || *f > 1<<53 {
-		r.wrong(key, "expected a number of 0 or more")
-		return nil
-	}
-	n := int64(*f)
-	return &n
 }

@@ -145,10 +145,10 @@ func (w *symboWebhook) call(first bool) {
 	if m := w.metrics(); m != (call.Metrics{}) {
 		w.said(call.Corrected{Metrics: &m})
 	}
-	if note := d.text("note"); note != "" {
+	if note := d.words("note"); note != "" {
 		w.add(call.NoteAdded{NoteID: "note", Note: note, Author: w.user}, note)
 	}
-	if disposition := d.text("call_disposition"); disposition != "" {
+	if disposition := d.words("call_disposition"); disposition != "" {
 		w.add(call.Dispositioned{Disposition: disposition, Agent: w.user, Restated: true}, disposition, w.moment())
 	}
 	w.ended()

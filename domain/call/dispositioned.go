@@ -11,7 +11,8 @@ type Dispositioned struct {
 	Agent       *Agent `json:"agent,omitempty"`
 	// Restated marks what a source says again because it sends the whole call at
 	// each change (seed 004). It counts where it is news: another disposition
-	// than the one known.
+	// than the one known. Agent is whose change it was then, not who had the call,
+	// unless nobody else is known.
 	Restated bool `json:"restated,omitempty"`
 }
 
@@ -24,5 +25,8 @@ func (f Dispositioned) fold(c *Call, e event.Envelope) {
 	}
 	c.Disposition = f.Disposition
 	c.DispositionAt = ptr(e.OccurredAt)
+	if f.Restated && c.Agent != nil {
+		return
+	}
 	c.Agent = mergeAgent(c.Agent, f.Agent)
 }

@@ -39,3 +39,31 @@ func TestALateDispositionIsHistory(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoDisposedAgainIsNotTheAgentOfTheCall: what a source says of the whole call
+// at each change names whose change it was (seed 004), in whatever order it comes.
+func TestWhoDisposedAgainIsNotTheAgentOfTheCall(t *testing.T) {
+	t.Parallel()
+	rep := call.Corrected{Agent: &call.Agent{ID: "rep"}}
+	manager := call.Dispositioned{Disposition: "Busy", Agent: &call.Agent{ID: "manager"}, Restated: true}
+	for name, c := range map[string]struct {
+		said []event.Payload
+		want string
+	}{
+		"in order":                 {[]event.Payload{rep, manager}, "rep"},
+		"the update first":         {[]event.Payload{manager, rep}, "rep"},
+		"nobody else is known":     {[]event.Payload{manager}, "manager"},
+		"told by who had the call": {[]event.Payload{rep, call.Dispositioned{Disposition: "Busy", Agent: &call.Agent{ID: "other"}}}, "other"},
+	} {
+		var got call.Call
+		for i, p := range c.said {
+			at := time.Date(2026, 3, 7, 15, 27, i, 0, time.UTC)
+			if err := got.Apply(event.Envelope{ID: "e", Subject: "call-1", OccurredAt: at, RecordedAt: at}, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got.Agent == nil || got.Agent.ID != c.want {
+			t.Errorf("%s: the agent is %v, want %s", name, got.Agent, c.want)
+		}
+	}
+}

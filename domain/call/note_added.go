@@ -9,7 +9,8 @@ import (
 // NoteAdded says that somebody wrote a remark about the call.
 type NoteAdded struct {
 	// NoteID is the source's id of the note; the event's id if absent. A note
-	// with a known id replaces the former: the source lets people edit it.
+	// with a known id replaces the former: the source lets people edit it. One that
+	// was written before the one that is known, and comes late, is history only.
 	NoteID string `json:"note_id,omitempty"`
 	Note   string `json:"note" pii:"content"`
 	Author *Agent `json:"author,omitempty"`
@@ -26,6 +27,9 @@ func (f NoteAdded) fold(c *Call, e event.Envelope) {
 	n := Note{ID: id, Body: f.Note, Author: f.Author, At: e.OccurredAt}
 	for i := range c.Notes {
 		if c.Notes[i].ID == id {
+			if n.At.Before(c.Notes[i].At) {
+				return
+			}
 			c.Notes = slices.Clone(c.Notes)
 			c.Notes[i] = n
 			return

@@ -14,6 +14,8 @@ import (
 type Contact struct {
 	ID string `json:"id"`
 	Fields
+	// Unmade says that changes came before the creation, which has not come.
+	Unmade    bool      `json:"unmade,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -81,10 +83,19 @@ func (c *Contact) Apply(e event.Envelope, p event.Payload) error {
 		return event.NotApplicable("contact", p)
 	}
 	c.ID = e.Subject
+	_, made := p.(Created)
 	if c.CreatedAt.IsZero() {
 		c.CreatedAt = e.RecordedAt
+		c.Unmade = !made
 	}
-	c.merge(f.fields())
+	if said := f.fields(); made && c.Unmade {
+		var all Fields
+		all.merge(said)
+		all.merge(c.Fields)
+		c.Fields, c.Unmade = all, false
+	} else {
+		c.merge(said)
+	}
 	c.UpdatedAt = e.RecordedAt
 	return nil
 }

@@ -46,13 +46,16 @@ type View struct {
 }
 
 // Disposed reports whether the event disposed of a call: not where a source only
-// said again what was known.
+// said again what was known, nor where it came late and a newer one is known.
 func (v View) Disposed() bool {
 	p, ok := v.Payload.(call.Dispositioned)
-	if !ok || !p.Restated || v.CallBefore == nil || v.CallBefore.DispositionAt == nil {
+	switch {
+	case !ok || v.CallBefore == nil || v.CallBefore.DispositionAt == nil:
 		return ok
+	case v.Event.OccurredAt.Before(*v.CallBefore.DispositionAt):
+		return false
 	}
-	return v.CallBefore.Disposition != v.Call.Disposition
+	return !p.Restated || v.CallBefore.Disposition != v.Call.Disposition
 }
 
 // SetStates puts the states before and after the event where they belong by

@@ -3,6 +3,7 @@ package lead
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -58,19 +59,22 @@ func (l *Lead) Apply(e event.Envelope, p event.Payload) error {
 	return nil
 }
 
-// DisplayName is the name, or first and last name joined.
+// DisplayName is the name, or first and last name joined. What stands empty there,
+// as in a CRM's export, is not known.
 func (l *Lead) DisplayName() *string {
-	if l.Name != nil {
-		return l.Name
-	}
+	said := func(s *string) bool { return s != nil && strings.TrimSpace(*s) != "" }
 	switch {
-	case l.FirstName != nil && l.LastName != nil:
+	case said(l.Name):
+		return l.Name
+	case said(l.FirstName) && said(l.LastName):
 		n := *l.FirstName + " " + *l.LastName
 		return &n
-	case l.FirstName != nil:
+	case said(l.FirstName):
 		return l.FirstName
+	case said(l.LastName):
+		return l.LastName
 	}
-	return l.LastName
+	return nil
 }
 
 // wins reports whether a fact sets a field: the newest occurred_at does, and

@@ -151,6 +151,9 @@ func TestDisplayName(t *testing.T) {
 	text := func(s string) *string { return &s }
 	for want, l := range map[string]lead.Lead{
 		"Jo Smith": {FirstName: text("Jo"), LastName: text("Smith")},
+		"Ann Lee":  {Name: text(""), FirstName: text("Ann"), LastName: text("Lee")},
+		"Lee":      {Name: text(" "), FirstName: text(""), LastName: text("Lee")},
+		"Ann":      {FirstName: text("Ann"), LastName: text("")},
 		"Jo":       {FirstName: text("Jo")},
 		"Smith":    {LastName: text("Smith")},
 		"J. Smith": {Name: text("J. Smith"), FirstName: text("Jo")},
@@ -159,7 +162,9 @@ func TestDisplayName(t *testing.T) {
 			t.Errorf("%v, want %s", got, want)
 		}
 	}
-	if got := (&lead.Lead{}).DisplayName(); got != nil {
-		t.Errorf("nobody is called %q", *got)
+	for _, l := range []lead.Lead{{}, {Name: text(""), FirstName: text(""), LastName: text("")}} {
+		if got := l.DisplayName(); got != nil {
+			t.Errorf("nobody is called %q", *got)
+		}
 	}
 }
