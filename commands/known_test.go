@@ -35,7 +35,7 @@ func (r registry) Subject(_ context.Context, org string, topic event.Topic, id s
 // directory finds entities by their external id.
 type directory map[string]string
 
-func (d directory) Alias(_ context.Context, _ string, _ event.Topic, external string) (string, bool, error) {
+func (d directory) Alias(_ context.Context, _ string, _ event.Topic, external, _ string) (string, bool, error) {
 	id, ok := d[external]
 	return id, ok, nil
 }

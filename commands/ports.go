@@ -45,6 +45,7 @@ type Known interface {
 // Aliases finds entities by the id that their source gave them, for those whose
 // own id is not derived from it (the client chose both).
 type Aliases interface {
-	// Alias returns the id of the entity with an external id.
-	Alias(ctx context.Context, org string, topic event.Topic, externalID string) (id string, ok bool, err error)
+	// Alias returns the id of the entity with an external id: one that a client named
+	// otherwise, or derived, the id that the external one gives, if there is such a one.
+	Alias(ctx context.Context, org string, topic event.Topic, externalID, derived string) (id string, ok bool, err error)
 }

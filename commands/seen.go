@@ -149,7 +149,7 @@ const statusShare = 20
 // by both. It does not fail: when nobody can be asked, a fact sent twice is
 // still one event, only the answer says "created" again; and what a client named
 // otherwise is told under the id that its source's derives.
-func (r *Recorder) resolve(ctx context.Context, c Caller, topic event.Topic, id, external string) (subject string, known bool) {
+func (r *Recorder) resolve(ctx context.Context, c Caller, topic event.Topic, id, external string) (subject string, seen bool) {
 	subject = id
 	derived := ""
 	if external != "" {
@@ -173,24 +173,25 @@ func (r *Recorder) resolve(ctx context.Context, c Caller, topic event.Topic, id,
 		yes, err := question(ctx)
 		return err == nil && yes
 	}
-	exists := func(id string) bool {
-		return ask(func(ctx context.Context) (bool, error) { return r.known(ctx, c, topic, id, r.cfg.KnownTimeout) })
+	known := func(id string) func(context.Context) (bool, error) {
+		return func(ctx context.Context) (bool, error) { return r.known(ctx, c, topic, id, r.cfg.KnownTimeout) }
 	}
-	if id != "" && exists(id) {
+	if id != "" && ask(known(id)) {
 		return id, true
 	}
 	if external == "" {
 		return subject, false
 	}
-	found := ""
-	if r.cfg.Aliases != nil && ask(func(ctx context.Context) (ok bool, err error) {
-		found, ok, err = r.cfg.Aliases.Alias(ctx, c.Org.ID, topic, external)
-		return ok, err
-	}) {
-		return found, true
+	found := derived
+	question := known(derived)
+	if r.cfg.Aliases != nil {
+		question = func(ctx context.Context) (ok bool, err error) {
+			found, ok, err = r.cfg.Aliases.Alias(ctx, c.Org.ID, topic, external, derived)
+			return ok, err
+		}
 	}
-	if exists(derived) {
-		return derived, true
+	if ask(question) {
+		return found, true
 	}
 	return subject, false
 }

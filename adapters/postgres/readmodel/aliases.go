@@ -14,35 +14,38 @@ import (
 
 var _ commands.Aliases = (*Known)(nil)
 
-// Alias implements commands.Aliases for calls and contacts, which clients may name by
-// an id of their own; the id of a message with an external id is derived from that. It
-// waits for the read model as Subject does. Of several the first counts.
-func (k *Known) Alias(ctx context.Context, org string, topic event.Topic, externalID string) (id string, ok bool, err error) {
+// Alias implements commands.Aliases. It waits for the read model as Subject does. Of
+// several the first counts. What clients may name by an id of their own are calls and
+// contacts; others have only the derived one.
+func (k *Known) Alias(ctx context.Context, org string, topic event.Topic, externalID, derived string) (id string, ok bool, err error) {
 	table := ""
 	switch topic {
 	case event.Calls:
 		table = "calls"
 	case event.Contacts:
 		table = "contacts"
+	default:
+		ok, err = k.Subject(ctx, org, topic, derived)
+		return derived, ok, err
 	}
-	if table == "" || externalID == "" || !storable(org, externalID) {
+	if externalID == "" || !storable(org, externalID) {
 		return "", false, nil
 	}
 	ok, err = k.waiting(ctx, topic, func(ctx context.Context, r *Reader) (found bool, err error) {
-		id, err = r.alias(ctx, table, org, externalID)
+		id, err = r.alias(ctx, table, org, externalID, derived)
 		return id != "", err
 	})
 	return id, ok, err
 }
 
-// alias returns the id of the entity of no connection with an external id, "" if there
-// is none.
-func (r *Reader) alias(ctx context.Context, table, org, externalID string) (string, error) {
+// alias returns the id of the entity of no connection with an external id or the one
+// that is derived from it, "" if there is none.
+func (r *Reader) alias(ctx context.Context, table, org, externalID, derived string) (string, error) {
 	rows, err := r.db.Query(ctx, fmt.Sprintf(`
 SELECT id, state
 FROM %s
-WHERE org_id = $1 AND external_id = $2
-ORDER BY first_recorded_at, id`, table), org, externalID)
+WHERE org_id = $1 AND (external_id = $2 OR id = $3)
+ORDER BY first_recorded_at, id`, table), org, externalID, derived)
 	if err != nil {
 		return "", fmt.Errorf("looking for %s by their external id: %w", table, err)
 	}

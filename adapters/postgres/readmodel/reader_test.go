@@ -486,17 +486,25 @@ func TestWhatAClientNamedIsFoundByItsExternalID(t *testing.T) {
 	r.run("calls", live())
 	r.run("contacts", live())
 	for topic, want := range map[event.Topic]string{event.Calls: "ours", event.Contacts: "our contact"} {
-		if id, ok, err := known.Alias(t.Context(), "org", topic, "x-7"); id != want || !ok || err != nil {
+		if id, ok, err := known.Alias(t.Context(), "org", topic, "x-7", "derived"); id != want || !ok || err != nil {
 			t.Errorf("of %s it finds %q, %v, %v, want %q", topic, id, ok, err, want)
 		}
 		for _, nobody := range [][2]string{{"org", "x-8"}, {"other", "x-7"}, {"org", ""}, {"org", "x\x00"}} {
-			if id, ok, err := known.Alias(t.Context(), nobody[0], topic, nobody[1]); ok || id != "" || err != nil {
+			if id, ok, err := known.Alias(t.Context(), nobody[0], topic, nobody[1], "derived"); ok || id != "" || err != nil {
 				t.Errorf("%q of %s of %s is %q, %v, %v", nobody[1], topic, nobody[0], id, ok, err)
 			}
 		}
 	}
-	if _, ok, err := known.Alias(t.Context(), "org", event.Messages, "x-7"); ok || err != nil {
-		t.Errorf("a message: %v, %v", ok, err)
+	// What is called by the derived id need not have the other in its row.
+	if id, ok, err := known.Alias(t.Context(), "org", event.Calls, "x-8", "ours"); id != "ours" || !ok || err != nil {
+		t.Errorf("by the derived id it finds %q, %v, %v", id, ok, err)
+	}
+	r.append(fact(t, "org", "derived", "e7", 1, message.Received{Text: message.Text{ExternalID: "x-7", SentAt: t0}}))
+	r.run("messages", live())
+	for derived, want := range map[string]bool{"derived": true, "another": false} {
+		if id, ok, err := known.Alias(t.Context(), "org", event.Messages, "x-7", derived); ok != want || (ok && id != derived) || err != nil {
+			t.Errorf("a message by %q: %q, %v, %v", derived, id, ok, err)
+		}
 	}
 }
 
