@@ -113,6 +113,23 @@ func (s *stack) brokerErr() error {
 	return s.broker.Err()
 }
 
+// postgresErr is what keeps the embedded Postgres from serving: it restarts, or does
+// not answer.
+func (s *stack) postgresErr() error {
+	if s.postgres == nil {
+		return nil
+	}
+	return s.postgres.Err()
+}
+
+// clickHouseErr is what keeps the embedded ClickHouse from serving.
+func (s *stack) clickHouseErr() error {
+	if s.clickhouse == nil {
+		return nil
+	}
+	return s.clickhouse.Err()
+}
+
 func (s *stack) postgresURL() string {
 	if s.postgres != nil {
 		return s.postgres.URL()
