@@ -1,0 +1,4 @@
+package postgres
+
+// OpenWithin is Open with another limit for statements.
+var OpenWithin = open
