@@ -16,6 +16,9 @@ import (
 	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
+// ErrInUse is the error of a start on data that another hub's engine has.
+var ErrInUse = errors.New("in use by another hub")
+
 // Engine is the embedded ClickHouse. It is safe for concurrent use.
 type Engine struct {
 	cfg Config

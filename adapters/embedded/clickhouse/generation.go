@@ -217,7 +217,7 @@ func waitUnlocked(ctx context.Context, status string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("starting the embedded ClickHouse: %s is in use by another hub: stop that one, or set TRUNKLINE_DATA_DIR", filepath.Dir(status))
+			return fmt.Errorf("starting the embedded ClickHouse: %s is %w: stop that one, or set TRUNKLINE_DATA_DIR", filepath.Dir(status), ErrInUse)
 		case <-t.C:
 		}
 	}

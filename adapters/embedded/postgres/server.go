@@ -19,6 +19,9 @@ import (
 	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
+// ErrInUse is the error of a start on data that another hub's server has.
+var ErrInUse = errors.New("in use by another hub")
+
 // Server is the embedded Postgres. It is safe for concurrent use.
 type Server struct {
 	cfg    Config
@@ -141,7 +144,7 @@ func (s *Server) claim() error {
 		f.Close()
 	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("%s is in use by another hub: stop that one, or set TRUNKLINE_DATA_DIR", s.pgdata)
+		return fmt.Errorf("%s is %w: stop that one, or set TRUNKLINE_DATA_DIR", s.pgdata, ErrInUse)
 	}
 	if err != nil {
 		return fmt.Errorf("locking %s.lock: %w", s.pgdata, err)
