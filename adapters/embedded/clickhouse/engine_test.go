@@ -242,7 +242,7 @@ func TestAFrozenEngineIsRestarted(t *testing.T) {
 	}
 	testenv.Eventually(t, func() error {
 		if err := e.Err(); err == nil || !strings.Contains(err.Error(), "gave no answer for") {
-			return fmt.Errorf("it is not said: %v", err)
+			return fmt.Errorf("it is not said: %w", err)
 		}
 		return nil
 	})

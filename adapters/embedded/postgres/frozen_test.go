@@ -52,7 +52,7 @@ func TestAFrozenServerIsRestarted(t *testing.T) {
 					}
 				}
 				if err := s.Err(); err == nil || !strings.Contains(err.Error(), "gave no answer for") {
-					return fmt.Errorf("it is not said: %v", err)
+					return fmt.Errorf("it is not said: %w", err)
 				}
 				return nil
 			})

@@ -18,6 +18,9 @@ const (
 	// beats is into how many parts the time for an answer is divided, to tell the
 	// child's silence from a pause of our own.
 	beats = 20
+	// ownPause is how much later than it should a beat ends if this process stood
+	// still, or the machine; less is the load.
+	ownPause = time.Second
 )
 
 // attend returns why the child is to be started again: it has ended, or it does
@@ -104,4 +107,4 @@ func (s *Supervisor) ask(ctx context.Context, child Child) bool {
 // counts reports whether a wait for a beat that took so long was one. If it took
 // much longer, this process stood still, or the machine: that says nothing about the
 // child, whose answer may be waiting for us.
-func counts(took, beat time.Duration) bool { return took < 2*beat }
+func counts(took, beat time.Duration) bool { return took < beat+ownPause }

@@ -1,9 +1,9 @@
 package supervise_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -37,6 +37,7 @@ func (c *child) Ask(ctx context.Context) {
 		<-ctx.Done()
 	}
 }
+
 func (c *child) Stop(context.Context) error {
 	select {
 	case <-c.exited:
@@ -170,9 +171,9 @@ func TestAFrozenChildIsEndedAndStartedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := children[0]
-		<-time.After(time.Hour) // of the bubble's clock
+		<-time.After(time.Hour + 5*time.Second) // of the bubble's clock; it is asked every ten seconds
 		first.frozen.Store(true)
-		<-time.After(62 * time.Second) // two questions are not answered
+		<-time.After(time.Minute) // two questions are not answered
 		if s.Err() == nil || s.State() != supervise.Running {
 			t.Errorf("state %s, err %v", s.State(), s.Err())
 		}
@@ -251,11 +252,15 @@ func TestAProcessThatIgnoresItsSignalIsKilledInTheEnd(t *testing.T) {
 // descendant that keeps the output open, which looks the same to who waits.
 func TestAProcessThatNothingEndsIsAnError(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command("sh", "-c", "sleep 60 & exec sleep 60")
+	cmd := exec.Command("sh", "-c", "sleep 60 & echo ready; exec sleep 60")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stdout = new(bytes.Buffer)
+	ready, said := io.Pipe()
+	cmd.Stdout = said
 	p, err := supervise.Exec(cmd)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(ready, make([]byte, len("ready\n"))); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
