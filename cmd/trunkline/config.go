@@ -251,7 +251,7 @@ func (c Config) baseURL() string {
 func (c Config) file(name string) string { return filepath.Join(c.DataDir, name) }
 
 // readOrCreate returns the content of a small secret file of the data
-// directory, written once with mode 0600.
+// directory, written once with mode 0600, and on the disk when it is returned.
 func readOrCreate(path string, make func() (string, error)) (value string, created bool, err error) {
 	b, err := os.ReadFile(path)
 	if err == nil {
@@ -266,12 +266,33 @@ func readOrCreate(path string, make func() (string, error)) (value string, creat
 	if value, err = make(); err != nil {
 		return "", false, err
 	}
-	tmp := path + ".new" // renamed when whole: a crash must not leave half a key
-	if err := os.WriteFile(tmp, []byte(value+"\n"), 0o600); err != nil {
-		return "", false, fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := keep(path, value, (*os.File).Sync); err != nil {
 		return "", false, fmt.Errorf("writing %s: %w", path, err)
 	}
 	return value, true, nil
+}
+
+// keep writes a secret file that gets its name when it is whole and on the disk: after
+// a power cut an empty one stops the start, and one that is gone is made anew, with a
+// key that is in nobody's hands.
+func keep(path, value string, sync func(*os.File) error) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteString(value + "\n"); err == nil {
+		err = sync(f)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(sync(dir), dir.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,5 +112,37 @@ func TestAnEmptyKeyFileIsNamed(t *testing.T) {
 	value, _, err := readOrCreate(file, func() (string, error) { return "another", nil })
 	if err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("%q, %v", value, err)
+	}
+}
+
+// TestAKeyIsOnTheDiskBeforeItIsUsed has no power cut: it looks at what is flushed when.
+func TestAKeyIsOnTheDiskBeforeItIsUsed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, adminKeyFile)
+	var flushed []string
+	err := keep(file, "key", func(f *os.File) error {
+		what := filepath.Base(f.Name())
+		if f.Name() == dir {
+			what = "the directory"
+		}
+		if _, err := os.Stat(file); err == nil {
+			what += " with " + adminKeyFile
+		}
+		flushed = append(flushed, what)
+		return f.Sync()
+	})
+	want := []string{adminKeyFile + ".new", "the directory with " + adminKeyFile}
+	if err != nil || !slices.Equal(flushed, want) {
+		t.Errorf("it flushes %q, want %q: %v", flushed, want, err)
+	}
+
+	broken := errors.New("input/output error")
+	other := filepath.Join(dir, "other.key")
+	if err := keep(other, "key", func(*os.File) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("a disk that takes nothing: %v", err)
+	}
+	if _, err := os.Stat(other); err == nil {
+		t.Error("a key that is not on the disk has its name")
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -23,8 +24,8 @@ func (a *app) readiness(ctx context.Context) (bool, []httpapi.Part) {
 	checks := []check{
 		{"kafka", a.broker.Ping},
 		{"log", func(context.Context) error { return appends(a.events.Stats(), time.Now(), a.stack.brokerErr()) }},
-		{"postgres", a.pool.Ping},
-		{"clickhouse", a.clickHouseReady},
+		{"postgres", func(ctx context.Context) error { return serves(a.pool.Ping(ctx), a.stack.postgresErr()) }},
+		{"clickhouse", func(ctx context.Context) error { return serves(a.clickHouseReady(ctx), a.stack.clickHouseErr()) }},
 	}
 	if a.cfg.has("webhooks") {
 		checks = append(checks, check{"webhooks", func(context.Context) error { return a.engine.Stalled() }})
@@ -73,6 +74,16 @@ func askAll(ctx context.Context, checks []check) []error {
 	}
 	wg.Wait()
 	return errs
+}
+
+// serves returns what keeps a store from serving: what asking it gave, and what its
+// supervisor says of an embedded one, or nil. Sessions that stand may go on for a
+// while where no new one is let in.
+func serves(asked, embedded error) error {
+	if asked == nil || embedded == nil {
+		return cmp.Or(asked, embedded)
+	}
+	return fmt.Errorf("%w: %w", asked, embedded)
 }
 
 // failureCounts is how long a failure to append counts. A partition that nobody

@@ -41,6 +41,25 @@ func TestALogThatTakesNothingIsDown(t *testing.T) {
 	}
 }
 
+func TestAnEmbeddedStoreThatDoesNotAnswerIsDown(t *testing.T) {
+	t.Parallel()
+	late, frozen := context.DeadlineExceeded, errors.New("Postgres gave no answer for 20s")
+	for want, tc := range map[string]struct{ asked, embedded error }{
+		"":                                   {},
+		late.Error():                         {asked: late},
+		frozen.Error():                       {embedded: frozen},
+		late.Error() + ": " + frozen.Error(): {late, frozen},
+	} {
+		got := ""
+		if err := serves(tc.asked, tc.embedded); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestAPartThatHangsIsTheOnlyOneThatIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

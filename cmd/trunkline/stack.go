@@ -35,22 +35,39 @@ func startStack(ctx context.Context, cfg Config, log *slog.Logger) (*stack, erro
 	if err := s.build(); err != nil {
 		return nil, err
 	}
+	starting, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
 	var brokerErr, postgresErr, clickhouseErr error
+	start := func(err *error, start func(context.Context) error) {
+		wg.Go(func() {
+			if *err = start(starting); inUse(*err) {
+				cancel() // the others are in use as well, or are not needed
+			}
+		})
+	}
 	if s.broker != nil {
-		wg.Go(func() { brokerErr = s.broker.Start(ctx) })
+		start(&brokerErr, s.broker.Start)
 	}
 	if s.postgres != nil {
-		wg.Go(func() { postgresErr = s.postgres.Start(ctx) })
+		start(&postgresErr, s.postgres.Start)
 	}
 	if s.clickhouse != nil {
-		wg.Go(func() { clickhouseErr = s.clickhouse.Start(ctx) })
+		start(&clickhouseErr, s.clickhouse.Start)
 	}
 	wg.Wait()
 	if err := errors.Join(brokerErr, postgresErr, clickhouseErr); err != nil {
+		if inUse(err) {
+			err = fmt.Errorf("%s is in use by another hub: stop that one, or set TRUNKLINE_DATA_DIR to a directory of this one's", cfg.DataDir)
+		}
 		return nil, errors.Join(err, s.stop(context.WithoutCancel(ctx)))
 	}
 	return s, nil
+}
+
+// inUse reports whether a store did not start because another hub runs it.
+func inUse(err error) bool {
+	return errors.Is(err, broker.ErrInUse) || errors.Is(err, postgres.ErrInUse) || errors.Is(err, clickhouse.ErrInUse)
 }
 
 func (s *stack) build() (err error) {
@@ -111,6 +128,23 @@ func (s *stack) brokerErr() error {
 		return nil
 	}
 	return s.broker.Err()
+}
+
+// postgresErr is what keeps the embedded Postgres from serving: it restarts, or does
+// not answer.
+func (s *stack) postgresErr() error {
+	if s.postgres == nil {
+		return nil
+	}
+	return s.postgres.Err()
+}
+
+// clickHouseErr is what keeps the embedded ClickHouse from serving.
+func (s *stack) clickHouseErr() error {
+	if s.clickhouse == nil {
+		return nil
+	}
+	return s.clickhouse.Err()
 }
 
 func (s *stack) postgresURL() string {

@@ -91,6 +91,17 @@ func TestAServiceThatIsAwayIsSaid(t *testing.T) {
 	})
 }
 
+func TestASecondHubOnOneDataDirectoryIsRefusedInOneLine(t *testing.T) {
+	t.Parallel()
+	first := newHub(t, nil)
+	first.start()
+	second := newHub(t, map[string]string{"TRUNKLINE_DATA_DIR": first.env["TRUNKLINE_DATA_DIR"]})
+	refusedStart(t, second, 1, "TRUNKLINE_DATA_DIR", first.env["TRUNKLINE_DATA_DIR"], "in use by another hub")
+	if status, body, err := first.get(t.Context(), "/readyz"); err != nil || status != http.StatusOK {
+		t.Errorf("the first one: %d %s, %v", status, body, err)
+	}
+}
+
 func TestABusyPortStopsTheStart(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -54,6 +54,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// ErrInUse is the error of a start on a log that another hub runs.
+var ErrInUse = errors.New("in use by another hub")
+
 // Broker is the embedded Kafka. It is safe for concurrent use.
 type Broker struct {
 	cfg    Config
@@ -248,7 +251,10 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("starting the embedded Kafka: %s is in use by another hub (set TRUNKLINE_DATA_DIR): %w", dir, err)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("starting the embedded Kafka: locking %s: %w", dir, err)
+		}
+		return nil, fmt.Errorf("starting the embedded Kafka: %s is %w: stop that one, or set TRUNKLINE_DATA_DIR", dir, ErrInUse)
 	}
 	return f, nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"time"
 
 	"trunkline.dev/trunkline/adapters/embedded/internal/memory"
 )
@@ -42,6 +43,9 @@ type Config struct {
 	// ExtraGrants are added to the hub user's grants. Test environments give
 	// each test a database of its own by it; the hub leaves it empty.
 	ExtraGrants []string
+	// Patience is how long the engine may give no answer before it is ended and
+	// started again. Default 60 s; tests have less.
+	Patience time.Duration
 	// Logger gets a warning when the engine had to be restarted. Default
 	// slog.Default().
 	Logger *slog.Logger

@@ -16,6 +16,9 @@ import (
 	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
+// ErrInUse is the error of a start on data that another hub's engine has.
+var ErrInUse = errors.New("in use by another hub")
+
 // Engine is the embedded ClickHouse. It is safe for concurrent use.
 type Engine struct {
 	cfg Config
@@ -34,12 +37,12 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, dir: filepath.Join(cfg.DataDir, "clickhouse"), httpAddr: cfg.HTTPAddr, nativeAddr: cfg.NativeAddr}
-	e.sup = supervise.New(supervise.Config{Name: "ClickHouse", Launch: e.launch, Logger: cfg.Logger})
+	e.sup = supervise.New(supervise.Config{Name: "ClickHouse", Launch: e.launch, Patience: cfg.Patience, Logger: cfg.Logger})
 	return e, nil
 }
 
 // Start runs the engine and returns when it answers and has its database. If it
-// dies later it is restarted.
+// dies later, or freezes, it is restarted.
 func (e *Engine) Start(ctx context.Context) error {
 	if e.sup.State() != supervise.Stopped {
 		return errors.New("starting the embedded ClickHouse: already started")
@@ -94,7 +97,8 @@ func (e *Engine) Password() string {
 // State is "running", "restarting" or "stopped".
 func (e *Engine) State() string { return string(e.sup.State()) }
 
-// Err is why the engine is restarting; nil while it runs or is stopped.
+// Err is why the engine is restarting, or that it does not answer; nil while it
+// does, or is stopped.
 func (e *Engine) Err() error { return e.sup.Err() }
 
 func (e *Engine) loadPasswords() (err error) {

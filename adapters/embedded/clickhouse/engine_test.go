@@ -218,6 +218,48 @@ func TestADeadEngineIsRestarted(t *testing.T) {
 	}
 }
 
+// What a frozen engine had is there once it was ended and started again.
+func TestAFrozenEngineIsRestarted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lib, err := clickhouse.FindEngine(os.Getenv("TRUNKLINE_CLICKHOUSE_ENGINE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := clickhouse.New(clickhouse.Config{Lib: lib, DataDir: dir, HTTPAddr: "127.0.0.1:0", NativeAddr: "127.0.0.1:0", Patience: 3 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, e) })
+	mustQuery(t, e, "CREATE TABLE trunkline.kept (a UInt64) ENGINE = MergeTree ORDER BY a")
+	mustQuery(t, e, "INSERT INTO trunkline.kept VALUES (7)")
+	pid := enginePid(t, dir)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, func() error {
+		if err := e.Err(); err == nil || !strings.Contains(err.Error(), "gave no answer for") {
+			return fmt.Errorf("it is not said: %w", err)
+		}
+		return nil
+	})
+	testenv.Eventually(t, func() error {
+		if e.State() != "running" || e.Err() != nil {
+			return fmt.Errorf("state %s: %w", e.State(), e.Err())
+		}
+		return nil
+	})
+	if got := mustQuery(t, e, "SELECT a FROM trunkline.kept"); got != "7" {
+		t.Errorf("got %q", got)
+	}
+	if enginePid(t, dir) == pid {
+		t.Error("the frozen engine still has the data")
+	}
+}
+
 func TestSignalsOfATerminalOrAServiceManagerDoNotEndTheEngine(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

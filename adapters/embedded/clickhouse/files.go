@@ -14,6 +14,8 @@ import (
 	"text/template"
 
 	"github.com/google/uuid"
+
+	"trunkline.dev/trunkline/adapters/internal/durable"
 )
 
 //go:embed config.xml.tmpl
@@ -79,7 +81,7 @@ func (s settings) write() error {
 	system := filepath.Join(metadata, "system.sql")
 	if _, err := os.Stat(system); errors.Is(err, fs.ErrNotExist) {
 		ddl := "ATTACH DATABASE system UUID '" + uuid.NewString() + "' ENGINE = Atomic\n"
-		if err := os.WriteFile(system, []byte(ddl), 0o600); err != nil {
+		if err := durable.Write(system, []byte(ddl), os.Rename); err != nil {
 			return fmt.Errorf("preparing the embedded ClickHouse: %w", err)
 		}
 	}

@@ -36,6 +36,7 @@ type generation struct {
 	pipe   *os.File // the engine runs until this closes
 	master *os.File // our end of its terminal
 	output string   // the file with its last words
+	ask    func(context.Context) error
 }
 
 // launch starts the engine and waits until it answers.
@@ -107,7 +108,7 @@ func (e *Engine) exec(s settings) (_ *generation, err error) {
 		return nil, err
 	}
 	go func() { _, _ = io.Copy(io.Discard, master) }() // ends when the terminal closes
-	return &generation{Process: p, pipe: write, master: master, output: f.output}, nil
+	return &generation{Process: p, pipe: write, master: master, output: f.output, ask: func(ctx context.Context) error { return e.query(ctx, "SELECT 1") }}, nil
 }
 
 // Err is how the engine ended, with its last words.
@@ -124,6 +125,9 @@ func (g *generation) Err() error {
 	}
 	return fmt.Errorf("%w: %s", err, words)
 }
+
+// Ask runs a query, on a connection of its own. One that is refused is answered.
+func (g *generation) Ask(ctx context.Context) { _ = g.ask(ctx) }
 
 // Stop closes the pipe; the engine then closes its ports and its tables.
 func (g *generation) Stop(ctx context.Context) error {
@@ -213,7 +217,7 @@ func waitUnlocked(ctx context.Context, status string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("starting the embedded ClickHouse: %s is in use by another hub: stop that one, or set TRUNKLINE_DATA_DIR", filepath.Dir(status))
+			return fmt.Errorf("starting the embedded ClickHouse: %s is %w: stop that one, or set TRUNKLINE_DATA_DIR", filepath.Dir(status), ErrInUse)
 		case <-t.C:
 		}
 	}

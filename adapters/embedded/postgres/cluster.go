@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"trunkline.dev/trunkline/adapters/internal/durable"
 )
 
 // hba lets the hub's role in with its password and nobody else; the superuser
@@ -60,12 +62,16 @@ func (s *Server) create(ctx context.Context, password string) error {
 		"CREATE DATABASE "+Database+" OWNER "+User); err != nil {
 		return err
 	}
-	if s.cfg.Settings["fsync"] != "off" {
+	synced := s.cfg.Settings["fsync"] != "off"
+	if synced {
 		if err := syncTree(building); err != nil {
 			return err
 		}
 	}
-	return os.Rename(building, s.pgdata)
+	if err := os.Rename(building, s.pgdata); err != nil || !synced {
+		return err
+	}
+	return durable.SyncDir(s.cfg.DataDir)
 }
 
 // setPassword gives the role another password, for when its file was lost.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"time"
 )
 
 // The embedded Postgres's fixed names.
@@ -29,6 +30,9 @@ type Config struct {
 	// Settings are added to the server's own, and win over them. Test
 	// environments switch fsync off by it; the hub leaves it empty.
 	Settings map[string]string
+	// Patience is how long the server may give no answer before it is ended and
+	// started again. Default 60 s; tests have less.
+	Patience time.Duration
 	// Logger gets a warning when the server had to be restarted. Default
 	// slog.Default().
 	Logger *slog.Logger

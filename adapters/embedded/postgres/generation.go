@@ -23,6 +23,8 @@ type generation struct {
 	*supervise.Process
 	words *lastWords
 	log   string // the directory of the server's own log
+	url   string
+	asked *session // of the last question; nil for none
 }
 
 // launch starts the server and waits until it lets the hub's role in.
@@ -38,7 +40,7 @@ func (s *Server) launch(ctx context.Context) (supervise.Child, error) {
 	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
 	// If we are killed the kernel asks the server for a fast shutdown.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
-	g := &generation{words: new(lastWords), log: filepath.Join(s.pgdata, "log")}
+	g := &generation{words: new(lastWords), log: filepath.Join(s.pgdata, "log"), url: s.URL()}
 	cmd.Stderr = g.words
 	// Sessions that outlive a killed postmaster hold its stderr open.
 	cmd.WaitDelay = orphanGrace
@@ -132,8 +134,30 @@ func (g *generation) Err() error {
 	return fmt.Errorf("%w: %s", err, words)
 }
 
+// Ask asks the session of the last question, and then a new one, which is kept for
+// the next: the postmaster may let in while its sessions stand still, and the other
+// way round. What keeps a session out, like recovery or too many others, is an answer.
+func (g *generation) Ask(ctx context.Context) {
+	if g.asked != nil {
+		if !g.asked.answers(ctx) {
+			return
+		}
+		g.asked.end()
+		g.asked = nil
+	}
+	conn, err := pgx.Connect(ctx, g.url)
+	if err != nil {
+		return
+	}
+	g.asked = &session{conn: conn}
+}
+
 // Stop is a fast shutdown, and an immediate one when ctx is done.
 func (g *generation) Stop(ctx context.Context) error {
+	if g.asked != nil {
+		g.asked.end()
+		g.asked = nil
+	}
 	g.Signal(syscall.SIGINT)
 	return g.End(ctx, syscall.SIGQUIT)
 }

@@ -19,6 +19,9 @@ import (
 	"trunkline.dev/trunkline/adapters/internal/supervise"
 )
 
+// ErrInUse is the error of a start on data that another hub's server has.
+var ErrInUse = errors.New("in use by another hub")
+
 // Server is the embedded Postgres. It is safe for concurrent use.
 type Server struct {
 	cfg    Config
@@ -46,12 +49,12 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, pgdata: filepath.Join(cfg.DataDir, "postgres"), addr: cfg.Addr, rootCache: "/var/cache/trunkline/postgres", installed: findBinaries}
-	s.sup = supervise.New(supervise.Config{Name: "Postgres", Launch: s.launch, Logger: cfg.Logger})
+	s.sup = supervise.New(supervise.Config{Name: "Postgres", Launch: s.launch, Patience: cfg.Patience, Logger: cfg.Logger})
 	return s, nil
 }
 
 // Start makes the data directory if there is none, runs the server and returns
-// when it lets the hub's role in. If it dies later it is restarted.
+// when it lets the hub's role in. If it dies later, or freezes, it is restarted.
 func (s *Server) Start(ctx context.Context) error {
 	if s.sup.State() != supervise.Stopped {
 		return errors.New("starting the embedded Postgres: already started")
@@ -94,7 +97,8 @@ func (s *Server) URL() string {
 // State is "running", "restarting" or "stopped".
 func (s *Server) State() string { return string(s.sup.State()) }
 
-// Err is why the server is restarting; nil while it runs or is stopped.
+// Err is why the server is restarting, or that it does not answer; nil while it
+// does, or is stopped.
 func (s *Server) Err() error { return s.sup.Err() }
 
 // prepareStart brings everything about to where a launch only has to start the
@@ -140,7 +144,7 @@ func (s *Server) claim() error {
 		f.Close()
 	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("%s is in use by another hub: stop that one, or set TRUNKLINE_DATA_DIR", s.pgdata)
+		return fmt.Errorf("%s is %w: stop that one, or set TRUNKLINE_DATA_DIR", s.pgdata, ErrInUse)
 	}
 	if err != nil {
 		return fmt.Errorf("locking %s.lock: %w", s.pgdata, err)

@@ -432,14 +432,19 @@ func strangersDir(t *testing.T) string {
 
 func serverPid(t *testing.T, dir string) int {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, "postgres", "postmaster.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, _, _ := strings.Cut(string(b), "\n")
-	pid, err := strconv.Atoi(first)
+	pid, err := readPid(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return pid
+}
+
+// readPid is the server's own note of its pid; there is none while it restarts.
+func readPid(dir string) (int, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "postgres", "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	return strconv.Atoi(first)
 }

@@ -62,7 +62,9 @@ func (p *Process) Signal(sig os.Signal) {
 }
 
 // End waits for a child that was told to end. When ctx runs out first the child
-// gets harder, and killGrace later SIGKILL, so End never leaves it running.
+// gets harder, and killGrace later SIGKILL, so End leaves none running but one that
+// the kernel itself cannot end, because it waits for a disk: that is an error after
+// another killGrace.
 func (p *Process) End(ctx context.Context, harder os.Signal) error {
 	select {
 	case <-p.exited:
@@ -70,13 +72,24 @@ func (p *Process) End(ctx context.Context, harder os.Signal) error {
 	case <-ctx.Done():
 	}
 	p.Signal(harder)
-	t := time.NewTimer(killGrace)
+	if p.endsIn(killGrace) {
+		return fmt.Errorf("stopping %s: %w", p.cmd.Path, ctx.Err())
+	}
+	p.Signal(os.Kill)
+	if p.endsIn(killGrace) {
+		return fmt.Errorf("stopping %s: %w", p.cmd.Path, ctx.Err())
+	}
+	return fmt.Errorf("stopping %s: process %d does not end, not even by SIGKILL", p.cmd.Path, p.Pid())
+}
+
+// endsIn reports whether the child has ended, and waits so long for it.
+func (p *Process) endsIn(d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-p.exited:
+		return true
 	case <-t.C:
-		p.Signal(os.Kill)
-		<-p.exited
+		return false
 	}
-	return fmt.Errorf("stopping %s: %w", p.cmd.Path, ctx.Err())
 }

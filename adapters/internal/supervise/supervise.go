@@ -1,6 +1,6 @@
 // Package supervise keeps one child process running: it starts it, starts it
-// again with growing pauses when it ends by itself, and stops it. It knows
-// nothing of what the child is. Its invariant: after Stop returns, neither the
+// again with growing pauses when it ends by itself or does not answer any more,
+// and stops it. It knows nothing of what the child is. Its invariant: after Stop returns, neither the
 // child nor a goroutine of the supervisor runs.
 package supervise
 
@@ -21,8 +21,11 @@ type Child interface {
 	Exited() <-chan struct{}
 	// Err says how it ended; called only after Exited is closed.
 	Err() error
+	// Ask returns once the child has answered anything at all, a refusal
+	// included, or when ctx is done. One call runs at a time.
+	Ask(ctx context.Context)
 	// Stop ends the child and returns when it is gone, at the latest shortly
-	// after ctx is done.
+	// after ctx is done. Of a child that has ended it lets go.
 	Stop(ctx context.Context) error
 }
 
@@ -38,6 +41,10 @@ type Config struct {
 	MinPause, MaxPause time.Duration
 	// LaunchTimeout bounds one restart. Default 60 s.
 	LaunchTimeout time.Duration
+	// Patience is how long the child may give no answer before it counts as frozen
+	// and is ended. Time in which this process itself stood still does not count.
+	// Default 60 s.
+	Patience time.Duration
 	// Logger gets one warning per unexpected end. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -77,6 +84,9 @@ func New(cfg Config) *Supervisor {
 	}
 	if cfg.LaunchTimeout <= 0 {
 		cfg.LaunchTimeout = 60 * time.Second
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = 60 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -134,7 +144,8 @@ func (s *Supervisor) State() State {
 	return s.state
 }
 
-// Err is why the child is not running, nil while it runs or was stopped.
+// Err is why the child is not running, or that it does not answer; nil while it
+// does, or was stopped.
 func (s *Supervisor) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,15 +156,17 @@ func (s *Supervisor) watch(ctx context.Context, child Child, done chan struct{})
 	defer close(done)
 	pause, born := s.cfg.MinPause, time.Now()
 	for {
-		select {
-		case <-ctx.Done():
+		err := s.attend(ctx, child)
+		if ctx.Err() != nil {
 			return
-		case <-child.Exited():
 		}
 		if time.Since(born) > steady {
 			pause = s.cfg.MinPause
 		}
-		s.note(nil, fmt.Errorf("%s ended by itself: %w", s.cfg.Name, orEnded(child.Err())))
+		s.note(nil, err)
+		at, cancel := context.WithCancel(ctx)
+		cancel() // what is frozen hears no request
+		_ = child.Stop(at)
 		next := s.relaunch(ctx, &pause)
 		if next == nil {
 			return

@@ -3,9 +3,12 @@ package supervise_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -22,12 +25,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type child struct {
 	exited chan struct{}
 	err    error
+	frozen atomic.Bool // gives no answer
 }
 
 func newChild() *child { return &child{exited: make(chan struct{})} }
 
 func (c *child) Exited() <-chan struct{} { return c.exited }
 func (c *child) Err() error              { return c.err }
+func (c *child) Ask(ctx context.Context) {
+	if c.frozen.Load() {
+		<-ctx.Done()
+	}
+}
+
 func (c *child) Stop(context.Context) error {
 	select {
 	case <-c.exited:
@@ -146,6 +156,59 @@ func TestStopDuringAPauseEndsIt(t *testing.T) {
 	})
 }
 
+func TestAFrozenChildIsEndedAndStartedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var children []*child
+		s := supervise.New(supervise.Config{
+			Name: "thing",
+			Launch: func(context.Context) (supervise.Child, error) {
+				children = append(children, newChild())
+				return children[len(children)-1], nil
+			},
+		})
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		first := children[0]
+		<-time.After(time.Hour + 5*time.Second) // of the bubble's clock; it is asked every ten seconds
+		first.frozen.Store(true)
+		<-time.After(time.Minute) // two questions are not answered
+		if s.Err() == nil || s.State() != supervise.Running {
+			t.Errorf("state %s, err %v", s.State(), s.Err())
+		}
+		first.frozen.Store(false) // the third is
+		<-time.After(time.Hour)
+		if s.Err() != nil || len(children) != 1 {
+			t.Fatalf("%d children, err %v", len(children), s.Err())
+		}
+		first.frozen.Store(true)
+		<-time.After(2 * time.Minute)
+		select {
+		case <-first.exited:
+		default:
+			t.Error("the frozen child was not ended")
+		}
+		if s.State() != supervise.Running || s.Err() != nil || len(children) != 2 {
+			t.Errorf("%d children, state %s, err %v", len(children), s.State(), s.Err())
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// The answer of a child that was stopped together with the supervisor's process may
+// still be on its way.
+func TestAPauseOfTheSupervisorIsNoSilenceOfTheChild(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]bool{time.Second: true, 1900 * time.Millisecond: true, 2 * time.Second: false, 8 * time.Hour: false} {
+		if got := supervise.Counts(took, time.Second); got != want {
+			t.Errorf("a wait of %s instead of a second counts: %v", took, got)
+		}
+	}
+}
+
 func TestAFirstLaunchThatGoesWrongIsAnError(t *testing.T) {
 	t.Parallel()
 	wrong := errors.New("wrong setting")
@@ -183,6 +246,32 @@ func TestAProcessThatIgnoresItsSignalIsKilledInTheEnd(t *testing.T) {
 	if err := p.Err(); err == nil || err.Error() != "signal: killed" {
 		t.Errorf("ended by %v", err)
 	}
+}
+
+// One that waits for a disk that does not answer is ended by no signal. Here it is a
+// descendant that keeps the output open, which looks the same to who waits.
+func TestAProcessThatNothingEndsIsAnError(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("sh", "-c", "sleep 60 & echo ready; exec sleep 60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	ready, said := io.Pipe()
+	cmd.Stdout = said
+	p, err := supervise.Exec(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(ready, make([]byte, len("ready\n"))); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.End(ctx, syscall.SIGKILL); err == nil || !strings.Contains(err.Error(), "does not end") {
+		t.Error(err)
+	}
+	if err := syscall.Kill(-p.Pid(), syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	<-p.Exited()
 }
 
 // The kernel sends Pdeathsig when the thread that started the child dies.

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"trunkline.dev/trunkline/adapters/internal/durable"
 )
 
 // sealedFile is secrets.key where a KMS holds the key: the keyset sealed by it.
@@ -63,7 +64,7 @@ func (k *Keyring) createFile(of *keys) (*keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = written(k.cfg.Path, text, os.Link)
+	err = durable.Write(k.cfg.Path, text, os.Link)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
@@ -87,22 +88,7 @@ func (k *Keyring) replaceFile(of *keys) error {
 			return err
 		}
 	}
-	return written(k.cfg.Path, text, os.Rename)
-}
-
-// written writes a file under another name (mode 0600) and puts it into place
-// whole.
-func written(path string, text []byte, into func(from, to string) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".secrets-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return into(f.Name(), path)
+	return durable.Write(k.cfg.Path, text, os.Rename)
 }
 
 // fileIs reports whether the file is sealed as it should be.

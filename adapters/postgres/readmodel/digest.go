@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/answer"
 	"trunkline.dev/trunkline/projections"
 )
 
@@ -16,6 +17,7 @@ import (
 // generation is left out of all, because it may be dropped in one and not yet in
 // another.
 func (g *Generations) Digest(ctx context.Context, generation int) ([]projections.TableDigest, error) {
+	ctx = answer.Long(ctx)
 	var all []projections.TableDigest
 	err := pgx.BeginTxFunc(ctx, g.store.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		from, err := g.historyFrom(ctx, tx)
@@ -70,6 +72,7 @@ const maxDifferences = 5
 // and their checkpoints. A row that one of them has changed beyond the other's
 // checkpoint says nothing and is left out of both.
 func (g *Generations) Compare(ctx context.Context, a, b int) (projections.Comparison, error) {
+	ctx = answer.Long(ctx)
 	var c projections.Comparison
 	err := pgx.BeginTxFunc(ctx, g.store.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		common, err := g.common(ctx, tx, a, b)

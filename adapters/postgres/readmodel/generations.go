@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/answer"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -97,7 +98,8 @@ func (g *Generations) Create(ctx context.Context) (projections.Generation, error
 // the change gives up instead, and is asked for again.
 func (g *Generations) inTx(ctx context.Context, act string, f func(pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, g.store.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('trunkline generations ' || $1, 0))`, g.model.Name); err != nil {
+		// Another may hold it for as long as an index takes.
+		if _, err := tx.Exec(answer.Long(ctx), `SELECT pg_advisory_xact_lock(hashtextextended('trunkline generations ' || $1, 0))`, g.model.Name); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '4s'"); err != nil {
@@ -295,6 +297,7 @@ func (g *Generations) awaitEqual(ctx context.Context, tx pgx.Tx, generation int)
 
 // Drop implements projections.Generations.
 func (g *Generations) Drop(ctx context.Context, generation int) error {
+	ctx = answer.Long(ctx)
 	return g.inTx(ctx, "dropping a generation", func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `DELETE FROM generations WHERE projection = $1 AND generation = $2 AND status <> 'live'`, g.model.Name, generation)
 		if err != nil {

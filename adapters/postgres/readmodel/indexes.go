@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"trunkline.dev/trunkline/adapters/postgres/internal/answer"
 )
 
 // A generation is built without the indexes that only readers use: to sort all
@@ -17,6 +19,7 @@ import (
 // Complete implements projections.Completer: it makes what is missing, one index
 // at a time. The projectors' commits wait meanwhile.
 func (g *Generations) Complete(ctx context.Context, generation int) error {
+	ctx = answer.Long(ctx)
 	for _, s := range g.shapes() {
 		missing, err := g.missing(ctx, g.store.pool, s, generation)
 		if err != nil {
@@ -117,6 +120,7 @@ func primaryKey(ctx context.Context, tx pgx.Tx, s shape, generation int) (string
 // makeAskable gives the history of a generation the index that Repeats uses.
 // Most builds never ask: only an entity of more events than it remembers does.
 func (s *Store) makeAskable(ctx context.Context, t *tables) error {
+	ctx = answer.Long(ctx)
 	if t.askable.Load() {
 		return nil
 	}

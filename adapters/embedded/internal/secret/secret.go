@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"trunkline.dev/trunkline/adapters/internal/durable"
 )
 
 // LoadOrCreate returns the password in file. A missing file is made (mode 0600)
-// with a fresh random password, complete and synced before it has its name, so a
-// kill leaves either no file or a whole one.
+// with a fresh random password, which is on the disk when it is returned.
 func LoadOrCreate(file string) (password string, err error) {
 	b, err := os.ReadFile(file)
 	if err == nil {
@@ -28,16 +28,7 @@ func LoadOrCreate(file string) (password string, err error) {
 		return "", fmt.Errorf("reading a password: %w", err)
 	}
 	password = rand.Text()
-	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
-	if err != nil {
-		return "", fmt.Errorf("writing a password: %w", err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // gone already when all went well
-	_, err = tmp.WriteString(password + "\n")
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return "", fmt.Errorf("writing a password: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), file); err != nil {
+	if err := durable.Write(file, []byte(password+"\n"), os.Rename); err != nil {
 		return "", fmt.Errorf("writing a password: %w", err)
 	}
 	return password, nil
