@@ -42,6 +42,7 @@ func (c *Client) EnsureTopics(ctx context.Context) error {
 // until repeats what the broker is not ready for yet.
 func (c *Client) until(ctx context.Context, do func() error) error {
 	b := kafkago.NewBackoff(20*time.Millisecond, time.Second)
+	var why error
 	for {
 		err := do()
 		if err == nil || errors.Is(err, ErrTopic) {
@@ -50,8 +51,11 @@ func (c *Client) until(ctx context.Context, do func() error) error {
 		if kafkago.Permanent(err) {
 			return fmt.Errorf("preparing topics: %w", err)
 		}
+		if why == nil || ctx.Err() == nil {
+			why = err // else it says only that the time is up
+		}
 		if !b.Wait(ctx) {
-			return fmt.Errorf("preparing topics: %w: %w", ctx.Err(), err)
+			return fmt.Errorf("preparing topics: %w: %w", ctx.Err(), told(why))
 		}
 	}
 }
