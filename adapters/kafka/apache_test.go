@@ -70,7 +70,7 @@ func may(t *testing.T, admin *kafka.Client, addr string) {
 	t.Helper()
 	var entries []kafkago.ACLEntry
 	for resource, operations := range map[kafkago.ResourceType][]kafkago.ACLOperationType{
-		kafkago.ResourceTypeTopic: {kafkago.ACLOperationTypeRead, kafkago.ACLOperationTypeWrite, kafkago.ACLOperationTypeDescribe, kafkago.ACLOperationTypeDescribeConfigs, kafkago.ACLOperationTypeCreate},
+		kafkago.ResourceTypeTopic: {kafkago.ACLOperationTypeRead, kafkago.ACLOperationTypeWrite, kafkago.ACLOperationTypeDescribe, kafkago.ACLOperationTypeDescribeConfigs},
 		kafkago.ResourceTypeGroup: {kafkago.ACLOperationTypeRead, kafkago.ACLOperationTypeDescribe},
 	} {
 		prefix := "trunkline."

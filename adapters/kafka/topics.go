@@ -60,16 +60,27 @@ func (c *Client) until(ctx context.Context, do func() error) error {
 	}
 }
 
+// create asks only for topics that are not there: where an administrator makes them,
+// the hub may not, and would be refused those that are.
 func (c *Client) create(ctx context.Context, topics []event.Topic) error {
 	replicas, err := c.replicas(ctx)
 	if err != nil {
 		return err
 	}
+	meta, err := c.api(requestTimeout).Metadata(ctx, &kafka.MetadataRequest{Topics: names(topics)})
+	if err != nil {
+		return fmt.Errorf("looking for topics: %w", err)
+	}
 	var req kafka.CreateTopicsRequest
-	for _, t := range topics {
-		req.Topics = append(req.Topics, kafka.TopicConfig{
-			Topic: string(t), NumPartitions: c.cfg.Partitions, ReplicationFactor: replicas, ConfigEntries: settings(replicas),
-		})
+	for _, t := range meta.Topics {
+		if errors.Is(t.Error, kafka.UnknownTopicOrPartition) {
+			req.Topics = append(req.Topics, kafka.TopicConfig{
+				Topic: t.Name, NumPartitions: c.cfg.Partitions, ReplicationFactor: replicas, ConfigEntries: settings(replicas),
+			})
+		}
+	}
+	if len(req.Topics) == 0 {
+		return nil
 	}
 	resp, err := c.api(2*requestTimeout).CreateTopics(ctx, &req)
 	if err != nil {
