@@ -83,13 +83,12 @@ func NewClient(cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, addr: kafka.TCP(cfg.Brokers...)}
+	c := &Client{cfg: cfg, addr: kafka.TCP(cfg.Brokers...), conns: kafkago.Conns{TLS: cfg.TLS, SASL: cfg.SASL != nil}}
 	c.transport = &kafka.Transport{
 		Dial:        c.conns.Dial,
 		DialTimeout: kafkago.DialTimeout,
 		MetadataTTL: metadataTTL,
 		ClientID:    cfg.ClientID,
-		TLS:         cfg.TLS,
 		SASL:        cfg.SASL,
 	}
 	c.shared = kafkago.NewShared(kafkago.FetchDecoded(c.broker(), decode))
@@ -99,7 +98,8 @@ func NewClient(cfg Config) (*Client, error) {
 // Partitions is the partition count of every topic.
 func (c *Client) Partitions() int { return c.cfg.Partitions }
 
-// Transport is the transport to share with other users of kafka-go.
+// Transport is the transport to share with other users of kafka-go. Its Dial makes
+// the TLS handshake, so that its own TLS is not set.
 func (c *Client) Transport() *kafka.Transport { return c.transport }
 
 // Shared is what the readers of this process share of what they fetch.
@@ -117,15 +117,17 @@ func (c *Client) poller(topic event.Topic, id int, from int64, fetch kafkago.Fet
 func (c *Client) Ping(ctx context.Context) error {
 	api := c.api(requestTimeout)
 	resp, err := api.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
-	if err != nil && ctx.Err() == nil {
+	if first := err; err != nil && ctx.Err() == nil {
 		// The idle connection may have died with a broker that is back.
-		resp, err = api.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
+		if resp, err = api.ApiVersions(ctx, &kafka.ApiVersionsRequest{}); err != nil && ctx.Err() != nil {
+			err = first // which says more than that the time is up
+		}
 	}
 	if err == nil {
 		err = resp.Error
 	}
 	if err != nil {
-		return fmt.Errorf("asking Kafka: %w", err)
+		return fmt.Errorf("asking Kafka: %w", told(err))
 	}
 	return c.leaders(ctx, event.Topics())
 }

@@ -42,6 +42,7 @@ func (c *Client) EnsureTopics(ctx context.Context) error {
 // until repeats what the broker is not ready for yet.
 func (c *Client) until(ctx context.Context, do func() error) error {
 	b := kafkago.NewBackoff(20*time.Millisecond, time.Second)
+	var why error
 	for {
 		err := do()
 		if err == nil || errors.Is(err, ErrTopic) {
@@ -50,22 +51,36 @@ func (c *Client) until(ctx context.Context, do func() error) error {
 		if kafkago.Permanent(err) {
 			return fmt.Errorf("preparing topics: %w", err)
 		}
+		if why == nil || ctx.Err() == nil {
+			why = err // else it says only that the time is up
+		}
 		if !b.Wait(ctx) {
-			return fmt.Errorf("preparing topics: %w: %w", ctx.Err(), err)
+			return fmt.Errorf("preparing topics: %w: %w", ctx.Err(), told(why))
 		}
 	}
 }
 
+// create asks only for topics that are not there: where an administrator makes them,
+// the hub may not, and would be refused those that are.
 func (c *Client) create(ctx context.Context, topics []event.Topic) error {
 	replicas, err := c.replicas(ctx)
 	if err != nil {
 		return err
 	}
+	meta, err := c.api(requestTimeout).Metadata(ctx, &kafka.MetadataRequest{Topics: names(topics)})
+	if err != nil {
+		return fmt.Errorf("looking for topics: %w", err)
+	}
 	var req kafka.CreateTopicsRequest
-	for _, t := range topics {
-		req.Topics = append(req.Topics, kafka.TopicConfig{
-			Topic: string(t), NumPartitions: c.cfg.Partitions, ReplicationFactor: replicas, ConfigEntries: settings(replicas),
-		})
+	for _, t := range meta.Topics {
+		if errors.Is(t.Error, kafka.UnknownTopicOrPartition) {
+			req.Topics = append(req.Topics, kafka.TopicConfig{
+				Topic: t.Name, NumPartitions: c.cfg.Partitions, ReplicationFactor: replicas, ConfigEntries: settings(replicas),
+			})
+		}
+	}
+	if len(req.Topics) == 0 {
+		return nil
 	}
 	resp, err := c.api(2*requestTimeout).CreateTopics(ctx, &req)
 	if err != nil {

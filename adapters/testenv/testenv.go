@@ -11,6 +11,12 @@ import (
 // Apache is a single node of Apache Kafka.
 type Apache = testenv.Apache
 
+// Authority signs certificates for one test.
+type Authority = testenv.Authority
+
+// NewAuthority makes an authority that nobody trusts yet.
+func NewAuthority(t *testing.T) *Authority { return testenv.NewAuthority(t) }
+
 // ClickHouseDatabase is an empty database, and how to log in to it.
 type ClickHouseDatabase = testenv.ClickHouseDatabase
 

@@ -71,6 +71,7 @@ type app struct {
 	accountant *webhooks.Accountant
 	replays    *webhooks.Replays
 
+	kafkaAccess     kafkaAccess
 	adminKey        string
 	adminKeyCreated bool
 }
@@ -104,6 +105,9 @@ func newApp(ctx context.Context, cfg Config, log *slog.Logger) (*app, error) {
 
 func (a *app) start(ctx context.Context) error {
 	var err error
+	if a.kafkaAccess, err = a.cfg.kafkaAccess(); err != nil {
+		return misused{err}
+	}
 	if a.door, err = openDoor(ctx, a.cfg.HTTPAddr); err != nil {
 		return err
 	}
@@ -190,7 +194,14 @@ func (a *app) untilUp(ctx context.Context, name string, permanent func(error) bo
 }
 
 func (a *app) startLog(ctx context.Context) (err error) {
-	if a.broker, err = kafka.NewClient(kafka.Config{Brokers: a.stack.brokers(), Partitions: a.cfg.KafkaPartitions, ReplicationFactor: a.cfg.KafkaReplication, Logger: a.log}); err != nil {
+	if a.cfg.KafkaSASLMechanism != "" && !a.cfg.KafkaTLS {
+		a.log.WarnContext(ctx, "logging in to Kafka without TLS: whoever is on the way reads every event, and may learn the password (TRUNKLINE_KAFKA_TLS)", slog.String("mechanism", a.cfg.KafkaSASLMechanism))
+	}
+	a.broker, err = kafka.NewClient(kafka.Config{
+		Brokers: a.stack.brokers(), Partitions: a.cfg.KafkaPartitions, ReplicationFactor: a.cfg.KafkaReplication,
+		TLS: a.kafkaAccess.tls, SASL: a.kafkaAccess.login, Logger: a.log,
+	})
+	if err != nil {
 		return err
 	}
 	a.onStop("Kafka client", func(context.Context) error { a.broker.Close(); return nil })

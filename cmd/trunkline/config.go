@@ -45,6 +45,14 @@ type Config struct {
 	KafkaPartitions  int `env:"TRUNKLINE_KAFKA_PARTITIONS" desc:"Partitions per topic, fixed when a topic is created. Unset: 4 embedded, 64 on a cluster."`
 	KafkaReplication int `env:"TRUNKLINE_KAFKA_REPLICATION" desc:"Replicas per partition of topics that the hub creates. Unset: 1 embedded, else 3 or the number of brokers if that is less."`
 
+	KafkaTLS           bool   `env:"TRUNKLINE_KAFKA_TLS" envDefault:"false" desc:"Speaks TLS with the brokers of TRUNKLINE_KAFKA_BROKERS, whose certificates must be of the host names that they advertise."`
+	KafkaTLSCAFile     string `env:"TRUNKLINE_KAFKA_TLS_CA_FILE" desc:"PEM file of the authorities that sign the brokers' certificates; read at the start. Unset: those that the system trusts."`
+	KafkaTLSCertFile   string `env:"TRUNKLINE_KAFKA_TLS_CERT_FILE" desc:"PEM file of our certificate, where brokers want one (mutual TLS). It is read for every new connection: a renewed one needs no restart."`
+	KafkaTLSKeyFile    string `env:"TRUNKLINE_KAFKA_TLS_KEY_FILE" desc:"PEM file of the private key of TRUNKLINE_KAFKA_TLS_CERT_FILE, not encrypted."`
+	KafkaSASLMechanism string `env:"TRUNKLINE_KAFKA_SASL_MECHANISM" desc:"How we log in to the brokers: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. Unset: no login."`
+	KafkaSASLUsername  string `env:"TRUNKLINE_KAFKA_SASL_USERNAME" desc:"Whom we log in as."`
+	KafkaSASLPassword  string `env:"TRUNKLINE_KAFKA_SASL_PASSWORD" secret:"true" desc:"The password of TRUNKLINE_KAFKA_SASL_USERNAME."`
+
 	WebhooksAllowCIDRs []netip.Prefix `env:"TRUNKLINE_WEBHOOKS_ALLOW_CIDRS" desc:"Addresses that the outbound guard lets through although they are not public, for example 127.0.0.0/8."`
 	WebhooksHeadOfLine time.Duration  `env:"TRUNKLINE_WEBHOOKS_HEAD_OF_LINE" envDefault:"0s" desc:"How long a failing delivery may hold back the later ones of its entity (a call, a lead) to the same webhook, from its first attempt on. 0s: until it is exhausted."`
 	WebhooksAllowHTTP  bool           `env:"TRUNKLINE_WEBHOOKS_ALLOW_HTTP" envDefault:"false" desc:"Lets webhooks go to http:// URLs."`
@@ -150,6 +158,7 @@ func (c Config) validate() error {
 			bad("TRUNKLINE_KAFKA_BROKERS", "expected host:port, got %q", b)
 		}
 	}
+	c.validateKafkaAccess(bad)
 	for _, u := range []struct {
 		name, value string
 		schemes     []string

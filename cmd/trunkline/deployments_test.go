@@ -43,6 +43,32 @@ func TestTheImageIsBuiltOfTheSources(t *testing.T) {
 	}
 }
 
+// TestTheImageSaysItsVersion runs the Dockerfile's build with a go that only repeats
+// what it is told.
+func TestTheImageSaysItsVersion(t *testing.T) {
+	t.Parallel()
+	lines := linesOf(t, "../../deployments/Dockerfile")
+	declared := slices.Index(lines, "ARG VERSION")
+	build := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "RUN ") && strings.Contains(l, "go build ") })
+	if declared < 0 || declared > build {
+		t.Fatalf("VERSION is declared in line %d, the build is line %d", declared+1, build+1)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\nfor a; do echo \"[$a]\"; done\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[string]string{
+		"":      "[build]\n[-trimpath]\n[-o]\n[/trunkline]\n[./cmd/trunkline]\n",
+		"1.2.3": "[build]\n[-trimpath]\n[-ldflags=-X main.version=1.2.3]\n[-o]\n[/trunkline]\n[./cmd/trunkline]\n",
+	} {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.TrimPrefix(lines[build], "RUN "))
+		cmd.Env = []string{"PATH=" + dir, "VERSION=" + version}
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("VERSION=%s builds by %s, %v; want %s", version, out, err, want)
+		}
+	}
+}
+
 func linesOf(t *testing.T, path string) []string {
 	t.Helper()
 	b, err := os.ReadFile(path)

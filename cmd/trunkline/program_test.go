@@ -25,7 +25,7 @@ import (
 
 // asProgram makes the test binary be the program: the tests start it, kill it
 // and look at it from outside, as an operator does.
-const asProgram = "TRUNKLINE_TEST_AS_PROGRAM"
+const asProgram = "TEST_AS_TRUNKLINE"
 
 func TestMain(m *testing.M) {
 	clickhouse.MaybeRunChild()

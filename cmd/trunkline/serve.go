@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 )
@@ -21,7 +22,7 @@ type serveCommand struct {
 
 func (c serveCommand) Run(ctx context.Context, s streams) error {
 	cfg, err := loadConfig()
-	if err != nil {
+	if err = errors.Join(unknownSettings(os.Environ()), err); err != nil {
 		return misused{err}
 	}
 	if len(c.Role) > 0 {

@@ -29,10 +29,14 @@ func (c simulateCommand) Run(ctx context.Context, s streams) error {
 	if cfg.embeddedKafka() {
 		brokers = []string{cfg.KafkaAddr}
 	}
+	access, err := cfg.kafkaAccess()
+	if err != nil {
+		return misused{err}
+	}
 	rep, err := simulate.Run(ctx, simulate.Options{
 		BaseURL: op.base, AdminKey: op.key, Agents: c.Agents, Hours: c.Hours, Speed: c.Speed, Seed: c.Seed,
 		Webhooks: !c.NoWebhooks, Patience: c.Patience, Progress: s.err,
-		Stores: simulate.Stores{KafkaBrokers: brokers, PostgresURL: pg, ClickHouseURL: ch},
+		Stores: simulate.Stores{KafkaBrokers: brokers, KafkaTLS: access.tls, KafkaSASL: access.login, PostgresURL: pg, ClickHouseURL: ch},
 	})
 	if rep.Org != "" {
 		if werr := rep.Write(s.out); werr != nil {

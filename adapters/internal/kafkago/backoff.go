@@ -23,6 +23,10 @@ func Permanent(err error) bool {
 	case kafka.Unknown, kafka.OffsetOutOfRange:
 		// -1 is also what kafka-go makes of a partition that did not answer.
 		return false
+	case kafka.SASLAuthenticationFailed, kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState:
+		// No request was refused: nothing came as far. Who renews a password does so
+		// at two places, one after the other.
+		return false
 	}
 	return !k.Temporary()
 }

@@ -83,14 +83,13 @@ func (a Assignment) Commit(next int64) { a.generation.commit(a.Topic, a.Partitio
 func Join(ctx context.Context, b Broker, cfg GroupConfig, hold func(context.Context, Assignment)) error {
 	cfg = cfg.WithDefaults()
 	clientID := b.Transport.ClientID + "-" + strings.ToLower(rand.Text()[:8])
-	var conns Conns
+	conns := Conns{Under: b.Transport.Dial, TLS: b.Transport.TLS, SASL: b.Transport.SASL != nil}
 	member, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:      cfg.Group,
 		Brokers: b.Addrs,
 		Topics:  cfg.Topics,
 		Dialer: &kafka.Dialer{
-			DialFunc: conns.Dial, Timeout: DialTimeout, ClientID: clientID,
-			TLS: b.Transport.TLS, SASLMechanism: b.Transport.SASL,
+			DialFunc: conns.Dial, Timeout: DialTimeout, ClientID: clientID, SASLMechanism: b.Transport.SASL,
 		},
 		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
 		StartOffset:       kafka.FirstOffset,

@@ -29,10 +29,16 @@ const apachePatience = 2 * time.Minute
 var apacheProperties = template.Must(template.New("").Parse(`process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{{.Controller}}
-listeners=PLAINTEXT://{{.Addr}},CONTROLLER://{{.Controller}}
-advertised.listeners=PLAINTEXT://{{.Addr}}
+listeners=PLAINTEXT://{{.Addr}},CONTROLLER://{{.Controller}},SECURED://{{.Secured}}
+advertised.listeners=PLAINTEXT://{{.Addr}},SECURED://{{.Secured}}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL
+listener.name.secured.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secured.ssl.keystore.type=PEM
+listener.name.secured.ssl.keystore.location={{.Keystore}}
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 inter.broker.listener.name=PLAINTEXT
 log.dirs={{.Dir}}/data
 auto.create.topics.enable=false
@@ -54,6 +60,8 @@ type Apache struct {
 	classpath string
 	dir       string
 	addr      string
+	secured   string
+	authority *Authority
 	process   *supervise.Process // nil while killed
 }
 
@@ -70,20 +78,23 @@ func ApacheKafka(t *testing.T) *Apache {
 		t.Fatal("testenv: Apache Kafka is not installed: run `make deps-test`")
 	}
 	a := &Apache{t: t, classpath: filepath.Join(cache, "lib", "*"), dir: t.TempDir()}
-	addr, controller, err := twoFreeAddrs()
+	addrs, err := freeAddrs(3)
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
-	a.addr = addr
+	a.addr, a.secured, a.authority = addrs[0], addrs[1], NewAuthority(t)
 	var properties bytes.Buffer
-	if err := apacheProperties.Execute(&properties, map[string]string{"Addr": addr, "Controller": controller, "Dir": a.dir}); err != nil {
+	if err := apacheProperties.Execute(&properties, map[string]string{
+		"Addr": a.addr, "Secured": a.secured, "Controller": addrs[2], "Dir": a.dir, "Keystore": a.keystore(),
+	}); err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
 	if err := os.WriteFile(a.properties(), properties.Bytes(), 0o600); err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
 	// Any 22 characters of base64 are a cluster id.
-	format := a.java("-Xmx128m", "kafka.tools.StorageTool", "format", "-t", "trunklineAAQACAAAAAAAA", "-c", a.properties())
+	format := a.java("-Xmx128m", "kafka.tools.StorageTool", "format", "-t", "trunklineAAQACAAAAAAAA", "-c", a.properties(),
+		"--add-scram", "SCRAM-SHA-512=[name="+SecuredUser+",password="+SecuredPassword+"]")
 	if out, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("testenv: formatting Apache Kafka's log: %v: %s", err, out)
 	}
@@ -94,6 +105,34 @@ func ApacheKafka(t *testing.T) *Apache {
 
 // Addr is the broker's host:port.
 func (a *Apache) Addr() string { return a.addr }
+
+// The user of the secured listener. What it may do, the test says.
+const (
+	SecuredUser     = "hub"
+	SecuredPassword = "sesame"
+)
+
+// Secured is the host:port of the listener that wants TLS and a login by
+// SCRAM-SHA-512, and whose certificate the authority has signed.
+func (a *Apache) Secured() (addr string, authority *Authority) { return a.secured, a.authority }
+
+// keystore is the certificate of the secured listener and its key, in one file.
+func (a *Apache) keystore() string {
+	_, certFile, keyFile := a.authority.Issue("broker", "127.0.0.1")
+	var both []byte
+	for _, file := range []string{keyFile, certFile} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			a.t.Fatalf("testenv: %v", err)
+		}
+		both = append(both, text...)
+	}
+	file := filepath.Join(a.dir, "broker.pem")
+	if err := os.WriteFile(file, both, 0o600); err != nil {
+		a.t.Fatalf("testenv: %v", err)
+	}
+	return file
+}
 
 // Kill ends the broker by kill -9 and returns when it is gone.
 func (a *Apache) Kill() {
@@ -174,17 +213,16 @@ func tail(out []byte) string {
 	return strings.TrimSpace(string(out))
 }
 
-// twoFreeAddrs holds both ports at once, so that they differ.
-func twoFreeAddrs() (a, b string, err error) {
-	la, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
+// freeAddrs holds all ports at once, so that they differ.
+func freeAddrs(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
 	}
-	defer la.Close()
-	lb, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer lb.Close()
-	return la.Addr().String(), lb.Addr().String(), nil
+	return addrs, nil
 }

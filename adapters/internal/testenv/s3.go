@@ -34,10 +34,11 @@ func S3(t *testing.T) S3Server {
 	if _, err := os.Stat(program); err != nil {
 		t.Fatal("testenv: the S3 server is not installed: run `make deps-test`")
 	}
-	addr, _, err := twoFreeAddrs()
+	addrs, err := freeAddrs(1)
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
+	addr := addrs[0]
 	s := S3Server{URL: "http://" + addr, AccessKeyID: "AKIATRUNKLINETEST", SecretAccessKey: "secret-access-key-of-the-test", Bucket: "recordings", Dir: t.TempDir()}
 	if err := os.Mkdir(filepath.Join(s.Dir, s.Bucket), 0o755); err != nil {
 		t.Fatalf("testenv: %v", err)

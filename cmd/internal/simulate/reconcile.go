@@ -84,7 +84,7 @@ func (r Report) Write(w io.Writer) error {
 // the report is that of a whole comparison, or empty: in a part of one nothing may
 // differ because nothing was compared.
 func (d *day) reconcile(ctx context.Context) (Report, error) {
-	log := newLogReader(d.o.Stores.KafkaBrokers, d.org, d.starts)
+	log := newLogReader(d.o.Stores, d.org, d.starts)
 	deadline := time.Now().Add(d.o.Patience)
 	var last error
 	for {

@@ -6,12 +6,15 @@ package simulate
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/segmentio/kafka-go/sasl"
 )
 
 // Options say which day to play, and where.
@@ -38,7 +41,10 @@ type Options struct {
 
 // Stores are the doors of Kafka, Postgres and ClickHouse.
 type Stores struct {
-	KafkaBrokers  []string
+	KafkaBrokers []string
+	// KafkaTLS and KafkaSASL are used if set.
+	KafkaTLS      *tls.Config
+	KafkaSASL     sasl.Mechanism
 	PostgresURL   string
 	ClickHouseURL string
 }
@@ -161,7 +167,7 @@ func prepare(ctx context.Context, o Options) (*day, error) {
 	}
 	d.listID = list.ID
 	var err error
-	if d.starts, err = ends(ctx, o.Stores.KafkaBrokers); err != nil {
+	if d.starts, err = ends(ctx, o.Stores); err != nil {
 		return nil, fmt.Errorf("reading where the log ends: %w", err)
 	}
 	if o.Webhooks {

@@ -20,8 +20,10 @@ func topicOf(kind string) string { return "trunkline." + kind + ".v1" }
 // offsets is where each partition of the fact topics ends.
 type offsets map[string]map[int]int64
 
-func ends(ctx context.Context, brokers []string) (offsets, error) {
-	cl := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 15 * time.Second}
+func ends(ctx context.Context, stores Stores) (offsets, error) {
+	transport := &kafka.Transport{TLS: stores.KafkaTLS, SASL: stores.KafkaSASL}
+	defer transport.CloseIdleConnections()
+	cl := &kafka.Client{Addr: kafka.TCP(stores.KafkaBrokers...), Transport: transport, Timeout: 15 * time.Second}
 	topics := make([]string, len(kinds))
 	for i, k := range kinds {
 		topics[i] = topicOf(k)
@@ -61,14 +63,14 @@ type fact struct{ id, typ, entity string }
 
 // logReader reads the org's facts out of Kafka, going on where it stopped.
 type logReader struct {
-	brokers []string
+	stores  Stores
 	org     string
 	next    offsets
 	facts   map[string]map[string]fact // kind → event id
 	records int                        // with duplicates
 }
 
-func newLogReader(brokers []string, org string, from offsets) *logReader {
+func newLogReader(stores Stores, org string, from offsets) *logReader {
 	next := make(offsets)
 	for t, ps := range from {
 		next[t] = make(map[int]int64)
@@ -76,7 +78,7 @@ func newLogReader(brokers []string, org string, from offsets) *logReader {
 			next[t][p] = o
 		}
 	}
-	r := &logReader{brokers: brokers, org: org, next: next, facts: make(map[string]map[string]fact)}
+	r := &logReader{stores: stores, org: org, next: next, facts: make(map[string]map[string]fact)}
 	for _, k := range kinds {
 		r.facts[k] = make(map[string]fact)
 	}
@@ -85,7 +87,7 @@ func newLogReader(brokers []string, org string, from offsets) *logReader {
 
 // advance reads to the present end of the log.
 func (r *logReader) advance(ctx context.Context) error {
-	until, err := ends(ctx, r.brokers)
+	until, err := ends(ctx, r.stores)
 	if err != nil {
 		return err
 	}
@@ -106,7 +108,8 @@ func (r *logReader) partition(ctx context.Context, kind, topic string, p int, en
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	rd := kafka.NewReader(kafka.ReaderConfig{Brokers: r.brokers, Topic: topic, Partition: p, MinBytes: 1, MaxBytes: 8 << 20, MaxWait: 100 * time.Millisecond})
+	dialer := &kafka.Dialer{Timeout: 10 * time.Second, TLS: r.stores.KafkaTLS, SASLMechanism: r.stores.KafkaSASL}
+	rd := kafka.NewReader(kafka.ReaderConfig{Brokers: r.stores.KafkaBrokers, Dialer: dialer, Topic: topic, Partition: p, MinBytes: 1, MaxBytes: 8 << 20, MaxWait: 100 * time.Millisecond})
 	defer func() { _ = rd.Close() }()
 	if err := rd.SetOffset(r.next[topic][p]); err != nil {
 		return err
