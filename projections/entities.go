@@ -38,7 +38,7 @@ func (a *EntityApplier) Claim(ctx context.Context, topic event.Topic, partition 
 	if err != nil {
 		return nil, fmt.Errorf("claiming %s/%d for %s: %w", topic, partition, a.ref.Model, err)
 	}
-	s := &entitySession{applier: a, topic: topic, partition: partition, tenure: t, cache: newCache(a.cacheBytes)}
+	s := &entitySession{applier: a, topic: topic, partition: partition, tenure: t, cache: newCache(a.cacheBytes), last: t.Last}
 	if a.model.History == "" {
 		s.window = newWindow(t.Recent)
 	}
@@ -55,7 +55,10 @@ type entitySession struct {
 	window    *window
 	broken    error
 	quiet     Quiet
+	last      Mark
 }
+
+func (s *entitySession) Last() Mark { return s.last }
 
 func (s *entitySession) Next() int64 { return s.tenure.Next }
 

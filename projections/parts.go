@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -40,7 +41,7 @@ func (r *Runner) release(id partitionID) {
 func (r *Runner) claimed(id partitionID, next, high int64) {
 	r.update(id, func(p *Part) {
 		p.Next, p.HighWatermark = next, max(high, p.HighWatermark)
-		p.Progress, p.Err, p.Pending = r.cfg.Now(), "", time.Time{}
+		p.Progress, p.Err, p.OtherLog, p.Pending = r.cfg.Now(), "", false, time.Time{}
 	})
 	r.observe(id, next)
 }
@@ -58,7 +59,7 @@ func (r *Runner) applied(id partitionID, next int64, at time.Time) {
 }
 
 func (r *Runner) failPart(id partitionID, err error) {
-	r.update(id, func(p *Part) { p.Err = err.Error() })
+	r.update(id, func(p *Part) { p.Err, p.OtherLog = err.Error(), errors.Is(err, ErrOtherLog) })
 	if r.cfg.Meter != nil {
 		r.cfg.Meter.Failure(r.cfg.Projection)
 	}

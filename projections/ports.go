@@ -33,6 +33,9 @@ type Partition interface {
 	// HighWatermark is the offset that the next record will get, as of the last
 	// answer of the broker.
 	HighWatermark() int64
+	// Start asks for the offset of the oldest record that is left; it is that of the
+	// next one if none is.
+	Start(ctx context.Context) (int64, error)
 }
 
 // Ends tells how far the log reaches.
@@ -65,6 +68,10 @@ type Applier interface {
 type Session interface {
 	// Next is the offset to read from.
 	Next() int64
+	// Last is the last record that had its effect, as of the claim: it stands before
+	// the checkpoint, and Next may lie before it. What the log has there tells whether
+	// it is the same log (SameLog). RecordedAt is zero where it is not known.
+	Last() Mark
 	// Apply makes the effect of the events and the checkpoint behind the last of
 	// them durable, both or neither. Applying an event again changes nothing.
 	// Poison events are parked, not returned as an error; an error means that

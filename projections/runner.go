@@ -116,8 +116,10 @@ type Part struct {
 	Applied time.Time
 	// Progress is when an Apply last succeeded, or the partition was claimed.
 	Progress time.Time
-	// Err is why it does not go on, "" if it does.
-	Err string
+	// Err is why it does not go on, "" if it does. OtherLog says that it is
+	// ErrOtherLog.
+	Err      string
+	OtherLog bool
 }
 
 // NewRunner returns a runner that is not started.
@@ -214,8 +216,8 @@ func (r *Runner) tenure(ctx context.Context, p Partition, id partitionID) (progr
 		return false, err
 	}
 	defer s.Close()
-	if err := p.SeekTo(s.Next()); err != nil {
-		return false, fmt.Errorf("seeking %s/%d to %d: %w", id.topic, id.id, s.Next(), err)
+	if err := resume(ctx, p, s); err != nil {
+		return false, err
 	}
 	r.claimed(id, s.Next(), p.HighWatermark())
 	for {

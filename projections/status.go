@@ -134,11 +134,12 @@ func (p *Projector) status(ctx context.Context, g Generations, ends map[event.To
 		}
 	}
 	stuck := p.lagging(&s, g.Topics(), have, ends)
-	p.local(&s)
-	foreign, err := p.foreign(ctx, s, g.Topics())
+	foreign := p.local(&s)
+	ahead, err := p.foreign(ctx, s, g.Topics())
 	if err != nil {
 		return s, err
 	}
+	foreign = cmp.Or(ahead, foreign)
 	switch {
 	case building:
 		s.State = StateRebuilding
@@ -168,7 +169,7 @@ func (p *Projector) foreign(ctx context.Context, s Status, topics []event.Topic)
 	}
 	for _, c := range s.Partitions {
 		if end, ok := ends[c.Topic][c.Partition]; ok && c.Next > end {
-			return fmt.Sprintf("%s/%d has been read up to %d, but the log ends at %d: it is not the log that this was made from", c.Topic, c.Partition, c.Next, end), nil
+			return fmt.Sprintf("%s/%d has been read up to %d, but the log ends at %d: %v", c.Topic, c.Partition, c.Next, end, ErrOtherLog), nil
 		}
 	}
 	return "", nil
@@ -208,13 +209,14 @@ func (p *Projector) lagging(s *Status, topics []event.Topic, have, ends map[even
 	return stuck
 }
 
-// local adds what the runner of this process knows.
-func (p *Projector) local(s *Status) {
+// local adds what the runner of this process knows. It says which partition was found
+// to be of another log.
+func (p *Projector) local(s *Status) (foreign string) {
 	p.mu.Lock()
 	r := p.runners[Ref{Model: s.Name, Generation: s.Generation}]
 	p.mu.Unlock()
 	if r == nil {
-		return
+		return ""
 	}
 	now := p.cfg.Now()
 	s.Err = r.Err()
@@ -225,8 +227,12 @@ func (p *Projector) local(s *Status) {
 		if part.Err != "" {
 			s.Err = part.Err
 		}
+		if part.OtherLog {
+			foreign = part.Err
+		}
 		if !part.Pending.IsZero() {
 			s.LagSeconds = max(s.LagSeconds, now.Sub(part.Pending).Seconds())
 		}
 	}
+	return foreign
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/adapters/memory"
+	"trunkline.dev/trunkline/adapters/memory/readmodel"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -25,12 +28,16 @@ type place struct {
 	end     int64
 	parked  int64
 	digests map[int]string
+	// applier is what a projector that runs is given.
+	applier projections.Applier
 	// move is called by Digest, and grow by Checkpoints: what happens meanwhile.
 	move, grow func()
 }
 
 func (p *place) Projection() string    { return "calls" }
 func (p *place) Topics() []event.Topic { return []event.Topic{event.Calls} }
+
+func (p *place) Applier(int) projections.Applier { return p.applier }
 
 // change changes the numbers.
 func (p *place) change(f func()) {
@@ -183,5 +190,43 @@ func TestAReadModelOfAnotherLogIsNotLive(t *testing.T) {
 	check("the log is shorter", look{
 		State: projections.StateStopped,
 		Err:   "trunkline.calls.v1/0 has been read up to 15, but the log ends at 4: it is not the log that this was made from",
+	})
+}
+
+// It has nothing to read, and so does not lag: what it was made from is not there.
+func TestAReadModelOfALogThatIsAsLongIsNotLive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, second, store := memory.NewLog(1), memory.NewLog(1), readmodel.NewStore(projections.Models())
+		notes(t, first, 0, 10)
+		r := start(t, first, store, new(observed))
+		synctest.Wait()
+		stop(t, r)
+		<-time.After(time.Second)
+		notes(t, second, 0, 10)
+		projector, err := projections.NewProjector(projections.ProjectorConfig{
+			Generations: []projections.Generations{&place{
+				generations: []projections.Generation{{Number: 1, Status: projections.Live}}, next: map[int]int64{1: 10},
+				applier: projections.NewEntityApplier(projections.Calls(), 1, store, 0),
+			}},
+			Source: second, Ends: second, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := projector.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Second)
+		all, err := projector.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := all[0]; s.State != projections.StateStopped || s.LagEvents != 0 || !strings.Contains(s.Err, "trunkline.calls.v1/0@9 was recorded at") {
+			t.Errorf("%+v", s)
+		}
+		if err := projector.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -52,6 +52,8 @@ var (
 type Tenure struct {
 	// Next is the checkpoint.
 	Next int64
+	// Last is the record before it (Session.Last).
+	Last Mark
 	// Epoch and Revision are what Commit compares.
 	Epoch, Revision int64
 	// Skipped are the offsets that an operator decided to leave out, in every
@@ -94,7 +96,9 @@ type Batch struct {
 	Tenure Tenure
 	// Next is the checkpoint after the batch.
 	Next int64
-	// RecordedAt is the recorded time of the batch's last event.
+	// RecordedAt is the recorded time of the batch's last event; zero if it has none
+	// that can be kept. A batch that leaves the checkpoint where it is leaves the time
+	// too.
 	RecordedAt time.Time
 
 	Entities   []EntityRow

@@ -61,7 +61,7 @@ func (a *applier[R]) claim(ctx context.Context, topic event.Topic, partition int
 	if err != nil {
 		return nil, err
 	}
-	s := &session[R]{applier: a, owner: o, mapper: m, next: next, have: have, server: cp.server, settling: settling{after: a.cfg.Settle, settled: min(cp.sure(), next)}}
+	s := &session[R]{applier: a, owner: o, mapper: m, next: next, last: cp.last(partition), have: have, server: cp.server, settling: settling{after: a.cfg.Settle, settled: min(cp.sure(), next)}}
 	s.settling.reached(a.cfg.Now(), next)
 	return s, nil
 }
@@ -174,11 +174,15 @@ type checkpoint struct {
 	// written is when the server had begun that the checkpoint was written to,
 	// server when the present one has.
 	written, server time.Time
+	// recordedAt is that of the record before next.
+	recordedAt time.Time
 }
 
-const checkpointColumns = "max(next), argMax(settled, (next, written_at)), argMax(server_start, (next, written_at)), " + startedExpr
+const checkpointColumns = "max(next), argMax(recorded_at, (next, written_at)), argMax(settled, (next, written_at)), argMax(server_start, (next, written_at)), " + startedExpr
 
-func (c *checkpoint) columns() []any { return []any{&c.next, &c.settled, &c.written, &c.server} }
+func (c *checkpoint) columns() []any {
+	return []any{&c.next, &c.recordedAt, &c.settled, &c.written, &c.server}
+}
 
 // sure is how far it had come for good, as far as was noted.
 func (c checkpoint) sure() int64 {
@@ -186,6 +190,11 @@ func (c checkpoint) sure() int64 {
 		return int64(c.next)
 	}
 	return int64(c.settled)
+}
+
+// last is the last record whose rows were written, whatever is lost of them.
+func (c checkpoint) last(partition int) projections.Mark {
+	return projections.Mark{Partition: partition, Offset: int64(c.next) - 1, RecordedAt: c.recordedAt}
 }
 
 // from is where to go on: below it everything is in the tables.

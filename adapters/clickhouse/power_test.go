@@ -98,6 +98,9 @@ func TestWhatALostPowerTookIsReadAgain(t *testing.T) {
 		if next := session.Next(); next != part[a-1].Position.Offset+1 {
 			t.Errorf("%s: after a restart a claim goes on from %d, want %d", test.sink.model, next, part[a-1].Position.Offset+1)
 		}
+		if last := session.Last(); last.Offset != part[b-1].Position.Offset || !last.RecordedAt.Equal(part[b-1].RecordedAt) {
+			t.Errorf("%s: after a restart a claim tells %+v, want what was written last, %s", test.sink.model, last, part[b-1].Position)
+		}
 		must(t, replay(t.Context(), test.sink, 1, w, 50))
 		wantDigest(t, test.sink, 1, fresh(t, test.sink, w))
 		end := part[len(part)-1].Position.Offset + 1

@@ -15,6 +15,7 @@ type session[R any] struct {
 	owner   owner
 	mapper  mapper[R]
 	next    int64
+	last    projections.Mark
 	// have are the offsets that were in the append-only tables when the partition
 	// was claimed.
 	have offsets
@@ -28,6 +29,9 @@ type session[R any] struct {
 
 // Next is the offset to read from.
 func (s *session[R]) Next() int64 { return s.next }
+
+// Last is the last record whose rows were written before the claim.
+func (s *session[R]) Last() projections.Mark { return s.last }
 
 // Close gives up what the session holds in memory.
 func (s *session[R]) Close() {

@@ -28,8 +28,17 @@ func (c *Client) Ends(ctx context.Context, topics ...event.Topic) (map[event.Top
 	return offsets, nil
 }
 
+// start returns the offset of the oldest record of a partition.
+func (c *Client) start(ctx context.Context, topic event.Topic, id int) (int64, error) {
+	offsets, err := c.offsets(ctx, kafka.FirstOffset, []event.Topic{topic})
+	if err != nil {
+		return 0, fmt.Errorf("asking where %s/%d begins: %w", topic, id, err)
+	}
+	return offsets[topic][id], nil
+}
+
 // offsets returns where partitions were at a time in Unix milliseconds, −1 for
-// one that nothing was appended to since; or their ends.
+// one that nothing was appended to since; or their ends or starts.
 func (c *Client) offsets(ctx context.Context, at int64, topics []event.Topic) (map[event.Topic]map[int]int64, error) {
 	patience, cancel := context.WithTimeout(ctx, endsPatience)
 	defer cancel()

@@ -76,6 +76,12 @@ func (p *Past) Read(ctx context.Context, topic event.Topic, partition int, from,
 	return events, min(got.Next, to), nil
 }
 
+// Start returns the offset of the oldest record of a partition; it is that of the next
+// one if there is none.
+func (p *Past) Start(ctx context.Context, topic event.Topic, partition int) (int64, error) {
+	return p.client.start(ctx, topic, partition)
+}
+
 // PartitionOf returns which of so many partitions has the events of an entity.
 func (p *Past) PartitionOf(org, entityID string, partitions int) int {
 	return newPartitioner(partitions).of([]byte(event.Key(org, entityID)))

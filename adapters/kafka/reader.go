@@ -18,7 +18,8 @@ type reader struct {
 	id     int
 	poller *kafkago.Poller[kafkago.Record]
 	// end is where the log ends at least, as far as this process knows.
-	end func() int64
+	end   func() int64
+	start func(context.Context) (int64, error)
 	// polled was not handed out yet. Others have the records too.
 	polled [][]kafkago.Record
 	next   int64 // what Read goes on from
@@ -35,12 +36,16 @@ func newReader(c *Client, cfg SourceConfig, topic event.Topic, id int) *reader {
 		topic: topic, id: id, next: kafka.FirstOffset,
 		poller: c.poller(topic, id, kafka.FirstOffset, fetch, cfg.StallAfter),
 		end:    func() int64 { return c.shared.End(string(topic), id) },
+		start:  func(ctx context.Context) (int64, error) { return c.start(ctx, topic, id) },
 	}
 }
 
 func (r *reader) Topic() event.Topic   { return r.topic }
 func (r *reader) ID() int              { return r.id }
 func (r *reader) HighWatermark() int64 { return r.high }
+
+// Start implements projections.Partition.
+func (r *reader) Start(ctx context.Context) (int64, error) { return r.start(ctx) }
 
 func (r *reader) SeekTo(next int64) error {
 	if next < 0 {

@@ -199,6 +199,9 @@ func (r *reader) HighWatermark() int64 {
 	return int64(len(r.log.topics[r.slot.topic][r.slot.id].events))
 }
 
+// Start implements projections.Partition: all is kept.
+func (r *reader) Start(context.Context) (int64, error) { return 0, nil }
+
 func (r *reader) Read(ctx context.Context, max int) ([]event.Recorded, error) {
 	for {
 		if err := ctx.Err(); err != nil {

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 // arrived is a record that waits to be planned.
@@ -58,9 +60,12 @@ func (o *owner) answer(err error) {
 	o.waiters = nil
 }
 
-// planLoop plans what an owner's partition brings, in order.
-func (e *Engine) planLoop(o *owner, from int64) {
-	states := e.planner.follow(o.part, from)
+// planLoop plans what an owner's partition brings behind a checkpoint, in order.
+func (e *Engine) planLoop(o *owner, c dispatch.Claimed) {
+	if !e.awaitSameLog(o, projections.Mark{Partition: o.part.ID, Offset: c.Next - 1, RecordedAt: c.RecordedAt}) {
+		return
+	}
+	states := e.planner.follow(o.part, c.Next)
 	for {
 		batch, tick, ok := e.nextBatch(o)
 		if !ok || !e.takeStarts(o) {
@@ -87,6 +92,34 @@ func (e *Engine) planLoop(o *owner, from int64) {
 			if !background.Rest(o.ctx, pause) {
 				return
 			}
+		}
+	}
+}
+
+// awaitSameLog returns once the log is the one of the checkpoint, whose last record is
+// given; false if the owner ends before. Until then nothing is planned, and what was
+// planned before goes on.
+func (e *Engine) awaitSameLog(o *owner, last projections.Mark) bool {
+	if e.cfg.Past == nil {
+		return true
+	}
+	read := func(ctx context.Context) ([]event.Recorded, error) {
+		found, _, err := e.cfg.Past.Read(ctx, o.part, last.Offset, last.Offset+1)
+		return found, err
+	}
+	start := func(ctx context.Context) (int64, error) { return e.cfg.Past.Start(ctx, o.part) }
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := projections.SameLog(o.ctx, o.part.Topic, last, read, start)
+		e.tried(o.ctx, &e.resuming, err)
+		if err == nil {
+			return true
+		}
+		if o.ctx.Err() != nil {
+			return false
+		}
+		e.cfg.Logger.WarnContext(o.ctx, "planning deliveries is put off", slog.String("topic", string(o.part.Topic)), slog.Int("partition", o.part.ID), slog.Any("err", err))
+		if !background.Rest(o.ctx, pause) {
+			return false
 		}
 	}
 }
@@ -131,7 +164,7 @@ func (e *Engine) admitAll(o *owner, batch []event.Recorded, plan [][]dispatch.Ow
 	}
 	now := e.cfg.Clock()
 	for i, r := range batch {
-		n := &entry{offset: r.Position.Offset, at: now}
+		n := &entry{offset: r.Position.Offset, recordedAt: r.RecordedAt, at: now}
 		for _, owed := range plan[i] {
 			n.items = append(n.items, e.admit(o, owed))
 		}

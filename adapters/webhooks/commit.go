@@ -90,7 +90,9 @@ func (e *Engine) gatherOwner(o *owner) *partCommit {
 			break
 		}
 		p.entries++
-		p.part.To = n.offset + 1
+		if next := n.offset + 1; next > p.part.To {
+			p.part.To, p.part.RecordedAt = next, n.recordedAt
+		}
 		p.part.Started = append(p.part.Started, n.started...)
 		for _, it := range n.items {
 			if it.phase == done {

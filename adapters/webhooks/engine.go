@@ -60,8 +60,8 @@ type Engine struct {
 	toDisable map[string]string
 	// changed is broadcast when something that Stop or Release waits for has.
 	changed signal
-	// claiming and committing are how these last went (see Stalled).
-	claiming, committing stall
+	// claiming, resuming and committing are how these last went (see Stalled).
+	claiming, resuming, committing stall
 	// commitAt is when the next checkpoint is due; zero when nothing changed.
 	commitAt time.Time
 

@@ -59,8 +59,10 @@ func (it *item) unsaid() bool { return it.facts > 0 || it.by != nil && it.by.fac
 // entry is a planned event that is not below the checkpoint yet.
 type entry struct {
 	offset int64
-	items  []*item
-	at     time.Time
+	// recordedAt is when the record at the offset was recorded.
+	recordedAt time.Time
+	items      []*item
+	at         time.Time
 	// started are the endpoints that are taken over with it.
 	started []dispatch.Started
 }

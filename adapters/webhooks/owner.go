@@ -107,7 +107,7 @@ func (e *Engine) Claim(ctx context.Context, topic event.Topic, partition int) (n
 	for _, asked := range c.Cancels {
 		e.cancelOne(o, asked)
 	}
-	e.workers.Go(func() { e.planLoop(o, c.Next) })
+	e.workers.Go(func() { e.planLoop(o, c) })
 	o.unwatch = context.AfterFunc(ctx, func() { e.lost(o) })
 	wake(e.wakeKeeper)
 	return c.Next, nil

@@ -154,6 +154,9 @@ func (l *link) At(_ context.Context, at time.Time, topics ...event.Topic) (map[e
 	return offsets, nil
 }
 
+// Start implements Past.
+func (l *link) Start(context.Context, dispatch.Partition) (int64, error) { return 0, nil }
+
 // PartitionOf implements Past.
 func (l *link) PartitionOf(_, entity string, partitions int) int {
 	return partitionOf(entity, partitions)
@@ -169,6 +172,9 @@ func (l *link) Read(_ context.Context, p dispatch.Partition, from, to int64) ([]
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if end := int64(len(l.log[p.ID])); from > end {
+		return nil, from, projections.ErrOutOfRange
+	}
 	to = min(to, from+pieceOfLog)
 	return slices.Clone(l.log[p.ID][from:to]), to, nil
 }

@@ -11,8 +11,8 @@ import (
 // partition that could not be claimed is another process's.
 const stallCounts = 20 * time.Second
 
-// stall is a step that the store did not let the engine do when it last tried. It
-// is guarded by Engine.mu.
+// stall is a step that the store, or the log, did not let the engine do when it last
+// tried. It is guarded by Engine.mu.
 type stall struct {
 	at  time.Time
 	err error
@@ -36,7 +36,7 @@ func (e *Engine) Stalled() error {
 	for _, step := range []struct {
 		what string
 		stall
-	}{{"claiming partitions", e.claiming}, {"writing down what was delivered", e.committing}} {
+	}{{"claiming partitions", e.claiming}, {"planning deliveries", e.resuming}, {"writing down what was delivered", e.committing}} {
 		if step.err != nil && e.cfg.Clock().Sub(step.at) < stallCounts {
 			return fmt.Errorf("%s is put off: %w", step.what, step.err)
 		}

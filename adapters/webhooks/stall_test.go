@@ -7,7 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 )
 
 func TestAnEngineSaysWhatItCannotDo(t *testing.T) {
@@ -55,4 +57,72 @@ func TestAnEngineSaysWhatItCannotDo(t *testing.T) {
 		pass(stallCounts)
 		says("when nobody tried again: it is another's by now")
 	})
+}
+
+// The log is lost while the store lives on, and another one grows past the
+// checkpoint: its events must not be passed over, nor taken for those that follow.
+func TestNothingOfAnotherLogIsPlanned(t *testing.T) {
+	t.Parallel()
+	for name, grow := range map[string]func(r *rig){
+		"it is longer":  func(r *rig) { r.happen("a", "b", "c", "d", "e") },
+		"it is as long": func(r *rig) { r.happen("a", "b", "c") },
+		"it is shorter": func(r *rig) { r.happen("a") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1)
+				r.endpoint("a")
+				r.receive = func(Request) Result { return status(500) }
+				h := r.start(nil)
+				r.happen("x", "y", "z")
+				pass(10 * time.Second)
+				h.stop()
+				before := len(r.store.Rows())
+				if next := r.store.Next(dispatch.Partition{Topic: event.Calls}); next != 3 || before != 3 {
+					t.Fatalf("the checkpoint is %d, and %d deliveries are unfinished", next, before)
+				}
+				r.mu.Lock()
+				right := r.log
+				r.log = make([][]event.Recorded, 1)
+				r.mu.Unlock()
+				grow(r)
+				r.receive = func(Request) Result { return ok() }
+				h = r.start(nil)
+				pass(time.Minute)
+				if err := h.Stalled(); err == nil || !strings.Contains(err.Error(), "planning deliveries is put off: trunkline.calls.v1/0") || !errors.Is(err, projections.ErrOtherLog) {
+					t.Errorf("it says %v", err)
+				}
+				r.happen("f", "g", "h")
+				pass(30 * time.Minute)
+				// What was planned before goes on.
+				if rows := r.store.Rows(); len(rows) > 0 {
+					t.Errorf("%d deliveries wait still", len(rows))
+				}
+				if next := r.store.Next(dispatch.Partition{Topic: event.Calls}); next != 3 {
+					t.Errorf("the checkpoint is %d", next)
+				}
+				h.stop()
+				for _, q := range r.requests {
+					if !strings.Contains("xyz", q.entity) {
+						t.Errorf("a request of %s", q.entity)
+					}
+				}
+				// The right log is back, and has grown.
+				r.mu.Lock()
+				r.log = right
+				r.mu.Unlock()
+				r.happen("x")
+				h = r.start(nil)
+				pass(time.Minute)
+				if err := h.Stalled(); err != nil {
+					t.Errorf("with the right log: %v", err)
+				}
+				if next := r.store.Next(dispatch.Partition{Topic: event.Calls}); next != 4 {
+					t.Errorf("with the right log the checkpoint is %d", next)
+				}
+				h.stop()
+			})
+		})
+	}
 }

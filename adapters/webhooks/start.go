@@ -28,6 +28,9 @@ type Past interface {
 	// Read returns records of a partition from an offset on, none at or behind to,
 	// and the offset to go on from, which moves unless to is reached.
 	Read(ctx context.Context, p dispatch.Partition, from, to int64) (events []event.Recorded, next int64, err error)
+	// Start returns the offset of the oldest record of a partition; it is that of the
+	// next one if there is none.
+	Start(ctx context.Context, p dispatch.Partition) (int64, error)
 	// PartitionOf returns which of so many partitions has the events of an entity.
 	PartitionOf(org, entityID string, partitions int) int
 }

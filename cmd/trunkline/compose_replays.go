@@ -24,6 +24,11 @@ func (p pastLog) Read(ctx context.Context, part dispatch.Partition, from, to int
 	return p.Past.Read(ctx, part.Topic, part.ID, from, to)
 }
 
+// Start returns the offset of the oldest record of a partition.
+func (p pastLog) Start(ctx context.Context, part dispatch.Partition) (int64, error) {
+	return p.Past.Start(ctx, part.Topic, part.ID)
+}
+
 // catching are the endpoints that were made with a start in the past.
 func (a *app) catching() []delivery.Endpoint {
 	var all []delivery.Endpoint

@@ -66,9 +66,11 @@ func (o Owed) In() Partition { return Partition{Topic: o.Topic, ID: o.Partition}
 // Claimed is what the new owner of a partition finds.
 type Claimed struct {
 	Epoch int64
-	// Next is the offset to go on from.
-	Next     int64
-	Backlogs []Backlog
+	// Next is the offset to go on from, RecordedAt the recorded time of the record
+	// before it; zero where that is not known.
+	Next       int64
+	RecordedAt time.Time
+	Backlogs   []Backlog
 	// Cancels are those that are not decided.
 	Cancels []Cancel
 }
@@ -96,8 +98,10 @@ type Part struct {
 	// Epoch is the owner's, Seq the number of this commit of its, from 1.
 	Epoch, Seq int64
 	// From is where the checkpoint is expected, To where it goes; equal when
-	// only rows change.
-	From, To int64
+	// only rows change. RecordedAt is the recorded time of the record before To, zero
+	// if it has none; where the checkpoint stays, what it has of it stays.
+	From, To   int64
+	RecordedAt time.Time
 	// Insert are new rows; one that exists is replaced.
 	Insert []Owed
 	// Update are rows whose status, attempts, times, order key or error changed.

@@ -132,6 +132,9 @@ func reading(ctx context.Context, t *testing.T, s *suite) {
 		if end := p.HighWatermark(); end <= positions[29].Offset {
 			t.Errorf("high watermark %d below the end", end)
 		}
+		if start, err := p.Start(ctx); err != nil || start != 0 {
+			t.Errorf("the log begins at %d, %v", start, err)
+		}
 		// Behind the last event a read waits; when its context ends, nothing is
 		// lost to the next one.
 		if err := p.SeekTo(positions[29].Offset + 1); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -40,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"any split and any crash give the same rows", anySplit},
 		{"a former owner is fenced", fenced},
 		{"a session learns that its effect is gone", confirmed},
+		{"a claim tells the last event that had its effect", last},
 		{"poison parks its entity only", poison},
 		{"a fold that breaks parks its entity and leaves no trace", brokenFold},
 		{"retry folds what was parked in order", retry},
@@ -304,5 +306,51 @@ func farRepeats(t *testing.T, h Harness) {
 	want := map[int64]struct{}{again.Position.Offset: {}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("repeats (-want +got):\n%s", diff)
+	}
+}
+
+// last: the log may be another one, and what it has there tells.
+func last(t *testing.T, h Harness) {
+	m := projections.Calls()
+	events := story(1)
+	ctx := t.Context()
+	claim := func() projections.Session {
+		t.Helper()
+		s, err := h.applier(m, 1, false).Claim(ctx, m.Topic, partition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if first := claim().Last(); !first.RecordedAt.IsZero() {
+		t.Errorf("before the first event it is %+v", first)
+	}
+	timeless := events[4]
+	timeless.RecordedAt = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		name   string
+		events []event.Recorded
+		want   time.Time
+	}{
+		{"some events", events[:3], events[2].RecordedAt},
+		{"a repeat", events[3:4], events[3].RecordedAt},
+		{"an event whose time cannot be", []event.Recorded{timeless}, time.Time{}},
+		{"an event of an entity that is parked", junk(events, 5)[5:], events[5].RecordedAt},
+	} {
+		s := claim()
+		if err := s.Apply(ctx, step.events); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Confirm(ctx); err != nil {
+			t.Fatal(err)
+		}
+		// That it reads what it has again changes nothing.
+		if err := s.Apply(ctx, events[:1]); err != nil {
+			t.Fatal(err)
+		}
+		want := projections.Mark{Partition: partition, Offset: step.events[len(step.events)-1].Position.Offset, RecordedAt: step.want}
+		if diff := cmp.Diff(want, claim().Last()); diff != "" {
+			t.Errorf("after %s (-want +got):\n%s", step.name, diff)
+		}
 	}
 }

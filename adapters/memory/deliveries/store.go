@@ -32,6 +32,8 @@ type Store struct {
 
 type partition struct {
 	epoch, seq, next int64
+	// recordedAt is that of the record before next.
+	recordedAt time.Time
 
 	rows map[string]*row
 }
@@ -150,7 +152,7 @@ func (s *Store) Claim(_ context.Context, id dispatch.Partition) (dispatch.Claime
 		r.offered = false
 	}
 	return dispatch.Claimed{
-		Epoch: p.epoch, Next: p.next, Backlogs: p.backlogs(id, func(*row) bool { return true }),
+		Epoch: p.epoch, Next: p.next, RecordedAt: p.recordedAt, Backlogs: p.backlogs(id, func(*row) bool { return true }),
 		Cancels: s.undecided(id, func(*cancel) bool { return true }),
 	}, nil
 }
@@ -242,6 +244,9 @@ func (s *Store) merge(changes []dispatch.HealthChange) map[string]delivery.Healt
 
 func (s *Store) commit(part dispatch.Part) {
 	p := s.partition(part.Partition)
+	if part.To != p.next {
+		p.recordedAt = part.RecordedAt
+	}
 	p.seq, p.next = part.Seq, part.To
 	for _, o := range part.Insert {
 		if p.rows[o.Key()] == nil {

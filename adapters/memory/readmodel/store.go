@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -44,7 +45,10 @@ type part struct {
 	id    int
 }
 
-type checkpoint struct{ next, epoch, revision int64 }
+type checkpoint struct {
+	next, epoch, revision int64
+	recordedAt            time.Time
+}
 
 // NewStore returns an empty store in which generation 1 of each model is live.
 func NewStore(models []projections.Model) *Store {
@@ -101,7 +105,7 @@ func (s *Store) Claim(_ context.Context, ref projections.Ref, topic event.Topic,
 	c := b.checkpoint(part{topic, partition})
 	c.epoch++
 	return projections.Tenure{
-		Next: c.next, Epoch: c.epoch, Revision: c.revision,
+		Next: c.next, Last: projections.Mark{Partition: partition, Offset: c.next - 1, RecordedAt: c.recordedAt}, Epoch: c.epoch, Revision: c.revision,
 		Skipped: s.skipped(ref.Model, topic, partition), Recent: slices.Clone(b.recent[part{topic, partition}]),
 	}, nil
 }
@@ -239,7 +243,9 @@ func (s *Store) Commit(_ context.Context, ref projections.Ref, batch projections
 	case c.revision != batch.Tenure.Revision:
 		return &projections.Revised{Revision: c.revision, Skipped: s.skipped(ref.Model, batch.Topic, batch.Partition)}
 	}
-	c.next = batch.Next
+	if batch.Next != c.next {
+		c.next, c.recordedAt = batch.Next, batch.RecordedAt
+	}
 	s.write(ref, b, batch)
 	b.recent[p] = append(b.recent[p], batch.Recent...)
 	return nil

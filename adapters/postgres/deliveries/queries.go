@@ -60,13 +60,16 @@ INSERT INTO delivery_checkpoints AS c (topic, partition, epoch, seq, next)
 VALUES ($1, $2, 1, 0, 0)
 ON CONFLICT (topic, partition) DO UPDATE
 SET epoch = c.epoch + 1, seq = 0
-RETURNING epoch, next`
+RETURNING epoch, next, CASE WHEN recorded_next = next THEN recorded_at END`
 
 const moveSQL = `
 UPDATE delivery_checkpoints c
-SET seq = p.seq, next = p.upto
-FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-  AS p (topic, partition, epoch, seq, since, upto)
+SET seq = p.seq,
+    next = p.upto,
+    recorded_at = CASE WHEN c.next = p.upto THEN c.recorded_at ELSE p.recorded_at END,
+    recorded_next = CASE WHEN c.next = p.upto THEN c.recorded_next ELSE p.upto END
+FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[])
+  AS p (topic, partition, epoch, seq, since, upto, recorded_at)
 WHERE c.topic = p.topic
   AND c.partition = p.partition
   AND c.epoch = p.epoch

@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 )
@@ -39,10 +41,12 @@ func New(pool *pgxpool.Pool, sealer Sealer) *Store { return &Store{pool: pool, s
 func (s *Store) Claim(ctx context.Context, p dispatch.Partition) (dispatch.Claimed, error) {
 	var c dispatch.Claimed
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, claimSQL, p.Topic, p.ID).Scan(&c.Epoch, &c.Next); err != nil {
+		var recordedAt *time.Time
+		err := tx.QueryRow(ctx, claimSQL, p.Topic, p.ID).Scan(&c.Epoch, &c.Next, &recordedAt)
+		if err != nil {
 			return err
 		}
-		var err error
+		c.RecordedAt = dbtime.From(recordedAt)
 		if c.Backlogs, err = backlogs(ctx, tx, p); err != nil {
 			return err
 		}
@@ -102,7 +106,7 @@ func move(ctx context.Context, tx pgx.Tx, parts []dispatch.Part) (fenced []dispa
 		a.add(p)
 	}
 	if len(parts) > 0 {
-		batch.Queue(moveSQL, a.topics, a.ids, a.epochs, a.seqs, a.froms, a.tos)
+		batch.Queue(moveSQL, a.topics, a.ids, a.epochs, a.seqs, a.froms, a.tos, a.recorded)
 	}
 	results := tx.SendBatch(ctx, batch)
 	defer func() { err = errors.Join(err, results.Close()) }()
@@ -151,12 +155,13 @@ type partArrays struct {
 	topics                   []string
 	ids                      []int
 	epochs, seqs, froms, tos []int64
+	recorded                 []*time.Time
 }
 
 func (a *partArrays) add(p dispatch.Part) {
 	a.topics, a.ids = append(a.topics, string(p.Topic)), append(a.ids, p.ID)
 	a.epochs, a.seqs = append(a.epochs, p.Epoch), append(a.seqs, p.Seq)
-	a.froms, a.tos = append(a.froms, p.From), append(a.tos, p.To)
+	a.froms, a.tos, a.recorded = append(a.froms, p.From), append(a.tos, p.To), append(a.recorded, dbtime.To(p.RecordedAt))
 }
 
 // write brings the rows of a batch to where they should be, in one round trip unless

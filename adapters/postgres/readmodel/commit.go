@@ -24,7 +24,7 @@ const copyFrom = 60
 // before it has written anything.
 const advanceSQL = `
 UPDATE checkpoints
-SET next = $7, recorded_at = coalesce($8, recorded_at)
+SET next = $7, recorded_at = CASE WHEN next = $7 THEN recorded_at ELSE $8 END
 WHERE projection = $1 AND generation = $2 AND topic = $3 AND partition = $4 AND next = $5 AND epoch = $6 AND revision = $9`
 
 const duplicateSQL = `

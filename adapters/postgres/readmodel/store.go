@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"trunkline.dev/trunkline/adapters/postgres/internal/dbtime"
 	"trunkline.dev/trunkline/adapters/postgres/internal/pgerr"
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
@@ -79,7 +80,7 @@ SELECT $1, $2, $3, $4, 0, 1, 0, $5
 FROM writable
 ON CONFLICT (projection, generation, topic, partition)
 DO UPDATE SET epoch = c.epoch + 1, owner = EXCLUDED.owner
-RETURNING next, epoch, revision`
+RETURNING next, recorded_at, epoch, revision`
 
 const skippedSQL = `
 SELECT "offset"
@@ -97,13 +98,15 @@ func (s *Store) Claim(ctx context.Context, ref projections.Ref, topic event.Topi
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var t projections.Tenure
-	err := s.pool.QueryRow(ctx, claimSQL, ref.Model, ref.Generation, topic, partition, s.owner).Scan(&t.Next, &t.Epoch, &t.Revision)
+	var recordedAt *time.Time
+	err := s.pool.QueryRow(ctx, claimSQL, ref.Model, ref.Generation, topic, partition, s.owner).Scan(&t.Next, &recordedAt, &t.Epoch, &t.Revision)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return t, projections.ErrRetired
 	case err != nil:
 		return t, fmt.Errorf("taking the checkpoint: %w", err)
 	}
+	t.Last = projections.Mark{Partition: partition, Offset: t.Next - 1, RecordedAt: dbtime.From(recordedAt)}
 	t.Skipped, err = skipped(ctx, s.pool, ref.Model, topic, partition, t.Next)
 	if err != nil || s.models[ref.Model].History != "" {
 		return t, err

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	cases := []testCase{
 		{"a first claim begins at zero and each claim is a new epoch", firstClaim},
 		{"rows and checkpoint are durable together", together},
+		{"a claim tells when the record before it was recorded", lastRecorded},
 		{"a commit of many megabytes is one", large},
 		{"a former owner is fenced and writes nothing", fenced},
 		{"the same batch again is done already", again},
@@ -77,6 +78,25 @@ func together(_ *testing.T, r *rig) {
 	r.same("row", []dispatch.Owed{o}, r.load(c, calls(0), 10).Rows)
 	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, From: 6, To: 6, Delete: []dispatch.Owed{o, held}})
 	r.same("rows after deletion", dispatch.Loaded{}, r.load(c, calls(0), 10))
+}
+
+// lastRecorded: the log may be another one, and what it has there tells.
+func lastRecorded(_ *testing.T, r *rig) {
+	at := func(n int) time.Time { return r.now.Add(time.Duration(n) * time.Microsecond) }
+	claimed := func(what string, want time.Time) dispatch.Claimed {
+		r.Helper()
+		c := r.claim(calls(0))
+		r.same(what, want, c.RecordedAt)
+		return c
+	}
+	c := claimed("at first", time.Time{})
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, To: 6, RecordedAt: at(1)})
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, From: 6, To: 6, Insert: []dispatch.Owed{r.owed(calls(0), "x", 4)}})
+	c = claimed("after rows changed", at(1))
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, From: 6, To: 7})
+	c = claimed("after a record without a time", time.Time{})
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, From: 7, To: 9, RecordedAt: at(2)})
+	claimed("after a record with one", at(2))
 }
 
 // large: three entities whose rows take turns in a commit that no statement should

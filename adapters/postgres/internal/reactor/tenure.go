@@ -26,6 +26,7 @@ type Tenure struct {
 	topic       event.Topic
 	partition   int
 	next, epoch int64
+	last        projections.Mark
 	quiet       projections.Quiet
 }
 
@@ -34,14 +35,19 @@ type Tenure struct {
 // an epoch that a crash of Postgres took back would be given out twice.
 func Claim(ctx context.Context, pool *pgxpool.Pool, name, owner string, topic event.Topic, partition int) (*Tenure, error) {
 	t := &Tenure{pool: pool, name: name, topic: topic, partition: partition}
-	if err := pool.QueryRow(ctx, claimSQL, name, topic, partition, owner).Scan(&t.next, &t.epoch); err != nil {
+	var recordedAt *time.Time
+	if err := pool.QueryRow(ctx, claimSQL, name, topic, partition, owner).Scan(&t.next, &recordedAt, &t.epoch); err != nil {
 		return nil, fmt.Errorf("claiming %s/%d for the %s: %w", topic, partition, name, err)
 	}
+	t.last = projections.Mark{Partition: partition, Offset: t.next - 1, RecordedAt: dbtime.From(recordedAt)}
 	return t, nil
 }
 
 // Next is the offset to read from.
 func (t *Tenure) Next() int64 { return t.next }
+
+// Last implements projections.Session.
+func (t *Tenure) Last() projections.Mark { return t.last }
 
 // Partition is the partition that is owned.
 func (t *Tenure) Partition() int { return t.partition }
@@ -67,7 +73,8 @@ func (t *Tenure) Commit(ctx context.Context, events []event.Recorded, load func(
 }
 
 // MoveTo is Commit for who folds in memory and makes it durable now and then: it
-// moves the checkpoint to an offset, which may be where it is.
+// moves the checkpoint to an offset, which may be where it is. recordedAt is that of
+// the record before it, zero where it is not known.
 func (t *Tenure) MoveTo(ctx context.Context, next int64, recordedAt time.Time, load func(*pgx.Batch), write func(context.Context, pgx.Tx) error) error {
 	err := t.move(ctx, next, recordedAt, load, write)
 	if err == nil {
@@ -134,11 +141,11 @@ INSERT INTO checkpoints AS c (projection, generation, topic, partition, next, ep
 VALUES ($1, 1, $2, $3, 0, 1, 0, $4)
 ON CONFLICT (projection, generation, topic, partition)
 DO UPDATE SET epoch = c.epoch + 1, owner = EXCLUDED.owner
-RETURNING next, epoch`
+RETURNING next, recorded_at, epoch`
 
 	advanceSQL = `
 UPDATE checkpoints
-SET next = $6, recorded_at = coalesce($7, recorded_at)
+SET next = $6, recorded_at = CASE WHEN next = $6 THEN recorded_at ELSE $7 END
 WHERE projection = $1 AND generation = 1 AND topic = $2 AND partition = $3 AND next = $4 AND epoch = $5`
 
 	checkpointsSQL = `
