@@ -220,7 +220,7 @@ func (b *intake) settle() error {
 // is read that another counts; until then a fact that we believe lost may name it.
 func (b *intake) decide(l Locked, now time.Time) (Decision, error) {
 	switch {
-	case l.State == call.CopyStored, l.State == call.CopyDeleted:
+	case l.State == call.CopyStored, l.State == recording.Deleting, l.State == call.CopyDeleted:
 		b.superfluous = l.Key != b.key && !l.Unread
 		return Decision{Unchanged: true}, nil
 	case !l.Ours:

@@ -48,6 +48,9 @@ type Jobs interface {
 	// not held, as far as all of the log says, the oldest first: those behind one of
 	// them, or from the beginning if that is a zero one.
 	Expired(ctx context.Context, k Retention, storedBefore time.Time, behind recording.Recording, limit int) ([]recording.Recording, error)
+	// Deleting returns recordings that are being deleted (recording.Deleting), as far as
+	// all of the log says, in the order of their ids: those behind one, at most limit.
+	Deleting(ctx context.Context, behind string, limit int) ([]string, error)
 	// Unlisted returns stored recordings of an org whose list is not known, stored
 	// after a time, the oldest first; SetList says it.
 	Unlisted(ctx context.Context, org string, after time.Time, limit int) ([]recording.Recording, error)

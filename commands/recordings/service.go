@@ -157,6 +157,7 @@ func (s *Service) Start(ctx context.Context) error {
 		var wg sync.WaitGroup
 		wg.Go(func() { newWorker(s).run(run) })
 		wg.Go(func() { s.sweepAlways(run) })
+		wg.Go(func() { s.eraseAlways(run) })
 		wg.Wait()
 	}(s.done)
 	return nil

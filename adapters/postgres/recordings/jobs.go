@@ -207,6 +207,19 @@ func (s *Store) Expired(ctx context.Context, k recordings.Retention, storedBefor
 	return s.recordings(ctx, expiredSQL, k.ListID, storedBefore, k.Org, partitions, behind.StoredAt, behind.ID, limit)
 }
 
+// Deleting implements recordings.Jobs. What is to be read again may hold one of them.
+func (s *Store) Deleting(ctx context.Context, behind string, limit int) ([]string, error) {
+	var some bool
+	if err := s.cfg.Pool.QueryRow(ctx, someDeletingSQL, behind).Scan(&some); err != nil || !some {
+		return nil, doing("looking for recordings that are being deleted", err)
+	}
+	partitions, err := s.readNow(ctx)
+	if err != nil || len(partitions) == 0 {
+		return nil, err
+	}
+	return s.texts(ctx, "looking for recordings that are being deleted", deletingSQL, behind, partitions, limit)
+}
+
 // readLooks bounds how often readNow looks.
 const readLooks = 200
 

@@ -45,6 +45,7 @@ type rig struct {
 	pool   *pgxpool.Pool
 	log    *memory.Log
 	blobs  *blob.Store
+	store  recordings.Blobs // what hubs get; nil is blobs
 	dir    string
 	source *source
 	logger *slog.Logger
@@ -89,8 +90,12 @@ func (r *rig) hub(name string, log commands.Log) *hub {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	var blobs recordings.Blobs = r.blobs
+	if r.store != nil {
+		blobs = r.store
+	}
 	s, err := recordings.New(recordings.Config{
-		Jobs: store, Catalogue: store, Blobs: r.blobs, Fetcher: r.source, Lists: r, Calls: r, Keys: r, Known: r, Log: log, PublicURL: "https://hub.example/",
+		Jobs: store, Catalogue: store, Blobs: blobs, Fetcher: r.source, Lists: r, Calls: r, Keys: r, Known: r, Log: log, PublicURL: "https://hub.example/",
 		Clock: r.clock, Logger: slog.New(slog.DiscardHandler), FollowWait: time.Second, PerHost: 2, AtOnce: 4,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/recording"
 )
 
 // stick makes a blob one that cannot be deleted, and returns how to free it.
@@ -50,7 +51,7 @@ func TestABlobThatStaysHoldsUpNoOther(t *testing.T) {
 	if rec := r.known(h, second); rec.State != call.CopyDeleted {
 		t.Errorf("the other one is %s", rec.State)
 	}
-	if rec := r.known(h, first); rec.State != call.CopyStored {
+	if rec := r.known(h, first); rec.State != recording.Deleting {
 		t.Errorf("the one that stays is %s", rec.State)
 	}
 	free()
