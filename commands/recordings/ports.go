@@ -42,8 +42,9 @@ type Jobs interface {
 	End(ctx context.Context, key string) error
 	// Orphans returns blobs that were begun before a time and are no recording's,
 	// as far as all of the log says. One that the log names is none, but for the
-	// second copy of a recording that has one.
-	Orphans(ctx context.Context, before time.Time, limit int) ([]string, error)
+	// second copy of a recording that has one. They are in the order of their keys,
+	// those behind one, at most limit.
+	Orphans(ctx context.Context, before time.Time, behind string, limit int) ([]string, error)
 	// Expired returns stored recordings of a list of its org that are older than a time and
 	// not held, as far as all of the log says, the oldest first: those behind one of
 	// them, or from the beginning if that is a zero one.

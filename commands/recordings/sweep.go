@@ -213,21 +213,27 @@ func (s *Service) there(ctx context.Context, key string) (bool, error) {
 	return true, b.Close()
 }
 
-// dropOrphans deletes blobs that a crash left behind.
+// dropOrphans deletes blobs that a crash left behind. What its store does not give up
+// keeps nothing else from being deleted.
 func (s *Service) dropOrphans(ctx context.Context, now time.Time) error {
-	keys, err := s.cfg.Jobs.Orphans(ctx, now.Add(-s.cfg.OrphanAge), sweepBatch)
-	if err != nil {
-		return err
-	}
 	var stay stays
-	for _, key := range keys {
-		if err := s.cfg.Blobs.Delete(ctx, key); err != nil {
-			stay.add(err)
-			continue
-		}
-		if err := s.cfg.Jobs.End(ctx, key); err != nil {
+	for behind := ""; ; {
+		batch, err := s.cfg.Jobs.Orphans(ctx, now.Add(-s.cfg.OrphanAge), behind, sweepBatch)
+		if err != nil {
 			return errors.Join(err, stay.err())
 		}
+		for _, key := range batch {
+			behind = key
+			if err := s.cfg.Blobs.Delete(ctx, key); err != nil {
+				stay.add(err)
+				continue
+			}
+			if err := s.cfg.Jobs.End(ctx, key); err != nil {
+				return errors.Join(err, stay.err())
+			}
+		}
+		if len(batch) < sweepBatch {
+			return stay.err()
+		}
 	}
-	return stay.err()
 }

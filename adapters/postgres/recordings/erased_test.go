@@ -32,7 +32,9 @@ func (l awayLog) Append(ctx context.Context, events ...event.Event) ([]event.Pos
 // frozenBlobs are blobs that cannot be deleted.
 type frozenBlobs struct{ recordings.Blobs }
 
-func (frozenBlobs) Delete(context.Context, string) error { return errors.New("the store does not answer") }
+func (frozenBlobs) Delete(context.Context, string) error {
+	return errors.New("the store does not answer")
+}
 
 // erasing is a hub that has begun to delete a recording and got no further.
 func (r *rig) erasing(log commands.Log, blobs recordings.Blobs) (h *hub, id string) {

@@ -175,7 +175,7 @@ func (s *Store) End(ctx context.Context, key string) error {
 
 // Orphans implements recordings.Jobs. While some partition is behind, a blob may
 // be a recording's of which we do not know yet: then there are none.
-func (s *Store) Orphans(ctx context.Context, before time.Time, limit int) ([]string, error) {
+func (s *Store) Orphans(ctx context.Context, before time.Time, behind string, limit int) ([]string, error) {
 	ends, err := s.cfg.Ends.Ends(ctx, event.Calls)
 	if err != nil {
 		return nil, fmt.Errorf("asking where the log ends: %w", err)
@@ -189,7 +189,7 @@ func (s *Store) Orphans(ctx context.Context, before time.Time, limit int) ([]str
 			return nil, nil
 		}
 	}
-	return s.texts(ctx, "looking for orphaned blobs", orphansSQL, before, limit)
+	return s.texts(ctx, "looking for orphaned blobs", orphansSQL, before, behind, limit)
 }
 
 // Expired implements recordings.Jobs. A hold counts in the row as soon as it is said;

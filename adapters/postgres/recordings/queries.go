@@ -89,9 +89,9 @@ VALUES ($1, $2, $3)`
 SELECT u.blob_key
 FROM recording_uploads u
 LEFT JOIN recordings r ON r.recording_id = u.recording_id
-WHERE u.begun_at < $1 AND r.blob_key IS DISTINCT FROM u.blob_key
-ORDER BY u.begun_at, u.blob_key
-LIMIT $2`
+WHERE u.begun_at < $1 AND u.blob_key > $2 AND r.blob_key IS DISTINCT FROM u.blob_key
+ORDER BY u.blob_key
+LIMIT $3`
 
 	expiredSQL = `
 SELECT` + columnList + `
