@@ -40,6 +40,10 @@ type Jobs interface {
 	// Begin notes that a blob is about to be written, End that it is gone.
 	Begin(ctx context.Context, key, recordingID string, now time.Time) error
 	End(ctx context.Context, key string) error
+	// Agree notes the SHA-256 of a blob that was begun and is written. It reports false
+	// when the recording is stored with other bytes, or another blob of it that was noted
+	// has others: of two at once one is first. When it returns true that is durable.
+	Agree(ctx context.Context, key, recordingID, sha256 string) (bool, error)
 	// Orphans returns blobs that were begun before a time and are no recording's,
 	// as far as all of the log says. One that the log names is none, but for the
 	// second copy of a recording that has one. They are in the order of their keys,

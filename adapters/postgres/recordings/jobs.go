@@ -167,6 +167,25 @@ func (s *Store) Begin(ctx context.Context, key, recordingID string, now time.Tim
 	return doing("noting an upload", err)
 }
 
+// Agree implements recordings.Jobs. A row of the note and one of the recording are
+// looked at in one statement, because the note goes when the recording has the bytes.
+func (s *Store) Agree(ctx context.Context, key, recordingID, sha256 string) (ours bool, err error) {
+	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, agreeLockSQL, recordingID); err != nil {
+			return err
+		}
+		var begun bool
+		if err := tx.QueryRow(ctx, agreeSQL, key, recordingID, sha256).Scan(&begun, &ours); err != nil {
+			return err
+		}
+		if !begun {
+			return errors.New("the upload took so long that it was taken for left behind")
+		}
+		return nil
+	})
+	return ours, doing("noting what was uploaded", err)
+}
+
 // End implements recordings.Jobs.
 func (s *Store) End(ctx context.Context, key string) error {
 	_, err := s.cfg.Pool.Exec(ctx, endUploadsSQL, []string{key})

@@ -85,6 +85,26 @@ SELECT LEAST(
 INSERT INTO recording_uploads (blob_key, recording_id, begun_at)
 VALUES ($1, $2, $3)`
 
+	// Uploads of one recording are judged one after another.
+	agreeLockSQL = `
+SELECT pg_advisory_xact_lock(hashtextextended('recording_uploads ' || $1, 0))`
+
+	agreeSQL = `
+WITH ours AS (
+  UPDATE recording_uploads u
+  SET sha256 = $3
+  WHERE u.blob_key = $1
+    AND NOT EXISTS (
+      SELECT
+      FROM recording_uploads o
+      WHERE o.recording_id = $2 AND o.blob_key <> $1 AND o.sha256 NOT IN ('', $3))
+    AND NOT EXISTS (
+      SELECT
+      FROM recordings r
+      WHERE r.recording_id = $2 AND r.sha256 NOT IN ('', $3))
+  RETURNING u.blob_key)
+SELECT EXISTS (SELECT FROM recording_uploads WHERE blob_key = $1), EXISTS (SELECT FROM ours)`
+
 	orphansSQL = `
 SELECT u.blob_key
 FROM recording_uploads u
