@@ -47,7 +47,8 @@ type Config struct {
 	// Random makes the names of blobs and uploads; default crypto/rand.
 	Random io.Reader
 
-	// AtOnce bounds the fetches of this process, PerHost those from one source.
+	// AtOnce bounds the fetches of this process, PerHost those of an org
+	// from one host.
 	AtOnce, PerHost int
 	// Lease is how long after the death of a hub another takes its fetches over.
 	Lease time.Duration

@@ -144,9 +144,15 @@ func (r *rig) start(h *hub) {
 
 func (r *rig) append(callID string, second int, p event.Payload) {
 	r.t.Helper()
+	r.appendOf("org", callID, second, p)
+}
+
+// appendOf appends a fact of an org's call.
+func (r *rig) appendOf(org, callID string, second int, p event.Payload) {
+	r.t.Helper()
 	r.offset++
 	e, err := event.New(event.Envelope{
-		ID: fmt.Sprint("e", r.offset), Source: "api", Subject: callID, Org: "org", CorrelationID: "corr", OccurredAt: at(second), RecordedAt: at(second),
+		ID: fmt.Sprint("e", r.offset), Source: "api", Subject: callID, Org: org, CorrelationID: "corr", OccurredAt: at(second), RecordedAt: at(second),
 	}, p)
 	if err != nil {
 		r.t.Fatal(err)

@@ -58,7 +58,7 @@ func scan(from pgx.CollectableRow) (row, error) {
 func args(r recording.Recording) []any {
 	return []any{
 		r.ID, r.Org, r.CallID, r.SourceID, r.Partition, string(r.State),
-		r.Announced.EventID, r.Announced.CorrelationID, string(r.Announced.Origin), r.Announced.RecordedAt, r.URL, recordings.Host(r.URL), r.Format, r.DurationSec, dbtime.To(r.ExpiresAt),
+		r.Announced.EventID, r.Announced.CorrelationID, string(r.Announced.Origin), r.Announced.RecordedAt, r.URL, recordings.SourceOf(r.Org, r.URL), r.Format, r.DurationSec, dbtime.To(r.ExpiresAt),
 		r.Key, r.SHA256, r.Bytes, r.ContentType, dbtime.To(r.StoredAt), dbtime.To(r.DeletedAt), r.Held, r.HoldReason,
 		min(max(r.Attempts, 0), math.MaxInt32), r.LastError, dbtime.To(r.Due), r.Delayed, dbtime.To(r.DelayDue), dbtime.To(r.NearEnd), r.NearAlerted, r.FailAlerted, r.AskedAgain,
 		r.Urgent(), r.DeletingDays,
