@@ -15,7 +15,7 @@ import (
 const (
 	// sweepBatch bounds what is read at once while sweeping.
 	sweepBatch = 200
-	// deletePatience bounds how long a recording is locked while its blob is deleted.
+	// deletePatience bounds the deletion of a blob, during which its recording is locked.
 	deletePatience = 10 * time.Second
 	// eraseEvery is how often what is being deleted is looked at again.
 	eraseEvery = 15 * time.Second
@@ -186,9 +186,7 @@ func (s *Service) deleted(ctx context.Context, l Locked, now time.Time) (Decisio
 			return Decision{After: l.Spared()}, err
 		}
 	}
-	patient, cancel := context.WithTimeout(ctx, deletePatience)
-	defer cancel()
-	if err := s.cfg.Blobs.Delete(patient, l.Key); err != nil {
+	if err := s.drop(ctx, l.Key); err != nil {
 		return Decision{}, err
 	}
 	p := call.RecordingDeleted{
@@ -197,6 +195,13 @@ func (s *Service) deleted(ctx context.Context, l Locked, now time.Time) (Decisio
 	}
 	e, err := deletedFact(l.Recording, p)
 	return Decision{Facts: []event.Event{e}, After: l.Deleted(p)}, err
+}
+
+// drop deletes a blob, if its store answers in time.
+func (s *Service) drop(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, deletePatience)
+	defer cancel()
+	return s.cfg.Blobs.Delete(ctx, key)
 }
 
 // there reports whether there is a blob under a key.
@@ -224,7 +229,11 @@ func (s *Service) dropOrphans(ctx context.Context, now time.Time) error {
 		}
 		for _, key := range batch {
 			behind = key
-			if err := s.cfg.Blobs.Delete(ctx, key); err != nil {
+			err := s.drop(ctx, key)
+			if ctx.Err() != nil {
+				return errors.Join(ctx.Err(), stay.err())
+			}
+			if err != nil {
 				stay.add(err)
 				continue
 			}
