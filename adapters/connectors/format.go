@@ -59,7 +59,7 @@ func (r Rendered) Sign(string, []byte) []delivery.Header { return nil }
 
 // Render makes the document of a call when there is something to do.
 func (r Rendered) Render(v delivery.View, e delivery.Endpoint) ([]delivery.Message, error) {
-	name := r.kind.triggers().fired(v)
+	name := triggersOf(r.kind, e).fired(v)
 	if name == "" {
 		return nil, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"trunkline.dev/trunkline/adapters/connectors/hubspotfake"
 	"trunkline.dev/trunkline/adapters/connectors/salesforcefake"
 	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 // logged is what both CRMs show of a call with a transcript and a disposition.
@@ -63,6 +64,33 @@ func TestHTMLIsNotCutInAnEscape(t *testing.T) {
 			if !strings.HasSuffix(body, c.shown) || len(body) > 65_000 || len(body) <= 65_000-len(c.shown) {
 				t.Errorf("%q after %d: %d characters that end in %q", c.text, before, len(body), body[len(body)-8:])
 			}
+		}
+	}
+}
+
+// TestMappedFieldsAreCut to what they take: for one that is too long the CRM refused the
+// whole call, at each attempt.
+func TestMappedFieldsAreCut(t *testing.T) {
+	t.Parallel()
+	r, o, a := newRig(t), newSalesforce(t), newHubSpot(t)
+	salesforce := r.salesforce(o, nil, func(e *delivery.Endpoint) {
+		e.Mapping = map[string]string{"Score__c": "{call.transcript}", "Subject": "About {call.transcript}", "Priority": "{call.disposition}"}
+	})
+	hubspot := r.hubspot(a, nil, func(e *delivery.Endpoint) { e.Mapping = map[string]string{"score": "{call.transcript}"} })
+	s := r.newStory()
+	s.happens(call.TranscriptReady{Transcript: strings.Repeat("😀", 40_000)})
+	s.ends()
+	for _, disposition := range []string{"Interested", "Sold"} { // the call's task is made, then brought up to date
+		v := s.happens(call.Dispositioned{Disposition: disposition})
+		r.succeeds(salesforce, v)
+		r.succeeds(hubspot, v)
+		task := o.Records("Task")[0]
+		if task["Score__c"] != strings.Repeat("😀", 127) || task["Subject"] != "About "+strings.Repeat("😀", 124) || task["Priority"] != disposition {
+			t.Errorf("Salesforce has %.20q, %.20q, %q", task["Score__c"], task["Subject"], task["Priority"])
+		}
+		score, _ := a.Objects("calls")[0].Properties["score"].(string)
+		if score != strings.Repeat("😀", 32_500) {
+			t.Errorf("HubSpot has %d bytes: %.20q", len(score), score)
 		}
 	}
 }

@@ -166,7 +166,7 @@ func (s salesforceSession) task(ctx context.Context, who salesforceRecord) (stri
 		return "", err
 	}
 	if id != "" {
-		err := s.api.call(ctx, http.MethodPatch, "/sobjects/Task/"+id, fields, nil)
+		err := s.write(ctx, http.MethodPatch, "/sobjects/Task/"+id, fields, nil)
 		if !saysAny(err, "ENTITY_IS_DELETED", "NOT_FOUND") {
 			s.tape.done("Task %s brought up to date", id)
 			return id, err
@@ -179,11 +179,38 @@ func (s salesforceSession) task(ctx context.Context, who salesforceRecord) (stri
 		method, path = http.MethodPatch, "/sobjects/Task/"+f+"/"+url.PathEscape(s.doc.Call.ID)
 	}
 	var made salesforceMade
-	if err := s.api.call(ctx, method, path, fields, &made); err != nil {
+	if err := s.write(ctx, method, path, fields, &made); err != nil {
 		return "", err
 	}
 	s.tape.done("Task %s made", made.ID)
 	return made.ID, nil
+}
+
+// write writes the fields of the Task. How much those of the mapping take only the org
+// knows: it is asked when it refuses one, and what is too long is cut.
+func (s salesforceSession) write(ctx context.Context, method, path string, fields map[string]any, made any) error {
+	err := s.api.call(ctx, method, path, fields, made)
+	if !saysAny(err, "STRING_TOO_LONG") {
+		return err
+	}
+	d, derr := s.describe(ctx, "Task")
+	if derr != nil {
+		return derr
+	}
+	shorter := false
+	for _, f := range d.Fields {
+		text, isText := fields[f.Name].(string)
+		if _, mapped := s.endpoint.Mapping[f.Name]; !mapped || !isText || f.Length <= 0 {
+			continue
+		}
+		if cut := within(text, f.Length); cut != text {
+			fields[f.Name], shorter = cut, true
+		}
+	}
+	if !shorter {
+		return err
+	}
+	return s.api.call(ctx, method, path, fields, made)
 }
 
 // findTask asks Salesforce, not our memory: what it has, it has at once.

@@ -232,6 +232,8 @@ type salesforceObject struct {
 		Name       string `json:"name"`
 		Createable bool   `json:"createable"`
 		ExternalID bool   `json:"externalId"`
+		// Length is how many characters a text may have, 0 for other fields.
+		Length int `json:"length"`
 	} `json:"fields"`
 }
 

@@ -126,3 +126,44 @@ func TestHubSpotRecordingsAtOnce(t *testing.T) {
 		t.Errorf("attached (-want +got):\n%s", diff)
 	}
 }
+
+// TestEachRecordingOfACallIsUploadedToSlack: also of a call that gets several before its
+// disposition. One that only links to recordings says nothing of a call that goes on.
+func TestEachRecordingOfACallIsUploadedToSlack(t *testing.T) {
+	t.Parallel()
+	for name, happens := range map[string][]string{
+		"one after the other":  {"announces rec-1", "arrives rec-1", "announces rec-2", "arrives rec-2", "ends", "disposes"},
+		"the first comes last": {"announces rec-1", "announces rec-2", "arrives rec-2", "arrives rec-1", "ends", "disposes"},
+		"after the call's end": {"ends", "announces rec-1", "arrives rec-1", "announces rec-2", "arrives rec-2", "disposes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			library := make(shelf)
+			r, uploads, links := newRig(t, func(c *connectors.Config) { c.Recordings = library }), newSlack(t), newSlack(t)
+			bots := []delivery.Endpoint{r.bot(uploads), r.hook(links)}
+			story := r.newStory()
+			do := map[string]func() delivery.View{
+				"ends": story.ends, "disposes": func() delivery.View { return story.happens(call.Dispositioned{Disposition: "Interested"}) },
+			}
+			for _, id := range []string{"rec-1", "rec-2"} {
+				library[story.recording(id)] = "audio of " + id
+				do["announces "+id] = func() delivery.View { return story.announces(id, "https://example.com/"+id) }
+				do["arrives "+id] = func() delivery.View { return story.arrives(id) }
+			}
+			for _, what := range happens {
+				v := do[what]()
+				for _, e := range bots {
+					if len(r.owed(e, v)) > 0 {
+						r.succeeds(e, v)
+					}
+				}
+			}
+			if got := uploads.Messages(); len(got) != 1 || len(got[0].Files) != 2 || got[0].Text != "John Smith: Interested" {
+				t.Errorf("the bot's channel has %+v", got)
+			}
+			if got := links.Messages(); len(got) != 1 || got[0].Text != "John Smith: Interested" {
+				t.Errorf("the webhook's channel has %+v", got)
+			}
+		})
+	}
+}

@@ -44,6 +44,15 @@ func (slackKind) triggers() triggers {
 	return t
 }
 
+// triggersOf adds the recordings that are to be uploaded before the call is told of: the
+// bot's message is brought up to date then.
+func (k slackKind) triggersOf(e delivery.Endpoint) triggers {
+	t := k.triggers()
+	c, err := config[slackConfig](e)
+	t.uploads = err == nil && c.UploadRecording
+	return t
+}
+
 func (slackKind) texts() bool { return false }
 
 func (k slackKind) prepare(f *faults, e *delivery.Endpoint) {

@@ -32,6 +32,21 @@ type triggers struct {
 	// links: a copy that is late or not to be had is told of too. once: and then not
 	// again when it is there.
 	links, once bool
+	// uploads: it links to recordings, and copies them too.
+	uploads bool
+}
+
+// chooser is a kind whose connectors act at other events by their settings.
+type chooser interface {
+	triggersOf(e delivery.Endpoint) triggers
+}
+
+// triggersOf says at which events a connector acts.
+func triggersOf(k kind, e delivery.Endpoint) triggers {
+	if c, ok := k.(chooser); ok {
+		return c.triggersOf(e)
+	}
+	return k.triggers()
 }
 
 // reports are kinds that tell of calls, and copy or link their recording.
@@ -87,8 +102,10 @@ func (t triggers) fired(v delivery.View) string {
 
 // copiesBefore reports whether a recording that another has followed is copied
 // although callCompleted has not been told of: that will be about the newest only.
-// Kinds that link to recordings would say something of a call that goes on.
-func (t triggers) copiesBefore(c *call.Call) bool { return !t.files && !t.links && !completed(c) }
+// Kinds that only link to recordings would say something of a call that goes on.
+func (t triggers) copiesBefore(c *call.Call) bool {
+	return !t.files && (!t.links || t.uploads) && !completed(c)
+}
 
 // followed is a call as it was before another recording took the place of one that
 // the hub holds; nil if the event is not that.

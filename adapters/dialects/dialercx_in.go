@@ -201,7 +201,8 @@ func (w *dialercxWebhook) agentChanged(data reader) {
 }
 
 // leadUpdated takes the new value of each change. Here null means cleared: the
-// old value beside it says that there was one.
+// old value beside it says that there was one. A lead is known by its lead_id; what its
+// own source calls it would change that to and fro.
 func (w *dialercxWebhook) leadUpdated(data reader) {
 	f := lead.Upserted{Phone: data.text("phone_number"), ExternalID: data.optID("lead_id")}
 	if f.Phone == "" {
@@ -212,14 +213,18 @@ func (w *dialercxWebhook) leadUpdated(data reader) {
 	}
 	changes := data.objectRequired("changes")
 	known := map[string]*event.Opt[string]{
-		"external_id": &f.ExternalID, "name": &f.Name, "first_name": &f.FirstName, "last_name": &f.LastName,
+		"name": &f.Name, "first_name": &f.FirstName, "last_name": &f.LastName,
 		"company": &f.Company, "title": &f.Title, "email": &f.Email, "city": &f.City, "state": &f.State, "zip": &f.Zip,
+	}
+	if !f.ExternalID.Set {
+		known["external_id"] = &f.ExternalID
 	}
 	foreign, more := make(map[string]json.RawMessage), make(map[string]map[string]json.RawMessage)
 	for _, field := range slices.Sorted(maps.Keys(changes.fields)) {
 		change := changes.object(field)
 		value, isSet := change.raw("new")
 		change.raw("old")
+		text, isText := plainText(value)
 		switch custom, isCustom := strings.CutPrefix(field, "custom_fields."); {
 		case isCustom:
 			if f.CustomFields == nil {
@@ -229,9 +234,9 @@ func (w *dialercxWebhook) leadUpdated(data reader) {
 				value = json.RawMessage("null")
 			}
 			f.CustomFields[custom] = value
-		case known[field] != nil && isSet:
-			*known[field] = event.Some(change.text("new"))
-		case known[field] != nil:
+		case known[field] != nil && isText:
+			*known[field] = event.Some(text)
+		case known[field] != nil && !isSet:
 			*known[field] = event.Null[string]()
 		default: // list_id among them: their list is not ours
 			foreign[field] = changes.fields[field]
@@ -242,6 +247,19 @@ func (w *dialercxWebhook) leadUpdated(data reader) {
 	list := data.text("list")
 	f.SourceData = with(merged(w.rest(data), map[string]map[string]json.RawMessage{"changes": merged(foreign, more)}), "list", list)
 	w.facts = append(w.facts, commands.Fact{Payload: f, OccurredAt: w.at, Pointer: "/data", EventKey: event.DeriveID(w.name, w.key)})
+}
+
+// plainText is a string, or a number as its digits; false for anything else.
+func plainText(v json.RawMessage) (string, bool) {
+	var s string
+	if json.Unmarshal(v, &s) == nil && v[0] == '"' {
+		return s, true
+	}
+	var n json.Number
+	if json.Unmarshal(v, &n) == nil && n != "" {
+		return n.String(), true
+	}
+	return "", false
 }
 
 func (w *dialercxWebhook) alertTriggered(data reader) {

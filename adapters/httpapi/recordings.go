@@ -69,7 +69,7 @@ func (s *Server) answerOfRecording(r recording.Recording) recordingAnswer {
 	if r.SHA256 != "" {
 		a.Bytes = &r.Bytes
 	}
-	if r.State != call.CopyDeleted {
+	if r.State != call.CopyDeleted && r.State != recording.Deleting {
 		url, ends := s.cfg.Recordings.Link(r.Org, r.ID, s.cfg.Clock())
 		a.URL, a.URLExpiresAt = known(url), knownTime(ends)
 	}
@@ -108,7 +108,7 @@ func (s *Server) awaitRecordings(r *http.Request, library *recordings.Service) e
 func (s *Server) listRecordings(w http.ResponseWriter, r *http.Request, p Principal) error {
 	q := s.query(r, p, paged("state", "call_id")...)
 	f := recordings.Filter{Org: p.Org.ID, CallID: q.text("call_id")}
-	f.State = call.CopyState(q.oneOf("state", string(call.CopyPending), string(call.CopyStored), string(call.CopyFailed), string(call.CopyDeleted)))
+	f.State = call.CopyState(q.oneOf("state", string(call.CopyPending), string(call.CopyStored), string(call.CopyFailed), string(recording.Deleting), string(call.CopyDeleted)))
 	page := q.page()
 	f.Limit, f.Cursor = page.Limit, page.Cursor
 	library, err := s.library()

@@ -117,7 +117,7 @@ func (s *Server) followLink(w http.ResponseWriter, r *http.Request, _ Principal)
 		return problem(http.StatusGone, "link-ended", "the link ended at %s; send the webhook again, or ask GET /v1/recordings/%s for a fresh one", l.Ends.Format(time.RFC3339), l.RecordingID)
 	case err != nil:
 		return unread("the recording", err)
-	case rec.State == call.CopyStored, rec.State == call.CopyDeleted:
+	case rec.State == call.CopyStored, rec.State == recording.Deleting, rec.State == call.CopyDeleted:
 		return s.serveAudio(w, r, library, rec)
 	}
 	// There is no copy (yet). Where the source has it is better than nothing.

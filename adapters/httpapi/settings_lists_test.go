@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/settings"
@@ -43,4 +44,24 @@ func TestTheRegionOfAListIsOneOfTheLibrary(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	o.made(200, "PATCH", "/v1/lists/"+list, `{"default_region":"DE"}`)
+}
+
+// The recordings of a list that kept them for thirty days were kept for ever once it was
+// deleted.
+func TestHowLongADeletedListKeptRecordingsStaysKnown(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	short := o.made(201, "POST", "/v1/lists", `{"name":"Short","recording_retention_days":30}`)["id"].(string)
+	long := o.made(201, "POST", "/v1/lists", `{"name":"For ever"}`)["id"].(string)
+	for _, id := range []string{short, long} {
+		if got := o.do("DELETE", "/v1/lists/"+id, ""); got.Status != 204 {
+			t.Fatalf("deleting it: %+v", got)
+		}
+	}
+	now := o.store.Snapshot()
+	org, _ := now.FirstOrg()
+	want := []tenant.FormerList{{ID: short, Org: org.ID, RecordingRetentionDays: 30}}
+	if diff := cmp.Diff(want, now.FormerLists(), cmpopts.IgnoreFields(tenant.FormerList{}, "DeletedAt")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

@@ -76,13 +76,18 @@ func (d directory) LinkKey(org string) ([]byte, bool) {
 	return recording.LinkKey(o.Secret), true
 }
 
-// Retentions are the lists that keep recordings for a time only.
+// Retentions are the lists that keep recordings for a time only, those too that were
+// deleted.
 func (d directory) Retentions() []recordings.Retention {
 	var out []recordings.Retention
-	for _, l := range d.Snapshot().AllLists() {
+	now := d.Snapshot()
+	for _, l := range now.AllLists() {
 		if l.RecordingRetentionDays > 0 {
 			out = append(out, recordings.Retention{Org: l.Org, ListID: l.ID, Days: l.RecordingRetentionDays})
 		}
+	}
+	for _, l := range now.FormerLists() {
+		out = append(out, recordings.Retention{Org: l.Org, ListID: l.ID, Days: l.RecordingRetentionDays})
 	}
 	return out
 }

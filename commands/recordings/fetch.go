@@ -220,7 +220,7 @@ func (b *intake) settle() error {
 func (b *intake) decide(l Locked) (Decision, error) {
 	now := l.Now
 	switch {
-	case l.State == call.CopyStored, l.State == call.CopyDeleted:
+	case l.State == call.CopyStored, l.State == recording.Deleting, l.State == call.CopyDeleted:
 		b.superfluous = l.Key != b.key && !l.Unread
 		return Decision{Unchanged: true}, nil
 	case !l.Ours:

@@ -19,12 +19,22 @@ type Conflict struct{ Reason string }
 func (e *Conflict) Error() string { return e.Reason }
 
 // Hold forbids to delete a recording until Release. When it returns nil nobody
-// deletes it any more, whatever its list says.
+// deletes it any more, whatever its list says. One that is being deleted is held if its
+// bytes are there still.
 func (s *Service) Hold(ctx context.Context, c commands.Caller, id, reason string) (recording.Recording, error) {
 	return s.change(ctx, c, id, func(l Locked, now time.Time) (Decision, error) {
 		switch {
 		case l.State == call.CopyDeleted:
 			return Decision{}, &Conflict{Reason: "the recording was deleted at " + l.DeletedAt.Format(time.RFC3339)}
+		case l.State == recording.Deleting:
+			there, err := s.there(ctx, l.Key)
+			if err != nil {
+				return Decision{}, err
+			}
+			if !there {
+				return Decision{}, &Conflict{Reason: "the recording's bytes are deleted"}
+			}
+			l.Recording = l.Spared()
 		case l.Recording.Held:
 			return Decision{Unchanged: true}, nil
 		}
@@ -56,6 +66,8 @@ func (s *Service) Refetch(ctx context.Context, c commands.Caller, id string) (re
 		switch {
 		case l.State == call.CopyStored:
 			return Decision{}, &Conflict{Reason: "the recording is stored; its bytes are not fetched twice"}
+		case l.State == recording.Deleting:
+			return Decision{}, &Conflict{Reason: "the recording is being deleted: its list does not keep it any longer"}
 		case l.State == call.CopyDeleted:
 			return Decision{}, &Conflict{Reason: "the recording was deleted at " + l.DeletedAt.Format(time.RFC3339)}
 		case l.URL == "":

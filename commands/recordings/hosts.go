@@ -25,7 +25,8 @@ const (
 // hosts are the sources' hosts as one process sees them: how many requests each has
 // under way, and which is left alone because it serves nothing. Each of thousands of
 // recordings has its own schedule; without this a host that is down is asked again and
-// again by all of them. It is safe for concurrent use.
+// again by all of them. Each org has its own (SourceOf): what one has at a host that many
+// share is not another's trouble. It is safe for concurrent use.
 type hosts struct {
 	atOnce int // requests to one host
 

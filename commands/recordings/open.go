@@ -24,7 +24,7 @@ func (s *Service) Open(ctx context.Context, org, recordingID string) (*Audio, er
 func (s *Service) OpenStored(ctx context.Context, r recording.Recording) (*Audio, error) {
 	switch r.State {
 	case call.CopyStored:
-	case call.CopyDeleted:
+	case call.CopyDeleted, recording.Deleting:
 		return nil, fmt.Errorf("%s: %w", r.ID, ErrDeleted)
 	default:
 		return nil, fmt.Errorf("%s: %w", r.ID, ErrNotStored)

@@ -44,14 +44,22 @@ type Jobs interface {
 	// Begin notes that a blob is about to be written, End that it is gone.
 	Begin(ctx context.Context, key, recordingID string) error
 	End(ctx context.Context, key string) error
+	// Agree notes the SHA-256 of a blob that was begun and is written. It reports false
+	// when the recording is stored with other bytes, or another blob of it that was noted
+	// has others: of two at once one is first. When it returns true that is durable.
+	Agree(ctx context.Context, key, recordingID, sha256 string) (bool, error)
 	// Orphans returns blobs that were begun so long ago and are no recording's,
 	// as far as all of the log says. One that the log names is none, but for the
-	// second copy of a recording that has one.
-	Orphans(ctx context.Context, age time.Duration, limit int) ([]string, error)
+	// second copy of a recording that has one. They are in the order of their keys,
+	// those behind one, at most limit.
+	Orphans(ctx context.Context, age time.Duration, behind string, limit int) ([]string, error)
 	// Expired returns stored recordings of a list of its org whose time is over and that are
 	// not held, as far as all of the log says, the oldest first: those behind one of
 	// them, or from the beginning if that is a zero one.
 	Expired(ctx context.Context, k Retention, behind recording.Recording, limit int) ([]recording.Recording, error)
+	// Deleting returns recordings that are being deleted (recording.Deleting), as far as
+	// all of the log says, in the order of their ids: those behind one, at most limit.
+	Deleting(ctx context.Context, behind string, limit int) ([]string, error)
 	// Unlisted returns stored recordings of an org whose list is not known, stored
 	// after a time, the oldest first; SetList says it.
 	Unlisted(ctx context.Context, org string, after time.Time, limit int) ([]recording.Recording, error)

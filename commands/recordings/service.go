@@ -47,7 +47,8 @@ type Config struct {
 	// Random makes the names of blobs and uploads; default crypto/rand.
 	Random io.Reader
 
-	// AtOnce bounds the fetches of this process, PerHost those from one source.
+	// AtOnce bounds the fetches of this process, PerHost those of an org
+	// from one host.
 	AtOnce, PerHost int
 	// Lease is how long after the death of a hub another takes its fetches over.
 	Lease time.Duration
@@ -157,6 +158,7 @@ func (s *Service) Start(ctx context.Context) error {
 		var wg sync.WaitGroup
 		wg.Go(func() { newWorker(s).run(run) })
 		wg.Go(func() { s.sweepAlways(run) })
+		wg.Go(func() { s.eraseAlways(run) })
 		wg.Wait()
 	}(s.done)
 	return nil

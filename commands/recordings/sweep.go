@@ -15,9 +15,20 @@ import (
 const (
 	// sweepBatch bounds what is read at once while sweeping.
 	sweepBatch = 200
-	// deletePatience bounds how long a recording is locked while its blob is deleted.
+	// deletePatience bounds the deletion of a blob, during which its recording is locked.
 	deletePatience = 10 * time.Second
+	// eraseEvery is how often what is being deleted is looked at again.
+	eraseEvery = 15 * time.Second
 )
+
+// eraseAlways goes on, now and then until ctx ends, with deletions that were not
+// finished: the log was away, or a hub was killed in the middle. That one cannot be
+// finished is said by the next sweep.
+func (s *Service) eraseAlways(ctx context.Context) {
+	for ok := true; ok; ok = rest(ctx, eraseEvery) {
+		_ = s.erase(ctx)
+	}
+}
 
 // sweepAlways applies retention now and then until ctx ends.
 func (s *Service) sweepAlways(ctx context.Context) {
@@ -32,7 +43,7 @@ func (s *Service) sweepAlways(ctx context.Context) {
 // are nobody's, and links whose time is over. Sweeping twice at once is harmless.
 func (s *Service) Sweep(ctx context.Context) error {
 	kept := s.cfg.Lists.Retentions()
-	var errs []error
+	errs := []error{s.erase(ctx)}
 	seen := make(map[string]bool)
 	for _, k := range kept {
 		if !seen[k.Org] {
@@ -82,17 +93,32 @@ func (s *Service) expire(ctx context.Context, k Retention) error {
 		}
 		for _, r := range batch {
 			behind = r
-			var stuck error
-			err := s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) {
-				var d Decision
-				d, stuck = s.forget(ctx, l, k)
-				return d, stuck
-			})
-			switch {
-			case stuck != nil && ctx.Err() == nil:
-				stay.add(fmt.Errorf("deleting recording %s: %w", r.ID, stuck))
-			case err != nil:
+			err := s.cfg.Jobs.Settle(ctx, r.ID, func(l Locked) (Decision, error) { return doomed(l, k), nil })
+			if err == nil {
+				err = s.forget(ctx, r.ID, &stay)
+			}
+			if err != nil {
 				return errors.Join(fmt.Errorf("deleting recording %s: %w", r.ID, err), stay.err())
+			}
+		}
+		if len(batch) < sweepBatch {
+			return stay.err()
+		}
+	}
+}
+
+// erase goes on with the deletions that are not finished.
+func (s *Service) erase(ctx context.Context) error {
+	var stay stays
+	for behind := ""; ; {
+		batch, err := s.cfg.Jobs.Deleting(ctx, behind, sweepBatch)
+		if err != nil {
+			return errors.Join(err, stay.err())
+		}
+		for _, id := range batch {
+			behind = id
+			if err := s.forget(ctx, id, &stay); err != nil {
+				return errors.Join(fmt.Errorf("deleting recording %s: %w", id, err), stay.err())
 			}
 		}
 		if len(batch) < sweepBatch {
@@ -122,40 +148,100 @@ func (s *stays) err() error {
 	return fmt.Errorf("%w (and %d more stay)", s.first, s.more)
 }
 
-// forget deletes the bytes of a recording whose time is over, and then says so:
-// a crash between the two deletes again. While it is locked nobody can hold it.
-func (s *Service) forget(ctx context.Context, l Locked, k Retention) (Decision, error) {
+// doomed decides that a recording is deleted whose time is over. That it is durable
+// before its bytes go is why nobody calls it stored when they are gone, whatever is
+// killed or away before the log says so. While it is locked nobody can hold it.
+func doomed(l Locked, k Retention) Decision {
 	if l.State != call.CopyStored || l.Held || l.ListID != k.ListID || l.StoredAt.After(l.Now.AddDate(0, 0, -k.Days)) {
+		return Decision{Unchanged: true}
+	}
+	return Decision{After: l.Over(k.Days)}
+}
+
+// forget deletes the bytes of a recording that is doomed, and then says so: a crash
+// between the two deletes again. What its store does not give up is counted.
+func (s *Service) forget(ctx context.Context, id string, stay *stays) error {
+	var stuck error
+	err := s.cfg.Jobs.Settle(ctx, id, func(l Locked) (Decision, error) {
+		var d Decision
+		d, stuck = s.deleted(ctx, l)
+		return d, stuck
+	})
+	if stuck != nil && ctx.Err() == nil {
+		stay.add(fmt.Errorf("deleting recording %s: %w", id, stuck))
+		return nil
+	}
+	return err
+}
+
+// deleted deletes the bytes of a locked recording. One that was held after all, which
+// may be read in the log later, keeps them if they are there.
+func (s *Service) deleted(ctx context.Context, l Locked) (Decision, error) {
+	if l.State != recording.Deleting {
 		return Decision{Unchanged: true}, nil
 	}
-	patient, cancel := context.WithTimeout(ctx, deletePatience)
-	defer cancel()
-	if err := s.cfg.Blobs.Delete(patient, l.Key); err != nil {
+	if l.Held {
+		if there, err := s.there(ctx, l.Key); err != nil || there {
+			return Decision{After: l.Spared()}, err
+		}
+	}
+	if err := s.drop(ctx, l.Key); err != nil {
 		return Decision{}, err
 	}
 	p := call.RecordingDeleted{
-		RecordingID: l.ID, SourceID: l.SourceID, Reason: call.DeletedByRetention, RetentionDays: k.Days,
+		RecordingID: l.ID, SourceID: l.SourceID, Reason: call.DeletedByRetention, RetentionDays: l.DeletingDays,
 		SHA256: l.SHA256, Bytes: l.Bytes, DeletedAt: l.Now,
 	}
 	e, err := deletedFact(l.Recording, p)
 	return Decision{Facts: []event.Event{e}, After: l.Deleted(p)}, err
 }
 
-// dropOrphans deletes blobs that a crash left behind.
-func (s *Service) dropOrphans(ctx context.Context) error {
-	keys, err := s.cfg.Jobs.Orphans(ctx, s.cfg.OrphanAge, sweepBatch)
-	if err != nil {
-		return err
+// drop deletes a blob, if its store answers in time.
+func (s *Service) drop(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, deletePatience)
+	defer cancel()
+	return s.cfg.Blobs.Delete(ctx, key)
+}
+
+// there reports whether there is a blob under a key.
+func (s *Service) there(ctx context.Context, key string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, deletePatience)
+	defer cancel()
+	b, err := s.cfg.Blobs.Open(ctx, key)
+	if errors.Is(err, ErrNoBlob) {
+		return false, nil
 	}
+	if err != nil {
+		return false, err
+	}
+	return true, b.Close()
+}
+
+// dropOrphans deletes blobs that a crash left behind. What its store does not give up
+// keeps nothing else from being deleted.
+func (s *Service) dropOrphans(ctx context.Context) error {
 	var stay stays
-	for _, key := range keys {
-		if err := s.cfg.Blobs.Delete(ctx, key); err != nil {
-			stay.add(err)
-			continue
-		}
-		if err := s.cfg.Jobs.End(ctx, key); err != nil {
+	for behind := ""; ; {
+		batch, err := s.cfg.Jobs.Orphans(ctx, s.cfg.OrphanAge, behind, sweepBatch)
+		if err != nil {
 			return errors.Join(err, stay.err())
 		}
+		for _, key := range batch {
+			behind = key
+			err := s.drop(ctx, key)
+			if ctx.Err() != nil {
+				return errors.Join(ctx.Err(), stay.err())
+			}
+			if err != nil {
+				stay.add(err)
+				continue
+			}
+			if err := s.cfg.Jobs.End(ctx, key); err != nil {
+				return errors.Join(err, stay.err())
+			}
+		}
+		if len(batch) < sweepBatch {
+			return stay.err()
+		}
 	}
-	return stay.err()
 }

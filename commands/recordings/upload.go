@@ -108,13 +108,26 @@ func (s *Service) take(ctx context.Context, c commands.Caller, in Upload, r reco
 	case n == 0:
 		err = &commands.Invalid{Errors: []commands.FieldError{{Detail: "the body is empty"}}}
 	default:
-		err = b.commit()
+		err = s.keep(ctx, b)
 	}
 	if err != nil {
 		b.abort()
 		return Uploaded{}, err
 	}
 	return s.sayUploaded(ctx, c, b)
+}
+
+// keep makes the bytes of an upload durable, and its own: another one under its
+// Idempotency-Key may be on its way, and the log cannot refuse its facts.
+func (s *Service) keep(ctx context.Context, b *intake) error {
+	if err := b.commit(); err != nil {
+		return err
+	}
+	ours, err := s.cfg.Jobs.Agree(ctx, b.key, b.r.ID, b.hash())
+	if err == nil && !ours {
+		err = ErrOtherBody
+	}
+	return err
 }
 
 // sayUploaded appends the two facts of an upload in one go.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,12 +125,12 @@ func (w *worker) begin(ctx context.Context, r recording.Recording) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &underWay{cancel: cancel}
 	w.fetches[r.ID] = f
-	host := Host(r.URL)
-	w.hosts.begin(host)
+	source := SourceOf(r.Org, r.URL)
+	w.hosts.begin(source)
 	w.wg.Go(func() {
 		began := w.s.cfg.Clock()
 		err := w.s.fetch(ctx, r)
-		w.ended(ctx, host, began, err)
+		w.ended(ctx, source, began, err)
 		cancel()
 		w.mu.Lock()
 		delete(w.fetches, r.ID)
@@ -146,12 +147,13 @@ func (w *worker) begin(ctx context.Context, r recording.Recording) {
 
 // ended frees a host's slot, and tells the operator when the host went away or came
 // back.
-func (w *worker) ended(ctx context.Context, host string, began time.Time, err error) {
-	switch w.hosts.end(host, began, w.s.cfg.Clock(), err, ctx.Err() != nil) {
+func (w *worker) ended(ctx context.Context, source string, began time.Time, err error) {
+	org, host, _ := strings.Cut(source, " ")
+	switch w.hosts.end(source, began, w.s.cfg.Clock(), err, ctx.Err() != nil) {
 	case turnedAway:
-		w.s.cfg.Logger.WarnContext(ctx, "a host serves no recordings and is asked less and less often", slog.String("host", host), slog.Any("err", err))
+		w.s.cfg.Logger.WarnContext(ctx, "a host serves no recordings and is asked less and less often", slog.String("org", org), slog.String("host", host), slog.Any("err", err))
 	case turnedBack:
-		w.s.cfg.Logger.InfoContext(ctx, "a host serves recordings again", slog.String("host", host))
+		w.s.cfg.Logger.InfoContext(ctx, "a host serves recordings again", slog.String("org", org), slog.String("host", host))
 	case asBefore:
 	}
 }

@@ -107,7 +107,8 @@ func (s *Service) ChangeList(ctx context.Context, c commands.Caller, id string, 
 }
 
 // DeleteList deletes a list, its keys and its endpoint. It is refused while
-// another webhook is limited to the list: that one would fall silent.
+// another webhook is limited to the list: that one would fall silent. How long it
+// keeps recordings goes on to hold: nobody else says it of its calls.
 func (s *Service) DeleteList(ctx context.Context, c commands.Caller, id string) error {
 	return s.change(ctx, c, func(d *draft) error {
 		l, ok := d.now.List(c.Org.ID, id)
@@ -134,6 +135,10 @@ func (s *Service) DeleteList(ctx context.Context, c commands.Caller, id string) 
 			}
 		}
 		d.out.Deleted = append(d.out.Deleted, Ref{Lists, l.ID})
+		if l.RecordingRetentionDays > 0 {
+			former := tenant.FormerList{ID: l.ID, Org: l.Org, RecordingRetentionDays: l.RecordingRetentionDays, DeletedAt: d.at}
+			d.out.FormerLists = append(d.out.FormerLists, former)
+		}
 		d.fact(l.Org, l.ID, tenant.ListChanged{Change: d.said(tenant.Deleted, l.ID, "")})
 		return nil
 	})

@@ -43,6 +43,8 @@ type Changes struct {
 	// Gone are the endpoints among Deleted as they were, without secrets and with
 	// DeletedAt: what happened before is still owed to them (Snapshot.Gone).
 	Gone []delivery.Endpoint
+	// FormerLists are those among Deleted that say how long recordings are kept.
+	FormerLists []tenant.FormerList
 	// Facts are appended to the admin topic in this order.
 	Facts []Fact
 }

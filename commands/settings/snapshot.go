@@ -25,6 +25,7 @@ type Snapshot struct {
 	endpoints   map[string]delivery.Endpoint
 	rules       map[string]rule.Rule
 	gone        map[string]delivery.Endpoint
+	formerLists map[string]tenant.FormerList
 
 	keyByHash   map[[32]byte]string
 	endpointsOf map[string][]delivery.Endpoint
@@ -37,7 +38,7 @@ func NewSnapshot(revision int64, c Changes) *Snapshot {
 	s := &Snapshot{
 		orgs: map[string]tenant.Org{}, lists: map[string]tenant.List{}, keys: map[string]tenant.Key{},
 		connections: map[string]tenant.Connection{}, endpoints: map[string]delivery.Endpoint{}, rules: map[string]rule.Rule{},
-		gone: map[string]delivery.Endpoint{},
+		gone: map[string]delivery.Endpoint{}, formerLists: map[string]tenant.FormerList{},
 	}
 	s = s.Apply(c)
 	s.Revision = revision
@@ -55,6 +56,7 @@ func (s *Snapshot) Apply(c Changes) *Snapshot {
 	next.endpoints = put(s.endpoints, c.Endpoints, c.deleted(Endpoints), func(e delivery.Endpoint) string { return e.ID })
 	next.rules = put(s.rules, c.Rules, c.deleted(Rules), func(r rule.Rule) string { return r.ID })
 	next.gone = put(s.gone, c.Gone, s.outdated(c), func(e delivery.Endpoint) string { return e.ID + e.DeletedAt.String() })
+	next.formerLists = put(s.formerLists, c.FormerLists, nil, func(l tenant.FormerList) string { return l.ID })
 	next.index()
 	return &next
 }
@@ -138,6 +140,12 @@ func (s *Snapshot) Lists(org string) []tenant.List {
 // AllLists returns the lists of all orgs, oldest first.
 func (s *Snapshot) AllLists() []tenant.List {
 	return of(s.lists, func(tenant.List) bool { return true }, func(l tenant.List) (time.Time, string) { return l.CreatedAt, l.ID })
+}
+
+// FormerLists returns the lists of all orgs that were deleted and still say how long
+// recordings are kept, in the order of their deletion.
+func (s *Snapshot) FormerLists() []tenant.FormerList {
+	return of(s.formerLists, func(tenant.FormerList) bool { return true }, func(l tenant.FormerList) (time.Time, string) { return l.DeletedAt, l.ID })
 }
 
 // Key returns a key of an org.
@@ -229,7 +237,7 @@ func (s *Snapshot) AllEndpoints() []delivery.Endpoint {
 func (s *Snapshot) Everything() Changes {
 	return Changes{
 		Orgs: values(s.orgs), Lists: values(s.lists), Keys: values(s.keys),
-		Connections: values(s.connections), Endpoints: values(s.endpoints), Rules: values(s.rules),
+		Connections: values(s.connections), Endpoints: values(s.endpoints), Rules: values(s.rules), FormerLists: values(s.formerLists),
 	}
 }
 

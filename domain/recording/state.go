@@ -70,7 +70,13 @@ type Work struct {
 	// ListID is the call's list, "" for none, once it was looked up (ListKnown).
 	ListID    string
 	ListKnown bool
+	// DeletingDays is for how many days its list kept a recording that is being deleted.
+	DeletingDays int
 }
+
+// Deleting is the state of a recording that the log calls stored, and whose bytes may be
+// gone: that they are to go is written down first, and is said once they are.
+const Deleting call.CopyState = "deleting"
 
 // Deadline is when the source's link ends.
 func (r Recording) Deadline() time.Time {
@@ -138,7 +144,7 @@ func (p Patience) fold(r Recording, id string, e event.Recorded, payload event.P
 	}
 	switch f := payload.(type) {
 	case call.RecordingStored:
-		if r.State == call.CopyDeleted || r.State == call.CopyStored && !r.Unread {
+		if r.State == call.CopyDeleted || r.copied() && !r.Unread {
 			return r, false // the first one in the log counts
 		}
 		return r.Stored(f), true
@@ -161,7 +167,7 @@ func (p Patience) fold(r Recording, id string, e event.Recorded, payload event.P
 // announce sets a recording to be fetched. One that is stored stays as it is:
 // its bytes are evidence. One that is pending or was given up gets the new URL.
 func (p Patience) announce(r Recording, id string, e event.Recorded, f call.Recording) (Recording, bool) {
-	if r.Announced.EventID == e.ID || r.State == call.CopyStored || r.State == call.CopyDeleted {
+	if r.Announced.EventID == e.ID || r.copied() || r.State == call.CopyDeleted {
 		return r, false
 	}
 	r.ID, r.Org, r.CallID, r.SourceID, r.Partition = id, e.Org, e.Subject, sourceID(f, e), e.Position.Partition
@@ -205,9 +211,12 @@ func (r Recording) Stored(f call.RecordingStored) Recording {
 		r.Format = f.Format
 	}
 	r.Attempts, r.LastError = f.Attempts, ""
-	r.NearAlerted, r.FailAlerted, r.Unread = "", "", false
+	r.NearAlerted, r.FailAlerted, r.Unread, r.DeletingDays = "", "", false, 0
 	return r.idle()
 }
+
+// copied reports whether the log says that it is stored.
+func (r Recording) copied() bool { return r.State == call.CopyStored || r.State == Deleting }
 
 // Blobs are the keys that events name as copies, but for those of copies that do not
 // count because the recording has another. It is given what Fold was and what it
@@ -265,9 +274,22 @@ func (r Recording) Failed(f call.RecordingFetchFailed) Recording {
 	return r.idle()
 }
 
+// Over is a stored recording once it is decided that its list, which kept it for so many
+// days, keeps it no longer; Spared undoes that, while its bytes are there.
+func (r Recording) Over(days int) Recording {
+	r.State, r.DeletingDays = Deleting, days
+	return r
+}
+
+// Spared is a recording whose bytes are not to be deleted after all.
+func (r Recording) Spared() Recording {
+	r.State, r.DeletingDays = call.CopyStored, 0
+	return r
+}
+
 // Deleted is the recording once its copy is gone.
 func (r Recording) Deleted(f call.RecordingDeleted) Recording {
-	r.State, r.DeletedAt = call.CopyDeleted, event.Time(f.DeletedAt)
+	r.State, r.DeletedAt, r.DeletingDays = call.CopyDeleted, event.Time(f.DeletedAt), 0
 	return r.idle()
 }
 

@@ -37,6 +37,14 @@ type List struct {
 	UpdatedAt              time.Time `json:"updated_at"`
 }
 
+// FormerList is a list that was deleted and said how long recordings are kept: those
+// of its calls are kept as long as it said.
+type FormerList struct {
+	ID, Org                string
+	RecordingRetentionDays int
+	DeletedAt              time.Time
+}
+
 // Scope is what a key may do.
 type Scope string
 

@@ -247,15 +247,14 @@ func (a *Account) valid(w http.ResponseWriter, object string, properties map[str
 			refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", `Property values were not valid: [{"isValid":false,"message":"Property \"`+name+`\" does not exist"}]`)
 			return false
 		}
+		if s, _ := v.(string); len(utf16.Encode([]rune(s))) > 65_536 {
+			refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", `Property values were not valid: [{"isValid":false,"message":"`+name+` is too long"}]`)
+			return false
+		}
 		switch s, _ := v.(string); name {
 		case "email":
 			if !fake.Address(s) {
 				refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", `Property values were not valid: [{"isValid":false,"message":"Email address `+s+` is invalid","error":"INVALID_EMAIL"}]`)
-				return false
-			}
-		case "hs_call_body":
-			if len(utf16.Encode([]rune(s))) > 65_536 {
-				refuse(w, http.StatusBadRequest, "VALIDATION_ERROR", `Property values were not valid: [{"isValid":false,"message":"hs_call_body is too long"}]`)
 				return false
 			}
 		case "hs_call_direction":

@@ -208,7 +208,7 @@ func (o *Org) describe(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []any{}
 	for _, n := range names {
-		list = append(list, map[string]any{"name": n, "createable": true, "externalId": n == ExternalID})
+		list = append(list, map[string]any{"name": n, "createable": true, "externalId": n == ExternalID, "length": bound(r.PathValue("object"), n)})
 	}
 	fake.Answer(w, http.StatusOK, map[string]any{"name": r.PathValue("object"), "createable": !o.ReadOnly, "fields": list})
 }
@@ -217,6 +217,14 @@ func (o *Org) describe(w http.ResponseWriter, r *http.Request) {
 var bounds = map[string]int{
 	"Task.Description": 32_000,
 	"Lead.FirstName":   40, "Lead.LastName": 80, "Lead.Phone": 40, "Lead.Title": 128, "Lead.Email": 80, "Lead.City": 40, "Lead.State": 80, "Lead.PostalCode": 20,
+}
+
+// bound is how many characters a field takes.
+func bound(object, name string) int {
+	if most, ok := bounds[object+"."+name]; ok {
+		return most
+	}
+	return 255
 }
 
 // body reads the fields of a record and holds them to the object.
@@ -238,11 +246,7 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 			refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object, name)
 			return nil, false
 		}
-		most, ok := bounds[object+"."+name]
-		if !ok {
-			most = 255
-		}
-		if s, ok := v.(string); ok && len(utf16.Encode([]rune(s))) > most {
+		if s, ok := v.(string); ok && len(utf16.Encode([]rune(s))) > bound(object, name) {
 			refuse(w, http.StatusBadRequest, "STRING_TOO_LONG", name+": data value too large", name)
 			return nil, false
 		}

@@ -89,6 +89,13 @@ func listToRow(l tenant.List) []any {
 	return []any{l.ID, l.Org, l.Name, l.DefaultRegion, l.WebhookURL, l.RecordingRetentionDays, l.CreatedAt, l.UpdatedAt}
 }
 
+func formerListFromRow(row pgx.CollectableRow) (tenant.FormerList, error) {
+	var l tenant.FormerList
+	err := row.Scan(&l.ID, &l.Org, &l.RecordingRetentionDays, &l.DeletedAt)
+	l.DeletedAt = l.DeletedAt.UTC()
+	return l, err
+}
+
 func keyFromRow(row pgx.CollectableRow) (tenant.Key, error) {
 	var k tenant.Key
 	var list *string

@@ -139,6 +139,16 @@ SET name = EXCLUDED.name, default_region = EXCLUDED.default_region, webhook_url 
 DELETE FROM lists
 WHERE list_id = $1`
 
+	selectFormerLists = `
+SELECT list_id, org_id, recording_retention_days, deleted_at
+FROM former_lists`
+
+	upsertFormerList = `
+INSERT INTO former_lists (list_id, org_id, recording_retention_days, deleted_at)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (list_id) DO UPDATE
+SET recording_retention_days = EXCLUDED.recording_retention_days, deleted_at = EXCLUDED.deleted_at`
+
 	selectKeys = `
 SELECT key_id, org_id, list_id, name, scopes, key_hash, prefix, created_at, expires_at
 FROM api_keys`

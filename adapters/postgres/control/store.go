@@ -211,6 +211,9 @@ func queuePuts(b *pgx.Batch, c settings.Changes, k *keys) error {
 	for _, l := range c.Lists {
 		b.Queue(upsertList, listToRow(l)...)
 	}
+	for _, l := range c.FormerLists {
+		b.Queue(upsertFormerList, l.ID, l.Org, l.RecordingRetentionDays, l.DeletedAt)
+	}
 	for _, a := range c.Keys {
 		b.Queue(upsertKey, keyToRow(a)...)
 	}
@@ -248,6 +251,7 @@ func (s *Store) load(ctx context.Context, tx pgx.Tx, revision int64) (*settings.
 	err := errors.Join(
 		read(ctx, tx, selectOrgs, k.orgFromRow, &c.Orgs),
 		read(ctx, tx, selectLists, listFromRow, &c.Lists),
+		read(ctx, tx, selectFormerLists, formerListFromRow, &c.FormerLists),
 		read(ctx, tx, selectKeys, keyFromRow, &c.Keys),
 		read(ctx, tx, selectConnections, k.connectionFromRow, &c.Connections),
 		read(ctx, tx, selectEndpoints, k.endpointFromRow, &c.Endpoints),

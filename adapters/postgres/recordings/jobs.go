@@ -176,6 +176,25 @@ func (s *Store) Begin(ctx context.Context, key, recordingID string) error {
 	return doing("noting an upload", err)
 }
 
+// Agree implements recordings.Jobs. A row of the note and one of the recording are
+// looked at in one statement, because the note goes when the recording has the bytes.
+func (s *Store) Agree(ctx context.Context, key, recordingID, sha256 string) (ours bool, err error) {
+	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, agreeLockSQL, recordingID); err != nil {
+			return err
+		}
+		var begun bool
+		if err := tx.QueryRow(ctx, agreeSQL, key, recordingID, sha256).Scan(&begun, &ours); err != nil {
+			return err
+		}
+		if !begun {
+			return errors.New("the upload took so long that it was taken for left behind")
+		}
+		return nil
+	})
+	return ours, doing("noting what was uploaded", err)
+}
+
 // End implements recordings.Jobs.
 func (s *Store) End(ctx context.Context, key string) error {
 	_, err := s.cfg.Pool.Exec(ctx, endUploadsSQL, []string{key})
@@ -184,7 +203,7 @@ func (s *Store) End(ctx context.Context, key string) error {
 
 // Orphans implements recordings.Jobs. While some partition is behind, a blob may
 // be a recording's of which we do not know yet: then there are none.
-func (s *Store) Orphans(ctx context.Context, age time.Duration, limit int) ([]string, error) {
+func (s *Store) Orphans(ctx context.Context, age time.Duration, behind string, limit int) ([]string, error) {
 	ends, err := s.cfg.Ends.Ends(ctx, event.Calls)
 	if err != nil {
 		return nil, fmt.Errorf("asking where the log ends: %w", err)
@@ -202,7 +221,7 @@ func (s *Store) Orphans(ctx context.Context, age time.Duration, limit int) ([]st
 			return nil, nil
 		}
 	}
-	return s.texts(ctx, "looking for orphaned blobs", orphansSQL, age, limit)
+	return s.texts(ctx, "looking for orphaned blobs", orphansSQL, age, behind, limit)
 }
 
 // Expired implements recordings.Jobs. A hold counts in the row as soon as it is said;
@@ -218,6 +237,19 @@ func (s *Store) Expired(ctx context.Context, k recordings.Retention, behind reco
 		return nil, err
 	}
 	return s.recordings(ctx, expiredSQL, k.ListID, k.Days, k.Org, partitions, behind.StoredAt, behind.ID, limit)
+}
+
+// Deleting implements recordings.Jobs. What is to be read again may hold one of them.
+func (s *Store) Deleting(ctx context.Context, behind string, limit int) ([]string, error) {
+	var some bool
+	if err := s.cfg.Pool.QueryRow(ctx, someDeletingSQL, behind).Scan(&some); err != nil || !some {
+		return nil, doing("looking for recordings that are being deleted", err)
+	}
+	partitions, err := s.readNow(ctx)
+	if err != nil || len(partitions) == 0 {
+		return nil, err
+	}
+	return s.texts(ctx, "looking for recordings that are being deleted", deletingSQL, behind, partitions, limit)
 }
 
 // readLooks bounds how often readNow looks.

@@ -14,9 +14,9 @@ FOR UPDATE`
 INSERT INTO recordings AS r (recording_id, org_id, call_id, source_id, partition, state,
   announced_id, correlation_id, origin, announced_at, url, host, format, duration_sec, expires_at,
   blob_key, sha256, bytes, content_type, stored_at, deleted_at, held, hold_reason,
-  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted, asked_again, urgent)
+  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted, asked_again, urgent, deleting_days)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-  $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)
+  $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
 ON CONFLICT (recording_id)
 DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, state = EXCLUDED.state,
   announced_id = EXCLUDED.announced_id, correlation_id = EXCLUDED.correlation_id, origin = EXCLUDED.origin,
@@ -27,7 +27,7 @@ DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, st
   attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, due = EXCLUDED.due, delayed = EXCLUDED.delayed,
   delay_due = EXCLUDED.delay_due, near_end = EXCLUDED.near_end, near_alerted = EXCLUDED.near_alerted,
   fail_alerted = EXCLUDED.fail_alerted, asked_again = EXCLUDED.asked_again,
-  urgent = EXCLUDED.urgent`
+  urgent = EXCLUDED.urgent, deleting_days = EXCLUDED.deleting_days`
 
 	// What the log names is no orphan.
 	endUploadsSQL = `
@@ -89,13 +89,33 @@ SELECT LEAST(
 INSERT INTO recording_uploads (blob_key, recording_id, begun_at)
 VALUES ($1, $2, clock_timestamp())`
 
+	// Uploads of one recording are judged one after another.
+	agreeLockSQL = `
+SELECT pg_advisory_xact_lock(hashtextextended('recording_uploads ' || $1, 0))`
+
+	agreeSQL = `
+WITH ours AS (
+  UPDATE recording_uploads u
+  SET sha256 = $3
+  WHERE u.blob_key = $1
+    AND NOT EXISTS (
+      SELECT
+      FROM recording_uploads o
+      WHERE o.recording_id = $2 AND o.blob_key <> $1 AND o.sha256 NOT IN ('', $3))
+    AND NOT EXISTS (
+      SELECT
+      FROM recordings r
+      WHERE r.recording_id = $2 AND r.sha256 NOT IN ('', $3))
+  RETURNING u.blob_key)
+SELECT EXISTS (SELECT FROM recording_uploads WHERE blob_key = $1), EXISTS (SELECT FROM ours)`
+
 	orphansSQL = `
 SELECT u.blob_key
 FROM recording_uploads u
 LEFT JOIN recordings r ON r.recording_id = u.recording_id
-WHERE u.begun_at < (SELECT clock_timestamp()) - $1::INTERVAL AND r.blob_key IS DISTINCT FROM u.blob_key
-ORDER BY u.begun_at, u.blob_key
-LIMIT $2`
+WHERE u.begun_at < (SELECT clock_timestamp()) - $1::INTERVAL AND u.blob_key > $2 AND r.blob_key IS DISTINCT FROM u.blob_key
+ORDER BY u.blob_key
+LIMIT $3`
 
 	expiredSQL = `
 SELECT` + columnList + `
@@ -110,6 +130,19 @@ SELECT EXISTS (
   SELECT
   FROM recordings
   WHERE list_id = $1 AND stored_at <= (SELECT clock_timestamp()) - make_interval(days => $2) AND state = 'stored' AND NOT held AND list_id <> '' AND org_id = $3)`
+
+	deletingSQL = `
+SELECT recording_id
+FROM recordings
+WHERE state = 'deleting' AND recording_id > $1 AND partition = ANY($2::integer[])
+ORDER BY recording_id
+LIMIT $3`
+
+	someDeletingSQL = `
+SELECT EXISTS (
+  SELECT
+  FROM recordings
+  WHERE state = 'deleting' AND recording_id > $1)`
 
 	unlistedSQL = `
 SELECT` + columnList + `

@@ -30,7 +30,7 @@ func TestALongHostStopsNothing(t *testing.T) {
 	if rec := r.known(h, long); rec.URL != url {
 		t.Errorf("its URL is %d bytes, want %d", len(rec.URL), len(url))
 	}
-	if rec, ok := r.lease(h, recordings.Host(url)); !ok || rec.ID != next {
+	if rec, ok := r.lease(h, recordings.SourceOf("org", url)); !ok || rec.ID != next {
 		t.Errorf("its host has no slot, and leased is %+v, %v", rec, ok)
 	}
 	if rec, ok := r.lease(h); !ok || rec.ID != long {

@@ -45,6 +45,7 @@ type rig struct {
 	pool   *pgxpool.Pool
 	log    *memory.Log
 	blobs  *blob.Store
+	store  recordings.Blobs // what hubs get; nil is blobs
 	dir    string
 	source *source
 	logger *slog.Logger
@@ -102,8 +103,12 @@ func (r *rig) hubAt(name string, log commands.Log, ahead time.Duration) *hub {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	var blobs recordings.Blobs = r.blobs
+	if r.store != nil {
+		blobs = r.store
+	}
 	s, err := recordings.New(recordings.Config{
-		Jobs: store, Catalogue: store, Blobs: r.blobs, Fetcher: r.source, Lists: r, Calls: r, Keys: r, Known: r, Log: log, PublicURL: "https://hub.example/",
+		Jobs: store, Catalogue: store, Blobs: blobs, Fetcher: r.source, Lists: r, Calls: r, Keys: r, Known: r, Log: log, PublicURL: "https://hub.example/",
 		Clock: func() time.Time { return r.clock().Add(ahead) }, Logger: slog.New(slog.DiscardHandler), FollowWait: time.Second, PerHost: 2, AtOnce: 4,
 	})
 	if err != nil {
@@ -152,9 +157,15 @@ func (r *rig) start(h *hub) {
 
 func (r *rig) append(callID string, second int, p event.Payload) {
 	r.t.Helper()
+	r.appendOf("org", callID, second, p)
+}
+
+// appendOf appends a fact of an org's call.
+func (r *rig) appendOf(org, callID string, second int, p event.Payload) {
+	r.t.Helper()
 	r.offset++
 	e, err := event.New(event.Envelope{
-		ID: fmt.Sprint("e", r.offset), Source: "api", Subject: callID, Org: "org", CorrelationID: "corr", OccurredAt: at(second), RecordedAt: at(second),
+		ID: fmt.Sprint("e", r.offset), Source: "api", Subject: callID, Org: org, CorrelationID: "corr", OccurredAt: at(second), RecordedAt: at(second),
 	}, p)
 	if err != nil {
 		r.t.Fatal(err)

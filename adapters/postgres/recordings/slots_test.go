@@ -34,7 +34,7 @@ func TestALeaseKeepsTwoHubsFromTheSameRecording(t *testing.T) {
 		t.Error("a recording was leased that nobody has read of")
 	}
 	r.read(a)
-	if _, ok := r.lease(a, "dialer.example"); ok {
+	if _, ok := r.lease(a, "org dialer.example"); ok {
 		t.Error("a recording was leased whose source has no slot")
 	}
 	if rec, ok := r.lease(a); !ok || rec.ID != id {
@@ -153,6 +153,42 @@ func TestASourceHasItsSlotsOnly(t *testing.T) {
 	if n := r.source.most["slow.example"]; n != 2 {
 		t.Errorf("the slow source had %d requests at once, want 2", n)
 	}
+}
+
+// A host that many share, an object store say, is slow with what one org has there: the
+// recording of another org waited until all of that was fetched.
+func TestAnOrgWaitsForNoOtherAtAHostThatBothHave(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	serve := make(chan struct{})
+	for i := range 6 {
+		url := fmt.Sprintf("https://shared.example/%d", i)
+		r.source.says(url, func() ([]byte, error) { <-serve; return audio, nil })
+		r.announce(fmt.Sprint("slow", i), 0, url)
+	}
+	const theirs = "https://shared.example/theirs"
+	r.source.says(theirs, serves)
+	r.appendOf("other", "c1", 1, call.RecordingReady{Recording: call.Recording{ID: "r1", URL: theirs, Format: "mp3"}})
+	id := call.RecordingID("other", "c1", "r1")
+	h := r.hub("a", nil)
+	r.set(1)
+	r.start(h)
+	r.eventually(func() error {
+		if rec, err := h.Recording(t.Context(), "other", id); err != nil || rec.State != call.CopyStored {
+			return fmt.Errorf("%+v, %w", rec, err)
+		}
+		return nil
+	})
+	if n := r.source.most["shared.example"]; n != 3 {
+		t.Errorf("the host had %d requests at once, want two of one org and one of the other", n)
+	}
+	close(serve)
+	r.eventually(func() error {
+		if got := r.said(event.Calls); len(got) != 7 {
+			return fmt.Errorf("%d are stored", len(got))
+		}
+		return nil
+	})
 }
 
 // underWay starts a hub whose fetch of one recording takes until release is called,

@@ -1,7 +1,9 @@
 package recordings_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/call"
+	"trunkline.dev/trunkline/domain/recording"
 )
 
 // stick makes a blob one that cannot be deleted, and returns how to free it.
@@ -50,7 +53,7 @@ func TestABlobThatStaysHoldsUpNoOther(t *testing.T) {
 	if rec := r.known(h, second); rec.State != call.CopyDeleted {
 		t.Errorf("the other one is %s", rec.State)
 	}
-	if rec := r.known(h, first); rec.State != call.CopyStored {
+	if rec := r.known(h, first); rec.State != recording.Deleting {
 		t.Errorf("the one that stays is %s", rec.State)
 	}
 	free()
@@ -110,5 +113,57 @@ func TestTheRetentionOfAListIsItsOwnOrgs(t *testing.T) {
 	}
 	if rec := r.known(h, id); rec.State != call.CopyStored || !rec.ListKnown {
 		t.Errorf("it is %s, its list is known: %v", rec.State, rec.ListKnown)
+	}
+}
+
+// heldBlobs are blobs of which some are locked in their store.
+type heldBlobs struct {
+	recordings.Blobs
+	locked string // what their keys hold
+}
+
+func (b heldBlobs) Delete(ctx context.Context, key string) error {
+	if strings.Contains(key, b.locked) {
+		return errors.New("it is locked")
+	}
+	return b.Blobs.Delete(ctx, key)
+}
+
+func TestManyOrphansThatStayHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.store = heldBlobs{r.blobs, "/locked/"}
+	h := r.hub("a", nil)
+	r.start(h)
+	const many = 201 // more than a sweep reads at once
+	for i := range many {
+		if err := h.rows.Begin(t.Context(), fmt.Sprintf("org/locked/%03d", i), "rec"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const last = "org/unlocked/last"
+	if err := h.rows.Begin(t.Context(), last, "rec"); err != nil {
+		t.Fatal(err)
+	}
+	w, err := r.blobs.Create(t.Context(), last, "audio/mpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	r.set(25 * 3600)
+	r.eventually(func() error { // nothing is nobody's before the log was read up to now
+		err := h.Sweep(t.Context())
+		if err == nil {
+			return errors.New("nothing is said of those that stay")
+		}
+		if !strings.Contains(err.Error(), "and 200 more stay") {
+			return err
+		}
+		return nil
+	})
+	if _, err := r.blobs.Open(t.Context(), last); err == nil {
+		t.Error("the last one is there")
 	}
 }

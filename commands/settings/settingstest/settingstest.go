@@ -49,6 +49,7 @@ func Everything() settings.Changes {
 			ID: "rule", Org: "org", Name: "Queue too long", Metric: rule.QueueDepth, Condition: rule.Above, Threshold: 20.5, WindowSec: 300,
 			Campaign: "Q1", Severity: "high", Enabled: true, CreatedAt: at, UpdatedAt: at,
 		}},
+		FormerLists: []tenant.FormerList{{ID: "former", Org: "org", RecordingRetentionDays: 30, DeletedAt: at}},
 		Facts: []settings.Fact{{Org: "org", Subject: "org", Actor: "hub", Source: "hub", Payload: tenant.OrgChanged{
 			Change: tenant.Change{Action: tenant.Created, ID: "org", Actor: "hub"},
 		}}},
@@ -57,7 +58,7 @@ func Everything() settings.Changes {
 
 // All is what a snapshot holds of the orgs.
 func All(s *settings.Snapshot) settings.Changes {
-	c := settings.Changes{Orgs: s.Orgs(), Endpoints: s.AllEndpoints()}
+	c := settings.Changes{Orgs: s.Orgs(), Endpoints: s.AllEndpoints(), FormerLists: s.FormerLists()}
 	for _, o := range c.Orgs {
 		c.Lists = append(c.Lists, s.Lists(o.ID)...)
 		c.Keys = append(c.Keys, s.Keys(o.ID)...)
@@ -126,7 +127,7 @@ func Run(t *testing.T, open func(*testing.T) settings.Store) {
 			{Kind: settings.Endpoints, ID: "endpoint"},
 			{Kind: settings.Rules, ID: "rule"},
 		}})
-		want := settings.Changes{Orgs: whole.Orgs, Keys: whole.Keys[:1]}
+		want := settings.Changes{Orgs: whole.Orgs, Keys: whole.Keys[:1], FormerLists: whole.FormerLists}
 		if diff := cmp.Diff(want, All(Read(t, store))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -160,6 +161,18 @@ func Run(t *testing.T, open func(*testing.T) settings.Store) {
 		check("long after", last)
 		if others := Read(t, store).Gone("another org"); len(others) > 0 {
 			t.Errorf("another org has %v", others)
+		}
+	})
+
+	t.Run("how long a deleted list kept recordings stays known", func(t *testing.T) {
+		t.Parallel()
+		store := open(t)
+		apply(t, store, Everything())
+		deleted := tenant.FormerList{ID: "list", Org: "org", RecordingRetentionDays: 90, DeletedAt: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
+		apply(t, store, settings.Changes{Deleted: []settings.Ref{{Kind: settings.Lists, ID: "list"}}, FormerLists: []tenant.FormerList{deleted}})
+		want := append(Everything().FormerLists, deleted)
+		if diff := cmp.Diff(want, Read(t, store).FormerLists()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 
