@@ -34,7 +34,7 @@ func (r *rig) accountant(a *archive) *Accountant {
 	a.rig = r
 	e, err := New(Config{
 		Store: r.store, Directory: &link{rig: r}, Disabler: &link{rig: r}, Log: &link{rig: r}, Views: &link{rig: r}, Progress: &link{rig: r},
-		Ends: a, Attempter: &link{rig: r}, Dialects: []Dialect{plain{plainProfile()}},
+		Ends: a, Attempter: &link{rig: r}, Dialects: []Dialect{plain{plainProfile()}, threefold{plain{plainProfile()}, r}},
 		StandardSign: func(Signers, string, time.Time, []byte) string { return "" },
 		Decode:       decodeNothing,
 	})

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +57,8 @@ type rig struct {
 	// a call by its name, after it was done.
 	forget func(call string) bool
 	factAt map[string]time.Time
+	// mute: the dialect of several messages can express nothing.
+	mute atomic.Bool
 	// grown is closed, and replaced, when something happened.
 	grown chan struct{}
 }

@@ -265,7 +265,7 @@ func (s *Service) again(ctx context.Context, org string, d SentDelivery) (dispat
 		Delivery: delivery.Delivery{
 			ID: d.DeliveryID, Org: org, EndpointID: d.WebhookID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt,
 			Topic: d.Position.Topic, Partition: d.Position.Partition, Offset: d.Position.Offset,
-			EntityID: d.EntityID, Dialect: d.Dialect, Name: d.Name, Sequence: d.Sequence,
+			EntityID: d.EntityID, Dialect: d.Dialect, Name: d.Name, Rank: d.Rank, Sequence: d.Sequence,
 			Headers: dialectHeaders(d.Headers, dialect, ep), Body: d.Body,
 		},
 		CorrelationID: d.CorrelationID,

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	gocmp "cmp"
 	"context"
 	"errors"
 	"slices"
@@ -41,7 +42,9 @@ func (s sentLog) Unsuccessful(ctx context.Context, ep delivery.Endpoint, since, 
 		d, _, _ := s.Sent(ctx, ep.Org, x.DeliveryID)
 		page = append(page, d)
 	}
-	slices.SortFunc(page, func(a, b SentDelivery) int { return int(a.Sequence - b.Sequence) })
+	slices.SortFunc(page, func(a, b SentDelivery) int {
+		return gocmp.Or(gocmp.Compare(a.Sequence, b.Sequence), gocmp.Compare(a.EventID, b.EventID), gocmp.Compare(a.Rank, b.Rank))
+	})
 	if limit == 0 {
 		return page, "", nil
 	}
