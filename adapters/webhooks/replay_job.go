@@ -339,7 +339,7 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 	none := ""
 	s := dispatch.Step{Events: int64(len(page)), Scanned: int64(len(page)), Cursor: &dispatch.CursorMove{From: r.Cursor, To: next}, Read: next == "", Detail: &none}
 	for _, d := range page {
-		o, err := service.again(ctx, r.Org, d)
+		again, err := service.again(ctx, r.Org, d)
 		if errors.Is(err, ErrUnknown) {
 			s.Filtered++
 			continue
@@ -347,8 +347,10 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 		if err != nil {
 			return err
 		}
-		service.fresh(&o, r.ID)
-		s.Owed = append(s.Owed, ofReplay(r, endpoints[0], o))
+		for _, o := range again {
+			service.fresh(&o, r.ID)
+			s.Owed = append(s.Owed, ofReplay(r, endpoints[0], o))
+		}
 	}
 	return j.commit(ctx, s)
 }

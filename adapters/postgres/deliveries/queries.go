@@ -278,9 +278,10 @@ SELECT topic, partition, next
 FROM delivery_checkpoints`
 
 const statusSQL = `
-SELECT row_key, status
+SELECT delivery_id, replay_id, status
 FROM unfinished_deliveries
-WHERE row_key = ANY($1::text[])`
+WHERE row_key = ANY($1::text[])
+   OR (delivery_id = ANY($1) AND replay_id <> '')`
 
 const totalSQL = `
 SELECT count(*), count(*) FILTER (WHERE status = 'held'), min(created_at) FILTER (WHERE status = 'pending')
