@@ -296,7 +296,16 @@ func TestEnableAndDisable(t *testing.T) {
 	if len(o.held.dropped) != 0 {
 		t.Errorf("PATCH dropped %v; it delivers the backlog", o.held.dropped)
 	}
-	if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed"); err != nil {
+	// What was decided before somebody enabled it is forgiven.
+	for _, enabledAt := range []time.Time{{}, o.endpoint(id).EnabledAt.Add(-time.Hour)} {
+		if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", enabledAt); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.made(200, "GET", at, ""); got["enabled"] != true {
+			t.Errorf("got %v", got)
+		}
+	}
+	if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", o.endpoint(id).EnabledAt); err != nil {
 		t.Fatal(err)
 	}
 	if got := o.made(200, "GET", at, ""); got["enabled"] != false || got["health"].(map[string]any)["disabled_reason"] != "3 attempts in a row failed" {

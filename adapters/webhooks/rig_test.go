@@ -45,8 +45,10 @@ type rig struct {
 	flying   map[string]int
 	most     map[string]int
 	logDown  bool
-	// disablerDown: settings cannot be changed.
+	// disablerDown: settings cannot be changed. disabling, if set, is called while they
+	// are about to be.
 	disablerDown bool
+	disabling    func()
 	processes    int
 	// reached counts how often read models were to have the effect of events.
 	reached int
