@@ -162,16 +162,17 @@ func (s *Service) Resend(ctx context.Context, org, deliveryID string) error {
 		return fmt.Errorf("resending: %w", err)
 	}
 	all := []dispatch.Owed{o}
-	if !ok {
+	if !ok || o.ReplayID != "" {
 		sent, found, err := s.sent.Sent(ctx, org, deliveryID)
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("resending: %w", err)
-		}
-		if !found {
+		case found:
+			if all, err = s.again(ctx, org, sent); err != nil {
+				return fmt.Errorf("resending: %w", err)
+			}
+		case !ok:
 			return ErrUnknown
-		}
-		if all, err = s.again(ctx, org, sent); err != nil {
-			return fmt.Errorf("resending: %w", err)
 		}
 	}
 	id := resendPrefix + uuid.Must(uuid.NewV7()).String()

@@ -293,3 +293,30 @@ func TestResendOfAWaitingDeliveryFinishesIt(t *testing.T) {
 		}
 	})
 }
+
+// What only a replay owes, and was never sent, can be sent by hand.
+func TestResendOfWhatOnlyAReplayOwes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		h := r.start(nil)
+		defer h.stop()
+		since := time.Now()
+		r.happen("call")
+		pass(time.Second)
+		r.endpoint("a") // it came later: nothing was owed to it
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = false })
+		h.begin(since)
+		pass(time.Minute)
+		id := r.store.Rows()[0].ID
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = true })
+		if err := h.service().Resend(t.Context(), "org", id); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if got := r.seen(); len(got) != 2 || got[0].id != id || got[1].id != id || got[0].replay == got[1].replay {
+			t.Errorf("%+v", got)
+		}
+		r.checkNoRows()
+	})
+}

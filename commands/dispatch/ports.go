@@ -62,7 +62,8 @@ type Store interface {
 
 // Unfinished reads the store for people: any process may.
 type Unfinished interface {
-	// Get returns an unfinished delivery of an org, its body included.
+	// Get returns an unfinished delivery of an org, its body included: its own row, else
+	// the newest of the replays that owe it.
 	Get(ctx context.Context, org, deliveryID string) (Owed, bool, error)
 	// List returns unfinished deliveries without their bodies, the newest first.
 	List(ctx context.Context, q ListQuery) ([]Owed, error)

@@ -246,8 +246,10 @@ LIMIT $4`
 const getSQL = `
 SELECT ` + rowColumns + `
 FROM unfinished_deliveries
-WHERE row_key = $1
-  AND org_id = $2`
+WHERE (row_key = $1 OR (delivery_id = $1 AND replay_id <> ''))
+  AND org_id = $2
+ORDER BY replay_id <> '', created_at DESC, row_key DESC
+LIMIT 1`
 
 // listSQL: what was held and waits again has no error (see its sweep in webhooks).
 const listSQL = `

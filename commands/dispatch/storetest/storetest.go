@@ -283,6 +283,20 @@ func people(_ *testing.T, r *rig) {
 	if _, ok, err = r.Get(r.Context(), "stranger", a.ID); ok || err != nil {
 		r.Errorf("another org: found %v, %v", ok, err)
 	}
+	// What only replays owe is the newest of these.
+	older, newer := r.owed(calls(0), "y", 7, func(o *dispatch.Owed) { o.ReplayID = "b" }), r.owed(calls(0), "y", 7, func(o *dispatch.Owed) {
+		o.ReplayID, o.CreatedAt = "a", o.CreatedAt.Add(time.Minute)
+	})
+	of := r.owed(calls(0), "x", 1, func(o *dispatch.Owed) { o.ReplayID, o.CreatedAt = "a", o.CreatedAt.Add(time.Minute) })
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{newer, older, of}})
+	for want, id := range map[*dispatch.Owed]string{&newer: older.ID, &a: of.ID} {
+		got, ok, err := r.Get(r.Context(), "org", id)
+		if err != nil || !ok {
+			r.Fatalf("found %v, %v", ok, err)
+		}
+		r.same("of replays", *want, got)
+	}
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Delete: []dispatch.Owed{newer, older, of}})
 	for _, q := range []struct {
 		query dispatch.ListQuery
 		want  []int64
