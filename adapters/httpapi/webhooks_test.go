@@ -607,6 +607,8 @@ func TestADelivery(t *testing.T) {
 	}
 	c.fail = projections.ErrNotFound
 	o.refused(o.do("POST", "/v1/deliveries/done/resend", ""), 404)
+	c.fail = fmt.Errorf("resending: %w", &dispatch.RefusedError{Err: errors.New("a NUL")}) // for ever
+	o.refused(o.do("POST", "/v1/deliveries/done/resend", ""), 409)
 	o.made(204, "DELETE", "/v1/webhooks/"+hook, "")
 	o.refused(o.do("POST", "/v1/deliveries/done/resend", ""), 409)
 }

@@ -44,7 +44,8 @@ type Store interface {
 	// is false when there are more than limit keys; the counts then mean nothing.
 	Keys(ctx context.Context, p Partition, endpointID string, limit int) (rows map[string]int, complete bool, err error)
 	// Offer adds rows from outside: resends and replays. It may be called by any
-	// process; rows that are there already stay as they are.
+	// process; rows that are there already stay as they are. Rows of which some can
+	// never be stored are a *RefusedError.
 	Offer(ctx context.Context, owed []Owed) error
 	// Offered tells owners where rows were offered to their partitions, once for each
 	// offer; with again, all that is unfinished there, as Claim does: the answer may

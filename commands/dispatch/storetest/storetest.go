@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"the same batch again is done already", again},
 		{"the rest of a batch that was committed is done already", restAgain},
 		{"what cannot be stored is named, and can be mended", refused},
+		{"what cannot be offered is named, and nothing is offered", refusedOffers},
 		{"only the head of a key is given out", heads},
 		{"an order key of its own lets the next one pass", passing},
 		{"every key that has rows goes on, whatever was done", everyKeyGoesOn},
