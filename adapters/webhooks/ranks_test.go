@@ -48,6 +48,17 @@ func (d threefold) Render(v delivery.View, e delivery.Endpoint) ([]delivery.Mess
 	return all, nil
 }
 
+// idsOf are the deliveries that an event makes for an endpoint, by their rank.
+func idsOf(eventID string, e delivery.Endpoint) []string {
+	ids := []string{delivery.ID(eventID, e.ID, "")}
+	if e.Dialect == "threefold" {
+		for _, part := range parts[1:] {
+			ids = append(ids, delivery.ID(eventID, e.ID, part))
+		}
+	}
+	return ids
+}
+
 func threefoldly(e *delivery.Endpoint) { e.Dialect = "threefold" }
 
 // messages are the messages that came of each entity, in their order.

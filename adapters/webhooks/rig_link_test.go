@@ -326,9 +326,9 @@ func (l *link) Attempt(ctx context.Context, q Request) Result {
 			s.replay = h.Value
 		}
 	}
-	var b struct{ Entity string }
+	var b struct{ Entity, Message string }
 	_ = json.Unmarshal(q.Body, &b)
-	s.entity = b.Entity
+	s.entity, s.rank = b.Entity, max(0, slices.Index(parts, b.Message))
 	l.requests = append(l.requests, s)
 	return res
 }

@@ -71,6 +71,7 @@ type seen struct {
 	url, id    string
 	entity     string
 	sequence   int64
+	rank       int
 	previous   int64
 	status     int
 	replay     string
