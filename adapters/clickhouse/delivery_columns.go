@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"math"
 	"time"
 
 	"trunkline.dev/trunkline/projections"
@@ -52,6 +53,7 @@ func deliveryColumns[R any](of func(*R) (*projections.DeliveryRow, uint64)) []co
 		text("dialect", func(r *R) string { return get(r).Dialect }),
 		text("dialect_event", func(r *R) string { return get(r).Name }),
 		number("sequence", func(r *R) int64 { return get(r).Sequence }),
+		count16("rank", func(r *R) uint16 { return uint16(min(max(0, get(r).Rank), math.MaxUint16)) }),
 		text("replay_id", func(r *R) string { return get(r).ReplayID }),
 		moment("event_at", func(r *R) time.Time { return get(r).EventAt }),
 		text("event_topic", func(r *R) string { return string(get(r).Ref.Position.Topic) }),

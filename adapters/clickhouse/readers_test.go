@@ -383,7 +383,8 @@ func TestUnsuccessfulIsWhatNobodyGaveUp(t *testing.T) {
 	}
 }
 
-// The events of one request are recorded at one time: of these the log has the order.
+// The events of one request are recorded at one time: of these the log has the order,
+// and of the messages of one event their rank.
 func TestUnsuccessfulIsInTheOrderOfTheLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(16).day(3)
@@ -393,8 +394,8 @@ func TestUnsuccessfulIsInTheOrderOfTheLog(t *testing.T) {
 		id := fmt.Sprintf("d%d", (i*7)%9) // not in the order of the ids
 		want = append(want, id)
 		w.say("org-a", "hook-1", delivery.Exhausted{Attempts: 3, LastError: "status 500", Ref: delivery.Ref{
-			DeliveryID: id, WebhookID: "hook-1", EventID: "e-" + id, EventType: "call.ended.v1", EntityID: "c", EventAt: since.Add(time.Duration(i/5) * time.Microsecond),
-			Dialect: "trunkline", Name: "call.ended.v1", Position: event.Position{Topic: event.Calls, Offset: int64(i + 5)}, Sequence: int64(i + 1),
+			DeliveryID: id, WebhookID: "hook-1", EventID: "e-" + id, EventType: "call.ended.v1", EntityID: "c", EventAt: since.Add(time.Duration(i/6) * time.Microsecond),
+			Dialect: "trunkline", Name: "call.ended.v1", Position: event.Position{Topic: event.Calls, Offset: int64(i/3 + 5)}, Sequence: int64(i + 1), Rank: i % 3,
 		}})
 	}
 	r := newRig(t, w)
@@ -405,7 +406,9 @@ func TestUnsuccessfulIsInTheOrderOfTheLog(t *testing.T) {
 			page, next, err := r.store.Unsuccessful(t.Context(), "org-a", "hook-1", since, since.Add(time.Hour), cursor, limit)
 			must(t, err)
 			for _, d := range page {
-				got = append(got, d.DeliveryID)
+				if got = append(got, d.DeliveryID); d.Rank != (len(got)-1)%3 {
+					t.Errorf("%s has the rank %d", d.DeliveryID, d.Rank)
+				}
 			}
 			if cursor = next; next == "" {
 				break

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -8,7 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trunkline.dev/trunkline/adapters/internal/testenv"
+	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/projections"
 	"trunkline.dev/trunkline/schemas"
 )
 
@@ -111,6 +114,35 @@ func TestMigrateMayRunAgainAndAtOnce(t *testing.T) {
 		must(t, <-done)
 	}
 	must(t, stores[0].Migrate(t.Context()))
+}
+
+// A database that was made before messages of one event had a rank gets one for what
+// comes, and what was there counts as the first.
+func TestADatabaseFromBeforeRanksKeepsThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(19)
+	d := testenv.ClickHouse(t)
+	old := open(t, d.URL())
+	must(t, old.run(t.Context(), "clickhouse/00001_bookkeeping.sql", nil))
+	must(t, old.record(t.Context(), projections.DeliveryLogName, generation{Number: 1, Status: projections.Live}))
+	text, err := fs.ReadFile(schemas.ClickHouse, "clickhouse/delivery_log_tables.sql")
+	must(t, err)
+	for _, stmt := range statements(old.vars(1).Replace(string(text))) {
+		if !strings.Contains(stmt, "ADD COLUMN IF NOT EXISTS rank") {
+			must(t, old.exec(t.Context(), stmt))
+		}
+	}
+	must(t, old.exec(t.Context(), "INSERT INTO delivery_attempts_g1 (org_id, delivery_id, event_at) VALUES ('org-a', 'old', now64(6))"))
+	r := newRigOn(t, w, d.URL())
+	ref := delivery.Ref{DeliveryID: "new", WebhookID: "hook-1", EventID: "e", EventAt: w.now, Rank: 2, Position: event.Position{Topic: event.Calls}}
+	w.say("org-a", "hook-1", delivery.Attempted{Ref: ref, Number: 1, Outcome: delivery.OutcomeFailed, StartedAt: w.now})
+	w.say("org-a", "hook-1", delivery.Exhausted{Ref: ref, Attempts: 1})
+	must(t, replay(t.Context(), r.log, 1, w, 100))
+	for table, want := range map[string]string{"delivery_attempts": "new 2, old 0", "delivery_outcomes": "new 2"} {
+		if got := r.text(t, "SELECT arrayStringConcat(arraySort(groupArray(delivery_id || ' ' || toString(rank))), ', ') FROM "+table); got != want {
+			t.Errorf("%s has %s, want %s", table, got, want)
+		}
+	}
 }
 
 func TestRetentionFollowsTheSetting(t *testing.T) {

@@ -49,8 +49,9 @@ func (s *Store) CountUnsuccessful(ctx context.Context, org, webhookID string, si
 
 // Unsuccessful returns deliveries of an endpoint that ended exhausted, or were
 // dropped by nobody's decision, of events recorded in [since, until), in the
-// order of the events, and the cursor of the next page, "" after the last. The events
-// of one request are recorded at one time: of these the log has the order.
+// order of the events and of the messages that each made, and the cursor of the next
+// page, "" after the last. The events of one request are recorded at one time: of
+// these the log has the order.
 func (s *Store) Unsuccessful(ctx context.Context, org, webhookID string, since, until time.Time, after string, limit int) ([]projections.SentDelivery, string, error) {
 	from, err := decodePlace(after)
 	if err != nil {
@@ -60,25 +61,25 @@ func (s *Store) Unsuccessful(ctx context.Context, org, webhookID string, since, 
 		since = from.at
 	}
 	const sql = `
-SELECT event_at, place, delivery_id
+SELECT event_at, place, nth, delivery_id
 FROM (SELECT event_at, delivery_id` + unsuccessful + `) AS d
 INNER JOIN
 (
-    SELECT delivery_id, any(event_offset) AS place
+    SELECT delivery_id, any(event_offset) AS place, max(rank) AS nth
     FROM delivery_outcomes
     WHERE org_id = ? AND webhook_id = ?
       AND event_at >= fromUnixTimestamp64Micro(?) AND event_at < fromUnixTimestamp64Micro(?)
     GROUP BY delivery_id
 ) AS o USING (delivery_id)
-WHERE (event_at, place, delivery_id) > (fromUnixTimestamp64Micro(?), ?, ?)
-ORDER BY event_at, place, delivery_id
+WHERE (event_at, place, nth, delivery_id) > (fromUnixTimestamp64Micro(?), ?, ?, ?)
+ORDER BY event_at, place, nth, delivery_id
 LIMIT ?`
 	args := append(unsuccessfulArgs(org, webhookID, since, until), org, webhookID, since.UnixMicro(), until.UnixMicro())
-	args = append(args, max(from.at.UnixMicro(), 0), from.offset, from.id, limit+1)
+	args = append(args, max(from.at.UnixMicro(), 0), from.offset, from.rank, from.id, limit+1)
 	var page []place
 	err = s.query(ctx, sql, args, func(r driver.Rows) error {
 		var at place
-		err := r.Scan(&at.at, &at.offset, &at.id)
+		err := r.Scan(&at.at, &at.offset, &at.rank, &at.id)
 		page = append(page, at)
 		return err
 	})
@@ -111,19 +112,29 @@ LIMIT ?`
 type place struct {
 	cursor
 	offset uint64
+	rank   uint16
 }
 
 func (p place) encode() string {
-	return encodeCursor(cursor{p.at, p.id, strconv.FormatUint(p.offset, 10)})
+	return encodeCursor(cursor{p.at, p.id, fmt.Sprintf("%d/%d", p.offset, p.rank)})
 }
 
 func decodePlace(text string) (p place, err error) {
 	if p.cursor, err = decodeCursor(text); err != nil || p.webhook == "" {
 		return p, err // the first page, or before there were offsets in it
 	}
-	if p.offset, err = strconv.ParseUint(p.webhook, 10, 64); err != nil {
+	offset, rank, _ := strings.Cut(p.webhook, "/")
+	if p.offset, err = strconv.ParseUint(offset, 10, 64); err != nil {
 		return p, ErrBadCursor
 	}
+	if rank == "" {
+		return p, nil // before there were ranks in it
+	}
+	n, err := strconv.ParseUint(rank, 10, 16)
+	if err != nil {
+		return p, ErrBadCursor
+	}
+	p.rank = uint16(n)
 	return p, nil
 }
 
@@ -168,7 +179,7 @@ func (s *Store) sent(ctx context.Context, org string, ids []string) (map[string]
 	if len(ids) == 0 {
 		return found, nil
 	}
-	const columns = "SELECT delivery_id, webhook_id, event_id, event_type, event_at, entity_id, dialect, dialect_event, sequence, " +
+	const columns = "SELECT delivery_id, webhook_id, event_id, event_type, event_at, entity_id, dialect, dialect_event, sequence, rank, " +
 		"event_topic, event_partition, event_offset, "
 	const where = " WHERE org_id = ? AND delivery_id IN ? ORDER BY `partition`, `offset`"
 	for _, sql := range []string{
@@ -190,13 +201,13 @@ func (s *Store) sent(ctx context.Context, org string, ids []string) (map[string]
 func scanSent(r driver.Rows) (projections.SentDelivery, error) {
 	var d projections.SentDelivery
 	var typ, topic, headers, body string
-	var partition uint16
+	var rank, partition uint16
 	var offset uint64
-	if err := r.Scan(&d.DeliveryID, &d.WebhookID, &d.EventID, &typ, &d.EventAt, &d.EntityID, &d.Dialect, &d.Name, &d.Sequence,
+	if err := r.Scan(&d.DeliveryID, &d.WebhookID, &d.EventID, &typ, &d.EventAt, &d.EntityID, &d.Dialect, &d.Name, &d.Sequence, &rank,
 		&topic, &partition, &offset, &headers, &body); err != nil {
 		return d, err
 	}
-	d.EventType = event.Type(typ)
+	d.EventType, d.Rank = event.Type(typ), int(rank)
 	d.Position = event.Position{Topic: event.Topic(topic), Partition: int(partition), Offset: int64(offset)}
 	var err error
 	if d.Headers, err = readHeaders(headers); err != nil {

@@ -282,7 +282,8 @@ func (s *Server) logged(ctx context.Context, f projections.DeliveryFilter, rows 
 }
 
 // findDelivery returns what is known of a delivery of the caller's org. One that
-// is not in the store is waited for in the log, unless it has ended there.
+// is not in the store, or only because a replay owes it, is waited for in the log,
+// unless it has ended there.
 func (s *Server) findDelivery(w http.ResponseWriter, r *http.Request, p Principal, id string) (deliveryAnswer, error) {
 	log := s.cfg.Settings.Log
 	if log == nil {
@@ -297,7 +298,7 @@ func (s *Server) findDelivery(w http.ResponseWriter, r *http.Request, p Principa
 	}
 	entry, err := log.Delivery(ctx, p.Org.ID, id)
 	complete := true
-	if storeErr == nil && !open && !ended(entry.Status) && (err == nil || errors.Is(err, projections.ErrNotFound)) {
+	if storeErr == nil && (!open || owed.ReplayID != "") && !ended(entry.Status) && (err == nil || errors.Is(err, projections.ErrNotFound)) {
 		complete = s.logCatchesUp(w, r)
 		entry, err = log.Delivery(ctx, p.Org.ID, id)
 	}

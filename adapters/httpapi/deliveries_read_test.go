@@ -71,7 +71,10 @@ func (p *passage) entry() projections.DeliveryEntry {
 
 func (p *passage) Get(_ context.Context, _, id string) (dispatch.Owed, bool, error) {
 	defer p.question()()
-	return p.row(""), id == "d" && p.at == inStore, nil
+	if p.at != inStore {
+		return p.row("replay"), id == "d" && p.again, nil
+	}
+	return p.row(""), id == "d", nil
 }
 
 func (p *passage) List(context.Context, dispatch.ListQuery) ([]dispatch.Owed, error) {
@@ -215,7 +218,7 @@ func TestADeliveryThatAReplayOwesTooIsListedOnce(t *testing.T) {
 	t.Parallel()
 	p := &passage{again: true}
 	o, hook := passing(t, p)
-	for at, want := range map[where]int{inStore: 0, inLog: 1} {
+	for at, want := range map[where]int{inStore: 0, inTopic: 1, inLog: 1} {
 		p.at = at
 		data := o.made(200, "GET", "/v1/webhooks/"+hook+"/deliveries", "")["data"].([]any)
 		var got []string
@@ -225,6 +228,10 @@ func TestADeliveryThatAReplayOwesTooIsListedOnce(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{fmt.Sprintf("d pending %d", want)}, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+		p.at = at
+		if diff := cmp.Diff(data[0], any(o.made(200, "GET", "/v1/deliveries/d", ""))); diff != "" {
+			t.Errorf("by itself (-listed +got):\n%s", diff)
 		}
 	}
 }

@@ -155,6 +155,11 @@ func unsent(err error) error {
 	if errors.Is(err, projections.ErrNotFound) {
 		return problem(http.StatusNotFound, "not-found", "what was sent is not kept any more")
 	}
+	if _, refused := errors.AsType[*dispatch.RefusedError](err); refused {
+		p := problem(http.StatusConflict, "conflict", "it has text that the database cannot store, such as a NUL, so it cannot be sent again")
+		p.cause = err
+		return p
+	}
 	p := problem(http.StatusServiceUnavailable, "unavailable", "nothing can be sent now; send the same request again")
 	p.cause = err
 	return p.with("Retry-After", seconds(retryLater))

@@ -33,6 +33,12 @@ type office struct {
 	told *told
 }
 
+// endpoint is a webhook as the settings have it.
+func (o *office) endpoint(id string) delivery.Endpoint {
+	e, _ := o.store.Snapshot().EndpointByID(id)
+	return e
+}
+
 // holders finds keys in the store, as the directory does.
 type holders struct{ o *office }
 

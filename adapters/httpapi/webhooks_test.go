@@ -296,7 +296,16 @@ func TestEnableAndDisable(t *testing.T) {
 	if len(o.held.dropped) != 0 {
 		t.Errorf("PATCH dropped %v; it delivers the backlog", o.held.dropped)
 	}
-	if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed"); err != nil {
+	// What was decided before somebody enabled it is forgiven.
+	for _, enabledAt := range []time.Time{{}, o.endpoint(id).EnabledAt.Add(-time.Hour)} {
+		if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", enabledAt); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.made(200, "GET", at, ""); got["enabled"] != true {
+			t.Errorf("got %v", got)
+		}
+	}
+	if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", o.endpoint(id).EnabledAt); err != nil {
 		t.Fatal(err)
 	}
 	if got := o.made(200, "GET", at, ""); got["enabled"] != false || got["health"].(map[string]any)["disabled_reason"] != "3 attempts in a row failed" {
@@ -598,6 +607,8 @@ func TestADelivery(t *testing.T) {
 	}
 	c.fail = projections.ErrNotFound
 	o.refused(o.do("POST", "/v1/deliveries/done/resend", ""), 404)
+	c.fail = fmt.Errorf("resending: %w", &dispatch.RefusedError{Err: errors.New("a NUL")}) // for ever
+	o.refused(o.do("POST", "/v1/deliveries/done/resend", ""), 409)
 	o.made(204, "DELETE", "/v1/webhooks/"+hook, "")
 	o.refused(o.do("POST", "/v1/deliveries/done/resend", ""), 409)
 }

@@ -40,8 +40,9 @@ type Planned interface {
 	Planned(ctx context.Context) (map[dispatch.Partition]int64, error)
 	// Parts returns how far a replay has come in each partition.
 	Parts(ctx context.Context, replayID string) ([]dispatch.ReplayPart, error)
-	// Rows returns the statuses of those deliveries that are not finished.
-	Rows(ctx context.Context, deliveryIDs []string) (map[string]delivery.Status, error)
+	// Rows returns the statuses of those deliveries that are not finished; again are
+	// those of what replays owe.
+	Rows(ctx context.Context, deliveryIDs []string) (rows, again map[string]delivery.Status, err error)
 }
 
 // Versions knows how endpoints were set.

@@ -34,7 +34,7 @@ func (r *rig) accountant(a *archive) *Accountant {
 	a.rig = r
 	e, err := New(Config{
 		Store: r.store, Directory: &link{rig: r}, Disabler: &link{rig: r}, Log: &link{rig: r}, Views: &link{rig: r}, Progress: &link{rig: r},
-		Ends: a, Attempter: &link{rig: r}, Dialects: []Dialect{plain{plainProfile()}},
+		Ends: a, Attempter: &link{rig: r}, Dialects: []Dialect{plain{plainProfile()}, threefold{plain{plainProfile()}, r}},
 		StandardSign: func(Signers, string, time.Time, []byte) string { return "" },
 		Decode:       decodeNothing,
 	})
@@ -219,14 +219,18 @@ func (a *archive) Parts(ctx context.Context, replayID string) ([]dispatch.Replay
 	return a.store.Parts(ctx, replayID)
 }
 
-func (a *archive) Rows(_ context.Context, ids []string) (map[string]delivery.Status, error) {
-	rows := make(map[string]delivery.Status)
+func (a *archive) Rows(_ context.Context, ids []string) (rows, again map[string]delivery.Status, err error) {
+	rows, again = make(map[string]delivery.Status), make(map[string]delivery.Status)
 	for _, o := range a.store.Rows() {
-		if o.ReplayID == "" && slices.Contains(ids, o.ID) {
+		switch {
+		case !slices.Contains(ids, o.ID):
+		case o.ReplayID == "":
 			rows[o.ID] = o.Status
+		default:
+			again[o.ID] = o.Status
 		}
 	}
-	return rows, nil
+	return rows, again, nil
 }
 
 func (a *archive) Versions(_ context.Context, id string) ([]delivery.Endpoint, error) {

@@ -210,11 +210,11 @@ func (w *benchWorld) Endpoints(string) []delivery.Endpoint {
 	return all
 }
 
-func (w *benchWorld) Deleted(string) []delivery.Endpoint                    { return nil }
-func (w *benchWorld) OrgName(string) string                                 { return "" }
-func (w *benchWorld) ListName(string, string) string                        { return "" }
-func (w *benchWorld) Disable(context.Context, string, string) error         { return nil }
-func (w *benchWorld) Wait(context.Context, string, ...event.Position) error { return nil }
+func (w *benchWorld) Deleted(string) []delivery.Endpoint                       { return nil }
+func (w *benchWorld) OrgName(string) string                                    { return "" }
+func (w *benchWorld) ListName(string, string) string                           { return "" }
+func (w *benchWorld) Disable(context.Context, string, string, time.Time) error { return nil }
+func (w *benchWorld) Wait(context.Context, string, ...event.Position) error    { return nil }
 func (w *benchWorld) Ends(context.Context, ...event.Topic) (map[event.Topic]map[int]int64, error) {
 	return nil, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/commands/dispatch"
@@ -95,6 +96,8 @@ func (b *books) catchUp(ctx context.Context, model string, topics ...event.Topic
 type owedPair struct {
 	event.Recorded
 	ids []string
+	// whole is the delivery that stands for all of them if none could be rendered.
+	whole string
 	// excuse is why it may not have been owed when it was planned; empty if there
 	// is none. It counts only where there is no trace of a delivery.
 	excuse delivery.Reason
@@ -119,7 +122,7 @@ func (b *books) page(ctx context.Context, events []event.Recorded) error {
 			b.out.Filter(why, 1)
 			continue
 		}
-		pairs = append(pairs, owedPair{v.Event, ids, why})
+		pairs = append(pairs, owedPair{v.Event, ids, delivery.ID(v.Event.ID, b.id, ""), why})
 	}
 	if len(pairs) == 0 {
 		return nil
@@ -229,12 +232,12 @@ func (b *books) look(ctx context.Context, pairs []owedPair) (map[string]found, e
 	var ids []string
 	var keys []projections.DeliveryKey
 	for _, p := range pairs {
-		for _, id := range p.ids {
+		for _, id := range p.all() {
 			ids = append(ids, id)
 			keys = append(keys, projections.DeliveryKey{ID: id, EventAt: p.RecordedAt})
 		}
 	}
-	rows, err := b.cfg.Planned.Rows(ctx, ids)
+	rows, again, err := b.cfg.Planned.Rows(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is unfinished: %w", err)
 	}
@@ -246,16 +249,44 @@ func (b *books) look(ctx context.Context, pairs []owedPair) (map[string]found, e
 	for _, p := range pairs {
 		next, ok := planned[dispatch.Partition{Topic: p.Position.Topic, ID: p.Position.Partition}]
 		waits := !ok || p.Position.Offset >= next
-		for _, id := range p.ids {
-			f := stand(logged, rows, id, waits)
+		for _, id := range p.all() {
+			f := stand(logged, rows, again, id, waits)
 			if _, unfinished := rows[id]; f.status == delivery.Pending && b.gone && !unfinished {
 				f = found{status: delivery.IsDropped, why: delivery.EndpointDeleted}
 			}
 			_, f.logged = logged[id]
 			all[id] = f
 		}
+		p.shareDrop(all)
 	}
 	return all, nil
+}
+
+// all are the deliveries that a pair may have made.
+func (p owedPair) all() []string {
+	if slices.Contains(p.ids, p.whole) {
+		return p.ids
+	}
+	return append(slices.Clone(p.ids), p.whole)
+}
+
+// droppedWhole reports whether no message could be made of the event when it was
+// planned, though they can by now.
+func (p owedPair) droppedWhole(all map[string]found) bool {
+	f := all[p.whole]
+	return f.status == delivery.IsDropped && strings.HasPrefix(f.why, delivery.Unrenderable)
+}
+
+// shareDrop lets what is known of nothing else stand where the whole event does.
+func (p owedPair) shareDrop(all map[string]found) {
+	if !p.droppedWhole(all) {
+		return
+	}
+	for _, id := range p.ids {
+		if f := all[id]; f.status == delivery.IsLost && !f.logged {
+			all[id] = found{status: delivery.IsDropped, why: all[p.whole].why}
+		}
+	}
 }
 
 // planned is up to where each partition is planned for the endpoint.
@@ -283,10 +314,12 @@ func (b *books) planned(ctx context.Context) (map[dispatch.Partition]int64, erro
 }
 
 // stand says where a delivery stands. unplanned says that its event is not
-// planned yet.
-func stand(logged map[string]projections.DeliveryOutcome, rows map[string]delivery.Status, id string, unplanned bool) found {
+// planned yet; again has what only a replay owes, which counts where there is nothing
+// else: of what could not be rendered a recovery may make several.
+func stand(logged map[string]projections.DeliveryOutcome, rows, again map[string]delivery.Status, id string, unplanned bool) found {
 	o, inLog := logged[id]
 	row, waits := rows[id]
+	replayed, waitsAgain := again[id]
 	switch {
 	case inLog && o.Status == delivery.Delivered:
 		return found{status: delivery.Delivered}
@@ -296,6 +329,8 @@ func stand(logged map[string]projections.DeliveryOutcome, rows map[string]delive
 		return found{status: o.Status, why: o.Reason}
 	case unplanned:
 		return found{status: delivery.Pending}
+	case waitsAgain:
+		return found{status: replayed}
 	case !inLog:
 		return found{status: delivery.IsLost, known: "the event is planned, the delivery is not among the unfinished ones, and the delivery log has nothing of it"}
 	case o.Status == delivery.IsHeld:
@@ -351,8 +386,8 @@ func (b *books) count(p owedPair, all map[string]found) {
 		return
 	}
 	b.out.Owe(status, all[id].why)
-	for _, id := range p.ids {
-		if all[id].logged {
+	for _, id := range p.all() {
+		if all[id].logged && (id != p.whole || slices.Contains(p.ids, id) || p.droppedWhole(all)) {
 			b.logged++
 		}
 	}

@@ -77,6 +77,69 @@ func TestAnAnswerThatIsReadLateDisablesNothing(t *testing.T) {
 	})
 }
 
+// Whoever enables a webhook forgives what failed before, also while the hub is about to
+// disable it for that.
+func TestADecisionFromBeforeItWasEnabledDisablesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.answers(func(Request) Result { return status(410) })
+		r.disabling = func() {
+			r.mu.Lock()
+			r.disabling = nil
+			r.mu.Unlock()
+			r.answers(func(Request) Result { return ok() })
+			r.change("a", func(e *delivery.Endpoint) { e.Enabled = false })
+			<-time.After(time.Millisecond)
+			r.change("a", func(e *delivery.Endpoint) { e.Enabled = true })
+		}
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("first")
+		pass(time.Minute)
+		if e := r.endpoints["a"]; !e.Enabled {
+			t.Errorf("it was disabled: %s", e.DisabledReason)
+		}
+		if got := len(r.seen()); got != 2 {
+			t.Errorf("%d requests, want one more", got)
+		}
+		r.checkNoRows()
+	})
+}
+
+// A change of something else does not forgive, also while the hub cannot write down yet
+// that it disabled the webhook.
+func TestAnotherChangeDoesNotForgetADisabling(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		r.answers(func(Request) Result { return status(410) })
+		r.disablerDown = true
+		h := r.start(nil)
+		defer h.stop()
+		r.happen("first")
+		pass(2 * time.Second)
+		r.change("a", func(e *delivery.Endpoint) { e.Name = "renamed" })
+		pass(2 * time.Second)
+		r.mu.Lock()
+		r.disablerDown = false
+		r.mu.Unlock()
+		pass(time.Minute)
+		if e := r.endpoints["a"]; e.Enabled {
+			t.Error("the disabling was forgotten")
+		}
+		if got := len(r.seen()); got != 1 {
+			t.Errorf("%d requests after 410, want 1", got)
+		}
+		r.answers(func(Request) Result { return ok() })
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = true })
+		pass(time.Minute)
+		r.checkNoRows()
+	})
+}
+
 func TestThreeFailuresInARowDisableAndSurviveARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -57,7 +57,7 @@ type Engine struct {
 	// late is by how much timers come too late (see awaitFlow).
 	late      time.Duration
 	recorder  recorder
-	toDisable map[string]string
+	toDisable map[string]disabling
 	// changed is broadcast when something that Stop or Release waits for has.
 	changed signal
 	// claiming, resuming and committing are how these last went (see Stalled).
@@ -88,7 +88,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, meter: newMeter(), dialects: make(map[string]Dialect, len(cfg.Dialects)),
 		owners: make(map[dispatch.Partition]*owner), lanes: make(map[string]*lane), targets: make(map[string]delivery.Endpoint),
-		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]string),
+		sockets: newSockets(cfg.MaxSockets), toDisable: make(map[string]disabling),
 		recorder:   recorder{wake: make(chan struct{}, 1)},
 		wakeKeeper: make(chan struct{}, 1), wakeDisabler: make(chan struct{}, 1), wakeTeller: make(chan struct{}, 1),
 		changed: signal{c: make(chan struct{})}, free: make(chan error),
@@ -210,12 +210,19 @@ func (e *Engine) await(ctx context.Context, done func() bool) {
 	}
 }
 
+// disabling is a decision to disable an endpoint, as it was enabled then.
+type disabling struct {
+	reason    string
+	enabledAt time.Time
+}
+
 // disableLoop tells the settings which endpoints were disabled.
 func (e *Engine) disableLoop(ctx context.Context) {
 	for {
 		e.mu.Lock()
-		var id, reason string
-		for id, reason = range e.toDisable {
+		var id string
+		var d disabling
+		for id, d = range e.toDisable {
 			break
 		}
 		e.mu.Unlock()
@@ -227,7 +234,7 @@ func (e *Engine) disableLoop(ctx context.Context) {
 				return
 			}
 		}
-		if err := e.cfg.Disabler.Disable(ctx, id, reason); err != nil {
+		if err := e.cfg.Disabler.Disable(ctx, id, d.reason, d.enabledAt); err != nil {
 			e.cfg.Logger.WarnContext(ctx, "disabling an endpoint is put off", slog.String("endpoint", id), slog.Any("err", err))
 			if !background.Rest(ctx, time.Second) {
 				return
@@ -236,7 +243,7 @@ func (e *Engine) disableLoop(ctx context.Context) {
 		}
 		e.cfg.Logger.InfoContext(ctx, "endpoint disabled", slog.String("endpoint", id))
 		e.mu.Lock()
-		if e.toDisable[id] == reason {
+		if e.toDisable[id] == d {
 			delete(e.toDisable, id)
 		}
 		e.mu.Unlock()

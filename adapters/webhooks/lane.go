@@ -38,11 +38,10 @@ type lane struct {
 	// unknownSince is when something was found in the store for an endpoint that
 	// the directory has never told of here: it may be late.
 	unknownSince time.Time
-	// disabledAt is when we disabled it; the directory may not know yet.
-	disabledAt time.Time
-	// seenDisabled: the directory has known since.
-	seenDisabled bool
-	reason       string
+	// disabledAt is when we disabled it, which the directory may not know yet, and
+	// enabledAt when it had been enabled by then.
+	disabledAt, enabledAt time.Time
+	reason                string
 	// turn counts how often the receiver refused a signature (see ownSecret).
 	turn int
 
@@ -129,10 +128,9 @@ func (e *Engine) refresh(l *lane, ep delivery.Endpoint, exists bool) {
 	l.endpoint.Secrets = ep.Secrets
 	open := ep.Sends()
 	if open && !l.disabledAt.IsZero() {
-		// What we disabled is enabled again only by a later change.
-		open = l.seenDisabled || ep.UpdatedAt.After(l.disabledAt)
+		// What we disabled stays so until somebody enables it, whatever else changes.
+		open = !ep.EnabledAt.Equal(l.enabledAt)
 	}
-	l.seenDisabled = !ep.Sends()
 	switch {
 	case open && !l.open:
 		e.reopen(l)
@@ -154,8 +152,8 @@ func (e *Engine) disable(l *lane, reason string, now time.Time) {
 	if !l.open {
 		return
 	}
-	l.disabledAt, l.reason = now, reason
-	e.toDisable[l.endpoint.ID] = reason
+	l.disabledAt, l.enabledAt, l.reason = now, l.endpoint.EnabledAt, reason
+	e.toDisable[l.endpoint.ID] = disabling{reason, l.enabledAt}
 	wake(e.wakeDisabler)
 	e.shut(l)
 }

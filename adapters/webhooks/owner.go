@@ -249,7 +249,8 @@ func (e *Engine) resign(o *owner, why error) {
 
 // retire forgets a lane that has nothing to do.
 func (e *Engine) retire(l *lane) {
-	if len(l.streams) == 0 && l.inFlight == 0 && !l.changed && !l.queuedForSocket && e.lanes[l.endpoint.ID] == l && e.toDisable[l.endpoint.ID] == "" {
+	_, untold := e.toDisable[l.endpoint.ID]
+	if len(l.streams) == 0 && l.inFlight == 0 && !l.changed && !l.queuedForSocket && e.lanes[l.endpoint.ID] == l && !untold {
 		if l.timer != nil {
 			l.timer.Stop()
 		}

@@ -205,3 +205,39 @@ func TestADeliveryThatIsRefusedIsDropped(t *testing.T) {
 		})
 	}
 }
+
+// An event that the database has no place for holds up neither a replay nor a webhook
+// that catches up: it is dropped, and the rest goes on.
+func TestAReplayGoesOnPastWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		h := r.start(nil)
+		defer h.stop()
+		since := time.Now()
+		r.happen("one", "a\x00b", "two", "one")
+		pass(time.Minute)
+		r.late("late", since)
+		rp := h.begin(since)
+		pass(time.Minute)
+		if rep := h.report(rp.ID); rep.State != dispatch.ReplayFinished || rep.Counts[delivery.Delivered] != 3 || rep.Counts[delivery.IsDropped] != 1 ||
+			len(rep.Failures) != 1 || rep.Failures[0].Reason != reasonUnstorable {
+			t.Errorf("the replay is %+v", rep)
+		}
+		if diff := cmp.Diff(map[string][]int64{"one": {1, 2}, "two": {1}}, r.arrived("late")); diff != "" {
+			t.Errorf("what arrived at the late one (-want +got):\n%s", diff)
+		}
+		var dropped []string
+		for _, d := range factsOf[delivery.Dropped](r) {
+			dropped = append(dropped, d.WebhookID+": "+d.Reason)
+		}
+		if diff := cmp.Diff([]string{"late: " + reasonUnstorable}, dropped); diff != "" {
+			t.Errorf("dropped (-want +got):\n%s", diff)
+		}
+		if err := h.service().Resend(t.Context(), "org", delivery.ID("a\x00b#1", "a", "")); err == nil || errors.Is(err, ErrUnknown) {
+			t.Errorf("sending it again: %v", err)
+		}
+		r.checkNoRows()
+	})
+}

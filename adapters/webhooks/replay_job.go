@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -204,6 +205,12 @@ func (j *replayJob) say(ctx context.Context, detail string) error {
 func (j *replayJob) commit(ctx context.Context, s dispatch.Step) error {
 	s.ReplayID, s.Epoch = j.id, j.epoch
 	done, err := j.replays.store.Step(ctx, s)
+	if refused, ok := errors.AsType[*dispatch.RefusedError](err); ok {
+		if s, err = j.leaveOut(ctx, s, refused); err != nil {
+			return err
+		}
+		done, err = j.replays.store.Step(ctx, s)
+	}
 	if err != nil {
 		return err
 	}
@@ -221,6 +228,25 @@ func (j *replayJob) commit(ctx context.Context, s dispatch.Step) error {
 		j.replay.Cursor = s.Cursor.To
 	}
 	return nil
+}
+
+// leaveOut drops of a step what the store refuses, so that the rest goes on.
+func (j *replayJob) leaveOut(ctx context.Context, s dispatch.Step, refused *dispatch.RefusedError) (dispatch.Step, error) {
+	j.replays.engine.cfg.Logger.ErrorContext(ctx, "the store refuses deliveries", slog.String("replay", j.id), slog.Any("deliveries", refused.Rows), slog.Any("err", refused.Err))
+	var kept, dropped []dispatch.Owed
+	for _, o := range s.Owed {
+		if !slices.Contains(refused.Rows, o.Key()) {
+			kept = append(kept, o)
+			continue
+		}
+		o.Status, o.LastError = delivery.IsDropped, reasonUnstorable
+		dropped = append(dropped, o)
+	}
+	s.Owed, s.Dropped = kept, slices.Concat(s.Dropped, dropped)
+	if j.replay.Kind != dispatch.OfStart {
+		return s, nil
+	}
+	return s, j.replays.recordDrops(ctx, dropped) // of ordinary deliveries it is a fact
 }
 
 // end brings the replay to its end.
@@ -339,7 +365,7 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 	none := ""
 	s := dispatch.Step{Events: int64(len(page)), Scanned: int64(len(page)), Cursor: &dispatch.CursorMove{From: r.Cursor, To: next}, Read: next == "", Detail: &none}
 	for _, d := range page {
-		o, err := service.again(ctx, r.Org, d)
+		again, err := service.again(ctx, r.Org, d)
 		if errors.Is(err, ErrUnknown) {
 			s.Filtered++
 			continue
@@ -347,8 +373,10 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 		if err != nil {
 			return err
 		}
-		service.fresh(&o, r.ID)
-		s.Owed = append(s.Owed, ofReplay(r, endpoints[0], o))
+		for _, o := range again {
+			service.fresh(&o, r.ID)
+			s.Owed = append(s.Owed, ofReplay(r, endpoints[0], o))
+		}
 	}
 	return j.commit(ctx, s)
 }

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -64,9 +65,11 @@ func (r *rig) missing() []string {
 	var missing []string
 	for _, p := range r.log {
 		for _, rec := range p {
-			for id := range r.endpoints {
-				if !accounted[delivery.ID(rec.ID, id, "")] {
-					missing = append(missing, id+" "+rec.ID)
+			for name, e := range r.endpoints {
+				for rank, id := range idsOf(rec.ID, e) {
+					if !accounted[id] {
+						missing = append(missing, fmt.Sprint(name, " ", rec.ID, " ", rank))
+					}
 				}
 			}
 		}

@@ -36,7 +36,7 @@ func (r *rig) start(configure func(*Config), partitions ...int) *hub {
 	l := &link{rig: r}
 	cfg := Config{
 		Store: deadStore{r.store, l}, Directory: l, Disabler: l, Log: l, Views: l, Progress: l, Ends: l, Earlier: l, Past: l, Attempter: l,
-		Dialects: []Dialect{plain{plainProfile()}}, Version: "test",
+		Dialects: []Dialect{plain{plainProfile()}, threefold{plain{plainProfile()}, r}}, Version: "test",
 		StandardSign: func(by Signers, id string, _ time.Time, _ []byte) string {
 			var all []string
 			for _, v := range by.Secrets {

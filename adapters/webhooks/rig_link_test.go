@@ -101,17 +101,23 @@ func (l *link) Endpoint(id string) (delivery.Endpoint, bool) {
 func (l *link) OrgName(string) string          { return "Org" }
 func (l *link) ListName(string, string) string { return "" }
 
-func (l *link) Disable(ctx context.Context, id, reason string) error {
+func (l *link) Disable(ctx context.Context, id, reason string, enabledAt time.Time) error {
 	l.mu.Lock()
-	down := l.disablerDown
+	down, disabling := l.disablerDown, l.disabling
 	l.mu.Unlock()
 	if l.dead.Load() || down {
 		return errDead
 	}
-	if _, ok := l.Endpoint(id); !ok {
-		return l.replays.PauseTarget(ctx, id, reason)
+	if disabling != nil {
+		disabling()
 	}
-	l.change(id, func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, reason })
+	ep, ok := l.Endpoint(id)
+	switch {
+	case !ok:
+		return l.replays.PauseTarget(ctx, id, reason, enabledAt)
+	case ep.Enabled && ep.EnabledAt.Equal(enabledAt):
+		l.change(id, func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, reason })
+	}
 	return nil
 }
 
@@ -326,9 +332,9 @@ func (l *link) Attempt(ctx context.Context, q Request) Result {
 			s.replay = h.Value
 		}
 	}
-	var b struct{ Entity string }
+	var b struct{ Entity, Message string }
 	_ = json.Unmarshal(q.Body, &b)
-	s.entity = b.Entity
+	s.entity, s.rank = b.Entity, max(0, slices.Index(parts, b.Message))
 	l.requests = append(l.requests, s)
 	return res
 }

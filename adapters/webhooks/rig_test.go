@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,8 +45,10 @@ type rig struct {
 	flying   map[string]int
 	most     map[string]int
 	logDown  bool
-	// disablerDown: settings cannot be changed.
+	// disablerDown: settings cannot be changed. disabling, if set, is called while they
+	// are about to be.
 	disablerDown bool
+	disabling    func()
 	processes    int
 	// reached counts how often read models were to have the effect of events.
 	reached int
@@ -56,6 +59,8 @@ type rig struct {
 	// a call by its name, after it was done.
 	forget func(call string) bool
 	factAt map[string]time.Time
+	// mute: the dialect of several messages can express nothing.
+	mute atomic.Bool
 	// grown is closed, and replaced, when something happened.
 	grown chan struct{}
 }
@@ -66,6 +71,7 @@ type seen struct {
 	url, id    string
 	entity     string
 	sequence   int64
+	rank       int
 	previous   int64
 	status     int
 	replay     string

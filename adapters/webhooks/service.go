@@ -154,28 +154,38 @@ func sampleName(ep delivery.Endpoint, known []string) string {
 
 // Resend sends a delivery again, now and once more by its schedule: what is
 // unfinished as well as what is finished. The id stays, so a receiver that has
-// it already can tell.
+// it already can tell. Of an event that could not be expressed it sends all that is
+// made of it now.
 func (s *Service) Resend(ctx context.Context, org, deliveryID string) error {
 	o, ok, err := s.store.Get(ctx, org, deliveryID)
 	if err != nil {
 		return fmt.Errorf("resending: %w", err)
 	}
-	if !ok {
+	all := []dispatch.Owed{o}
+	if !ok || o.ReplayID != "" {
 		sent, found, err := s.sent.Sent(ctx, org, deliveryID)
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("resending: %w", err)
-		}
-		if !found {
+		case found:
+			if all, err = s.again(ctx, org, sent); err != nil {
+				return fmt.Errorf("resending: %w", err)
+			}
+		case !ok:
 			return ErrUnknown
 		}
-		if o, err = s.again(ctx, org, sent); err != nil {
-			return fmt.Errorf("resending: %w", err)
+	}
+	id := resendPrefix + uuid.Must(uuid.NewV7()).String()
+	for i := range all {
+		o := &all[i]
+		s.fresh(o, id)
+		// Nothing waits for it and it waits for nothing, but for the messages of its event.
+		o.OrderKey = o.Key()
+		if ep, known := s.engine.cfg.Directory.Endpoint(o.EndpointID); len(all) > 1 && known && ep.Ordering != "none" {
+			o.OrderKey = o.EntityKey()
 		}
 	}
-	s.fresh(&o, resendPrefix+uuid.Must(uuid.NewV7()).String())
-	// Nothing waits for it and it waits for nothing.
-	o.OrderKey = o.Key()
-	if err := s.store.Offer(ctx, []dispatch.Owed{o}); err != nil {
+	if err := s.store.Offer(ctx, all); err != nil {
 		return fmt.Errorf("resending: %w", err)
 	}
 	s.engine.nudge()
@@ -248,61 +258,67 @@ func (s *Service) fresh(o *dispatch.Owed, replayID string) {
 }
 
 // again makes a delivery of what was sent: the same bytes, or what the log
-// says they were.
-func (s *Service) again(ctx context.Context, org string, d SentDelivery) (dispatch.Owed, error) {
+// says they were. What no message could be made of may make several by now.
+func (s *Service) again(ctx context.Context, org string, d SentDelivery) ([]dispatch.Owed, error) {
 	ep, ok := s.engine.cfg.Directory.Endpoint(d.WebhookID)
 	if !ok || ep.Org != org {
-		return dispatch.Owed{}, ErrUnknown
+		return nil, ErrUnknown
 	}
 	dialect := s.engine.dialects[d.Dialect]
 	if dialect == nil {
-		return dispatch.Owed{}, ErrUnknown
+		return nil, ErrUnknown
 	}
 	if d.Body == nil {
 		return s.rendered(ctx, org, d, ep)
 	}
-	return dispatch.Owed{
+	return []dispatch.Owed{{
 		Delivery: delivery.Delivery{
 			ID: d.DeliveryID, Org: org, EndpointID: d.WebhookID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt,
 			Topic: d.Position.Topic, Partition: d.Position.Partition, Offset: d.Position.Offset,
-			EntityID: d.EntityID, Dialect: d.Dialect, Name: d.Name, Sequence: d.Sequence,
+			EntityID: d.EntityID, Dialect: d.Dialect, Name: d.Name, Rank: d.Rank, Sequence: d.Sequence,
 			Headers: dialectHeaders(d.Headers, dialect, ep), Body: d.Body,
 		},
 		CorrelationID: d.CorrelationID,
-	}, nil
+	}}, nil
 }
 
-func (s *Service) rendered(ctx context.Context, org string, d SentDelivery, ep delivery.Endpoint) (dispatch.Owed, error) {
+func (s *Service) rendered(ctx context.Context, org string, d SentDelivery, ep delivery.Endpoint) ([]dispatch.Owed, error) {
 	if s.events == nil {
-		return dispatch.Owed{}, ErrUnknown
+		return nil, ErrUnknown
 	}
 	r, ok, err := s.events.Event(ctx, d.Ref, org)
 	if err != nil {
-		return dispatch.Owed{}, err
+		return nil, err
 	}
 	if !ok {
-		return dispatch.Owed{}, ErrUnknown
+		return nil, ErrUnknown
 	}
 	p := s.engine.planner
 	views, err := p.past(ctx, []event.Recorded{r})
 	if err != nil {
-		return dispatch.Owed{}, err
+		return nil, err
 	}
 	if views[0].Version == 0 {
-		return dispatch.Owed{}, ErrUnknown
+		return nil, ErrUnknown
 	}
 	messages, err := p.render(views[0], ep, new(fields))
 	if err != nil {
-		return dispatch.Owed{}, ErrUnknown
+		return nil, ErrUnknown
 	}
+	var all []dispatch.Owed
 	for rank, m := range messages {
-		if delivery.ID(r.ID, ep.ID, m.Part) == d.DeliveryID {
-			o := p.frame(views[0], ep)
-			o.ID, o.Rank, o.Name, o.Headers, o.Body = d.DeliveryID, rank, m.Name, m.Headers, m.Body
-			return o, nil
+		id := delivery.ID(r.ID, ep.ID, m.Part)
+		if id != d.DeliveryID && d.Name != "" {
+			continue
 		}
+		o := p.frame(views[0], ep)
+		o.ID, o.Rank, o.Name, o.Headers, o.Body = id, rank, m.Name, m.Headers, m.Body
+		all = append(all, o)
 	}
-	return dispatch.Owed{}, ErrUnknown
+	if len(all) == 0 {
+		return nil, ErrUnknown
+	}
+	return all, nil
 }
 
 // dialectHeaders leaves of a request's headers those that belong to the

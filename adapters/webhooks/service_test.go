@@ -1,10 +1,12 @@
 package webhooks
 
 import (
+	gocmp "cmp"
 	"context"
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +27,11 @@ func (s sentLog) Sent(_ context.Context, _, id string) (SentDelivery, bool, erro
 			return SentDelivery{Ref: a.Ref, Headers: a.RequestHeaders, Body: []byte(a.RequestBody)}, true, nil
 		}
 	}
+	for _, d := range factsOf[delivery.Dropped](s.rig) {
+		if d.DeliveryID == id {
+			return SentDelivery{Ref: d.Ref}, true, nil
+		}
+	}
 	return SentDelivery{}, false, nil
 }
 
@@ -34,14 +41,23 @@ func (s sentLog) Unsuccessful(ctx context.Context, ep delivery.Endpoint, since, 
 		return nil, "", errLost
 	}
 	var page []SentDelivery
-	for _, x := range factsOf[delivery.Exhausted](s.rig) {
-		if x.WebhookID != ep.ID || x.EventAt.Before(since) || !x.EventAt.Before(until) {
-			continue
+	add := func(ref delivery.Ref) {
+		if ref.WebhookID == ep.ID && !ref.EventAt.Before(since) && ref.EventAt.Before(until) {
+			d, _, _ := s.Sent(ctx, ep.Org, ref.DeliveryID)
+			page = append(page, d)
 		}
-		d, _, _ := s.Sent(ctx, ep.Org, x.DeliveryID)
-		page = append(page, d)
 	}
-	slices.SortFunc(page, func(a, b SentDelivery) int { return int(a.Sequence - b.Sequence) })
+	for _, x := range factsOf[delivery.Exhausted](s.rig) {
+		add(x.Ref)
+	}
+	for _, d := range factsOf[delivery.Dropped](s.rig) {
+		if strings.HasPrefix(d.Reason, delivery.Unrenderable) {
+			add(d.Ref)
+		}
+	}
+	slices.SortFunc(page, func(a, b SentDelivery) int {
+		return gocmp.Or(gocmp.Compare(a.Sequence, b.Sequence), gocmp.Compare(a.EventID, b.EventID), gocmp.Compare(a.Rank, b.Rank))
+	})
 	if limit == 0 {
 		return page, "", nil
 	}
@@ -67,7 +83,23 @@ func (s sentLog) Bodies(_ context.Context, _ string, _, _ time.Time, ids []strin
 	return bodies, nil
 }
 
-func (h *hub) service() *Service { return NewService(h.Engine, h.link.store, sentLog{h.link.rig}, nil) }
+func (h *hub) service() *Service {
+	return NewService(h.Engine, h.link.store, sentLog{h.link.rig}, pastEvents{h.link.rig})
+}
+
+// pastEvents finds events in the log of a rig.
+type pastEvents struct{ rig *rig }
+
+func (p pastEvents) Event(_ context.Context, ref delivery.Ref, _ string) (event.Recorded, bool, error) {
+	p.rig.mu.Lock()
+	defer p.rig.mu.Unlock()
+	for _, r := range p.rig.log[ref.Position.Partition] {
+		if r.ID == ref.EventID {
+			return r, true, nil
+		}
+	}
+	return event.Recorded{}, false, nil
+}
 
 func TestTestCallSendsASampleNow(t *testing.T) {
 	t.Parallel()
@@ -259,5 +291,32 @@ func TestResendOfAWaitingDeliveryFinishesIt(t *testing.T) {
 		if n, rows := len(r.seen()), r.store.Inserted()-before; n != 5 || rows != 0 {
 			t.Errorf("the next of the entity: %d requests, %d rows; want 5 and 0", n, rows)
 		}
+	})
+}
+
+// What only a replay owes, and was never sent, can be sent by hand.
+func TestResendOfWhatOnlyAReplayOwes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		h := r.start(nil)
+		defer h.stop()
+		since := time.Now()
+		r.happen("call")
+		pass(time.Second)
+		r.endpoint("a") // it came later: nothing was owed to it
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = false })
+		h.begin(since)
+		pass(time.Minute)
+		id := r.store.Rows()[0].ID
+		r.change("a", func(e *delivery.Endpoint) { e.Enabled = true })
+		if err := h.service().Resend(t.Context(), "org", id); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if got := r.seen(); len(got) != 2 || got[0].id != id || got[1].id != id || got[0].replay == got[1].replay {
+			t.Errorf("%+v", got)
+		}
+		r.checkNoRows()
 	})
 }

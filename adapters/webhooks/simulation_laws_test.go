@@ -69,49 +69,92 @@ func (w *world) history(eventID, webhookID string) string {
 	return b.String()
 }
 
-// checkOrder: no event of an entity arrives before the earlier ones arrived or
-// were accounted for.
+// place is that of a message in the order of its entity.
+type place struct {
+	sequence int64
+	rank     int
+}
+
+func (a place) before(b place) bool {
+	return a.sequence < b.sequence || a.sequence == b.sequence && a.rank < b.rank
+}
+
+// earlier are the places before one at a receiver.
+func (w *world) earlier(url string, t place) []place {
+	var all []place
+	each := len(idsOf("", w.receiver(url)))
+	for n := int64(1); n <= t.sequence; n++ {
+		for rank := range each {
+			if o := (place{n, rank}); o.before(t) {
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
+
+// receiver is the endpoint that had an address, as it was made.
+func (w *world) receiver(url string) delivery.Endpoint {
+	return w.settings[strings.TrimSuffix(strings.TrimPrefix(url, "https://"), ".example/hook")][0]
+}
+
+// checkOrder: no message of an entity arrives before the earlier ones arrived, were
+// accounted for or were no longer waited for.
 func (w *world) checkOrder() {
 	type pair struct{ url, entity string }
-	ended := make(map[pair]map[int64]time.Time) // when each sequence was first delivered or accounted for
-	end := func(url, entity string, sequence int64, at time.Time) {
+	ended := make(map[pair]map[place]time.Time) // when each was first delivered or accounted for
+	end := func(url, entity string, t place, at time.Time) {
 		p := pair{url, entity}
 		if ended[p] == nil {
-			ended[p] = make(map[int64]time.Time)
+			ended[p] = make(map[place]time.Time)
 		}
-		if before, ok := ended[p][sequence]; !ok || at.Before(before) {
-			ended[p][sequence] = at
+		if before, ok := ended[p][t]; !ok || at.Before(before) {
+			ended[p][t] = at
 		}
 	}
 	for _, s := range w.seen() {
-		if s.status == 200 && (s.replay == "" || strings.HasPrefix(s.replay, resendPrefix)) {
-			end(s.url, s.entity, s.sequence, s.end)
+		ends := s.status == 200 && (s.replay == "" || strings.HasPrefix(s.replay, resendPrefix))
+		if w.headOfLine > 0 && (w.crashed || w.replaced || w.killed) && s.replay == "" && s.status != 200 {
+			ends = true // the fact that it is no longer waited for may be lost
+		}
+		if ends {
+			end(s.url, s.entity, place{s.sequence, s.rank}, s.end)
 		}
 	}
 	for id, at := range w.factAt {
 		f := w.facts[id]
-		if f.Type == (delivery.Exhausted{}).EventType() || f.Type == (delivery.Dropped{}).EventType() {
-			var ref delivery.Ref
-			if w.decode(f.Data, &ref); ref.ReplayID != "" {
+		if !strings.HasPrefix(string(f.Type), "delivery.") {
+			continue
+		}
+		var a delivery.Attempted
+		if w.decode(f.Data, &a); a.ReplayID != "" {
+			continue
+		}
+		switch f.Type {
+		case (delivery.Exhausted{}).EventType():
+		case (delivery.Dropped{}).EventType():
+			at = f.OccurredAt // what somebody cancels lets the next one go at once
+		case (delivery.Attempted{}).EventType():
+			if !strings.HasSuffix(a.Error, passedNote) {
 				continue
 			}
-			if f.Type == (delivery.Dropped{}).EventType() {
-				at = f.OccurredAt // what somebody cancels lets the next one go at once
-			}
-			end(w.settings[ref.WebhookID][0].URL, ref.EntityID, ref.Sequence, at)
+			at = a.StartedAt.Add(time.Duration(a.DurationMS * float64(time.Millisecond)))
+		default:
+			continue
 		}
+		end(w.settings[a.WebhookID][0].URL, a.EntityID, place{a.Sequence, a.Rank}, at)
 	}
 	w.checkReplayOrder()
 	for _, s := range w.seen() {
 		if s.replay != "" || w.unordered(s.url) {
 			continue
 		}
-		for n := int64(1); n < s.sequence; n++ {
-			if at, ok := ended[pair{s.url, s.entity}][n]; !ok || at.After(s.at) {
-				for i := n; i <= s.sequence; i++ {
-					w.t.Logf("event %d:\n%s", i, w.history(fmt.Sprintf("%s#%d", s.entity, i), strings.TrimSuffix(strings.TrimPrefix(s.url, "https://"), ".example/hook")))
+		for _, o := range w.earlier(s.url, place{s.sequence, s.rank}) {
+			if at, ok := ended[pair{s.url, s.entity}][o]; !ok || at.After(s.at) {
+				for i := o.sequence; i <= s.sequence; i++ {
+					w.t.Logf("event %d:\n%s", i, w.history(fmt.Sprintf("%s#%d", s.entity, i), w.receiver(s.url).ID))
 				}
-				w.t.Fatalf("%s: event %d of %s was sent at %s, before event %d ended (%s)", s.url, s.sequence, s.entity, s.at, n, at)
+				w.t.Fatalf("%s: message %d of event %d of %s was sent at %s, before %v ended (%s)", s.url, s.rank, s.sequence, s.entity, s.at, o, at)
 			}
 		}
 	}
@@ -127,22 +170,24 @@ func (w *world) unordered(url string) bool {
 	return false
 }
 
-// checkReplayOrder: within a replay no event of an entity is sent after a later
-// one had arrived by it, but for those that were under way when it died.
+// checkReplayOrder: within a replay no message of an entity is sent after a later
+// one had arrived by it, but for those that were under way when it died or that it
+// no longer waits for.
 func (w *world) checkReplayOrder() {
-	arrived := make(map[string]int64)
+	arrived := make(map[string]place)
 	sent := make(map[string]bool)
 	for _, s := range w.seen() {
 		if s.replay == "" || w.unordered(s.url) {
 			continue
 		}
 		key := s.replay + s.url + s.entity
-		if !sent[key+s.id] && s.sequence < arrived[key] {
-			w.t.Fatalf("%s: replay %s sent event %d of %s for the first time after event %d", s.url, s.replay, s.sequence, s.entity, arrived[key])
+		at := place{s.sequence, s.rank}
+		if !sent[key+s.id] && at.before(arrived[key]) {
+			w.t.Fatalf("%s: replay %s sent %v of %s for the first time after %v", s.url, s.replay, at, s.entity, arrived[key])
 		}
 		sent[key+s.id] = true
-		if s.status == 200 {
-			arrived[key] = max(arrived[key], s.sequence)
+		if s.status == 200 && arrived[key].before(at) {
+			arrived[key] = at
 		}
 	}
 	replays, err := w.store.Replays(w.t.Context(), "org", "", 1000)
@@ -192,11 +237,13 @@ func (w *world) checkFacts() {
 	owed := 0
 	for _, p := range w.log {
 		for _, rec := range p {
-			for id := range w.rig.endpoints {
-				owed++
-				if len(ends[delivery.ID(rec.ID, id, "")]) == 0 {
-					w.t.Errorf("%s to %s has no end in the log", rec.ID, id)
-					return
+			for name, e := range w.rig.endpoints {
+				for rank, id := range idsOf(rec.ID, e) {
+					owed++
+					if len(ends[id]) == 0 {
+						w.t.Errorf("message %d of %s to %s has no end in the log", rank, rec.ID, name)
+						return
+					}
 				}
 			}
 		}

@@ -65,8 +65,11 @@ type world struct {
 	archive archive
 	began   time.Time
 	people  people
-	// crashed: the database lost commits; replaced: an owner was, without notice.
-	crashed, replaced bool
+	// crashed: the database lost commits; replaced: an owner was, without notice;
+	// killed: a process was.
+	crashed, replaced, killed bool
+	// headOfLine is for how long what fails holds back what follows; 0 until it ends.
+	headOfLine time.Duration
 }
 
 // luck is how a receiver behaves, as probabilities.
@@ -78,6 +81,9 @@ type luck struct {
 func newWorld(t *testing.T, rnd *rand.Rand) *world {
 	w := &world{rig: newRig(t, 1+rnd.IntN(4)), rnd: rnd, fate: rand.New(rand.NewPCG(rnd.Uint64(), 11)), bad: true, luck: make(map[string]luck), deleted: make(map[string]bool), began: time.Now()}
 	w.people = people{asked: make(map[string]int), tooLate: make(map[string]int), cancelled: make(map[string]time.Time)}
+	if rnd.IntN(3) == 0 {
+		w.headOfLine = time.Duration(1+rnd.IntN(20)) * time.Second
+	}
 	for i := range 2 + rnd.IntN(4) {
 		id := fmt.Sprintf("ep%d", i)
 		w.endpoints = append(w.endpoints, id)
@@ -90,6 +96,9 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 			}
 			if rnd.IntN(6) == 0 {
 				e.Ordering = "none"
+			}
+			if rnd.IntN(3) == 0 {
+				threefoldly(e)
 			}
 		})
 		l := luck{slow: time.Duration(rnd.IntN(300)) * time.Millisecond}
@@ -151,9 +160,11 @@ func (w *world) begin(partitions ...int) {
 		c.LaneDepth, c.MemoryBytes, c.ParkedKeys = depth, memory, parkedKeys
 		c.MaxSockets = 8 + depth
 		c.Drain = 2 * time.Second
-		c.Dialects = []Dialect{plain{delivery.Profile{
+		c.HeadOfLine = w.headOfLine
+		format := plain{delivery.Profile{
 			Timeout: 5 * time.Second, Retries: []time.Duration{time.Second, 2 * time.Second, 10 * time.Second, 30 * time.Second}, Jitter: 0.2,
-		}}}
+		}}
+		c.Dialects = []Dialect{format, threefold{format, w.rig}}
 	}, partitions...))
 	w.engines++
 }
@@ -171,6 +182,7 @@ func (w *world) step() {
 	}
 	switch w.rnd.IntN(13) {
 	case 0:
+		w.killed = true
 		w.last().kill()
 		w.begin()
 	case 1:
@@ -198,6 +210,7 @@ func (w *world) step() {
 		w.setLog(true)
 		w.happen("call-1", "call-2", "call-3")
 		pass(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+		w.killed = true
 		w.last().kill()
 		w.setLog(false)
 		w.begin()
@@ -218,7 +231,7 @@ func (w *world) step() {
 	case 7: // a webhook that is owed all that ever happened
 		if id := fmt.Sprintf("late%d", len(w.endpoints)+len(w.deleted)); len(w.endpoints) < 8 {
 			w.endpoints = append(w.endpoints, id)
-			ep := w.late(id, w.began)
+			ep := w.late(id, w.began, []func(*delivery.Endpoint){func(*delivery.Endpoint) {}, threefoldly}[w.rnd.IntN(2)])
 			w.mu.Lock()
 			w.luck[ep.URL] = luck{fail: 0.3 * w.rnd.Float64(), slow: time.Duration(w.rnd.IntN(100)) * time.Millisecond}
 			w.mu.Unlock()
@@ -228,6 +241,10 @@ func (w *world) step() {
 			Org: "org", EndpointID: w.endpoints[w.rnd.IntN(len(w.endpoints))], RatePerSec: float64(w.rnd.IntN(50)),
 			Scope: delivery.Scope{From: w.began, Until: time.Now()},
 		})
+	case 12: // what ended without success is sent again
+		if ep, ok := w.someones(w.rnd.Int()); ok {
+			_, _ = w.last().replays.Recover(w.t.Context(), ep, w.began, time.Now(), "key/1")
+		}
 	case 10:
 		w.delete()
 	case 11: // somebody changes how a webhook is sent to

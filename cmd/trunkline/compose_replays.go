@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/kafka"
@@ -44,6 +45,9 @@ func (a *app) catching() []delivery.Endpoint {
 // the receiver of a replay pauses the replay.
 type disabler struct{ app *app }
 
-func (d disabler) Disable(ctx context.Context, endpointID, reason string) error {
-	return errors.Join(d.app.control.DisableByHub(ctx, endpointID, reason), d.app.replays.PauseTarget(ctx, endpointID, reason))
+func (d disabler) Disable(ctx context.Context, endpointID, reason string, enabledAt time.Time) error {
+	return errors.Join(
+		d.app.control.DisableByHub(ctx, endpointID, reason, enabledAt),
+		d.app.replays.PauseTarget(ctx, endpointID, reason, enabledAt),
+	)
 }

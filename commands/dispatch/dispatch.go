@@ -29,8 +29,6 @@ type Ownership struct {
 // Owed is a delivery with what the engine keeps beside it.
 type Owed struct {
 	delivery.Delivery
-	// Rank orders the messages that one event makes for one endpoint.
-	Rank int
 	// OrderKey: deliveries of an endpoint in a partition that share it go one
 	// after the other, by (Offset, Rank). It is the entity, or the delivery
 	// itself where nothing waits for it.

@@ -44,7 +44,8 @@ type Store interface {
 	// is false when there are more than limit keys; the counts then mean nothing.
 	Keys(ctx context.Context, p Partition, endpointID string, limit int) (rows map[string]int, complete bool, err error)
 	// Offer adds rows from outside: resends and replays. It may be called by any
-	// process; rows that are there already stay as they are.
+	// process; rows that are there already stay as they are. Rows of which some can
+	// never be stored are a *RefusedError.
 	Offer(ctx context.Context, owed []Owed) error
 	// Offered tells owners where rows were offered to their partitions, once for each
 	// offer; with again, all that is unfinished there, as Claim does: the answer may
@@ -62,7 +63,8 @@ type Store interface {
 
 // Unfinished reads the store for people: any process may.
 type Unfinished interface {
-	// Get returns an unfinished delivery of an org, its body included.
+	// Get returns an unfinished delivery of an org, its body included: its own row, else
+	// the newest of the replays that owe it.
 	Get(ctx context.Context, org, deliveryID string) (Owed, bool, error)
 	// List returns unfinished deliveries without their bodies, the newest first.
 	List(ctx context.Context, q ListQuery) ([]Owed, error)
@@ -96,6 +98,7 @@ type Directory interface {
 // Disabler turns endpoints off on the hub's own account.
 type Disabler interface {
 	// Disable disables an endpoint with a reason in words. Disabling again is
-	// harmless.
-	Disable(ctx context.Context, endpointID, reason string) error
+	// harmless. enabledAt is the EnabledAt of the endpoint that was judged: one that
+	// was enabled again since stays as it is, because what failed before is forgiven.
+	Disable(ctx context.Context, endpointID, reason string, enabledAt time.Time) error
 }

@@ -152,8 +152,11 @@ type Delivery struct {
 	// said of the delivery, so the delivery log is kept and paged in its order.
 	EventAt time.Time `json:"event_at,omitzero"`
 	Dialect string    `json:"dialect"`
-	// Name is the dialect's own event name.
+	// Name is the dialect's own event name; empty when no message could be made of
+	// the event, so that the delivery stands for all that it would have made.
 	Name string `json:"dialect_event"`
+	// Rank orders the messages that one event makes for one endpoint.
+	Rank int `json:"rank,omitempty"`
 	// Sequence is the version of the entity that the event made; it grows by
 	// entity, so a receiver can put late ones in order.
 	Sequence int64 `json:"sequence"`
@@ -191,6 +194,9 @@ type Ref struct {
 	EventAt time.Time `json:"event_at,omitzero"`
 	Dialect string    `json:"dialect"`
 	Name    string    `json:"dialect_event"`
+	// Rank is the place of the message among those that the event makes for the
+	// webhook, from 0.
+	Rank int `json:"rank,omitempty"`
 	// Position of the event that is delivered, for the accounting.
 	Position event.Position `json:"position"`
 	Sequence int64          `json:"sequence"`
@@ -201,7 +207,7 @@ type Ref struct {
 func RefOf(d Delivery) Ref {
 	return Ref{
 		DeliveryID: d.ID, WebhookID: d.EndpointID, EventID: d.EventID, EventType: d.EventType, EntityID: d.EntityID, EventAt: d.EventAt,
-		Dialect: d.Dialect, Name: d.Name, Sequence: d.Sequence, ReplayID: d.ReplayID,
+		Dialect: d.Dialect, Name: d.Name, Rank: d.Rank, Sequence: d.Sequence, ReplayID: d.ReplayID,
 		Position: event.Position{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset},
 	}
 }

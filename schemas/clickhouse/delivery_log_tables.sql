@@ -95,6 +95,13 @@ CREATE TABLE IF NOT EXISTS delivery_attempts_${g}_in
 ENGINE = Null
 COMMENT 'Where the sink inserts attempts; stores nothing, the gate passes rows on';
 
+-- Added to builds that were there before it, too.
+ALTER TABLE delivery_attempts_${g}
+    ADD COLUMN IF NOT EXISTS rank UInt16 COMMENT 'Place of the message among those that the event makes for the webhook; 0 for the first';
+
+ALTER TABLE delivery_attempts_${g}_in
+    ADD COLUMN IF NOT EXISTS rank UInt16 COMMENT 'As in delivery_attempts';
+
 CREATE MATERIALIZED VIEW IF NOT EXISTS delivery_attempts_${g}_gate
 TO delivery_attempts_${g}
 AS
@@ -175,6 +182,12 @@ CREATE TABLE IF NOT EXISTS delivery_outcomes_${g}_in
 )
 ENGINE = Null
 COMMENT 'Where the sink inserts outcomes; stores nothing, the gate passes rows on';
+
+ALTER TABLE delivery_outcomes_${g}
+    ADD COLUMN IF NOT EXISTS rank UInt16 COMMENT 'Place of the message among those that the event makes for the webhook; 0 for the first';
+
+ALTER TABLE delivery_outcomes_${g}_in
+    ADD COLUMN IF NOT EXISTS rank UInt16 COMMENT 'As in delivery_outcomes';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS delivery_outcomes_${g}_gate
 TO delivery_outcomes_${g}

@@ -13,6 +13,7 @@ CREATE OR REPLACE VIEW delivery_attempts
     dialect          LowCardinality(String)         COMMENT 'Format of the webhook',
     dialect_event    LowCardinality(String)         COMMENT 'Name of the event in that format',
     sequence         Int64                          COMMENT 'Version of the entity that the event made',
+    rank             UInt16                         COMMENT 'Place of the message among those that the event makes for the webhook; 0 for the first',
     replay_id        String                         COMMENT 'Replay that sent it again; empty if none',
     attempt          UInt32                         COMMENT '1 for the first request of the delivery',
     started_at       DateTime64(6, 'UTC')           COMMENT 'When the request was begun',
@@ -38,7 +39,7 @@ CREATE OR REPLACE VIEW delivery_attempts
 )
 SQL SECURITY INVOKER
 AS
-SELECT org_id, delivery_id, webhook_id, event_id, event_type, entity_id, dialect, dialect_event, sequence,
+SELECT org_id, delivery_id, webhook_id, event_id, event_type, entity_id, dialect, dialect_event, sequence, rank,
        replay_id, attempt, started_at, duration_us / 1000 AS duration_ms, status_code, outcome, error,
        next_attempt_at, url, request_headers, request_body, response_headers, response_body,
        event_at, event_topic, event_partition, event_offset, fact_id, recorded_at, topic, `partition`, `offset`
@@ -56,6 +57,7 @@ CREATE OR REPLACE VIEW delivery_outcomes
     dialect         LowCardinality(String) COMMENT 'Format of the webhook',
     dialect_event   LowCardinality(String) COMMENT 'Name of the event in that format',
     sequence        Int64                  COMMENT 'Version of the entity that the event made',
+    rank            UInt16                 COMMENT 'Place of the message among those that the event makes for the webhook; 0 for the first',
     replay_id       String                 COMMENT 'Replay that sent it again; empty if none',
     status          LowCardinality(String) COMMENT 'exhausted, held or dropped',
     reason          String                 COMMENT 'Why; the last error of an exhausted delivery',
@@ -72,7 +74,7 @@ CREATE OR REPLACE VIEW delivery_outcomes
 )
 SQL SECURITY INVOKER
 AS
-SELECT org_id, delivery_id, webhook_id, event_id, event_type, entity_id, dialect, dialect_event, sequence,
+SELECT org_id, delivery_id, webhook_id, event_id, event_type, entity_id, dialect, dialect_event, sequence, rank,
        replay_id, status, reason, attempts, event_at, event_topic, event_partition, event_offset,
        fact_id, recorded_at, topic, `partition`, `offset`
 FROM delivery_outcomes_${g}

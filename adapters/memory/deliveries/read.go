@@ -68,12 +68,24 @@ func (s *Store) Health(_ context.Context, endpointIDs ...string) (map[string]del
 func (s *Store) Get(_ context.Context, org, deliveryID string) (dispatch.Owed, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var found *row
 	for _, p := range s.partitions {
-		if r := p.rows[deliveryID]; r != nil && r.Org == org {
-			return r.Owed, true, s.fail
+		for _, r := range p.rows {
+			if r.ID != deliveryID || r.Org != org {
+				continue
+			}
+			if r.ReplayID == "" {
+				return r.Owed, true, s.fail
+			}
+			if found == nil || cmp.Or(r.CreatedAt.Compare(found.CreatedAt), cmp.Compare(r.Key(), found.Key())) > 0 {
+				found = r
+			}
 		}
 	}
-	return dispatch.Owed{}, false, s.fail
+	if found == nil {
+		return dispatch.Owed{}, false, s.fail
+	}
+	return found.Owed, true, s.fail
 }
 
 // List implements dispatch.Unfinished.

@@ -213,6 +213,9 @@ func (s *Store) Step(_ context.Context, st dispatch.Step) (bool, error) {
 			return false, nil
 		}
 	}
+	if err := refuse(offering(st.Owed)); err != nil {
+		return false, err
+	}
 	for _, m := range st.Moves {
 		p := r.part(m.Partition)
 		p.Next, p.State = m.To, m.State

@@ -303,8 +303,16 @@ func (s *Store) Offer(_ context.Context, owed []dispatch.Owed) error {
 	if s.fail != nil {
 		return s.fail
 	}
+	if err := refuse(offering(owed)); err != nil {
+		return err
+	}
 	s.offer(owed)
 	return nil
+}
+
+// offering is a batch as a refusal reads it.
+func offering(owed []dispatch.Owed) dispatch.Batch {
+	return dispatch.Batch{Parts: []dispatch.Part{{Insert: owed}}}
 }
 
 func (s *Store) offer(owed []dispatch.Owed) {

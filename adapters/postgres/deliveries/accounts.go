@@ -25,18 +25,26 @@ func (s *Store) Planned(ctx context.Context) (map[dispatch.Partition]int64, erro
 	return planned, nil
 }
 
-// Rows returns the statuses of those deliveries that are not finished; replays
-// of them do not count.
-func (s *Store) Rows(ctx context.Context, deliveryIDs []string) (map[string]delivery.Status, error) {
+// Rows returns the statuses of those deliveries that are not finished; again are
+// those of what replays owe.
+func (s *Store) Rows(ctx context.Context, deliveryIDs []string) (found, again map[string]delivery.Status, err error) {
 	rows, err := s.pool.Query(ctx, statusSQL, deliveryIDs)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is unfinished: %w", err)
+		return nil, nil, fmt.Errorf("reading what is unfinished: %w", err)
 	}
-	found := make(map[string]delivery.Status)
-	var id string
+	found, again = make(map[string]delivery.Status), make(map[string]delivery.Status)
+	var id, replay string
 	var status delivery.Status
-	if _, err := pgx.ForEachRow(rows, []any{&id, &status}, func() error { found[id] = status; return nil }); err != nil {
-		return nil, fmt.Errorf("reading what is unfinished: %w", err)
+	_, err = pgx.ForEachRow(rows, []any{&id, &replay, &status}, func() error {
+		if replay == "" {
+			found[id] = status
+		} else {
+			again[id] = status
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading what is unfinished: %w", err)
 	}
-	return found, nil
+	return found, again, nil
 }

@@ -17,10 +17,19 @@ import (
 
 // Offer implements dispatch.Store.
 func (s *Store) Offer(ctx context.Context, owed []dispatch.Owed) error {
-	if err := offer(ctx, s.pool, owed); err != nil {
+	err := offer(ctx, s.pool, owed)
+	if isRefusal(err) {
+		err = s.refused(ctx, offering(owed), err)
+	}
+	if err != nil {
 		return fmt.Errorf("offering deliveries: %w", err)
 	}
 	return nil
+}
+
+// offering is a batch as the search for what was refused takes it.
+func offering(owed []dispatch.Owed) dispatch.Batch {
+	return dispatch.Batch{Parts: []dispatch.Part{{Insert: owed}}}
 }
 
 // executor is a pool or a transaction.

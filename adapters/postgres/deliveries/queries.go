@@ -249,8 +249,10 @@ LIMIT $4`
 const getSQL = `
 SELECT ` + rowColumns + `
 FROM unfinished_deliveries
-WHERE row_key = $1
-  AND org_id = $2`
+WHERE (row_key = $1 OR (delivery_id = $1 AND replay_id <> ''))
+  AND org_id = $2
+ORDER BY replay_id <> '', created_at DESC, row_key DESC
+LIMIT 1`
 
 // listSQL: what was held and waits again has no error (see its sweep in webhooks).
 const listSQL = `
@@ -281,9 +283,10 @@ SELECT topic, partition, next
 FROM delivery_checkpoints`
 
 const statusSQL = `
-SELECT row_key, status
+SELECT delivery_id, replay_id, status
 FROM unfinished_deliveries
-WHERE row_key = ANY($1::text[])`
+WHERE row_key = ANY($1::text[])
+   OR (delivery_id = ANY($1) AND replay_id <> '')`
 
 const totalSQL = `
 SELECT count(*), count(*) FILTER (WHERE status = 'held'), min(created_at) FILTER (WHERE status = 'pending')

@@ -376,6 +376,9 @@ func (s *Store) Step(ctx context.Context, st dispatch.Step) (bool, error) {
 	if errors.Is(err, errElsewhere) {
 		return false, nil
 	}
+	if isRefusal(err) {
+		err = s.refused(ctx, offering(st.Owed), err)
+	}
 	if err != nil {
 		return false, fmt.Errorf("a step of replay %s: %w", st.ReplayID, err)
 	}

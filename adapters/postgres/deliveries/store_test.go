@@ -171,3 +171,32 @@ func TestAnUnreadableSecretStopsItsReplayOnly(t *testing.T) {
 		t.Errorf("%+v, %v", e, err)
 	}
 }
+
+// TestRowsTellWhatReplaysOwe: a delivery may stand there for itself, for replays, or both.
+func TestRowsTellWhatReplaysOwe(t *testing.T) {
+	t.Parallel()
+	s := deliveries.New(pgtest.Open(t, 4), plain{})
+	now := time.Now()
+	row := func(id, replay string, status delivery.Status) dispatch.Owed {
+		return dispatch.Owed{OrderKey: id, Delivery: delivery.Delivery{
+			ID: id, ReplayID: replay, Org: "org", EndpointID: "ep", Topic: event.Calls, EntityID: id,
+			Status: status, NextAttemptAt: now, CreatedAt: now, EventAt: now,
+		}}
+	}
+	if err := s.Offer(t.Context(), []dispatch.Owed{
+		row("itself", "", delivery.IsHeld), row("both", "", delivery.Pending), row("both", "r", delivery.IsHeld), row("again", "r", delivery.Pending), row("other", "r", delivery.Pending),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	rows, again, err := s.Rows(t.Context(), []string{"itself", "both", "again"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []map[string]delivery.Status{
+		{"itself": delivery.IsHeld, "both": delivery.Pending},
+		{"both": delivery.IsHeld, "again": delivery.Pending},
+	}
+	if diff := cmp.Diff(want, []map[string]delivery.Status{rows, again}); diff != "" {
+		t.Errorf("rows and again (-want +got):\n%s", diff)
+	}
+}

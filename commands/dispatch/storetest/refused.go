@@ -47,3 +47,35 @@ func refused(_ *testing.T, r *rig) {
 		r.Errorf("after the mended batch: %+v", c)
 	}
 }
+
+// refusedOffers offers rows, by hand and by a replay, among which some have texts that
+// no database takes.
+func refusedOffers(_ *testing.T, r *rig) {
+	r.add(r.replay("a"))
+	epoch := r.lease("one")["a"].Epoch
+	var rows []dispatch.Owed
+	for i := range int64(5) {
+		rows = append(rows, r.owed(calls(0), "x", i, func(o *dispatch.Owed) { o.ReplayID = "a" }))
+	}
+	rows[1].CorrelationID, rows[4].EntityID = "a\x00b", "no text: \xff"
+	step := dispatch.Step{ReplayID: "a", Epoch: epoch, Events: 5, Owed: rows}
+	for how, offer := range map[string]func() error{
+		"a step":   func() error { _, err := r.Step(r.Context(), step); return err },
+		"an offer": func() error { return r.Offer(r.Context(), rows) },
+	} {
+		named, ok := errors.AsType[*dispatch.RefusedError](offer())
+		if !ok {
+			r.Fatalf("%s is not refused", how)
+		}
+		slices.Sort(named.Rows)
+		r.same(how, []string{"d-0-1/a", "d-0-4/a"}, named.Rows)
+	}
+	if rp := r.read("a"); rp.Deliveries != 0 || rp.Events != 0 {
+		r.Errorf("a refused step was done: %+v", rp)
+	}
+	step.Owed = []dispatch.Owed{rows[0], rows[2], rows[3]}
+	r.step(true, step)
+	if c := r.claim(calls(0)); len(c.Backlogs) != 1 || c.Backlogs[0].Rows != 3 {
+		r.Errorf("after the mended step: %+v", c)
+	}
+}

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"the same batch again is done already", again},
 		{"the rest of a batch that was committed is done already", restAgain},
 		{"what cannot be stored is named, and can be mended", refused},
+		{"what cannot be offered is named, and nothing is offered", refusedOffers},
 		{"only the head of a key is given out", heads},
 		{"an order key of its own lets the next one pass", passing},
 		{"every key that has rows goes on, whatever was done", everyKeyGoesOn},
@@ -303,6 +304,20 @@ func people(_ *testing.T, r *rig) {
 	if _, ok, err = r.Get(r.Context(), "stranger", a.ID); ok || err != nil {
 		r.Errorf("another org: found %v, %v", ok, err)
 	}
+	// What only replays owe is the newest of these.
+	older, newer := r.owed(calls(0), "y", 7, func(o *dispatch.Owed) { o.ReplayID = "b" }), r.owed(calls(0), "y", 7, func(o *dispatch.Owed) {
+		o.ReplayID, o.CreatedAt = "a", o.CreatedAt.Add(time.Minute)
+	})
+	of := r.owed(calls(0), "x", 1, func(o *dispatch.Owed) { o.ReplayID, o.CreatedAt = "a", o.CreatedAt.Add(time.Minute) })
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{newer, older, of}})
+	for want, id := range map[*dispatch.Owed]string{&newer: older.ID, &a: of.ID} {
+		got, ok, err := r.Get(r.Context(), "org", id)
+		if err != nil || !ok {
+			r.Fatalf("found %v, %v", ok, err)
+		}
+		r.same("of replays", *want, got)
+	}
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Delete: []dispatch.Owed{newer, older, of}})
 	for _, q := range []struct {
 		query dispatch.ListQuery
 		want  []int64
