@@ -26,6 +26,8 @@ const (
 	lockWait = 10 * time.Second
 	// pollEvery is the pace of waiting for the engine's lock and first answer.
 	pollEvery = 20 * time.Millisecond
+	// pingPatience is how long a start waits for one answer before it asks again.
+	pingPatience = 10 * time.Second
 	// outputTail is how much of the engine's last words an error repeats.
 	outputTail = 2000
 )
@@ -149,7 +151,7 @@ func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
 			return fmt.Errorf("waiting for the engine's first answer: %w", ctx.Err())
 		case <-t.C:
 		}
-		if !ping(ctx, e.HTTPAddr()) {
+		if !e.ping(ctx) {
 			continue
 		}
 		// It holds the passwords' digests, and everybody who can log in can read
@@ -161,15 +163,20 @@ func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
 	}
 }
 
-// client keeps no idle connection: an open one delays the engine's end by 5 s.
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+// newClient keeps no idle connection: an open one delays the engine's end by 5 s. It
+// has no timeout of its own, which would pass for an answer of a frozen engine.
+func newClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
 
-func ping(ctx context.Context, addr string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.Dialable(addr)+"/ping", nil)
+func (e *Engine) ping(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.Dialable(e.HTTPAddr())+"/ping", nil)
 	if err != nil {
 		return false
 	}
-	resp, err := client.Do(req)
+	resp, err := e.client.Do(req)
 	if err != nil {
 		return false
 	}
@@ -186,7 +193,7 @@ func (e *Engine) query(ctx context.Context, sql string) error {
 	}
 	req.Header.Set("X-ClickHouse-User", User)
 	req.Header.Set("X-ClickHouse-Key", e.Password())
-	resp, err := client.Do(req)
+	resp, err := e.client.Do(req)
 	if err != nil {
 		return err
 	}
