@@ -42,7 +42,7 @@ type generation struct {
 }
 
 // launch starts the engine and waits until it answers.
-func (e *Engine) launch(ctx context.Context) (supervise.Child, error) {
+func (e *Engine) launch(ctx context.Context, working func()) (supervise.Child, error) {
 	s, err := e.settings()
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (e *Engine) launch(ctx context.Context) (supervise.Child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded ClickHouse: %w", err)
 	}
-	if err := e.awaitReady(ctx, g); err != nil {
+	if err := e.awaitReady(ctx, g, working); err != nil {
 		stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		cancel() // no time for manners: it never served
 		_ = g.Stop(stop)
@@ -139,8 +139,10 @@ func (g *generation) Stop(ctx context.Context) error {
 }
 
 // awaitReady returns when HTTP answers and our user has its database, which also
-// proves that it is our engine that answers on that port.
-func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
+// proves that it is our engine that answers on that port. Before it answers it reads
+// its tables, and calls working for as long as it is seen to do so.
+func (e *Engine) awaitReady(ctx context.Context, g *generation, working func()) error {
+	seen := effortOf(g.Pid())
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
 	for {
@@ -148,8 +150,12 @@ func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
 		case <-g.Exited():
 			return fmt.Errorf("the engine ended: %w", g.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the engine's first answer: %w", ctx.Err())
+			return fmt.Errorf("waiting for the engine's first answer: %w", context.Cause(ctx))
 		case <-t.C:
+		}
+		if now := effortOf(g.Pid()); now.since(seen) {
+			working()
+			seen = now
 		}
 		if !e.ping(ctx) {
 			continue
