@@ -64,7 +64,7 @@ func eachRecording(ctx context.Context, op *operator, state, call string, each f
 }
 
 type recordingsList struct {
-	State string `enum:",pending,stored,failed,deleted" default:"" help:"Only those in this state: pending, stored, failed or deleted."`
+	State string `enum:",pending,stored,failed,deleting,deleted" default:"" help:"Only those in this state: pending, stored, failed, deleting or deleted."`
 	Call  string `placeholder:"ID" help:"Only those of this call."`
 	JSON  bool   `name:"json" help:"Print the API's answers."`
 }

@@ -48,6 +48,10 @@ link                http://hub/recordings/r1?exp=1&sig=x
 	if diff := cmp.Diff(want, out); code != 0 || diff != "" {
 		t.Errorf("show: %d %s (-want +got):\n%s", code, errs, diff)
 	}
+	pages["GET /v1/recordings?limit=200&state=deleting"] = []scripted{{200, `{"data":[],"next_cursor":null}`}}
+	if code, _, errs, _ := command(t, pages, "recordings", "list", "--state", "deleting"); code != 0 {
+		t.Errorf("those that are being deleted: %d %s", code, errs)
+	}
 	if code, _, _, _ := command(t, pages, "recordings", "list", "--state", "lost"); code != 2 {
 		t.Errorf("an unknown state: exit code %d", code)
 	}

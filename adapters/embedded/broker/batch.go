@@ -1,7 +1,10 @@
 package broker
 
 import (
+	"bufio"
 	"encoding/binary"
+	"io"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -42,67 +45,93 @@ func spoilMalformed(request []byte) {
 	}
 }
 
-// wellFormed reports whether a batch has the records that its head tells of. What is
-// compressed is not looked into.
+// wellFormed reports whether a batch has the records that its head tells of, and
+// readers can expand it.
 func wellFormed(batch []byte) bool {
 	count := int32(binary.BigEndian.Uint32(batch[atCount:]))
 	last := int32(binary.BigEndian.Uint32(batch[atLastDelta:]))
 	if count < 1 || last != count-1 {
 		return false
 	}
-	if binary.BigEndian.Uint16(batch[atAttributes:])&codec != 0 {
-		return true
+	plain := expanded(binary.BigEndian.Uint16(batch[atAttributes:])&codec, batch[leastBatch:])
+	defer plain.Close()
+	// What is compressed may be no larger than what need not be.
+	w := walks.Get().(*walk)
+	defer w.end()
+	w.begin(&io.LimitedReader{R: plain, N: maxRequest})
+	for i := int64(0); i < int64(count) && w.ok; i++ {
+		w.record(i)
 	}
-	rest := walk{left: batch[leastBatch:], ok: true}
-	for i := range int64(count) {
-		rest.record(i)
-	}
-	return rest.ok && len(rest.left) == 0
+	return w.ok && w.atEnd()
 }
 
 // walk steps over records; once something does not fit it is not ok any more.
 type walk struct {
-	left []byte
+	from *bufio.Reader
+	left int64 // of the record
 	ok   bool
 }
 
+var walks = sync.Pool{New: func() any { return &walk{from: bufio.NewReaderSize(nil, 16<<10)} }}
+
+func (w *walk) begin(r io.Reader) {
+	w.from.Reset(r)
+	w.ok = true
+}
+
+// end gives the walk back.
+func (w *walk) end() {
+	w.from.Reset(nil)
+	walks.Put(w)
+}
+
+func (w *walk) atEnd() bool {
+	_, err := w.from.ReadByte()
+	return err == io.EOF // a decoder's own error may wrap it: what it had is cut off
+}
+
 func (w *walk) record(delta int64) {
-	r := walk{left: w.bytes(w.varint()), ok: w.ok}
-	r.bytes(1) // attributes
-	r.varint() // time
-	r.ok = r.varint() == delta && r.ok
-	r.nullable() // key
-	r.nullable() // value
-	headers := r.varint()
-	for ; headers > 0 && r.ok; headers-- {
-		r.bytes(r.varint()) // name
-		r.nullable()
+	w.left = binary.MaxVarintLen64
+	w.left = w.varint()
+	w.skip(1)  // attributes
+	w.varint() // time
+	w.ok = w.varint() == delta && w.ok
+	w.nullable() // key
+	w.nullable() // value
+	headers := w.varint()
+	for ; headers > 0 && w.ok; headers-- {
+		w.skip(w.varint()) // name
+		w.nullable()
 	}
-	w.ok = r.ok && headers == 0 && len(r.left) == 0
+	w.ok = w.ok && headers == 0 && w.left == 0
 }
 
 func (w *walk) varint() int64 {
-	v, n := binary.Varint(w.left)
-	if n <= 0 {
-		w.ok = false
-		return 0
-	}
-	w.left = w.left[n:]
+	v, err := binary.ReadVarint(w)
+	w.ok = w.ok && err == nil
 	return v
 }
 
-func (w *walk) bytes(n int64) []byte {
-	if n < 0 || n > int64(len(w.left)) {
-		w.ok = false
-		return nil
+// ReadByte is for the varints.
+func (w *walk) ReadByte() (byte, error) {
+	if w.left--; w.left < 0 {
+		return 0, io.ErrUnexpectedEOF
 	}
-	b := w.left[:n]
-	w.left = w.left[n:]
-	return b
+	return w.from.ReadByte()
+}
+
+func (w *walk) skip(n int64) {
+	if !w.ok || n < 0 || n > w.left {
+		w.ok = false
+		return
+	}
+	w.left -= n
+	_, err := w.from.Discard(int(n))
+	w.ok = err == nil
 }
 
 func (w *walk) nullable() {
 	if n := w.varint(); n != -1 {
-		w.bytes(n)
+		w.skip(n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,9 +22,10 @@ var ErrInUse = errors.New("in use by another hub")
 
 // Engine is the embedded ClickHouse. It is safe for concurrent use.
 type Engine struct {
-	cfg Config
-	dir string
-	sup *supervise.Supervisor
+	cfg    Config
+	dir    string
+	sup    *supervise.Supervisor
+	client *http.Client
 
 	mu                   sync.Mutex
 	httpAddr, nativeAddr string // with the real ports, once started
@@ -36,7 +38,7 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, dir: filepath.Join(cfg.DataDir, "clickhouse"), httpAddr: cfg.HTTPAddr, nativeAddr: cfg.NativeAddr}
+	e := &Engine{cfg: cfg, dir: filepath.Join(cfg.DataDir, "clickhouse"), httpAddr: cfg.HTTPAddr, nativeAddr: cfg.NativeAddr, client: newClient()}
 	e.sup = supervise.New(supervise.Config{Name: "ClickHouse", Launch: e.launch, Patience: cfg.Patience, Logger: cfg.Logger})
 	return e, nil
 }

@@ -26,6 +26,8 @@ const (
 	lockWait = 10 * time.Second
 	// pollEvery is the pace of waiting for the engine's lock and first answer.
 	pollEvery = 20 * time.Millisecond
+	// pingPatience is how long a start waits for one answer before it asks again.
+	pingPatience = 10 * time.Second
 	// outputTail is how much of the engine's last words an error repeats.
 	outputTail = 2000
 )
@@ -40,7 +42,7 @@ type generation struct {
 }
 
 // launch starts the engine and waits until it answers.
-func (e *Engine) launch(ctx context.Context) (supervise.Child, error) {
+func (e *Engine) launch(ctx context.Context, working func()) (supervise.Child, error) {
 	s, err := e.settings()
 	if err != nil {
 		return nil, err
@@ -52,7 +54,7 @@ func (e *Engine) launch(ctx context.Context) (supervise.Child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded ClickHouse: %w", err)
 	}
-	if err := e.awaitReady(ctx, g); err != nil {
+	if err := e.awaitReady(ctx, g, working); err != nil {
 		stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		cancel() // no time for manners: it never served
 		_ = g.Stop(stop)
@@ -137,8 +139,10 @@ func (g *generation) Stop(ctx context.Context) error {
 }
 
 // awaitReady returns when HTTP answers and our user has its database, which also
-// proves that it is our engine that answers on that port.
-func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
+// proves that it is our engine that answers on that port. Before it answers it reads
+// its tables, and calls working for as long as it is seen to do so.
+func (e *Engine) awaitReady(ctx context.Context, g *generation, working func()) error {
+	seen := effortOf(g.Pid())
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
 	for {
@@ -146,10 +150,14 @@ func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
 		case <-g.Exited():
 			return fmt.Errorf("the engine ended: %w", g.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the engine's first answer: %w", ctx.Err())
+			return fmt.Errorf("waiting for the engine's first answer: %w", context.Cause(ctx))
 		case <-t.C:
 		}
-		if !ping(ctx, e.HTTPAddr()) {
+		if now := effortOf(g.Pid()); now.since(seen) {
+			working()
+			seen = now
+		}
+		if !e.ping(ctx) {
 			continue
 		}
 		// It holds the passwords' digests, and everybody who can log in can read
@@ -161,15 +169,20 @@ func (e *Engine) awaitReady(ctx context.Context, g *generation) error {
 	}
 }
 
-// client keeps no idle connection: an open one delays the engine's end by 5 s.
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+// newClient keeps no idle connection: an open one delays the engine's end by 5 s. It
+// has no timeout of its own, which would pass for an answer of a frozen engine.
+func newClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
 
-func ping(ctx context.Context, addr string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.Dialable(addr)+"/ping", nil)
+func (e *Engine) ping(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.Dialable(e.HTTPAddr())+"/ping", nil)
 	if err != nil {
 		return false
 	}
-	resp, err := client.Do(req)
+	resp, err := e.client.Do(req)
 	if err != nil {
 		return false
 	}
@@ -186,7 +199,7 @@ func (e *Engine) query(ctx context.Context, sql string) error {
 	}
 	req.Header.Set("X-ClickHouse-User", User)
 	req.Header.Set("X-ClickHouse-Key", e.Password())
-	resp, err := client.Do(req)
+	resp, err := e.client.Do(req)
 	if err != nil {
 		return err
 	}

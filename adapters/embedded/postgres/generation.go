@@ -28,7 +28,7 @@ type generation struct {
 }
 
 // launch starts the server and waits until it lets the hub's role in.
-func (s *Server) launch(ctx context.Context) (supervise.Child, error) {
+func (s *Server) launch(ctx context.Context, working func()) (supervise.Child, error) {
 	if err := endOrphan(ctx, s.pgdata); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *Server) launch(ctx context.Context) (supervise.Child, error) {
 	if g.Process, err = supervise.Exec(cmd); err != nil {
 		return nil, err
 	}
-	if err := s.awaitReady(ctx, g); err != nil {
+	if err := s.awaitReady(ctx, g, working); err != nil {
 		stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		cancel() // no time for manners: it never served
 		_ = g.Stop(stop)
@@ -99,8 +99,17 @@ func (s *Server) args() ([]string, error) {
 	return args, nil
 }
 
-// awaitReady returns when the hub's role can log in.
-func (s *Server) awaitReady(ctx context.Context, g *generation) error {
+// What the server says to who wants to log in.
+const (
+	startsUp = "57P03" // or recovers
+	tooMany  = "53300" // others have all sessions
+	noLogin  = "28"    // and more: wrong password, no such role
+)
+
+// awaitReady returns when the hub's role can log in, or could if there were not so
+// many sessions: nothing is gained by ending those. It calls working for as long as
+// the server says that it starts up.
+func (s *Server) awaitReady(ctx context.Context, g *generation, working func()) error {
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
 	for {
@@ -108,14 +117,21 @@ func (s *Server) awaitReady(ctx context.Context, g *generation) error {
 		case <-g.Exited():
 			return fmt.Errorf("the server ended: %w", g.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the server: %w", ctx.Err())
+			return fmt.Errorf("waiting for the server: %w", context.Cause(ctx))
 		case <-t.C:
 		}
 		conn, err := pgx.Connect(ctx, s.URL())
 		if err == nil {
 			return conn.Close(ctx)
 		}
-		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(pg.Code, "28") {
+		pg, said := errors.AsType[*pgconn.PgError](err)
+		switch {
+		case !said:
+		case pg.Code == startsUp:
+			working()
+		case pg.Code == tooMany:
+			return nil
+		case strings.HasPrefix(pg.Code, noLogin):
 			return fmt.Errorf("the password in %s is not the server's: delete that file to have a new one set", filepath.Join(s.cfg.DataDir, "postgres.password"))
 		}
 	}

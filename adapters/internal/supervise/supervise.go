@@ -33,13 +33,15 @@ type Child interface {
 type Config struct {
 	// Name is what the log calls the child.
 	Name string
-	// Launch starts a generation and returns once it serves. It gives up, and
-	// leaves nothing running, when ctx is done.
-	Launch func(ctx context.Context) (Child, error)
+	// Launch starts a generation and returns once it serves. It calls working
+	// whenever it sees that the start gets on. It gives up, and leaves nothing
+	// running, when ctx is done.
+	Launch func(ctx context.Context, working func()) (Child, error)
 	// MinPause and MaxPause bound the pause before a restart, which doubles
 	// while generations keep ending young. Default 100 ms and 10 s.
 	MinPause, MaxPause time.Duration
-	// LaunchTimeout bounds one restart. Default 60 s.
+	// LaunchTimeout is how long a restart may go without getting on: a recovery that
+	// is broken off begins anew. Default 60 s.
 	LaunchTimeout time.Duration
 	// Patience is how long the child may give no answer before it counts as frozen
 	// and is ended. Time in which this process itself stood still does not count.
@@ -103,7 +105,7 @@ func (s *Supervisor) Start(ctx context.Context) error {
 	if s.state != Stopped {
 		return fmt.Errorf("starting %s: already started", s.cfg.Name)
 	}
-	child, err := s.cfg.Launch(ctx)
+	child, err := s.cfg.Launch(ctx, func() {})
 	if err != nil {
 		return err
 	}
@@ -184,15 +186,24 @@ func (s *Supervisor) relaunch(ctx context.Context, pause *time.Duration) Child {
 		}
 		*pause = min(2**pause, s.cfg.MaxPause)
 
-		bounded, cancel := context.WithTimeout(ctx, s.cfg.LaunchTimeout)
-		child, err := s.cfg.Launch(bounded)
-		cancel()
+		child, err := s.launch(ctx)
 		if err == nil {
 			s.note(child, nil)
 			return child
 		}
 		s.note(nil, err)
 	}
+}
+
+// launch starts a generation, for as long as that gets on.
+func (s *Supervisor) launch(ctx context.Context) (Child, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stuck := time.AfterFunc(s.cfg.LaunchTimeout, func() {
+		cancel(fmt.Errorf("it did not get on for %s", s.cfg.LaunchTimeout))
+	})
+	defer stuck.Stop()
+	return s.cfg.Launch(ctx, func() { stuck.Reset(s.cfg.LaunchTimeout) })
 }
 
 // note records the current generation, or why there is none.

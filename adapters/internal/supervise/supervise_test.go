@@ -55,7 +55,7 @@ func TestAChildThatKeepsDyingIsRestartedWithGrowingPauses(t *testing.T) {
 		begin := time.Now()
 		s := supervise.New(supervise.Config{
 			Name: "thing", MinPause: 100 * time.Millisecond, MaxPause: 300 * time.Millisecond,
-			Launch: func(context.Context) (supervise.Child, error) {
+			Launch: func(context.Context, func()) (supervise.Child, error) {
 				starts = append(starts, time.Since(begin))
 				if len(starts) == 4 {
 					return nil, errors.New("no luck this time")
@@ -100,13 +100,56 @@ func TestAChildThatKeepsDyingIsRestartedWithGrowingPauses(t *testing.T) {
 	})
 }
 
+// A recovery that is broken off begins anew: it would never come to its end.
+func TestARestartThatGetsOnIsNotBrokenOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var starts int
+		var current *child
+		s := supervise.New(supervise.Config{
+			Name: "thing", LaunchTimeout: time.Minute,
+			Launch: func(ctx context.Context, working func()) (supervise.Child, error) {
+				if starts++; starts == 2 { // says nothing
+					<-ctx.Done()
+					return nil, context.Cause(ctx)
+				}
+				for range starts - 1 {
+					select {
+					case <-time.After(59 * time.Second): // of the bubble's clock
+						working()
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}
+				current = newChild()
+				return current, nil
+			},
+		})
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		close(current.exited)
+		<-time.After(61 * time.Second)
+		if err := s.Err(); err == nil || !strings.Contains(err.Error(), "did not get on for 1m0s") {
+			t.Errorf("of the start that stands still: %v", err)
+		}
+		<-time.After(2 * time.Minute)
+		if s.State() != supervise.Running || s.Err() != nil || starts != 3 {
+			t.Errorf("%d starts, state %s, err %v", starts, s.State(), s.Err())
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestALongLifeMakesTheNextPauseShortAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var current *child
 		s := supervise.New(supervise.Config{
 			Name: "thing", MinPause: time.Second, MaxPause: time.Hour,
-			Launch: func(context.Context) (supervise.Child, error) { current = newChild(); return current, nil },
+			Launch: func(context.Context, func()) (supervise.Child, error) { current = newChild(); return current, nil },
 		})
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -131,7 +174,7 @@ func TestStopDuringAPauseEndsIt(t *testing.T) {
 		current := newChild()
 		s := supervise.New(supervise.Config{
 			Name: "thing", MinPause: time.Hour, MaxPause: time.Hour,
-			Launch: func(context.Context) (supervise.Child, error) { return current, nil },
+			Launch: func(context.Context, func()) (supervise.Child, error) { return current, nil },
 		})
 		if err := s.Stop(t.Context()); err != nil { // before Start
 			t.Fatal(err)
@@ -162,7 +205,7 @@ func TestAFrozenChildIsEndedAndStartedAgain(t *testing.T) {
 		var children []*child
 		s := supervise.New(supervise.Config{
 			Name: "thing",
-			Launch: func(context.Context) (supervise.Child, error) {
+			Launch: func(context.Context, func()) (supervise.Child, error) {
 				children = append(children, newChild())
 				return children[len(children)-1], nil
 			},
@@ -212,7 +255,7 @@ func TestAPauseOfTheSupervisorIsNoSilenceOfTheChild(t *testing.T) {
 func TestAFirstLaunchThatGoesWrongIsAnError(t *testing.T) {
 	t.Parallel()
 	wrong := errors.New("wrong setting")
-	s := supervise.New(supervise.Config{Name: "thing", Launch: func(context.Context) (supervise.Child, error) { return nil, wrong }})
+	s := supervise.New(supervise.Config{Name: "thing", Launch: func(context.Context, func()) (supervise.Child, error) { return nil, wrong }})
 	if err := s.Start(t.Context()); !errors.Is(err, wrong) {
 		t.Error(err)
 	}
