@@ -35,7 +35,7 @@ type Call struct {
 	Agent    *Agent `json:"agent"`
 	ListID   string `json:"list_id,omitempty"`
 	Campaign string `json:"campaign,omitempty"`
-	// Status is the source's word; "completed" when a call ended without one.
+	// Status is the source's word; "completed" when a call ended without one (see Ended).
 	Status    string     `json:"status"`
 	StartedAt *time.Time `json:"started_at"`
 	// StartInferred says that nobody reported the start (see Started.Inferred).

@@ -10,6 +10,8 @@ import (
 // Corrected changes what is known of a call without a moment of its own: tags,
 // metrics, agent, status and what a source sends late. Absent keeps.
 type Corrected struct {
+	// Status is the source's word. One of a call that goes on, as "ringing", comes late
+	// where the call has ended, and is history only.
 	Status      string `json:"status,omitempty"`
 	DurationSec *int64 `json:"duration_sec,omitempty"`
 	// Tags replace the former ones; an empty array removes them all.
@@ -27,7 +29,7 @@ type Corrected struct {
 func (Corrected) EventType() event.Type { return "call.corrected.v1" }
 
 func (f Corrected) fold(c *Call, e event.Envelope) {
-	if f.Status != "" {
+	if f.Status != "" && (!c.Ended() || !goesOn(f.Status)) {
 		c.Status = f.Status
 	}
 	if f.DurationSec != nil {
