@@ -69,6 +69,7 @@ type Call struct {
 	Tags           []string   `json:"tags"`
 	TagsAt         *time.Time `json:"tags_at,omitempty"`
 	Transfer       *Transfer  `json:"transfer"`
+	TransferAt     *time.Time `json:"transfer_at,omitempty"`
 	Metrics        *Metrics   `json:"metrics"`
 	MetricsAt      *time.Time `json:"metrics_at,omitempty"`
 	// Custom are the source's own key-value pairs, kept as they came.

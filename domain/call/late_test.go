@@ -31,7 +31,7 @@ func sayings(distinctTimes bool) *rapid.Generator[[]said] {
 			at := time.Unix(1_770_000_000+int64(second), 0).UTC()
 			yes := func(name string) bool { return rapid.Bool().Draw(t, name) }
 			var p event.Payload
-			switch rapid.IntRange(0, 2).Draw(t, "kind") {
+			switch rapid.IntRange(0, 3).Draw(t, "kind") {
 			case 0:
 				var f call.Corrected
 				if yes("tags") {
@@ -57,6 +57,8 @@ func sayings(distinctTimes bool) *rapid.Generator[[]said] {
 					f.OneSentence = fmt.Sprint(i)
 				}
 				p = f
+			case 2:
+				p = call.Transferred{Transfer: call.Transfer{OriginalCallID: fmt.Sprint(i)}}
 			default:
 				p = call.TranscriptReady{Transcript: fmt.Sprint(i)}
 			}
@@ -81,6 +83,9 @@ func groups(t interface{ Fatal(args ...any) }, list []said) map[string]string {
 	if c.Metrics != nil {
 		g["metrics"] = fmt.Sprint(*c.Metrics.TotalTalkTimeMillis)
 	}
+	if c.Transfer != nil {
+		g["transfer"] = c.Transfer.OriginalCallID
+	}
 	if c.Contact != nil {
 		g["contact"] = c.Contact.FirstName.Value
 	}
@@ -88,7 +93,7 @@ func groups(t interface{ Fatal(args ...any) }, list []said) map[string]string {
 }
 
 // TestTheNewestOfAGroupWins compares the fold with the sentence that defines it: of
-// tags, metrics, transcript, either summary and the contact the fact with the newest
+// tags, metrics, transcript, either summary, transfer and contact the fact with the newest
 // occurred_at counts, and of equal ones the later in the log.
 func TestTheNewestOfAGroupWins(t *testing.T) {
 	t.Parallel()
@@ -120,6 +125,8 @@ func TestTheNewestOfAGroupWins(t *testing.T) {
 				if f.OneSentence != "" {
 					tell("one sentence", f.OneSentence)
 				}
+			case call.Transferred:
+				tell("transfer", f.Transfer.OriginalCallID)
 			case call.TranscriptReady:
 				tell("transcript", f.Transcript)
 				tell("transcript at", s.env.OccurredAt.String())
