@@ -311,11 +311,13 @@ func (w *alloWebhook) contact(created bool) {
 // told adds a contact's fact.
 func (w *alloWebhook) told(id string, created bool, f contact.Fields) {
 	f.SourceData = joined(w.rest(), f.SourceData)
-	var p event.Payload = contact.Updated{Fields: f}
-	if created {
-		p = contact.Created{Fields: f}
+	if !created {
+		w.add(id, w.at, contact.Updated{Fields: f}, w.moment()...)
+		return
 	}
-	w.add(id, w.at, p, w.moment()...)
+	// The first version does not say when.
+	w.add(id, w.at, contact.Created{Fields: f, Undated: w.at.IsZero()}, w.moment()...)
+	w.facts[len(w.facts)-1].EventKey = contentKey(contact.Created{Fields: f}, append([]string{"allo", id}, w.moment()...)...)
 }
 
 // whole reads a field of something that is always sent whole.

@@ -129,15 +129,28 @@ func allo2Call(v delivery.View, e delivery.Endpoint) []allo2Message {
 	if p, ok := v.Payload.(call.Corrected); ok && p.Tags != nil {
 		allo2Tags(v, e, before, add)
 	}
-	switch _, summed := v.Payload.(call.SummaryAdded); {
+	switch {
 	case alloDone(c) && !alloDone(before):
 		add(allo2CallCompleted, "", append(alloCall(v, e), member{"tags", texts(c.Tags)}))
-	case alloDone(c) && summed:
+	case alloDone(c) && summed(v, before):
 		add(allo2SummaryUpdated, "", object{
 			{"call_id", callID(v, e)}, {"summary", known(c.Summary)}, {"one_sentence_summary", known(c.OneSentence)},
 		})
 	}
 	return msgs
+}
+
+// summed reports whether the event brought a summary that counts: not one that came
+// late, where a newer one is known.
+func summed(v delivery.View, before *call.Call) bool {
+	p, ok := v.Payload.(call.SummaryAdded)
+	if !ok {
+		return false
+	}
+	late := func(word string, known *time.Time) bool {
+		return word == "" || known != nil && v.Event.OccurredAt.Before(*known)
+	}
+	return !late(p.Summary, before.SummaryAt) || !late(p.OneSentence, before.OneSentenceAt)
 }
 
 // allo2Tags tells each tag that came or went, and all there are now.

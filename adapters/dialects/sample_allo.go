@@ -151,7 +151,7 @@ func allo2Sample(topic string, e delivery.Endpoint, now time.Time) (delivery.Vie
 		v.Call.Tags = nil
 		return v, true
 	case allo2SummaryUpdated:
-		return callView("call.summary_added.v1", call.SummaryAdded{}), true
+		return callView("call.summary_added.v1", call.SummaryAdded{Summary: alloSampleCall(now).Summary}), true
 	}
 	return delivery.View{}, false
 }

@@ -170,18 +170,13 @@ func (w *symboWebhook) ended() {
 			w.said(call.Corrected{Status: state})
 		}
 	case completed == nil: // its key is the state: each webhook would tell of another end
-		w.add(call.Ended{EndedAt: w.at, Implied: true, Status: ended(state)}, state)
+		w.add(call.Ended{EndedAt: w.at, Implied: true, Status: state}, state)
 	default:
-		w.said(call.Ended{EndedAt: *completed, Status: ended(state)})
+		w.said(call.Ended{EndedAt: *completed, Status: state})
+		if state == "completed" { // the key under which it is known to logs where the word was left out
+			w.facts[len(w.facts)-1].EventKey = contentKey(call.Ended{EndedAt: *completed}, "symbo", w.id)
+		}
 	}
-}
-
-// ended is how a call ended, where that is worth a word.
-func ended(state string) string {
-	if state == "completed" {
-		return ""
-	}
-	return state
 }
 
 // begun is the start of the call; nil where nothing is known of it.

@@ -72,3 +72,45 @@ func TestSymboIsToldOfWhatTheContractLists(t *testing.T) {
 		}
 	}
 }
+
+// An end without a word keeps the one that was said before, and Symbo says "completed".
+func TestSymboSaysThatACallWasCompletedAfterAll(t *testing.T) {
+	t.Parallel()
+	con := dialecttest.Connection(dialects.Symbo{})
+	webhook := func(state string) []commands.Fact {
+		facts, err := dialects.Symbo{}.Decode(con, nil, []byte(`{"id":"e1","object":"Call","description":"call.updated","user_id":"u1","created_at":"2026-05-14T16:05:00.000Z",
+			"data":{"id":"c1","direction":"outbound","from":"+14143756757","to":"+15551234567","created_at":"2026-05-14T16:00:00.000Z","completed_at":"2026-05-14T16:04:00.000Z","state":"`+state+`"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return facts
+	}
+	hub := dialecttest.NewHub("api")
+	for i, state := range []string{"no_answer", "completed", "completed"} {
+		var got string
+		for _, f := range webhook(state) {
+			v, ok := hub.Record(t, f)
+			if ended, is := f.Payload.(call.Ended); is {
+				if again := i == 2; ok == again {
+					t.Errorf("%d: the end %v is news: %v", i, ended, ok)
+				}
+			}
+			if ok {
+				got = v.Call.Status
+			}
+		}
+		if i < 2 && got != state {
+			t.Errorf("it is %q, want %q", got, state)
+		}
+	}
+	// Logs have it under the key of an end without a word.
+	facts := webhook("completed")
+	end := time.Date(2026, 5, 14, 16, 4, 0, 0, time.UTC)
+	former, err := event.Marshal(call.Ended{EndedAt: end})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key := event.DeriveID("symbo", "c1", "call.ended.v1", string(former)); facts[len(facts)-1].EventKey != key {
+		t.Errorf("its key is %s, want %s", facts[len(facts)-1].EventKey, key)
+	}
+}

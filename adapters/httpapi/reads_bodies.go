@@ -286,9 +286,30 @@ type contactBody struct {
 	Note         event.Opt[string]          `json:"note"`
 	Account      event.Opt[contact.Account] `json:"account"`
 	SourceData   map[string]json.RawMessage `json:"source_data"`
+	Provenance   map[string]originBody      `json:"provenance"`
 	Version      int64                      `json:"version"`
 	CreatedAt    time.Time                  `json:"created_at"`
 	UpdatedAt    time.Time                  `json:"updated_at"`
+}
+
+// originBody is where the value of a contact's field comes from; OccurredAt is null
+// where its source does not say when.
+type originBody struct {
+	EventID    string     `json:"event_id"`
+	OccurredAt *time.Time `json:"occurred_at"`
+	Source     string     `json:"source"`
+}
+
+func originsOf(o contact.Origins) map[string]originBody {
+	all := make(map[string]originBody)
+	for field, p := range o.ByField() {
+		b := originBody{EventID: p.EventID, Source: p.Source}
+		if !p.OccurredAt.IsZero() {
+			b.OccurredAt = &p.OccurredAt
+		}
+		all[field] = b
+	}
+	return all
 }
 
 func contactOf(i Item[contact.Contact]) contactBody {
@@ -297,6 +318,7 @@ func contactOf(i Item[contact.Contact]) contactBody {
 		ID: c.ID, ExternalID: c.ExternalID, ConnectionID: c.ConnectionID, FirstName: c.FirstName, LastName: c.LastName,
 		Company: c.Company, Title: c.Title, Emails: all(c.Emails.Value), Phones: all(c.Phones.Value), Address: c.Address,
 		LinkedinURL: c.LinkedinURL, FacebookURL: c.FacebookURL, WebsiteURL: c.WebsiteURL, TimeZone: c.TimeZone, Note: c.Note,
-		Account: c.Account, SourceData: entries(c.SourceData), Version: i.Version, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+		Account: c.Account, SourceData: entries(c.SourceData), Provenance: originsOf(c.Provenance), Version: i.Version,
+		CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 	}
 }

@@ -291,7 +291,11 @@ func TestAgentsAlertsMessagesContactsAreRead(t *testing.T) {
 	a.want("/v1/messages/m1", messageM1)
 
 	a.record("org-1", "k1", 1, contact.Created{Fields: contact.Fields{ExternalID: event.Some("x"), LastName: event.Some("Lovelace"), Phones: event.Some([]contact.Phone{{Kind: "work", Number: "+15551234567"}})}})
-	contactK1 := `{"id":"k1","external_id":"x","connection_id":null,"first_name":null,"last_name":"Lovelace","company":null,"title":null,"emails":[],"phones":[{"kind":"work","number":"+15551234567"}],"address":null,"linkedin_url":null,"facebook_url":null,"website_url":null,"time_zone":null,"note":null,"account":null,"source_data":{},"version":1,"created_at":"2026-05-14T12:00:01Z","updated_at":"2026-05-14T12:00:01Z"}`
+	var origins []string
+	for _, field := range []string{"external_id", "last_name", "phones"} {
+		origins = append(origins, `"`+field+`":{"event_id":"e-org-1-k1-1","occurred_at":"2026-05-14T11:59:01Z","source":"api"}`)
+	}
+	contactK1 := `{"id":"k1","external_id":"x","connection_id":null,"first_name":null,"last_name":"Lovelace","company":null,"title":null,"emails":[],"phones":[{"kind":"work","number":"+15551234567"}],"address":null,"linkedin_url":null,"facebook_url":null,"website_url":null,"time_zone":null,"note":null,"account":null,"source_data":{},"provenance":{` + strings.Join(origins, ",") + `},"version":1,"created_at":"2026-05-14T12:00:01Z","updated_at":"2026-05-14T12:00:01Z"}`
 	a.want("/v1/contacts?phone=+15551234567&q=Love", `{"data":[`+contactK1+`],"next_cursor":null}`)
 	a.want("/v1/contacts/k1", contactK1)
 }

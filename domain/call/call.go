@@ -11,7 +11,9 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// Call is the state of one call: the fold of its events. Unknown is null.
+// Call is the state of one call: the fold of its events. Unknown is null. A group that
+// a source may say again has the time of the fact that set it: the newest does, and
+// what happened before it and comes late is history only.
 type Call struct {
 	ID         string `json:"id"`
 	ExternalID string `json:"external_id,omitempty"`
@@ -29,13 +31,14 @@ type Call struct {
 	OriginalTo     string `json:"original_to,omitempty"`
 	OriginalToName string `json:"original_to_name,omitempty"`
 	// Contact is what a customer's CRM knows of the other party (see Corrected).
-	Contact *contact.Fields `json:"contact,omitempty"`
+	Contact   *contact.Fields `json:"contact,omitempty"`
+	ContactAt *time.Time      `json:"contact_at,omitempty"`
 	// LeadID is the lead of the other party's number (see OtherParty).
 	LeadID   string `json:"lead_id,omitempty"`
 	Agent    *Agent `json:"agent"`
 	ListID   string `json:"list_id,omitempty"`
 	Campaign string `json:"campaign,omitempty"`
-	// Status is the source's word; "completed" when a call ended without one.
+	// Status is the source's word; "completed" when a call ended without one (see Ended).
 	Status    string     `json:"status"`
 	StartedAt *time.Time `json:"started_at"`
 	// StartInferred says that nobody reported the start (see Started.Inferred).
@@ -58,12 +61,17 @@ type Call struct {
 	Segments     []Segment  `json:"transcript_segments,omitempty"`
 	TranscriptAt *time.Time `json:"transcript_at,omitempty"`
 	// SummaryFollows says that a summary will be the next thing to hear of.
-	SummaryFollows bool      `json:"summary_follows,omitempty"`
-	Summary        string    `json:"summary,omitempty"`
-	OneSentence    string    `json:"one_sentence_summary,omitempty"`
-	Tags           []string  `json:"tags"`
-	Transfer       *Transfer `json:"transfer"`
-	Metrics        *Metrics  `json:"metrics"`
+	SummaryFollows bool       `json:"summary_follows,omitempty"`
+	Summary        string     `json:"summary,omitempty"`
+	SummaryAt      *time.Time `json:"summary_at,omitempty"`
+	OneSentence    string     `json:"one_sentence_summary,omitempty"`
+	OneSentenceAt  *time.Time `json:"one_sentence_summary_at,omitempty"`
+	Tags           []string   `json:"tags"`
+	TagsAt         *time.Time `json:"tags_at,omitempty"`
+	Transfer       *Transfer  `json:"transfer"`
+	TransferAt     *time.Time `json:"transfer_at,omitempty"`
+	Metrics        *Metrics   `json:"metrics"`
+	MetricsAt      *time.Time `json:"metrics_at,omitempty"`
 	// Custom are the source's own key-value pairs, kept as they came.
 	Custom map[string]json.RawMessage `json:"custom"`
 	// SourceData are unknown fields of an inbound webhook, kept as they came.
@@ -186,6 +194,16 @@ func (c *Call) settleDuration() {
 	}
 	d := int64(math.Max(0, math.Floor(c.EndedAt.Sub(*from).Seconds())))
 	c.DurationSec = &d
+}
+
+// newest reports whether a fact sets a group: the newest occurred_at does, and of
+// equal ones the later in the log. States of an earlier release have no time of it.
+func newest(at **time.Time, e event.Envelope) bool {
+	if *at != nil && e.OccurredAt.Before(**at) {
+		return false
+	}
+	*at = ptr(e.OccurredAt)
+	return true
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -8,8 +8,11 @@ import (
 )
 
 // Corrected changes what is known of a call without a moment of its own: tags,
-// metrics, agent, status and what a source sends late. Absent keeps.
+// metrics, agent, status and what a source sends late. Absent keeps. Tags, metrics and
+// contact of a fact that happened before the one that set them are history only.
 type Corrected struct {
+	// Status is the source's word. One of a call that goes on, as "ringing", comes late
+	// where the call has ended, and is history only.
 	Status      string `json:"status,omitempty"`
 	DurationSec *int64 `json:"duration_sec,omitempty"`
 	// Tags replace the former ones; an empty array removes them all.
@@ -27,19 +30,19 @@ type Corrected struct {
 func (Corrected) EventType() event.Type { return "call.corrected.v1" }
 
 func (f Corrected) fold(c *Call, e event.Envelope) {
-	if f.Status != "" {
+	if f.Status != "" && (!c.Ended() || !goesOn(f.Status)) {
 		c.Status = f.Status
 	}
 	if f.DurationSec != nil {
 		c.DurationSec, c.DurationReported = f.DurationSec, true
 	}
-	if f.Tags != nil {
+	if f.Tags != nil && newest(&c.TagsAt, e) {
 		c.Tags = f.Tags
 	}
-	if f.Metrics != nil {
+	if f.Metrics != nil && newest(&c.MetricsAt, e) {
 		c.Metrics = f.Metrics
 	}
-	if f.Contact != nil {
+	if f.Contact != nil && newest(&c.ContactAt, e) {
 		c.Contact = f.Contact
 	}
 	c.Agent = mergeAgent(c.Agent, f.Agent)

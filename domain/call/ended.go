@@ -1,6 +1,8 @@
 package call
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -9,7 +11,8 @@ import (
 // Ended says that the call is over. A later one corrects the earlier.
 type Ended struct {
 	EndedAt time.Time `json:"ended_at"`
-	// Status is the source's word for how it ended; "completed" if absent.
+	// Status is the source's word for how it ended. If absent, the word that was said
+	// before stays; "completed" if there is none, or one of a call that goes on.
 	Status      string `json:"status,omitempty"`
 	DurationSec *int64 `json:"duration_sec,omitempty"`
 	// Implied says that only a status told of the end: EndedAt is when we heard
@@ -21,9 +24,11 @@ type Ended struct {
 func (Ended) EventType() event.Type { return "call.ended.v1" }
 
 func (f Ended) fold(c *Call, e event.Envelope) {
-	c.Status = "completed"
-	if f.Status != "" {
+	switch {
+	case f.Status != "":
 		c.Status = f.Status
+	case c.Status == "" || goesOn(c.Status):
+		c.Status = "completed"
 	}
 	if f.Implied && c.Ended() {
 		if f.DurationSec != nil {
@@ -37,4 +42,17 @@ func (f Ended) fold(c *Call, e event.Envelope) {
 		c.DurationSec, c.DurationReported = f.DurationSec, f.DurationSec != nil
 	}
 	c.EndedAt = ptr(event.Time(f.EndedAt))
+}
+
+// ongoingWords are the statuses of a call that is not over. Any other may say how one
+// ended: the words are the sources' own.
+var ongoingWords = []string{
+	"queued", "initiated", "dialing", "dialling", "calling", "ringing", "in_progress", "ongoing", "active", "on_hold",
+}
+
+var wordForm = strings.NewReplacer("-", "_", " ", "_")
+
+func goesOn(status string) bool {
+	word := wordForm.Replace(strings.ToLower(strings.TrimSpace(status)))
+	return slices.Contains(ongoingWords, word)
 }

@@ -4,7 +4,8 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// SummaryAdded says that a summary of the call was written.
+// SummaryAdded says that a summary of the call was written. One that was written
+// before the one that is known, and comes late, is history only.
 type SummaryAdded struct {
 	Summary     string `json:"summary,omitempty" pii:"content"`
 	OneSentence string `json:"one_sentence_summary,omitempty" pii:"content"`
@@ -14,10 +15,10 @@ type SummaryAdded struct {
 func (SummaryAdded) EventType() event.Type { return "call.summary_added.v1" }
 
 func (f SummaryAdded) fold(c *Call, e event.Envelope) {
-	if f.Summary != "" {
+	if f.Summary != "" && newest(&c.SummaryAt, e) {
 		c.Summary = f.Summary
 	}
-	if f.OneSentence != "" {
+	if f.OneSentence != "" && newest(&c.OneSentenceAt, e) {
 		c.OneSentence = f.OneSentence
 	}
 	c.SummaryFollows = false

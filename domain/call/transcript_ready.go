@@ -4,7 +4,8 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// TranscriptReady says that what was spoken is there as text.
+// TranscriptReady says that what was spoken is there as text. One that was made before
+// the one that is known, and comes late, is history only.
 type TranscriptReady struct {
 	Transcript string    `json:"transcript,omitempty" pii:"content"`
 	Segments   []Segment `json:"transcript_segments,omitempty"`
@@ -19,7 +20,7 @@ func (TranscriptReady) EventType() event.Type { return "call.transcript_ready.v1
 func (f TranscriptReady) fold(c *Call, e event.Envelope) {
 	// A transcript that was enough by itself stays so when another comes.
 	c.SummaryFollows = f.SummaryFollows && (c.TranscriptAt == nil || c.SummaryFollows)
-	c.Transcript = f.Transcript
-	c.Segments = f.Segments
-	c.TranscriptAt = ptr(e.OccurredAt)
+	if newest(&c.TranscriptAt, e) {
+		c.Transcript, c.Segments = f.Transcript, f.Segments
+	}
 }

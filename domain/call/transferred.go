@@ -4,7 +4,8 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// Transferred says that the call was handed over.
+// Transferred says that the call was handed over. One that happened before the one
+// that is known, and comes late, is history only.
 type Transferred struct {
 	Transfer Transfer `json:"transfer"`
 }
@@ -13,5 +14,7 @@ type Transferred struct {
 func (Transferred) EventType() event.Type { return "call.transferred.v1" }
 
 func (f Transferred) fold(c *Call, e event.Envelope) {
-	c.Transfer = ptr(f.Transfer)
+	if newest(&c.TransferAt, e) {
+		c.Transfer = ptr(f.Transfer)
+	}
 }

@@ -4,20 +4,23 @@ package contact
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// Contact is the state of one contact. The fields are those of a Symbo contact
-// look-up (seed 004), wide enough for the other systems.
+// Contact is the state of one contact: each field as the newest fact about it set
+// it. The fields are those of a Symbo contact look-up (seed 004), wide enough for the
+// other systems.
 type Contact struct {
 	ID string `json:"id"`
 	Fields
-	// Unmade says that changes came before the creation, which has not come.
-	Unmade    bool      `json:"unmade,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
+	// Provenance says which event set each field. States of an earlier release have
+	// none; of what they know, any fact is newer.
+	Provenance Origins   `json:"provenance,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	UpdatedAt  time.Time `json:"updated_at"`
 }
 
 // Email is an address with what it is for: "work", "personal" or "other".
@@ -83,50 +86,51 @@ func (c *Contact) Apply(e event.Envelope, p event.Payload) error {
 		return event.NotApplicable("contact", p)
 	}
 	c.ID = e.Subject
-	_, made := p.(Created)
 	if c.CreatedAt.IsZero() {
 		c.CreatedAt = e.RecordedAt
-		c.Unmade = !made
 	}
-	if said := f.fields(); made && c.Unmade {
-		var all Fields
-		all.merge(said)
-		all.merge(c.Fields)
-		c.Fields, c.Unmade = all, false
-	} else {
-		c.merge(said)
+	from := Provenance{EventID: e.ID, OccurredAt: e.OccurredAt, Source: e.Source}
+	if made, ok := p.(Created); ok && made.Undated {
+		from.OccurredAt = time.Time{}
 	}
+	c.merge(f.fields(), from)
 	c.UpdatedAt = e.RecordedAt
 	return nil
 }
 
-func (c *Fields) merge(f Fields) {
-	keep(&c.ExternalID, f.ExternalID)
-	keep(&c.ConnectionID, f.ConnectionID)
-	keep(&c.FirstName, f.FirstName)
-	keep(&c.LastName, f.LastName)
-	keep(&c.Company, f.Company)
-	keep(&c.Title, f.Title)
-	keep(&c.Emails, f.Emails)
-	keep(&c.Phones, f.Phones)
-	keep(&c.Address, f.Address)
-	keep(&c.LinkedinURL, f.LinkedinURL)
-	keep(&c.FacebookURL, f.FacebookURL)
-	keep(&c.WebsiteURL, f.WebsiteURL)
-	keep(&c.TimeZone, f.TimeZone)
-	keep(&c.Note, f.Note)
-	keep(&c.Account, f.Account)
+func (c *Contact) merge(f Fields, from Provenance) {
+	m := merge{from: from, known: c.Provenance.ByField()}
+	keep(&m, "external_id", &c.ExternalID, f.ExternalID)
+	keep(&m, "connection_id", &c.ConnectionID, f.ConnectionID)
+	keep(&m, "first_name", &c.FirstName, f.FirstName)
+	keep(&m, "last_name", &c.LastName, f.LastName)
+	keep(&m, "company", &c.Company, f.Company)
+	keep(&m, "title", &c.Title, f.Title)
+	keep(&m, "emails", &c.Emails, f.Emails)
+	keep(&m, "phones", &c.Phones, f.Phones)
+	keep(&m, "address", &c.Address, f.Address)
+	keep(&m, "linkedin_url", &c.LinkedinURL, f.LinkedinURL)
+	keep(&m, "facebook_url", &c.FacebookURL, f.FacebookURL)
+	keep(&m, "website_url", &c.WebsiteURL, f.WebsiteURL)
+	keep(&m, "time_zone", &c.TimeZone, f.TimeZone)
+	keep(&m, "note", &c.Note, f.Note)
+	keep(&m, "account", &c.Account, f.Account)
 	if len(f.SourceData) > 0 {
 		merged := make(map[string]json.RawMessage, len(c.SourceData)+len(f.SourceData))
 		maps.Copy(merged, c.SourceData)
-		maps.Copy(merged, f.SourceData)
+		for _, k := range slices.Sorted(maps.Keys(f.SourceData)) {
+			if m.wins("source_data." + k) {
+				merged[k] = f.SourceData[k]
+			}
+		}
 		c.SourceData = merged
 	}
+	c.Provenance = c.Provenance.with(from, m.won)
 }
 
-func keep[T any](known *event.Opt[T], said event.Opt[T]) {
+func keep[T any](m *merge, field string, known *event.Opt[T], said event.Opt[T]) {
 	switch {
-	case !said.Set:
+	case !said.Set || !m.wins(field):
 	case said.Null:
 		*known = event.Opt[T]{}
 	default:

@@ -11,15 +11,16 @@ import (
 )
 
 // TestACreationThatComesLateIsTheOldestWord: webhooks come in any order, and what an
-// entry was when it was made does not take the place of what it became.
+// entry was when it was made does not take the place of what it became, nor of what
+// was cleared. Where the source does not say when, it has just happened as we see it.
 func TestACreationThatComesLateIsTheOldestWord(t *testing.T) {
 	t.Parallel()
 	conn := event.Some("conn-1")
-	made := contact.Created{Fields: contact.Fields{
-		ConnectionID: conn, FirstName: event.Some("Sally"), Title: event.Some("Manager"), Emails: event.Some([]contact.Email{{Kind: "other", Address: "old@acme.com"}}),
+	made := contact.Created{Undated: true, Fields: contact.Fields{
+		ConnectionID: conn, FirstName: event.Some("Sally"), Title: event.Some("Manager"), Note: event.Some("x"), Emails: event.Some([]contact.Email{{Kind: "other", Address: "old@acme.com"}}),
 	}}
 	changed := contact.Updated{Fields: contact.Fields{
-		ConnectionID: conn, FirstName: event.Some("Sal"), Emails: event.Some([]contact.Email{{Kind: "other", Address: "new@acme.com"}}),
+		ConnectionID: conn, FirstName: event.Some("Sal"), Note: event.Null[string](), Emails: event.Some([]contact.Email{{Kind: "other", Address: "new@acme.com"}}),
 	}}
 	want := contact.Fields{ConnectionID: conn, FirstName: event.Some("Sal"), Title: event.Some("Manager"), Emails: changed.Emails}
 	byAPI := contact.Created{Fields: contact.Fields{FirstName: event.Some("Sara")}}
@@ -35,8 +36,8 @@ func TestACreationThatComesLateIsTheOldestWord(t *testing.T) {
 		"by the API": {[]event.Payload{made, changed, byAPI}, overAPI},
 	} {
 		var got contact.Contact
-		for _, p := range c.order {
-			at := time.Date(2026, 5, 14, 12, 0, 0, 0, time.UTC)
+		for i, p := range c.order {
+			at := time.Date(2026, 5, 14, 12, 0, i, 0, time.UTC)
 			if err := got.Apply(event.Envelope{ID: "e", Subject: "contact-1", OccurredAt: at, RecordedAt: at}, p); err != nil {
 				t.Fatal(err)
 			}
