@@ -32,6 +32,10 @@ func (e *Engine) keep(ctx context.Context) {
 	lastTick := e.cfg.Clock()
 	for ctx.Err() == nil {
 		now := e.cfg.Clock()
+		if by := lastTick.Sub(now); by > 0 {
+			e.setBack(by)
+			lastTick = now
+		}
 		ticked := now.Sub(lastTick) >= tick
 		if ticked {
 			lastTick = now
@@ -64,7 +68,8 @@ func (e *Engine) keep(ctx context.Context) {
 	}
 }
 
-// untilNext tells how long there is nothing to do.
+// untilNext tells how long there is nothing to do, at most a tick: the clock may be set
+// back meanwhile.
 func (e *Engine) untilNext(tickAt time.Time) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,7 +84,7 @@ func (e *Engine) untilNext(tickAt time.Time) time.Duration {
 			}
 		}
 	}
-	return max(0, at.Sub(e.cfg.Clock()))
+	return min(max(0, at.Sub(e.cfg.Clock())), tick)
 }
 
 // entriesChanged notes that a checkpoint is due, soon or at once.

@@ -102,14 +102,14 @@ func (r *Replays) run(ctx context.Context) {
 	defer look.Stop()
 	var lookedForStarts, forgot time.Time
 	for ctx.Err() == nil {
-		now := r.now()
+		now := time.Now() // the engine's clock may be set back
 		if now.Sub(lookedForStarts) >= startsEvery {
 			lookedForStarts = now
 			r.beginStarts(ctx)
 		}
 		if now.Sub(forgot) >= time.Hour {
 			forgot = now
-			r.complain(ctx, "forgetting cancels is put off", r.store.ForgetCancels(ctx, now.Add(-cancelsKept)))
+			r.complain(ctx, "forgetting cancels is put off", r.store.ForgetCancels(ctx, r.now().Add(-cancelsKept)))
 		}
 		leased, err := r.store.Lease(ctx, r.cfg.Owner, leaseFor, jobsAtOnce)
 		if err == nil {

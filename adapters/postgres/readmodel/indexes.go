@@ -119,18 +119,25 @@ func primaryKey(ctx context.Context, tx pgx.Tx, s shape, generation int) (string
 
 // makeAskable gives the history of a generation the index that Repeats uses.
 // Most builds never ask: only an entity of more events than it remembers does.
+// Where the index is there it waits for nobody who makes others.
 func (s *Store) makeAskable(ctx context.Context, t *tables) error {
-	ctx = answer.Long(ctx)
 	if t.askable.Load() {
 		return nil
 	}
-	g := &Generations{store: s, model: t.model}
-	err := g.inTx(ctx, "indexing the event ids", func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %[1]s_event_id_idx ON %[1]s (event_id)", t.history))
-		return err
-	})
-	if err != nil {
-		return err
+	index := t.history + "_event_id_idx"
+	var made bool
+	if err := s.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", index).Scan(&made); err != nil {
+		return fmt.Errorf("looking for the index of %s: %w", t.history, err)
+	}
+	if !made {
+		g := &Generations{store: s, model: t.model}
+		err := g.inTx(answer.Long(ctx), "indexing the event ids", func(tx pgx.Tx) error {
+			_, err := tx.Exec(answer.Long(ctx), fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (event_id)", index, t.history))
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	t.askable.Store(true)
 	return nil

@@ -1,6 +1,7 @@
 package readmodel_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -119,5 +120,49 @@ func TestAFreshRowMayBeThere(t *testing.T) {
 	var rows, versions int64
 	if err := r.pool.QueryRow(t.Context(), "SELECT count(*), sum(version) FROM calls_g1").Scan(&rows, &versions); err != nil || rows != 500 || versions != 1000 {
 		t.Errorf("%d rows, versions %d (%v); want 500 of version 2", rows, versions, err)
+	}
+}
+
+// Another generation's index may take as long as it takes: who looks for repeats in
+// one that has its own does not wait.
+func TestRepeatsDoNotWaitForAnIndexThatIsThere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	asks := []projections.Ask{{Key: projections.Key{Org: "org", ID: "agent"}, EventID: "e1", Since: t0}}
+	answered := make(chan error, 1)
+	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('trunkline generations agents', 0))"); err != nil {
+			return err
+		}
+		go func() {
+			_, err := r.store.Repeats(ctx, projections.Ref{Model: "agents", Generation: 1}, asks)
+			answered <- err
+		}()
+		var done, waiting bool
+		r.until(func() bool {
+			select {
+			case err := <-answered:
+				answered <- err
+				done = true
+			default:
+			}
+			if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))").Scan(&waiting); err != nil {
+				t.Error(err)
+				return true
+			}
+			return done || waiting
+		})
+		if waiting {
+			t.Error("the question waits for the index of another generation")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err != nil {
+		t.Fatal(err)
 	}
 }

@@ -202,11 +202,12 @@ func (s *Store) Repeats(ctx context.Context, ref projections.Ref, asks []project
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	// Before the patience begins: an index takes as long as the history is large.
 	if err := s.makeAskable(ctx, t); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	orgs, ids, events := make([]string, len(asks)), make([]string, len(asks)), make([]string, len(asks))
 	since, n := make([]time.Time, len(asks)), make([]int32, len(asks))
 	for i, a := range asks {
