@@ -257,7 +257,7 @@ func (r *rig) owed(e delivery.Endpoint, v delivery.View) []delivery.Delivery {
 		var out []delivery.Delivery
 		for _, m := range msgs {
 			if e.Wants(m.Name) {
-				out = append(out, delivery.Delivery{ID: delivery.ID(v.Event.ID, e.ID, m.Part), Org: e.Org, EndpointID: e.ID, Name: m.Name, Headers: m.Headers, Body: m.Body})
+				out = append(out, delivery.Delivery{ID: delivery.ID(v.Event.ID, e.ID, m.Part), Org: e.Org, EndpointID: e.ID, Sequence: v.Version, Name: m.Name, Headers: m.Headers, Body: m.Body})
 			}
 		}
 		return out
