@@ -116,6 +116,8 @@ func salesforceRefusedToken(err error) error {
 type salesforceError struct {
 	*problem
 	code string
+	// there are the records that a duplicate rule found in place of a new one.
+	there []salesforceRecord
 }
 
 func (e *salesforceError) Unwrap() error { return e.problem }
@@ -141,6 +143,14 @@ func salesforceRefused(a *attempt) func(int, http.Header, []byte) error {
 			Message   string   `json:"message"`
 			ErrorCode string   `json:"errorCode"`
 			Fields    []string `json:"fields"`
+			// Duplicates is what a duplicate rule found; the name is misspelled there.
+			Duplicates struct {
+				MatchResults []struct {
+					MatchRecords []struct {
+						Record salesforceRecord `json:"record"`
+					} `json:"matchRecords"`
+				} `json:"matchResults"`
+			} `json:"duplicateResut"`
 		}
 		if json.Unmarshal(body, &said) != nil || len(said) == 0 {
 			p := failure(status, "Salesforce answered %d", status)
@@ -156,7 +166,13 @@ func salesforceRefused(a *attempt) func(int, http.Header, []byte) error {
 		if first.ErrorCode == "REQUEST_LIMIT_EXCEEDED" {
 			p.status = http.StatusTooManyRequests
 		}
-		return &salesforceError{problem: p, code: first.ErrorCode}
+		refused := &salesforceError{problem: p, code: first.ErrorCode}
+		for _, rule := range first.Duplicates.MatchResults {
+			for _, match := range rule.MatchRecords {
+				refused.there = append(refused.there, match.Record)
+			}
+		}
+		return refused
 	}
 }
 

@@ -37,6 +37,9 @@ type Org struct {
 	ReadOnly bool
 	// Hidden are fields that the user who signed in may not see.
 	Hidden []string
+	// Rule finds duplicates of new leads by name and company, as the rule does that
+	// every org has from the beginning.
+	Rule bool
 
 	mu      sync.Mutex
 	tokens  map[string]bool
@@ -44,11 +47,13 @@ type Org struct {
 	objects map[string][]Record
 	files   []File
 	links   []Record
+	// lagging are the records that the index of phone numbers does not have yet.
+	lagging map[string]bool
 }
 
 // New starts an org.
 func New() *Org {
-	o := &Org{tokens: make(map[string]bool), objects: make(map[string][]Record)}
+	o := &Org{tokens: make(map[string]bool), objects: make(map[string][]Record), lagging: make(map[string]bool)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /services/oauth2/token", o.token)
 	data := "/services/data/" + Version
@@ -109,7 +114,17 @@ func (o *Org) Lag(object string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range o.objects[object] {
-		r["IsConverted"] = true
+		o.lagging[r["Id"].(string)] = true
+	}
+}
+
+// Convert makes all leads a contact, as a person would who knows it already: it keeps
+// its own number.
+func (o *Org) Convert(contact string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.objects["Lead"] {
+		r["IsConverted"], r["ConvertedContactId"] = true, contact
 	}
 }
 
@@ -272,7 +287,47 @@ func (o *Org) create(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if object == "Lead" && o.Rule && o.duplicate(w, in) || object == "Task" && o.converted(w, in) {
+		return
+	}
 	fake.Answer(w, http.StatusCreated, map[string]any{"id": o.Add(object, in), "success": true, "errors": []any{}})
+}
+
+// duplicate refuses a lead that is there, or a contact, in the words and with the
+// misspelling of Salesforce.
+func (o *Org) duplicate(w http.ResponseWriter, in Record) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var results []any
+	for _, object := range []string{"Lead", "Contact"} {
+		for _, have := range o.objects[object] {
+			if have["LastName"] == in["LastName"] {
+				results = append(results, map[string]any{"entityType": object, "matchRecords": []any{map[string]any{
+					"matchConfidence": 100.0, "record": map[string]any{"attributes": map[string]string{"type": object}, "Id": have["Id"]},
+				}}, "rule": "Standard_Lead_Match_Rule_v1_0", "size": 1, "success": true})
+			}
+		}
+	}
+	if len(results) > 0 {
+		fake.Answer(w, http.StatusBadRequest, []any{map[string]any{
+			"duplicateResut": map[string]any{"allowSave": true, "duplicateRule": "Standard_Lead_Duplicate_Rule", "duplicateRuleEntityType": "Lead", "matchResults": results},
+			"errorCode":      "DUPLICATES_DETECTED", "message": "Use one of these records?",
+		}})
+	}
+	return len(results) > 0
+}
+
+// converted refuses a task of a lead that is a contact by now.
+func (o *Org) converted(w http.ResponseWriter, in Record) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, have := range o.objects["Lead"] {
+		if have["Id"] == in["WhoId"] && have["IsConverted"] == true {
+			refuse(w, http.StatusBadRequest, "CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", "WhoId")
+			return true
+		}
+	}
+	return false
 }
 
 func (o *Org) update(w http.ResponseWriter, r *http.Request) {
