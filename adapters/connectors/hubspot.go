@@ -347,7 +347,7 @@ func (s hubspotSession) properties(ctx context.Context, file string) (map[string
 		}
 	}
 	for name, tpl := range s.endpoint.Mapping {
-		p[name] = within(s.look.expand(tpl, nil), hubspotLong) // values of properties are strings
+		p[name] = within(asText(flat(s.look.fill(tpl))), hubspotLong) // values of properties are strings
 	}
 	return p, nil
 }

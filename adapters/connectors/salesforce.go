@@ -278,7 +278,10 @@ func (s salesforceSession) fields(ctx context.Context, who salesforceRecord) (ma
 		}
 	}
 	for name, tpl := range s.endpoint.Mapping {
-		fields[name] = s.look.fill(tpl)
+		fields[name] = flat(s.look.fill(tpl))
+		if fields[name] == "" {
+			fields[name] = nil // of a text the same; a number or a date does not take ""
+		}
 	}
 	return fields, nil
 }

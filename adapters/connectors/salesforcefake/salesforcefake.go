@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,8 @@ const (
 	Version      = "v62.0"
 	// ExternalID is a field of Task that is an external id.
 	ExternalID = "Trunkline_Call_Id__c"
+	// Number is a field of Task that takes numbers only.
+	Number = "Weight__c"
 )
 
 // Record is one of an object's.
@@ -208,7 +211,7 @@ func (o *Org) limits(w http.ResponseWriter, _ *http.Request) {
 var fields = map[string][]string{
 	"Task": {
 		"Subject", "Status", "TaskSubtype", "CallType", "CallDurationInSeconds", "CallDisposition", "CallObject", "WhoId", "WhatId", "OwnerId",
-		"ActivityDate", "Description", "Priority", ExternalID, "Score__c",
+		"ActivityDate", "Description", "Priority", ExternalID, "Score__c", "Tags__c", Number,
 	},
 	"Lead":           {"LastName", "FirstName", "Company", "Phone", "Title", "Email", "City", "State", "PostalCode"},
 	"Contact":        {"LastName"},
@@ -259,6 +262,13 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 		}
 		if !known {
 			refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object, name)
+			return nil, false
+		}
+		text, isText := v.(string)
+		_, isList := v.([]any)
+		_, isObject := v.(map[string]any)
+		if _, err := strconv.ParseFloat(text, 64); isList || isObject || name == Number && isText && err != nil {
+			refuse(w, http.StatusBadRequest, "JSON_PARSER_ERROR", fmt.Sprintf("Cannot deserialize instance of %s from %v", name, v))
 			return nil, false
 		}
 		if s, ok := v.(string); ok && len(utf16.Encode([]rune(s))) > bound(object, name) {
