@@ -76,6 +76,10 @@ func loopback(url string) error {
 // /chunked/.
 func serveAudio(w http.ResponseWriter, r *http.Request) {
 	var n int64
+	if r.URL.Path == "/login" {
+		_, _ = io.WriteString(w, "<!DOCTYPE html><html><body>Your session has ended. Please sign in.</body></html>")
+		return
+	}
 	path, chunked := strings.CutPrefix(r.URL.Path, "/chunked")
 	if _, err := fmt.Sscanf(path, "/%d.mp3", &n); err != nil {
 		http.Error(w, "gone", http.StatusGone)
