@@ -37,6 +37,10 @@ type salesforceMade struct {
 	ID string `json:"id"`
 }
 
+// salesforceSure is how long a session is used without asking anew. Salesforce says of
+// none when it ends, and an org that moved lives no longer where its session says.
+const salesforceSure = time.Hour
+
 // session signs in.
 func (k salesforceKind) session(ctx context.Context, a *attempt) (salesforceSession, error) {
 	s := salesforceSession{attempt: a}
@@ -50,6 +54,9 @@ func (k salesforceKind) session(ctx context.Context, a *attempt) (salesforceSess
 	a.tape.step("sign in")
 	src := a.source(func(ctx context.Context) (*oauth2.Token, error) {
 		t, err := salesforceToken(ctx, a, s.config)
+		if err == nil && t.Expiry.IsZero() {
+			t.Expiry = a.set.cfg.Clock().Add(salesforceSure)
+		}
 		return t, salesforceRefusedToken(err)
 	})
 	token, err := src.token(ctx, nil)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/adapters/connectors"
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 	"trunkline.dev/trunkline/adapters/connectors/salesforcefake"
 	"trunkline.dev/trunkline/domain/call"
@@ -256,6 +257,17 @@ func TestSalesforceSessions(t *testing.T) {
 		r.succeeds(e, story.records("rec-2", 70000))
 		if files := o.Files(); len(files) != 2 || files[1].Size != 70000 {
 			t.Errorf("the files are %+v", files)
+		}
+	})
+	t.Run("one of yesterday is not trusted: the org may live elsewhere by now", func(t *testing.T) {
+		later := noon
+		r := newRig(t, func(c *connectors.Config) { c.Clock = func() time.Time { return later } })
+		r.succeeds(e, v)
+		later = later.Add(24 * time.Hour)
+		o.Lines()
+		r.succeeds(e, v)
+		if lines := o.Lines(); lines[0] != "POST /services/oauth2/token 200" {
+			t.Errorf("the requests were\n%s", strings.Join(lines, "\n"))
 		}
 	})
 	t.Run("one that cannot be renewed fails in words", func(t *testing.T) {
