@@ -185,14 +185,14 @@ func (k slackKind) postAsBot(ctx context.Context, a *attempt, c slackConfig, api
 		}
 		a.tape.step("bring the message up to date")
 		_, _, _, err := api.UpdateMessageContext(ctx, post.Channel, post.TS, say...)
-		if !slackSays(err, "message_not_found", "cant_update_message", "channel_not_found") {
+		if !slackSays(err, "message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found") {
 			if err != nil {
 				return post, k.refused(a, err)
 			}
 			a.tape.done("updated")
 			return post, a.told(ctx)
 		}
-		a.tape.done("somebody deleted it")
+		a.tape.done("%s; it is followed by another", words(k.refused(a, err)))
 	} else {
 		a.tape.done("there is none yet")
 	}
