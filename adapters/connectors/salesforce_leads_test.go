@@ -78,3 +78,19 @@ func TestAPersonWhomARuleFinds(t *testing.T) {
 		})
 	}
 }
+
+// TestALeadOfAStateWithoutACountry: an org with picklists of states takes no state alone,
+// and we know of no country.
+func TestALeadOfAStateWithoutACountry(t *testing.T) {
+	t.Parallel()
+	r, o := newRig(t), newSalesforce(t)
+	o.States = true
+	s := r.newStory()
+	state := "FL"
+	s.lead.State = &state
+	s.ends()
+	r.succeeds(r.salesforce(o, map[string]any{"unmatched": "lead"}), s.happens(call.Dispositioned{Disposition: "Interested"}))
+	if leads, tasks := o.Records("Lead"), o.Records("Task"); len(leads) != 1 || len(tasks) != 1 || tasks[0]["WhoId"] != leads[0]["Id"] {
+		t.Errorf("leads %v, tasks %v", leads, tasks)
+	}
+}

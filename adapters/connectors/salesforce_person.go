@@ -194,6 +194,11 @@ func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceR
 	}
 	var made salesforceMade
 	err := s.api.call(ctx, http.MethodPost, "/sobjects/Lead", fields, &made)
+	if _, ok := fields["State"]; ok && saysAny(err, "FIELD_INTEGRITY_EXCEPTION") {
+		// Where states are picked from lists, one without its country is refused.
+		delete(fields, "State")
+		err = s.api.call(ctx, http.MethodPost, "/sobjects/Lead", fields, &made)
+	}
 	if err != nil {
 		who, derr := s.duplicate(ctx, err)
 		if derr != nil || who.ID != "" {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,6 +44,9 @@ type Org struct {
 	// Rule finds duplicates of new leads by name and company, as the rule does that
 	// every org has from the beginning.
 	Rule bool
+	// States takes states of the lists of countries only, as an org does that has
+	// state and country picklists.
+	States bool
 
 	mu      sync.Mutex
 	tokens  map[string]bool
@@ -226,6 +230,9 @@ func (o *Org) describe(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []any{}
 	for _, n := range names {
+		if slices.Contains(o.Hidden, n) {
+			continue
+		}
 		list = append(list, map[string]any{"name": n, "createable": true, "externalId": n == ExternalID, "length": bound(r.PathValue("object"), n)})
 	}
 	fake.Answer(w, http.StatusOK, map[string]any{"name": r.PathValue("object"), "createable": !o.ReadOnly, "fields": list})
@@ -258,7 +265,7 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 	for name, v := range in {
 		known := false
 		for _, f := range fields[object] {
-			known = known || f == name
+			known = known || f == name && !slices.Contains(o.Hidden, name)
 		}
 		if !known {
 			refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object, name)
@@ -283,6 +290,10 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 			refuse(w, http.StatusBadRequest, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: TaskSubtype", name)
 			return nil, false
 		}
+	}
+	if object == "Lead" && o.States && in["State"] != nil {
+		refuse(w, http.StatusBadRequest, "FIELD_INTEGRITY_EXCEPTION", "A country/territory must be specified before specifying a state value for field: State/Province", "State")
+		return nil, false
 	}
 	if isNew && object == "Lead" && (in["LastName"] == nil || in["Company"] == nil) {
 		refuse(w, http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName, Company]", "LastName", "Company")

@@ -78,6 +78,10 @@ func (o *Org) query(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "MALFORMED_QUERY", "unexpected token")
 		return
 	}
+	if slices.Contains(o.Hidden, m[3]) {
+		refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+m[3]+"' on entity '"+m[2]+"'")
+		return
+	}
 	value := regexp.MustCompile(`\\(.)`).ReplaceAllString(m[4], "$1")
 	o.mu.Lock()
 	defer o.mu.Unlock()
