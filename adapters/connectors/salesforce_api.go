@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -268,7 +269,11 @@ func (s salesforceSession) describe(ctx context.Context, object string) (d sales
 	return d, err
 }
 
-// checkTasks looks whether tasks can be made with the fields that are mapped.
+// salesforceTask are the fields of a Task that every call fills.
+var salesforceTask = []string{"ActivityDate", "CallDisposition", "CallDurationInSeconds", "CallObject", "CallType", "Description", "Status", "Subject", "TaskSubtype", "WhoId"}
+
+// checkTasks looks whether tasks can be made with the fields that are filled and those
+// that are mapped.
 func (s salesforceSession) checkTasks(ctx context.Context) (string, error) {
 	d, err := s.describe(ctx, "Task")
 	if err != nil {
@@ -281,6 +286,10 @@ func (s salesforceSession) checkTasks(ctx context.Context) (string, error) {
 	external := make(map[string]bool)
 	for _, f := range d.Fields {
 		writable[f.Name], external[f.Name] = f.Createable, f.ExternalID
+	}
+	missing := slices.DeleteFunc(slices.Clone(salesforceTask), func(name string) bool { return writable[name] })
+	if len(missing) > 0 {
+		return "", failure(0, "Task has no fields %s that the user may write", strings.Join(missing, ", ")).but("Give its profile access to these fields: Setup → Object Manager → Activity → Fields, Set Field-Level Security")
 	}
 	for name := range s.endpoint.Mapping {
 		if !writable[name] {

@@ -345,7 +345,11 @@ func TestSalesforceCheck(t *testing.T) {
 			t.Errorf("%s: %v, %q; want %q", name, ok, wrong, c.wrong)
 		}
 	}
-	o.ReadOnly = true
+	o.Hidden = []string{"CallObject", "CallDisposition"}
+	if _, wrong := r.check(r.salesforce(o, nil)); !strings.Contains(wrong, "tasks: Task has no fields CallDisposition, CallObject that the user may write") {
+		t.Errorf("with fields that the user may not see: %q", wrong)
+	}
+	o.ReadOnly, o.Hidden = true, nil
 	if _, wrong := r.check(r.salesforce(o, nil)); !strings.Contains(wrong, "Edit Tasks") || !strings.Contains(wrong, "may not upload files") {
 		t.Errorf("without permissions: %q", wrong)
 	}
