@@ -3,6 +3,7 @@ package connectors_test
 import (
 	"testing"
 
+	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 	"trunkline.dev/trunkline/adapters/connectors/salesforcefake"
 	"trunkline.dev/trunkline/domain/call"
 )
@@ -90,6 +91,25 @@ func TestALeadOfAStateWithoutACountry(t *testing.T) {
 	s.lead.State = &state
 	s.ends()
 	r.succeeds(r.salesforce(o, map[string]any{"unmatched": "lead"}), s.happens(call.Dispositioned{Disposition: "Interested"}))
+	if leads, tasks := o.Records("Lead"), o.Records("Task"); len(leads) != 1 || len(tasks) != 1 || tasks[0]["WhoId"] != leads[0]["Id"] {
+		t.Errorf("leads %v, tasks %v", leads, tasks)
+	}
+}
+
+// TestALeadWhoseAnswerWasLost is there, and the index of phone numbers does not have it
+// for some time yet.
+func TestALeadWhoseAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	r, o := newRig(t), newSalesforce(t)
+	e := r.salesforce(o, map[string]any{"unmatched": "lead"})
+	s := r.newStory()
+	s.ends()
+	v := s.happens(call.Dispositioned{Disposition: "Interested"})
+	o.Break(fake.Fault{At: "POST /services/data/" + salesforcefake.Version + "/sobjects/Lead", Lost: true})
+	r.fails(e, v, 0, "closed before there was an answer")
+	o.Lag("Lead")
+	r.succeeds(e, v)
+	r.succeeds(e, v)
 	if leads, tasks := o.Records("Lead"), o.Records("Task"); len(leads) != 1 || len(tasks) != 1 || tasks[0]["WhoId"] != leads[0]["Id"] {
 		t.Errorf("leads %v, tasks %v", leads, tasks)
 	}

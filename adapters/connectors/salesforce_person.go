@@ -104,12 +104,23 @@ func (s salesforceSession) newLead(ctx context.Context, n numbers, waited bool) 
 			return who, err
 		}
 	}
-	made, err = s.makeLead(ctx, n)
+	// A query needs no index: it finds the lead of an attempt that did not hear the answer.
+	made, err = s.written(ctx, n)
+	if err == nil && made.ID == "" {
+		made, err = s.makeLead(ctx, n)
+	}
 	if err != nil {
 		return made, err
 	}
 	s.tape.done("%s %s", made.Attributes.Type, made.ID)
 	return made, s.remember(ctx, leadKey(n), made)
+}
+
+// written is the lead that has a number as the hub writes it, zero if there is none.
+func (s salesforceSession) written(ctx context.Context, n numbers) (who salesforceRecord, err error) {
+	who.Attributes.Type, who.Name = "Lead", s.doc.title()
+	who.ID, err = s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Lead WHERE Phone = '%s' AND IsConverted = false ORDER BY CreatedDate LIMIT 1", soql(n.e164)))
+	return who, err
 }
 
 // standing is who a lead or contact is by now: a lead that was converted is the contact

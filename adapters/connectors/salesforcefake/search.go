@@ -69,7 +69,7 @@ func has(r Record, in, terms []string) bool {
 	return false
 }
 
-var soql = regexp.MustCompile(`^SELECT ([\w, ]+) FROM (\w+) WHERE (\w+) = '((?:[^'\\]|\\.)*)'( AND (IsLatest|IsActive) = true)?( ORDER BY CreatedDate)?( LIMIT 1)?$`)
+var soql = regexp.MustCompile(`^SELECT ([\w, ]+) FROM (\w+) WHERE (\w+) = '((?:[^'\\]|\\.)*)'( AND (?:IsLatest|IsActive) = true| AND IsConverted = false)?( ORDER BY CreatedDate)?( LIMIT 1)?$`)
 
 func (o *Org) query(w http.ResponseWriter, r *http.Request) {
 	m := soql.FindStringSubmatch(r.URL.Query().Get("q"))
@@ -87,6 +87,9 @@ func (o *Org) query(w http.ResponseWriter, r *http.Request) {
 	defer o.mu.Unlock()
 	found := []Record{}
 	for _, r := range o.objects[m[2]] {
+		if strings.HasSuffix(m[5], "= false") && r["IsConverted"] == true {
+			continue
+		}
 		if fmt.Sprint(r[m[3]]) == value && len(found) == 0 {
 			one := Record{"attributes": map[string]string{"type": m[2]}}
 			for name := range strings.SplitSeq(m[1], ", ") {
