@@ -23,6 +23,8 @@ type attempt struct {
 	doc        document
 	look       lookup
 	deliveryID string
+	// sequence is the version of the call that the delivery tells of, 0 if not known.
+	sequence int64
 }
 
 func (s *Set) begin(e delivery.Endpoint) *attempt {
@@ -63,7 +65,7 @@ type Outcome struct {
 // Deliver does what a delivery of a worker asks for.
 func (s *Set) Deliver(ctx context.Context, e delivery.Endpoint, d delivery.Delivery) Outcome {
 	a := s.begin(e)
-	a.deliveryID = d.ID
+	a.deliveryID, a.sequence = d.ID, d.Sequence
 	w, ok := s.byName[e.Connector].(worker)
 	if !ok {
 		return Outcome{Error: fmt.Sprintf("there is no connector %q", e.Connector)}

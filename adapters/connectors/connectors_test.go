@@ -324,6 +324,20 @@ func (s shelf) Open(_ context.Context, org, id string) (connectors.Audio, error)
 	return connectors.Audio{ReadCloser: io.NopCloser(strings.NewReader(text)), Size: int64(len(text)), ContentType: "audio/mpeg"}, nil
 }
 
+// TestALogInPageIsNoRecording: the hub has lost its copy, and the source's link leads to
+// a page by now.
+func TestALogInPageIsNoRecording(t *testing.T) {
+	t.Parallel()
+	r, o := newRig(t), newSalesforce(t)
+	story := r.newStory()
+	story.ends()
+	story.happens(call.Dispositioned{Disposition: "x"})
+	r.fails(r.salesforce(o, nil), story.stores("rec-1", r.recordings.URL+"/login"), 0, `no audio but "text/html`, "expired")
+	if files := o.Files(); len(files) != 0 {
+		t.Errorf("the files are %v", files)
+	}
+}
+
 // TestTheMemoryOfStepsIsDown: nothing is done twice because it cannot be
 // remembered; the attempt fails and is made again.
 func TestTheMemoryOfStepsIsDown(t *testing.T) {

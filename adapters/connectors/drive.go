@@ -262,14 +262,17 @@ func (s driveSession) find(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// search returns the first files and folders, the oldest first.
+// search returns files and folders, the oldest first. Google may leave any page empty,
+// also the first, although there is more.
 func (s driveSession) search(ctx context.Context, q string) ([]*drive.File, error) {
-	list, err := s.api.Files.List().Q(q).PageSize(100).OrderBy("createdTime").Fields("files(id,parents,appProperties)").
-		Corpora("allDrives").SupportsAllDrives(true).IncludeItemsFromAllDrives(true).Context(ctx).Do()
-	if err != nil {
-		return nil, err
-	}
-	return list.Files, nil
+	var found []*drive.File
+	err := s.api.Files.List().Q(q).PageSize(100).OrderBy("createdTime").Fields("nextPageToken,files(id,parents,appProperties)").
+		Corpora("allDrives").SupportsAllDrives(true).IncludeItemsFromAllDrives(true).
+		Pages(ctx, func(page *drive.FileList) error {
+			found = append(found, page.Files...)
+			return nil
+		})
+	return found, err
 }
 
 // driveDepth bounds how many folders are within each other; Google's bound is 100.

@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -109,11 +110,17 @@ func (k hubspotKind) deliver(ctx context.Context, a *attempt) error {
 	}
 	file := ""
 	if (s.config.CopyRecording == nil || *s.config.CopyRecording) && a.copyable() {
-		if file, err = s.file(ctx); err != nil {
+		name := "hubspot/file/" + a.doc.Recording.ID
+		if file, err = turn(ctx, a, name, func(ctx context.Context, _ bool) (string, error) { return s.file(ctx) }); err != nil {
 			return err
 		}
 	}
-	return s.log(ctx, contact, file)
+	properties, err := s.properties(ctx, file)
+	if err != nil {
+		return err
+	}
+	_, err = turn(ctx, a, "hubspot/call/"+a.doc.Call.ID, func(ctx context.Context, _ bool) (any, error) { return nil, s.log(ctx, contact, properties) })
+	return err
 }
 
 var hubspotExisting = regexp.MustCompile(`Existing ID: ([0-9]+)`)
@@ -156,12 +163,8 @@ type hubspotCall struct {
 	Contact string `json:"contact,omitempty"`
 }
 
-// log makes the call engagement, or brings it up to date.
-func (s hubspotSession) log(ctx context.Context, contact, file string) error {
-	properties, err := s.properties(ctx, file)
-	if err != nil {
-		return err
-	}
+// log makes the call engagement, or brings it up to date, in the turn of the call.
+func (s hubspotSession) log(ctx context.Context, contact string, properties map[string]string) error {
 	key := "hubspot/call/" + s.doc.Call.ID
 	s.tape.step("log the call")
 	made, known, err := remembered[hubspotCall](ctx, s.attempt, key)
@@ -174,23 +177,46 @@ func (s hubspotSession) log(ctx context.Context, contact, file string) error {
 		}
 	}
 	if made.ID != "" {
-		err := s.update(ctx, made.ID, properties)
-		if !isHubSpot(err, http.StatusNotFound) {
-			if err != nil {
-				return err
-			}
-			s.tape.done("call %s brought up to date", made.ID)
+		err := s.bring(ctx, made.ID, properties)
+		if err == nil {
 			return s.associate(ctx, key, made, contact)
+		}
+		if !isHubSpot(err, http.StatusNotFound) {
+			return err
 		}
 	}
 	if made, err = s.newCall(ctx, properties, contact); err != nil {
 		return err
 	}
 	s.tape.done("call %s made", made.ID)
-	if err := s.remember(ctx, key, made); err != nil {
+	if err := errors.Join(s.remember(ctx, key, made), s.told(ctx)); err != nil {
 		return err
 	}
 	return s.associate(ctx, key, made, contact)
+}
+
+// bring brings a call up to date. Of one that is of a later event only what is attached
+// may be missing.
+func (s hubspotSession) bring(ctx context.Context, id string, properties map[string]string) error {
+	old, err := s.outdated(ctx)
+	if err != nil {
+		return err
+	}
+	if old {
+		file := properties[hubspotAttached]
+		if file != "" {
+			err = s.update(ctx, id, map[string]string{hubspotAttached: file})
+		} else { // it may have been deleted
+			err = s.api.call(ctx, http.MethodGet, s.crm("/calls/"+url.PathEscape(id)), nil, nil)
+		}
+		s.tape.done("call %s is of a later event already", id)
+		return err
+	}
+	if err := s.update(ctx, id, properties); err != nil {
+		return err
+	}
+	s.tape.done("call %s brought up to date", id)
+	return s.told(ctx)
 }
 
 // update brings a call up to date. What is attached to it, other recordings and what
@@ -201,18 +227,17 @@ func (s hubspotSession) update(ctx context.Context, id string, properties map[st
 	if file == "" {
 		return s.api.call(ctx, http.MethodPatch, at, map[string]any{"properties": properties}, nil)
 	}
-	_, err := turn(ctx, s.attempt, "hubspot/call/"+s.doc.Call.ID, func(ctx context.Context, _ bool) (has hubspotObject, err error) {
-		if err = s.api.call(ctx, http.MethodGet, at+"?properties="+hubspotAttached, nil, &has); err != nil {
-			return has, err
-		}
-		ids := strings.FieldsFunc(has.Properties[hubspotAttached], func(r rune) bool { return r == ';' })
-		if !slices.Contains(ids, file) {
-			ids = append(ids, file)
-		}
-		properties[hubspotAttached] = strings.Join(ids, ";")
-		return has, s.api.call(ctx, http.MethodPatch, at, map[string]any{"properties": properties}, nil)
-	})
-	return err
+	var has hubspotObject
+	if err := s.api.call(ctx, http.MethodGet, at+"?properties="+hubspotAttached, nil, &has); err != nil {
+		return err
+	}
+	ids := strings.FieldsFunc(has.Properties[hubspotAttached], func(r rune) bool { return r == ';' })
+	if !slices.Contains(ids, file) {
+		ids = append(ids, file)
+	}
+	properties = maps.Clone(properties)
+	properties[hubspotAttached] = strings.Join(ids, ";")
+	return s.api.call(ctx, http.MethodPatch, at, map[string]any{"properties": properties}, nil)
 }
 
 func (s hubspotSession) findCall(ctx context.Context) (string, error) {
@@ -322,7 +347,7 @@ func (s hubspotSession) properties(ctx context.Context, file string) (map[string
 		}
 	}
 	for name, tpl := range s.endpoint.Mapping {
-		p[name] = within(s.look.expand(tpl, nil), hubspotLong) // values of properties are strings
+		p[name] = within(asText(flat(s.look.fill(tpl))), hubspotLong) // values of properties are strings
 	}
 	return p, nil
 }

@@ -1,6 +1,7 @@
 package connectors_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -91,6 +92,34 @@ func TestMappedFieldsAreCut(t *testing.T) {
 		score, _ := a.Objects("calls")[0].Properties["score"].(string)
 		if score != strings.Repeat("😀", 32_500) {
 			t.Errorf("HubSpot has %d bytes: %.20q", len(score), score)
+		}
+	}
+}
+
+// TestMappedValuesOfAnyShape: no CRM takes a list or an object, nor "" for a number; the
+// call would not be logged at any attempt.
+func TestMappedValuesOfAnyShape(t *testing.T) {
+	t.Parallel()
+	r, o, a := newRig(t), newSalesforce(t), newHubSpot(t)
+	mapped := func(mapping map[string]string) func(e *delivery.Endpoint) {
+		return func(e *delivery.Endpoint) { e.Mapping = mapping }
+	}
+	s := r.newStory()
+	s.lead.CustomFields = map[string]json.RawMessage{"From": json.RawMessage(`{"city":"Miami"}`)}
+	s.happens(call.Corrected{Tags: []string{"vip", "call back"}})
+	s.ends()
+	v := s.happens(call.Dispositioned{Disposition: "Interested"})
+	r.succeeds(r.salesforce(o, nil, mapped(map[string]string{
+		"Tags__c": "{call.tags}", "Score__c": "{lead.custom_fields.From}", salesforcefake.Number: "{lead.zip}", "Priority": "Tags: {call.tags}",
+	})), v)
+	task := o.Records("Task")[0]
+	if task["Tags__c"] != "vip;call back" || task["Score__c"] != `{"city":"Miami"}` || task[salesforcefake.Number] != nil || task["Priority"] != `Tags: ["vip","call back"]` {
+		t.Errorf("the task is %v", task)
+	}
+	for path, want := range map[string]string{"{call.tags}": "vip;call back", "{lead.custom_fields.From}": `{"city":"Miami"}`, "{call.duration_sec}": "142", "{lead.zip}": ""} {
+		r.succeeds(r.hubspot(a, nil, mapped(map[string]string{"score": path})), v)
+		if got := a.Objects("calls")[0].Properties["score"]; got != want {
+			t.Errorf("%s is %q in HubSpot, want %q", path, got, want)
 		}
 	}
 }

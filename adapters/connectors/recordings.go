@@ -1,7 +1,9 @@
 package connectors
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +14,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"trunkline.dev/trunkline/domain/recording"
 )
 
 // The errors of Recordings.
@@ -113,7 +117,27 @@ func (a *attempt) fetch(ctx context.Context) (Audio, error) {
 		}
 		return Audio{}, p
 	}
-	return Audio{ReadCloser: resp.Body, Size: resp.ContentLength, ContentType: resp.Header.Get("Content-Type")}, nil
+	body, declared := bufio.NewReaderSize(resp.Body, sniffed), resp.Header.Get("Content-Type")
+	first, err := body.Peek(sniffed)
+	if err != nil && !errors.Is(err, io.EOF) {
+		_ = resp.Body.Close()
+		return Audio{}, fmt.Errorf("fetching the recording: %w", err)
+	}
+	shown := http.DetectContentType(first)
+	if _, ok := recording.ContentType(declared, shown, a.doc.Recording.Format, resp.Request.URL.Path); !ok {
+		_ = resp.Body.Close()
+		return Audio{}, failure(0, "the recording cannot be fetched: its source answered with no audio but %.100q", cmp.Or(declared, shown)).but("Its link has probably expired")
+	}
+	return Audio{ReadCloser: peeked{body, resp.Body}, Size: resp.ContentLength, ContentType: declared}, nil
+}
+
+// sniffed is how much of a file shows what it is.
+const sniffed = 512
+
+// peeked is a body whose beginning was looked at.
+type peeked struct {
+	io.Reader
+	io.Closer
 }
 
 // named sees to a content type that other systems know the file by.

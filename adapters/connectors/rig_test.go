@@ -76,6 +76,10 @@ func loopback(url string) error {
 // /chunked/.
 func serveAudio(w http.ResponseWriter, r *http.Request) {
 	var n int64
+	if r.URL.Path == "/login" {
+		_, _ = io.WriteString(w, "<!DOCTYPE html><html><body>Your session has ended. Please sign in.</body></html>")
+		return
+	}
 	path, chunked := strings.CutPrefix(r.URL.Path, "/chunked")
 	if _, err := fmt.Sscanf(path, "/%d.mp3", &n); err != nil {
 		http.Error(w, "gone", http.StatusGone)
@@ -257,7 +261,7 @@ func (r *rig) owed(e delivery.Endpoint, v delivery.View) []delivery.Delivery {
 		var out []delivery.Delivery
 		for _, m := range msgs {
 			if e.Wants(m.Name) {
-				out = append(out, delivery.Delivery{ID: delivery.ID(v.Event.ID, e.ID, m.Part), Org: e.Org, EndpointID: e.ID, Name: m.Name, Headers: m.Headers, Body: m.Body})
+				out = append(out, delivery.Delivery{ID: delivery.ID(v.Event.ID, e.ID, m.Part), Org: e.Org, EndpointID: e.ID, Sequence: v.Version, Name: m.Name, Headers: m.Headers, Body: m.Body})
 			}
 		}
 		return out

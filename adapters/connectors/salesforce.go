@@ -128,14 +128,14 @@ func (k salesforceKind) deliver(ctx context.Context, a *attempt) error {
 		a.tape.done("left out: nobody has the number")
 		return nil
 	}
-	task, err := s.task(ctx, who)
+	task, err := turn(ctx, a, "salesforce/call/"+a.doc.Call.ID, func(ctx context.Context, _ bool) (string, error) { return s.task(ctx, who) })
 	if err != nil {
 		return err
 	}
 	if s.config.CopyRecording != nil && !*s.config.CopyRecording || !a.copyable() {
 		return nil
 	}
-	file, err := s.file(ctx)
+	file, err := turn(ctx, a, "salesforce/file/"+a.doc.Recording.ID, func(ctx context.Context, _ bool) (string, error) { return s.file(ctx) })
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ type salesforceSession struct {
 	api    rest
 }
 
-// task makes the Task of the call, or brings it up to date.
+// task makes the Task of the call, or brings it up to date, in the turn of the call.
 func (s salesforceSession) task(ctx context.Context, who salesforceRecord) (string, error) {
 	fields, err := s.fields(ctx, who)
 	if err != nil {
@@ -166,10 +166,17 @@ func (s salesforceSession) task(ctx context.Context, who salesforceRecord) (stri
 		return "", err
 	}
 	if id != "" {
-		err := s.write(ctx, http.MethodPatch, "/sobjects/Task/"+id, fields, nil)
-		if !saysAny(err, "ENTITY_IS_DELETED", "NOT_FOUND") {
-			s.tape.done("Task %s brought up to date", id)
+		if old, err := s.outdated(ctx); err != nil || old {
+			s.tape.done("Task %s is of a later event already", id)
 			return id, err
+		}
+		err := s.write(ctx, http.MethodPatch, "/sobjects/Task/"+id, fields, nil)
+		if err == nil {
+			s.tape.done("Task %s brought up to date", id)
+			return id, s.told(ctx)
+		}
+		if !saysAny(err, "ENTITY_IS_DELETED", "NOT_FOUND") {
+			return "", err
 		}
 	}
 	fields["TaskSubtype"] = "Call" // only a new Task takes it
@@ -183,7 +190,7 @@ func (s salesforceSession) task(ctx context.Context, who salesforceRecord) (stri
 		return "", err
 	}
 	s.tape.done("Task %s made", made.ID)
-	return made.ID, nil
+	return made.ID, s.told(ctx)
 }
 
 // write writes the fields of the Task. How much those of the mapping take only the org
@@ -271,12 +278,16 @@ func (s salesforceSession) fields(ctx context.Context, who salesforceRecord) (ma
 		}
 	}
 	for name, tpl := range s.endpoint.Mapping {
-		fields[name] = s.look.fill(tpl)
+		fields[name] = flat(s.look.fill(tpl))
+		if fields[name] == "" {
+			fields[name] = nil // of a text the same; a number or a date does not take ""
+		}
 	}
 	return fields, nil
 }
 
-// file uploads the recording, unless it is there, and returns its document.
+// file uploads the recording, unless it is there, and returns its document. It is the
+// recording's turn.
 func (s salesforceSession) file(ctx context.Context) (string, error) {
 	s.tape.step("find the recording")
 	// The name on the client is shown to nobody and can be asked by.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,10 @@ type salesforceMade struct {
 	ID string `json:"id"`
 }
 
+// salesforceSure is how long a session is used without asking anew. Salesforce says of
+// none when it ends, and an org that moved lives no longer where its session says.
+const salesforceSure = time.Hour
+
 // session signs in.
 func (k salesforceKind) session(ctx context.Context, a *attempt) (salesforceSession, error) {
 	s := salesforceSession{attempt: a}
@@ -50,6 +55,9 @@ func (k salesforceKind) session(ctx context.Context, a *attempt) (salesforceSess
 	a.tape.step("sign in")
 	src := a.source(func(ctx context.Context) (*oauth2.Token, error) {
 		t, err := salesforceToken(ctx, a, s.config)
+		if err == nil && t.Expiry.IsZero() {
+			t.Expiry = a.set.cfg.Clock().Add(salesforceSure)
+		}
 		return t, salesforceRefusedToken(err)
 	})
 	token, err := src.token(ctx, nil)
@@ -116,6 +124,8 @@ func salesforceRefusedToken(err error) error {
 type salesforceError struct {
 	*problem
 	code string
+	// there are the records that a duplicate rule found in place of a new one.
+	there []salesforceRecord
 }
 
 func (e *salesforceError) Unwrap() error { return e.problem }
@@ -141,6 +151,14 @@ func salesforceRefused(a *attempt) func(int, http.Header, []byte) error {
 			Message   string   `json:"message"`
 			ErrorCode string   `json:"errorCode"`
 			Fields    []string `json:"fields"`
+			// Duplicates is what a duplicate rule found; the name is misspelled there.
+			Duplicates struct {
+				MatchResults []struct {
+					MatchRecords []struct {
+						Record salesforceRecord `json:"record"`
+					} `json:"matchRecords"`
+				} `json:"matchResults"`
+			} `json:"duplicateResut"`
 		}
 		if json.Unmarshal(body, &said) != nil || len(said) == 0 {
 			p := failure(status, "Salesforce answered %d", status)
@@ -156,7 +174,13 @@ func salesforceRefused(a *attempt) func(int, http.Header, []byte) error {
 		if first.ErrorCode == "REQUEST_LIMIT_EXCEEDED" {
 			p.status = http.StatusTooManyRequests
 		}
-		return &salesforceError{problem: p, code: first.ErrorCode}
+		refused := &salesforceError{problem: p, code: first.ErrorCode}
+		for _, rule := range first.Duplicates.MatchResults {
+			for _, match := range rule.MatchRecords {
+				refused.there = append(refused.there, match.Record)
+			}
+		}
+		return refused
 	}
 }
 
@@ -245,7 +269,11 @@ func (s salesforceSession) describe(ctx context.Context, object string) (d sales
 	return d, err
 }
 
-// checkTasks looks whether tasks can be made with the fields that are mapped.
+// salesforceTask are the fields of a Task that every call fills.
+var salesforceTask = []string{"ActivityDate", "CallDisposition", "CallDurationInSeconds", "CallObject", "CallType", "Description", "Status", "Subject", "TaskSubtype", "WhoId"}
+
+// checkTasks looks whether tasks can be made with the fields that are filled and those
+// that are mapped.
 func (s salesforceSession) checkTasks(ctx context.Context) (string, error) {
 	d, err := s.describe(ctx, "Task")
 	if err != nil {
@@ -258,6 +286,10 @@ func (s salesforceSession) checkTasks(ctx context.Context) (string, error) {
 	external := make(map[string]bool)
 	for _, f := range d.Fields {
 		writable[f.Name], external[f.Name] = f.Createable, f.ExternalID
+	}
+	missing := slices.DeleteFunc(slices.Clone(salesforceTask), func(name string) bool { return writable[name] })
+	if len(missing) > 0 {
+		return "", failure(0, "Task has no fields %s that the user may write", strings.Join(missing, ", ")).but("Give its profile access to these fields: Setup → Object Manager → Activity → Fields, Set Field-Level Security")
 	}
 	for name := range s.endpoint.Mapping {
 		if !writable[name] {

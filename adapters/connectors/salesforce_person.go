@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -91,10 +92,10 @@ func (s salesforceSession) newLead(ctx context.Context, n numbers, waited bool) 
 		return made, err
 	}
 	if known {
-		id, err := s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Lead WHERE Id = '%s'", soql(made.ID)))
-		if err != nil || id != "" {
-			s.tape.done("Lead %s, made before", made.ID)
-			return made, err
+		who, err := s.standing(ctx, made)
+		if err != nil || who.ID != "" {
+			s.tape.done("%s %s, made before", who.Attributes.Type, who.ID)
+			return who, err
 		}
 	}
 	if waited { // for one that may not have come to remember it
@@ -103,16 +104,74 @@ func (s salesforceSession) newLead(ctx context.Context, n numbers, waited bool) 
 			return who, err
 		}
 	}
-	made, err = s.makeLead(ctx, n)
+	// A query needs no index: it finds the lead of an attempt that did not hear the answer.
+	made, err = s.written(ctx, n)
+	if err == nil && made.ID == "" {
+		made, err = s.makeLead(ctx, n)
+	}
 	if err != nil {
 		return made, err
 	}
-	s.tape.done("Lead %s", made.ID)
+	s.tape.done("%s %s", made.Attributes.Type, made.ID)
 	return made, s.remember(ctx, leadKey(n), made)
 }
 
+// written is the lead that has a number as the hub writes it, zero if there is none.
+func (s salesforceSession) written(ctx context.Context, n numbers) (who salesforceRecord, err error) {
+	who.Attributes.Type, who.Name = "Lead", s.doc.title()
+	who.ID, err = s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Lead WHERE Phone = '%s' AND IsConverted = false ORDER BY CreatedDate LIMIT 1", soql(n.e164)))
+	return who, err
+}
+
+// standing is who a lead or contact is by now: a lead that was converted is the contact
+// that it became, for nothing may be written of the lead any more. Zero if it is gone.
+func (s salesforceSession) standing(ctx context.Context, who salesforceRecord) (salesforceRecord, error) {
+	if who.Attributes.Type == "Contact" {
+		id, err := s.query(ctx, "Id", fmt.Sprintf("SELECT Id FROM Contact WHERE Id = '%s'", soql(who.ID)))
+		who.ID = id
+		return who, err
+	}
+	var found struct {
+		Records []struct {
+			IsConverted        bool   `json:"IsConverted"`
+			ConvertedContactID string `json:"ConvertedContactId"`
+		} `json:"records"`
+	}
+	q := fmt.Sprintf("SELECT IsConverted, ConvertedContactId FROM Lead WHERE Id = '%s'", soql(who.ID))
+	if err := s.api.call(ctx, http.MethodGet, "/query/?q="+url.QueryEscape(q), nil, &found); err != nil || len(found.Records) == 0 {
+		return salesforceRecord{}, err
+	}
+	who.Attributes.Type = "Lead"
+	if lead := found.Records[0]; lead.IsConverted {
+		who.Attributes.Type, who.ID = "Contact", lead.ConvertedContactID
+	}
+	return who, nil
+}
+
+// duplicate is who a duplicate rule found in place of a new lead, a contact before a
+// lead; zero if nobody is there any more.
+func (s salesforceSession) duplicate(ctx context.Context, err error) (salesforceRecord, error) {
+	refused := (*salesforceError)(nil)
+	if !errors.As(err, &refused) {
+		return salesforceRecord{}, nil
+	}
+	for _, kind := range []string{"Contact", "Lead"} {
+		for _, r := range refused.there {
+			if r.Attributes.Type != kind {
+				continue
+			}
+			if who, err := s.standing(ctx, r); err != nil || who.ID != "" {
+				return who, err
+			}
+		}
+	}
+	return salesforceRecord{}, nil
+}
+
 // makeLead fills what fits: for one field that is too long, Salesforce would refuse the
-// person, and with it each attempt to log the call.
+// person, and with it each attempt to log the call. Whom a duplicate rule of the org
+// takes for the same person stands for the new lead, as in HubSpot who has the e-mail
+// address.
 func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceRecord, error) {
 	l := s.doc.Lead
 	last, company := l.LastName, l.Company
@@ -146,5 +205,19 @@ func (s salesforceSession) makeLead(ctx context.Context, n numbers) (salesforceR
 	}
 	var made salesforceMade
 	err := s.api.call(ctx, http.MethodPost, "/sobjects/Lead", fields, &made)
-	return salesforceRecord{ID: made.ID, Name: s.doc.title()}, err
+	if _, ok := fields["State"]; ok && saysAny(err, "FIELD_INTEGRITY_EXCEPTION") {
+		// Where states are picked from lists, one without its country is refused.
+		delete(fields, "State")
+		err = s.api.call(ctx, http.MethodPost, "/sobjects/Lead", fields, &made)
+	}
+	if err != nil {
+		who, derr := s.duplicate(ctx, err)
+		if derr != nil || who.ID != "" {
+			return who, derr
+		}
+		return salesforceRecord{}, err
+	}
+	who := salesforceRecord{ID: made.ID, Name: s.doc.title()}
+	who.Attributes.Type = "Lead"
+	return who, nil
 }

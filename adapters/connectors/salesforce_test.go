@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trunkline.dev/trunkline/adapters/connectors"
 	"trunkline.dev/trunkline/adapters/connectors/internal/fake"
 	"trunkline.dev/trunkline/adapters/connectors/salesforcefake"
 	"trunkline.dev/trunkline/domain/call"
@@ -258,6 +259,17 @@ func TestSalesforceSessions(t *testing.T) {
 			t.Errorf("the files are %+v", files)
 		}
 	})
+	t.Run("one of yesterday is not trusted: the org may live elsewhere by now", func(t *testing.T) {
+		later := noon
+		r := newRig(t, func(c *connectors.Config) { c.Clock = func() time.Time { return later } })
+		r.succeeds(e, v)
+		later = later.Add(24 * time.Hour)
+		o.Lines()
+		r.succeeds(e, v)
+		if lines := o.Lines(); lines[0] != "POST /services/oauth2/token 200" {
+			t.Errorf("the requests were\n%s", strings.Join(lines, "\n"))
+		}
+	})
 	t.Run("one that cannot be renewed fails in words", func(t *testing.T) {
 		o.EndSessions()
 		o.Break(fake.Fault{At: "POST /services/oauth2/token", Status: 400, Body: `{"error":"invalid_grant","error_description":"expired access/refresh token"}`, Header: map[string]string{"Content-Type": "application/json"}})
@@ -333,7 +345,11 @@ func TestSalesforceCheck(t *testing.T) {
 			t.Errorf("%s: %v, %q; want %q", name, ok, wrong, c.wrong)
 		}
 	}
-	o.ReadOnly = true
+	o.Hidden = []string{"CallObject", "CallDisposition"}
+	if _, wrong := r.check(r.salesforce(o, nil)); !strings.Contains(wrong, "tasks: Task has no fields CallDisposition, CallObject that the user may write") {
+		t.Errorf("with fields that the user may not see: %q", wrong)
+	}
+	o.ReadOnly, o.Hidden = true, nil
 	if _, wrong := r.check(r.salesforce(o, nil)); !strings.Contains(wrong, "Edit Tasks") || !strings.Contains(wrong, "may not upload files") {
 		t.Errorf("without permissions: %q", wrong)
 	}

@@ -108,14 +108,31 @@ func (k slackKind) deliver(ctx context.Context, a *attempt) error {
 		return k.postByHook(ctx, a, c, hook)
 	}
 	api := k.api(a)
-	post, err := k.postAsBot(ctx, a, c, api)
+	post, err := turn(ctx, a, slackCall(a), func(ctx context.Context, _ bool) (slackPost, error) { return k.postAsBot(ctx, a, c, api) })
 	if err != nil {
 		return err
 	}
 	if !c.UploadRecording || !a.copyable() {
 		return nil
 	}
-	return k.upload(ctx, a, api, post)
+	_, err = turn(ctx, a, slackRecording(a), func(ctx context.Context, _ bool) (any, error) { return nil, k.upload(ctx, a, api, post) })
+	return err
+}
+
+// slackCall is what the message of the call is remembered under, slackRecording the same
+// of the upload. Every test call is seen.
+func slackCall(a *attempt) string {
+	if a.doc.Call.ID == sampleCallID {
+		return "slack/call/" + sampleCallID + "/" + a.deliveryID
+	}
+	return "slack/call/" + a.doc.Call.ID
+}
+
+func slackRecording(a *attempt) string {
+	if a.doc.Recording.ID == sampleRecording {
+		return "slack/file/" + sampleRecording + "/" + a.deliveryID
+	}
+	return "slack/file/" + a.doc.Recording.ID
 }
 
 // postByHook posts by an incoming webhook. What was posted that way cannot be
@@ -149,14 +166,12 @@ func (k slackKind) postByHook(ctx context.Context, a *attempt, c slackConfig, ho
 	return a.remember(ctx, linked, slackPost{})
 }
 
-// postAsBot posts the message of the call, or brings it up to date.
+// postAsBot posts the message of the call, or brings it up to date, in the turn of the
+// call.
 func (k slackKind) postAsBot(ctx context.Context, a *attempt, c slackConfig, api *slack.Client) (slackPost, error) {
 	blocks, text := k.message(a, c)
 	say := []slack.MsgOption{slack.MsgOptionText(text, false), slack.MsgOptionBlocks(blocks...), slack.MsgOptionDisableLinkUnfurl()}
-	key := "slack/call/" + a.doc.Call.ID
-	if a.doc.Call.ID == sampleCallID {
-		key += "/" + a.deliveryID // every test call is seen
-	}
+	key := slackCall(a)
 	a.tape.step("find the call's message")
 	post, known, err := remembered[slackPost](ctx, a, key)
 	if err != nil {
@@ -164,13 +179,20 @@ func (k slackKind) postAsBot(ctx context.Context, a *attempt, c slackConfig, api
 	}
 	if known {
 		a.tape.done("it was posted")
+		if old, err := a.outdated(ctx); err != nil || old {
+			a.tape.done("it was posted, and is of a later event already")
+			return post, err
+		}
 		a.tape.step("bring the message up to date")
 		_, _, _, err := api.UpdateMessageContext(ctx, post.Channel, post.TS, say...)
-		if !slackSays(err, "message_not_found", "cant_update_message", "channel_not_found") {
+		if !slackSays(err, "message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found") {
+			if err != nil {
+				return post, k.refused(a, err)
+			}
 			a.tape.done("updated")
-			return post, k.refused(a, err)
+			return post, a.told(ctx)
 		}
-		a.tape.done("somebody deleted it")
+		a.tape.done("%s; it is followed by another", words(k.refused(a, err)))
 	} else {
 		a.tape.done("there is none yet")
 	}
@@ -179,7 +201,7 @@ func (k slackKind) postAsBot(ctx context.Context, a *attempt, c slackConfig, api
 		return post, k.refused(a, err)
 	}
 	a.tape.done("posted")
-	return post, a.remember(ctx, key, post)
+	return post, errors.Join(a.remember(ctx, key, post), a.told(ctx))
 }
 
 // slackFile is how far an upload came: the bytes are there, then it is shared.
@@ -189,12 +211,9 @@ type slackFile struct {
 }
 
 // upload puts the recording into the thread of the call's message, in Slack's
-// three steps.
+// three steps and the recording's turn.
 func (k slackKind) upload(ctx context.Context, a *attempt, api *slack.Client, post slackPost) error {
-	key := "slack/file/" + a.doc.Recording.ID
-	if a.doc.Recording.ID == sampleRecording {
-		key += "/" + a.deliveryID
-	}
+	key := slackRecording(a)
 	a.tape.step("upload the recording")
 	file, known, err := remembered[slackFile](ctx, a, key)
 	if err != nil {

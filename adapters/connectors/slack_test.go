@@ -190,9 +190,9 @@ func TestSlackBot(t *testing.T) {
 	late := story.records("rec-1", 1000)
 	r.succeeds(e, late)
 	r.succeeds(e, late)
-	r.succeeds(e, first) // a replay
+	r.succeeds(e, first) // a replay, of an older state
 	got := s.Messages()
-	if len(got) != 1 || got[0].Edits != 3 {
+	if len(got) != 1 || got[0].Edits != 2 {
 		t.Fatalf("the channel has %+v", got)
 	}
 	if diff := cmp.Diff([]string{"John Smith - 2026-11-28T12:01:00Z.mp3"}, got[0].Files); diff != "" {
@@ -205,6 +205,26 @@ func TestSlackBot(t *testing.T) {
 			t.Errorf("the channel has %+v", got)
 		}
 	})
+}
+
+// TestSlackMessagesThatMayNotBeChanged: a workspace may let nobody edit what is older
+// than some minutes. What came of the call since is told all the same.
+func TestSlackMessagesThatMayNotBeChanged(t *testing.T) {
+	t.Parallel()
+	r, s := newRig(t), newSlack(t)
+	e := r.bot(s)
+	story := r.newStory()
+	story.ends()
+	r.succeeds(e, story.happens(call.Dispositioned{Disposition: "Callback"}))
+	s.Break(fake.Fault{At: "POST /api/chat.update", Status: 200, Body: `{"ok":false,"error":"edit_window_closed"}`})
+	story.happens(call.Dispositioned{Disposition: "Sale"})
+	got := r.succeeds(e, story.records("rec-1", 1000))
+	if said := got.result("bring the message up to date"); said != "Slack answered edit_window_closed; it is followed by another" {
+		t.Errorf("the log says %q", said)
+	}
+	if got := s.Messages(); len(got) != 2 || got[1].Text != "John Smith: Sale" || len(got[1].Files) != 1 {
+		t.Errorf("the channel has %+v", got)
+	}
 }
 
 func TestSlackBotUploadGoesOnWhereItStopped(t *testing.T) {

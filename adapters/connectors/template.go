@@ -90,6 +90,22 @@ func (l lookup) fill(tpl string) any {
 	return l.expand(tpl, nil)
 }
 
+// flat is a value as fields of a CRM take it: of a list the items with ; between, which
+// is how a choice of several is written, of an object its JSON.
+func flat(v any) any {
+	switch v := v.(type) {
+	case []any:
+		items := make([]string, len(v))
+		for i, item := range v {
+			items[i] = asText(item)
+		}
+		return strings.Join(items, ";")
+	case map[string]any:
+		return asText(v)
+	}
+	return v
+}
+
 func asText(v any) string {
 	switch v := v.(type) {
 	case nil:

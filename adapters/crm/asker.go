@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -201,15 +202,21 @@ func (a *Asker) Offer(events ...event.Event) {
 	}
 }
 
-// begin asks in a goroutine of its own, if there is room.
+// begin asks in a goroutine of its own, if there is room. CRMs that have none are not
+// asked about this call.
 func (a *Asker) begin(s started, asked []tenant.Connection) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := place{asker: a}
-	if a.stopped || a.all >= maxUnderWay || !p.take(asked[0].ID) {
+	first := -1
+	if !a.stopped && a.all < maxUnderWay {
+		first = slices.IndexFunc(asked, func(c tenant.Connection) bool { return p.take(c.ID) })
+	}
+	if first < 0 {
 		a.stats.Dropped++
 		return
 	}
+	asked = asked[first:]
 	a.all++
 	a.done.Go(func() {
 		defer func() {

@@ -287,6 +287,24 @@ func TestACRMThatHangsBehindAnotherCostsThatOneNothing(t *testing.T) {
 	}
 }
 
+// Nor does one that is asked before others keep a call from them.
+func TestACRMThatHangsBeforeAnotherCostsThatOneNothing(t *testing.T) {
+	t.Parallel()
+	hanging, good := newCRM(t), newCRM(t)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	hanging.answers(func(http.ResponseWriter, *http.Request) { <-release })
+	w := newWorld(t, connection("a", hanging.URL), connection("b", good.URL))
+	for i := range 16 {
+		w.outbound(fmt.Sprint("unknown-", i), fmt.Sprintf("+155500001%02d", i))
+	}
+	w.outbound("known", sally)
+	if e := w.attached(1)[0]; e.Subject != "known" || e.Source != "connection/b" {
+		t.Errorf("attached to %s by %s", e.Subject, e.Source)
+	}
+	w.settled(crm.Stats{Found: 1, None: 16, Failed: 16}) // each after its two seconds
+}
+
 // TestStopBreaksOff stops while a question is out; none is asked after.
 func TestStopBreaksOff(t *testing.T) {
 	t.Parallel()

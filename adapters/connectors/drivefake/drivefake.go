@@ -276,7 +276,19 @@ func (d *Drive) list(w http.ResponseWriter, r *http.Request, _ string) {
 			found = append(found, d.show(f, q.Get("fields")))
 		}
 	}
-	fake.Answer(w, http.StatusOK, map[string]any{"files": found})
+	// A page may be empty, or not full, and the list go on.
+	page := map[string]any{"files": []any{}}
+	if q.Get("pageToken") == "" {
+		page["nextPageToken"] = "~!!~page-2"
+	} else {
+		page["files"] = found
+	}
+	for name := range page {
+		if !slices.Contains(topLevel(q.Get("fields")), name) {
+			delete(page, name)
+		}
+	}
+	fake.Answer(w, http.StatusOK, page)
 }
 
 func (d *Drive) get(w http.ResponseWriter, r *http.Request, _ string) {
@@ -290,14 +302,23 @@ func (d *Drive) get(w http.ResponseWriter, r *http.Request, _ string) {
 	fake.Answer(w, http.StatusOK, d.show(f, r.URL.Query().Get("fields")))
 }
 
-// show is what was asked for of a file: "id,name", or "files(id,name)" of a list.
+// topLevel are the names of the fields that are asked for of a list.
+func topLevel(fields string) []string {
+	before, _, _ := strings.Cut(fields, "(")
+	return strings.Split(before, ",")
+}
+
+// show is what was asked for of a file: "id,name", or "…,files(id,name)" of a list.
 func (d *Drive) show(f *File, fields string) map[string]any {
 	all := map[string]any{
 		"id": f.ID, "name": f.Name, "mimeType": f.MIME, "driveId": f.drive, "parents": f.Parents, "appProperties": f.Properties, "trashed": d.trashed(f),
 		"capabilities": map[string]bool{"canAddChildren": f.ID != Closed},
 	}
 	asked := make(map[string]any)
-	for name := range strings.SplitSeq(strings.TrimSuffix(strings.TrimPrefix(fields, "files("), ")"), ",") {
+	if _, of, isList := strings.Cut(fields, "files("); isList {
+		fields = strings.TrimSuffix(of, ")")
+	}
+	for name := range strings.SplitSeq(fields, ",") {
 		name, _, _ = strings.Cut(name, "(")
 		v, known := all[name]
 		if !known {

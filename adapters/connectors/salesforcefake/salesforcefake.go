@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +27,8 @@ const (
 	Version      = "v62.0"
 	// ExternalID is a field of Task that is an external id.
 	ExternalID = "Trunkline_Call_Id__c"
+	// Number is a field of Task that takes numbers only.
+	Number = "Weight__c"
 )
 
 // Record is one of an object's.
@@ -37,6 +41,12 @@ type Org struct {
 	ReadOnly bool
 	// Hidden are fields that the user who signed in may not see.
 	Hidden []string
+	// Rule finds duplicates of new leads by name and company, as the rule does that
+	// every org has from the beginning.
+	Rule bool
+	// States takes states of the lists of countries only, as an org does that has
+	// state and country picklists.
+	States bool
 
 	mu      sync.Mutex
 	tokens  map[string]bool
@@ -44,11 +54,13 @@ type Org struct {
 	objects map[string][]Record
 	files   []File
 	links   []Record
+	// lagging are the records that the index of phone numbers does not have yet.
+	lagging map[string]bool
 }
 
 // New starts an org.
 func New() *Org {
-	o := &Org{tokens: make(map[string]bool), objects: make(map[string][]Record)}
+	o := &Org{tokens: make(map[string]bool), objects: make(map[string][]Record), lagging: make(map[string]bool)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /services/oauth2/token", o.token)
 	data := "/services/data/" + Version
@@ -109,7 +121,17 @@ func (o *Org) Lag(object string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range o.objects[object] {
-		r["IsConverted"] = true
+		o.lagging[r["Id"].(string)] = true
+	}
+}
+
+// Convert makes all leads a contact, as a person would who knows it already: it keeps
+// its own number.
+func (o *Org) Convert(contact string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.objects["Lead"] {
+		r["IsConverted"], r["ConvertedContactId"] = true, contact
 	}
 }
 
@@ -193,7 +215,7 @@ func (o *Org) limits(w http.ResponseWriter, _ *http.Request) {
 var fields = map[string][]string{
 	"Task": {
 		"Subject", "Status", "TaskSubtype", "CallType", "CallDurationInSeconds", "CallDisposition", "CallObject", "WhoId", "WhatId", "OwnerId",
-		"ActivityDate", "Description", "Priority", ExternalID, "Score__c",
+		"ActivityDate", "Description", "Priority", ExternalID, "Score__c", "Tags__c", Number,
 	},
 	"Lead":           {"LastName", "FirstName", "Company", "Phone", "Title", "Email", "City", "State", "PostalCode"},
 	"Contact":        {"LastName"},
@@ -208,6 +230,9 @@ func (o *Org) describe(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []any{}
 	for _, n := range names {
+		if slices.Contains(o.Hidden, n) {
+			continue
+		}
 		list = append(list, map[string]any{"name": n, "createable": true, "externalId": n == ExternalID, "length": bound(r.PathValue("object"), n)})
 	}
 	fake.Answer(w, http.StatusOK, map[string]any{"name": r.PathValue("object"), "createable": !o.ReadOnly, "fields": list})
@@ -240,10 +265,17 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 	for name, v := range in {
 		known := false
 		for _, f := range fields[object] {
-			known = known || f == name
+			known = known || f == name && !slices.Contains(o.Hidden, name)
 		}
 		if !known {
 			refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object, name)
+			return nil, false
+		}
+		text, isText := v.(string)
+		_, isList := v.([]any)
+		_, isObject := v.(map[string]any)
+		if _, err := strconv.ParseFloat(text, 64); isList || isObject || name == Number && isText && err != nil {
+			refuse(w, http.StatusBadRequest, "JSON_PARSER_ERROR", fmt.Sprintf("Cannot deserialize instance of %s from %v", name, v))
 			return nil, false
 		}
 		if s, ok := v.(string); ok && len(utf16.Encode([]rune(s))) > bound(object, name) {
@@ -259,6 +291,10 @@ func (o *Org) body(w http.ResponseWriter, r *http.Request, object string, isNew 
 			return nil, false
 		}
 	}
+	if object == "Lead" && o.States && in["State"] != nil {
+		refuse(w, http.StatusBadRequest, "FIELD_INTEGRITY_EXCEPTION", "A country/territory must be specified before specifying a state value for field: State/Province", "State")
+		return nil, false
+	}
 	if isNew && object == "Lead" && (in["LastName"] == nil || in["Company"] == nil) {
 		refuse(w, http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName, Company]", "LastName", "Company")
 		return nil, false
@@ -272,7 +308,47 @@ func (o *Org) create(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if object == "Lead" && o.Rule && o.duplicate(w, in) || object == "Task" && o.converted(w, in) {
+		return
+	}
 	fake.Answer(w, http.StatusCreated, map[string]any{"id": o.Add(object, in), "success": true, "errors": []any{}})
+}
+
+// duplicate refuses a lead that is there, or a contact, in the words and with the
+// misspelling of Salesforce.
+func (o *Org) duplicate(w http.ResponseWriter, in Record) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var results []any
+	for _, object := range []string{"Lead", "Contact"} {
+		for _, have := range o.objects[object] {
+			if have["LastName"] == in["LastName"] {
+				results = append(results, map[string]any{"entityType": object, "matchRecords": []any{map[string]any{
+					"matchConfidence": 100.0, "record": map[string]any{"attributes": map[string]string{"type": object}, "Id": have["Id"]},
+				}}, "rule": "Standard_Lead_Match_Rule_v1_0", "size": 1, "success": true})
+			}
+		}
+	}
+	if len(results) > 0 {
+		fake.Answer(w, http.StatusBadRequest, []any{map[string]any{
+			"duplicateResut": map[string]any{"allowSave": true, "duplicateRule": "Standard_Lead_Duplicate_Rule", "duplicateRuleEntityType": "Lead", "matchResults": results},
+			"errorCode":      "DUPLICATES_DETECTED", "message": "Use one of these records?",
+		}})
+	}
+	return len(results) > 0
+}
+
+// converted refuses a task of a lead that is a contact by now.
+func (o *Org) converted(w http.ResponseWriter, in Record) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, have := range o.objects["Lead"] {
+		if have["Id"] == in["WhoId"] && have["IsConverted"] == true {
+			refuse(w, http.StatusBadRequest, "CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", "WhoId")
+			return true
+		}
+	}
+	return false
 }
 
 func (o *Org) update(w http.ResponseWriter, r *http.Request) {

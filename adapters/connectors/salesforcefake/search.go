@@ -41,7 +41,7 @@ func (o *Org) search(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		for _, r := range slices.Backward(o.objects[object]) { // the newest first
-			if r["IsConverted"] == true || !has(r, phones[object], strings.Split(m[1], " OR ")) {
+			if r["IsConverted"] == true || o.lagging[r["Id"].(string)] || !has(r, phones[object], strings.Split(m[1], " OR ")) {
 				continue
 			}
 			one := Record{"attributes": map[string]string{"type": object, "url": "/x"}}
@@ -69,7 +69,7 @@ func has(r Record, in, terms []string) bool {
 	return false
 }
 
-var soql = regexp.MustCompile(`^SELECT (\w+) FROM (\w+) WHERE (\w+) = '((?:[^'\\]|\\.)*)'( AND (IsLatest|IsActive) = true)?( ORDER BY CreatedDate)?( LIMIT 1)?$`)
+var soql = regexp.MustCompile(`^SELECT ([\w, ]+) FROM (\w+) WHERE (\w+) = '((?:[^'\\]|\\.)*)'( AND (?:IsLatest|IsActive) = true| AND IsConverted = false)?( ORDER BY CreatedDate)?( LIMIT 1)?$`)
 
 func (o *Org) query(w http.ResponseWriter, r *http.Request) {
 	m := soql.FindStringSubmatch(r.URL.Query().Get("q"))
@@ -78,13 +78,24 @@ func (o *Org) query(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "MALFORMED_QUERY", "unexpected token")
 		return
 	}
+	if slices.Contains(o.Hidden, m[3]) {
+		refuse(w, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+m[3]+"' on entity '"+m[2]+"'")
+		return
+	}
 	value := regexp.MustCompile(`\\(.)`).ReplaceAllString(m[4], "$1")
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	found := []Record{}
 	for _, r := range o.objects[m[2]] {
+		if strings.HasSuffix(m[5], "= false") && r["IsConverted"] == true {
+			continue
+		}
 		if fmt.Sprint(r[m[3]]) == value && len(found) == 0 {
-			found = append(found, Record{"attributes": map[string]string{"type": m[2]}, m[1]: r[m[1]]})
+			one := Record{"attributes": map[string]string{"type": m[2]}}
+			for name := range strings.SplitSeq(m[1], ", ") {
+				one[name] = r[name]
+			}
+			found = append(found, one)
 		}
 	}
 	fake.Answer(w, http.StatusOK, map[string]any{"totalSize": len(found), "done": true, "records": found})
