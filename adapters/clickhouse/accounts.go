@@ -94,7 +94,7 @@ func (s *Store) LoggedBetween(ctx context.Context, org, webhookID string, since,
 		"SELECT delivery_id FROM delivery_attempts" + where + " UNION ALL SELECT delivery_id FROM delivery_outcomes" + where + ")"
 	args := []any{org, webhookID, projections.StoredTime(since).UnixMicro(), projections.StoredTime(until).UnixMicro()}
 	var n uint64
-	if err := s.conn.QueryRow(ctx, sql, append(args, args...)...).Scan(&n); err != nil {
+	if err := s.row(ctx, sql, append(args, args...), &n); err != nil {
 		return 0, fmt.Errorf("counting deliveries of %s: %w", webhookID, err)
 	}
 	return int64(n), nil

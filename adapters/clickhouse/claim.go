@@ -93,16 +93,14 @@ func (a *applier[R]) newEpoch(ctx context.Context, topic event.Topic, partition 
 		"FROM sink_epochs " +
 		"WHERE model = ? AND generation = ? AND topic = ? AND `partition` = ?"
 	var highest uint64
-	if err := a.store.conn.QueryRow(ctx, read, a.model, a.generation, string(topic), partition).Scan(&highest); err != nil {
+	if err := a.store.row(ctx, read, []any{a.model, a.generation, string(topic), partition}, &highest); err != nil {
 		return 0, fmt.Errorf("reading the epoch: %w", err)
 	}
 	// Not below the time: the highest may be gone with the power (see settling).
 	epoch := max(highest>>32+1, uint64(a.cfg.Now().Unix()))<<32 | uint64(random32())
 	row := epochRow{a.model, a.generation, topic, partition, epoch}
-	if err := epochTable.insert(ctx, a.store.conn, "", [][]epochRow{{row}}); err != nil {
-		return 0, err
-	}
-	return epoch, nil
+	err := a.store.inTurn(ctx, func(c driver.Conn) error { return epochTable.insert(ctx, c, "", [][]epochRow{{row}}) })
+	return epoch, err
 }
 
 type epochRow struct {
@@ -149,7 +147,7 @@ SYNC`
 	defer poll.Stop()
 	for {
 		var running uint64
-		if err := a.store.conn.QueryRow(ctx, count, prefix, label).Scan(&running); err != nil {
+		if err := a.store.row(ctx, count, []any{prefix, label}, &running); err != nil {
 			return fmt.Errorf("looking for inserts of a former owner: %w", err)
 		}
 		if running == 0 {
@@ -211,7 +209,7 @@ func (a *applier[R]) checkpoint(ctx context.Context, o owner) (checkpoint, error
 		"FROM sink_checkpoints " +
 		"WHERE model = ? AND generation = ? AND topic = ? AND `partition` = ?"
 	var c checkpoint
-	if err := a.store.conn.QueryRow(ctx, sql, a.model, a.generation, string(o.topic), o.partition).Scan(c.columns()...); err != nil {
+	if err := a.store.row(ctx, sql, []any{a.model, a.generation, string(o.topic), o.partition}, c.columns()...); err != nil {
 		return c, fmt.Errorf("reading the checkpoint: %w", err)
 	}
 	return c, nil

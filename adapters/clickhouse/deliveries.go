@@ -96,7 +96,7 @@ FROM
     SELECT min(event_at), max(event_at) FROM delivery_outcomes HAVING count() > 0
 )`
 	var tables uint64
-	if err := s.conn.QueryRow(ctx, sql).Scan(&tables, &from, &to); err != nil || tables == 0 {
+	if err := s.row(ctx, sql, nil, &tables, &from, &to); err != nil || tables == 0 {
 		return time.Time{}, time.Time{}, err
 	}
 	to = to.Add(time.Microsecond)

@@ -50,7 +50,7 @@ FROM
     FROM %s%s
 )`, strings.Join(columns, ", "), quoteName(name), final)
 	var rows, sum, parity uint64
-	if err := s.store.conn.QueryRow(ctx, sql).Scan(&rows, &sum, &parity); err != nil {
+	if err := s.store.row(ctx, sql, nil, &rows, &sum, &parity); err != nil {
 		return projections.TableDigest{}, err
 	}
 	return projections.TableDigest{Table: t.name, Rows: int64(rows), Hash: fmt.Sprintf("%016x%016x", sum, parity)}, nil

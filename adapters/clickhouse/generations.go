@@ -116,14 +116,15 @@ SELECT max(revision)
 FROM sink_generations
 WHERE model = ?`
 	var revision uint64
-	if err := s.conn.QueryRow(ctx, sql, model).Scan(&revision); err != nil {
+	if err := s.row(ctx, sql, []any{model}, &revision); err != nil {
 		return fmt.Errorf("reading the revision of %s: %w", model, err)
 	}
 	rows := make([]generationRow, len(gens))
 	for i, g := range gens {
 		rows[i] = generationRow{g, model, revision + 1}
 	}
-	if err := generationTable.insert(ctx, s.conn, "", [][]generationRow{rows}); err != nil {
+	err := s.inTurn(ctx, func(c driver.Conn) error { return generationTable.insert(ctx, c, "", [][]generationRow{rows}) })
+	if err != nil {
 		return fmt.Errorf("recording the generations of %s: %w", model, err)
 	}
 	return nil

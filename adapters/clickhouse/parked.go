@@ -48,7 +48,7 @@ func (s *Sink) ParkedCount(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	var n uint64
-	if err := s.store.conn.QueryRow(ctx, sql, s.model, g.Number).Scan(&n); err != nil {
+	if err := s.store.row(ctx, sql, []any{s.model, g.Number}, &n); err != nil {
 		return 0, fmt.Errorf("counting what %s parked: %w", s.model, err)
 	}
 	return int64(n), nil

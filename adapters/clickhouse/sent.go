@@ -41,7 +41,7 @@ func unsuccessfulArgs(org, webhookID string, since, until time.Time) []any {
 // CountUnsuccessful counts what Unsuccessful lists.
 func (s *Store) CountUnsuccessful(ctx context.Context, org, webhookID string, since, until time.Time) (int64, error) {
 	var n uint64
-	if err := s.conn.QueryRow(ctx, "SELECT count()"+unsuccessful, unsuccessfulArgs(org, webhookID, since, until)...).Scan(&n); err != nil {
+	if err := s.row(ctx, "SELECT count()"+unsuccessful, unsuccessfulArgs(org, webhookID, since, until), &n); err != nil {
 		return 0, fmt.Errorf("counting unsuccessful deliveries of %s: %w", webhookID, err)
 	}
 	return int64(n), nil

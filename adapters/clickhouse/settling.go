@@ -58,7 +58,7 @@ func (s *settling) at(now time.Time) int64 {
 // started returns when the server began, by its clock, to the second.
 func (s *Store) started(ctx context.Context) (time.Time, error) {
 	var at time.Time
-	if err := s.conn.QueryRow(ctx, "SELECT "+startedExpr).Scan(&at); err != nil {
+	if err := s.row(ctx, "SELECT "+startedExpr, nil, &at); err != nil {
 		return at, fmt.Errorf("asking when ClickHouse began: %w", err)
 	}
 	return at, nil

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"trunkline.dev/trunkline/domain/event"
 	"trunkline.dev/trunkline/projections"
 )
@@ -193,5 +195,5 @@ func (a *applier[R]) write(ctx context.Context, works []*work[R]) error {
 		}
 		checkpoints = append(checkpoints, checkpointRow{a.model, a.generation, w.owner.topic, w.owner.partition, w.next, w.recordedAt, now, w.settled, w.server})
 	}
-	return checkpointTable.insert(ctx, a.store.conn, "", [][]checkpointRow{checkpoints})
+	return a.store.inTurn(ctx, func(c driver.Conn) error { return checkpointTable.insert(ctx, c, "", [][]checkpointRow{checkpoints}) })
 }

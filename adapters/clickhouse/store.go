@@ -132,8 +132,12 @@ type Store struct {
 	conn driver.Conn
 	// bulk has the connections for large inserts, whose buffers are as large as
 	// what they carry and are kept: few of them, taken in turns.
-	bulk     driver.Conn
-	turns    chan struct{}
+	bulk  driver.Conn
+	turns chan struct{}
+	// slots are the connections of conn. They are waited for here: the driver's pool
+	// gives up after its DialTimeout, and the sessions of hundreds of partitions ask
+	// at the same time when they were claimed together.
+	slots    chan struct{}
 	database string
 	bare     *ch.Options
 	migrated atomic.Bool
@@ -177,14 +181,14 @@ func Open(cfg Config) (*Store, error) {
 	bare := *o
 	bare.Auth.Database = "default" // the database of the hub may not exist yet
 	bare.MaxOpenConns, bare.MaxIdleConns = 1, 1
-	s := &Store{cfg: cfg, conn: conn, bulk: bulk, turns: make(chan struct{}, bulkConns), probing: make(chan struct{}, 1), database: o.Auth.Database, bare: &bare}
+	s := &Store{cfg: cfg, conn: conn, bulk: bulk, turns: make(chan struct{}, bulkConns), slots: make(chan struct{}, cfg.MaxConns), probing: make(chan struct{}, 1), database: o.Auth.Database, bare: &bare}
 	s.migrated.Store(!cfg.MigratesLater)
 	return s, nil
 }
 
 // Ping reports whether ClickHouse answers.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.conn.Ping(ctx); err != nil {
+	if err := s.inTurn(ctx, func(c driver.Conn) error { return c.Ping(ctx) }); err != nil {
 		return fmt.Errorf("pinging ClickHouse: %w", err)
 	}
 	return nil
@@ -195,33 +199,49 @@ func (s *Store) Close() error { return errors.Join(s.conn.Close(), s.bulk.Close(
 
 // inBulk runs f with the connections for large inserts when it is its turn.
 func (s *Store) inBulk(ctx context.Context, f func(driver.Conn) error) error {
+	return inTurn(ctx, s.turns, s.bulk, f)
+}
+
+// inTurn runs f, which uses one connection at a time, when one is free.
+func (s *Store) inTurn(ctx context.Context, f func(driver.Conn) error) error {
+	return inTurn(ctx, s.slots, s.conn, f)
+}
+
+func inTurn(ctx context.Context, turns chan struct{}, conn driver.Conn, f func(driver.Conn) error) error {
 	select {
-	case s.turns <- struct{}{}:
+	case turns <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-s.turns }()
-	return f(s.bulk)
+	defer func() { <-turns }()
+	return f(conn)
 }
 
 // exec runs a statement to its end.
 func (s *Store) exec(ctx context.Context, sql string, args ...any) error {
-	return s.conn.Exec(ctx, sql, args...)
+	return s.inTurn(ctx, func(c driver.Conn) error { return c.Exec(ctx, sql, args...) })
 }
 
-// query calls scan for each row.
+// row reads the one row of a query.
+func (s *Store) row(ctx context.Context, sql string, args []any, into ...any) error {
+	return s.inTurn(ctx, func(c driver.Conn) error { return c.QueryRow(ctx, sql, args...).Scan(into...) })
+}
+
+// query calls scan for each row; scan must not ask for more.
 func (s *Store) query(ctx context.Context, sql string, args []any, scan func(driver.Rows) error) error {
-	rows, err := s.conn.Query(ctx, sql, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
+	return s.inTurn(ctx, func(c driver.Conn) error {
+		rows, err := c.Query(ctx, sql, args...)
+		if err != nil {
 			return err
 		}
-	}
-	return rows.Err()
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			if err := scan(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
 }
 
 // code is ClickHouse's error code, 0 for an error that is not an answer of it.
