@@ -68,7 +68,7 @@ const salesforce = `{"name":"Our CRM","kind":"salesforce","config":{"login_url":
 
 func TestAConnectorIsWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
-	o := newConnectorOffice(t, nil)
+	o := newConnectorOffice(t, func(_ *office, cfg *httpapi.Config) { cfg.Settings.Replays = &replayer{} })
 	list := o.made(201, "POST", "/v1/lists", `{"name":"L"}`)["id"]
 	made := o.made(201, "POST", "/v1/connectors", strings.Replace(salesforce, `"kind"`, fmt.Sprintf(`"list_id":%q,"kind"`, list), 1))
 	id := made["id"].(string)
@@ -142,6 +142,12 @@ func TestAConnectorIsWhatWasAskedFor(t *testing.T) {
 		}
 		if got := o.made(200, "PATCH", "/v1/connectors/"+id, `{"enabled":true}`); got["enabled"] != true {
 			t.Errorf("enabled it is %v", got)
+		}
+	})
+	t.Run("what it failed at is recovered", func(t *testing.T) {
+		got := o.made(202, "POST", "/v1/connectors/"+id+"/recover", `{"since":"2026-05-14T10:00:00Z"}`)
+		if want := map[string]any{"deliveries": 7.0, "replay_id": "recover 2026-05-14T10:00:00Z 2026-05-14T12:00:00Z"}; !cmp.Equal(want, got) {
+			t.Errorf("got %v, want %v", got, want)
 		}
 	})
 	t.Run("it has no secret", func(t *testing.T) {

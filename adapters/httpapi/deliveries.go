@@ -167,7 +167,11 @@ func (s *Server) resendDelivery(w http.ResponseWriter, r *http.Request, p Princi
 	if err := s.cfg.Settings.Deliverer.Resend(r.Context(), e, a.ID); err != nil {
 		return unsent(err)
 	}
-	return respond(w, http.StatusAccepted, map[string]string{"id": a.ID, "webhook_id": e.ID, "status": string(delivery.Pending)})
+	status := delivery.Pending
+	if !e.Sends() {
+		status = delivery.IsHeld
+	}
+	return respond(w, http.StatusAccepted, map[string]string{"id": a.ID, "webhook_id": e.ID, "status": string(status)})
 }
 
 // cancelDelivery is POST /v1/deliveries/{id}/cancel. The owner of the delivery's

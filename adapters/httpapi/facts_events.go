@@ -13,7 +13,7 @@ type eventsAnswer struct {
 
 // recordEvents is POST /v1/events: CloudEvents in any of their three modes.
 func (s *Server) recordEvents(w http.ResponseWriter, r *http.Request, p Principal) error {
-	body, err := readBody(r)
+	body, err := readText(r)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (s *Server) leads(w http.ResponseWriter, r *http.Request, p Principal) erro
 }
 
 func (s *Server) upsertLeads(w http.ResponseWriter, r *http.Request, p Principal, listID string) error {
-	body, err := readBody(r)
+	body, err := readText(r)
 	if err != nil {
 		return err
 	}

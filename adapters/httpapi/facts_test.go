@@ -82,6 +82,38 @@ func TestAKnownCallKeepsItsID(t *testing.T) {
 	}
 }
 
+// A name in Latin-1, as from an old spreadsheet, was acknowledged and kept with U+FFFD
+// where its accents were, for ever.
+func TestABodyThatIsNotUTF8IsRefused(t *testing.T) {
+	t.Parallel()
+	a, o := newAPI(t, nil), newOffice(t, nil)
+	for _, tt := range []struct {
+		do         func(method, path, body string, headers ...string) answer
+		path, body string
+		headers    []string
+	}{
+		{a.do, "/v1/leads", `{"phone":"+15551234567","name":"Jos` + "\xe9" + `"}`, nil},
+		{a.do, "/v1/leads", `[{"phone":"+15551234567","Stra` + "\xdf" + `e":"x"}]`, nil},
+		{a.do, "/v1/calls", strings.Replace(aCall, `{`, `{"campaign":"`+"\xff"+`",`, 1), nil},
+		{a.do, "/v1/events", `{"specversion":"1.0","id":"1","source":"s","type":"call.ended.v1","subject":"c` + "\xe9" + `","data":{}}`, nil},
+		{a.do, "/v1/events", `{"status":"` + "\xc3" + `"}`, []string{"Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "s", "Ce-Type", "call.ended.v1", "Ce-Subject", "c-1"}},
+		{o.do, "/v1/lists", `{"name":"Caf` + "\xe9" + `"}`, nil},
+	} {
+		got := tt.do("POST", tt.path, tt.body, tt.headers...)
+		if p := a.refused(got, 400); !strings.Contains(p.Detail, "not UTF-8") {
+			t.Errorf("%s %q: %s", tt.path, tt.body, p.Detail)
+		}
+	}
+	for _, topic := range []event.Topic{event.Leads, event.Calls} {
+		if n := len(a.log.Events(topic)); n != 0 {
+			t.Errorf("%d events on %s", n, topic)
+		}
+	}
+	if got := a.do("POST", "/v1/leads", `{"phone":"+15551234567","name":"José"}`); got.Status != 200 {
+		t.Errorf("UTF-8: %d %s", got.Status, got.Body)
+	}
+}
+
 func TestAgentStates(t *testing.T) {
 	t.Parallel()
 	type agentAnswer struct {

@@ -589,7 +589,9 @@ func TestADelivery(t *testing.T) {
 	o.refused(o.do("GET", "/v1/deliveries/none", ""), 404)
 	o.refused(o.do("GET", "/v1/deliveries/done", "", o.newOrg("Other")...), 404)
 
-	o.made(202, "POST", "/v1/deliveries/done/resend", "")
+	if got := o.made(202, "POST", "/v1/deliveries/done/resend", ""); got["status"] != "pending" {
+		t.Errorf("sent again it is %v", got)
+	}
 	got := o.made(202, "POST", "/v1/webhooks/"+hook+"/recover", `{"since":"2026-05-14T10:00:00Z"}`)
 	if want := map[string]any{"deliveries": 7.0, "replay_id": "recover 2026-05-14T10:00:00Z 2026-05-14T12:00:00Z"}; !cmp.Equal(want, got) {
 		t.Errorf("got %v, want %v", got, want)
@@ -604,6 +606,10 @@ func TestADelivery(t *testing.T) {
 	o.refused(o.do("POST", "/v1/deliveries/none/resend", ""), 404)
 	for _, body := range []string{"", "{}", `{"since":"now"}`, `{"since":"2026-05-14T11:00:00Z","until":"2026-05-14T10:00:00Z"}`} {
 		o.refused(o.do("POST", "/v1/webhooks/"+hook+"/recover", body), 400)
+	}
+	o.made(200, "POST", "/v1/webhooks/"+hook+"/disable", "")
+	if got := o.made(202, "POST", "/v1/deliveries/done/resend", ""); got["status"] != "held" {
+		t.Errorf("sent again to a disabled webhook it is %v", got)
 	}
 	c.fail = projections.ErrNotFound
 	o.refused(o.do("POST", "/v1/deliveries/done/resend", ""), 404)

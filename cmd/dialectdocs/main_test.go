@@ -52,6 +52,23 @@ func TestThePagesAreWhatTheGeneratorWrites(t *testing.T) {
 	}
 }
 
+// A receiver that looks for gaps needs trunkline-previous-sequence: events that are not
+// for it leave numbers of trunkline-sequence out.
+func TestThePagesNameEachHeaderOfTheHub(t *testing.T) {
+	t.Parallel()
+	for _, d := range dialects.All() {
+		text, err := os.ReadFile(filepath.Join(docs, file(d)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"webhook-id", "trunkline-event-type", "trunkline-sequence", "trunkline-previous-sequence", "trunkline-replay"} {
+			if !strings.Contains(string(text), "`"+name+"`") {
+				t.Errorf("%s does not name %s", file(d), name)
+			}
+		}
+	}
+}
+
 // fences returns the code of a page's fences of a language, in their order.
 func fences(t *testing.T, d dialects.Dialect, language string) []string {
 	t.Helper()

@@ -198,7 +198,12 @@ func otherHeaders(d dialects.Dialect) string {
 			}
 		}
 	}
-	return strings.Join(append(all, "`webhook-id` (the same for each attempt)", "`trunkline-event-type`", "`trunkline-sequence`"), ", ")
+	return strings.Join(append(all,
+		"`webhook-id` (the same for each attempt)",
+		"`trunkline-event-type`",
+		"`trunkline-sequence` (grows with each event of a call, a lead, …; numbers are left out for events that this webhook does not get)",
+		"`trunkline-previous-sequence` (that of the event before it that was owed to this webhook, if there was one: what was missed shows here)",
+		"`trunkline-replay` (in a replay: its id)"), ", ")
 }
 
 func (p *pageData) profile(f delivery.Profile) {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"trunkline.dev/trunkline/domain/delivery"
 )
 
 // deliveriesCommand looks at single deliveries of a running hub, and sends them
@@ -111,7 +113,15 @@ type deliveriesResend struct {
 // Run sends a delivery again.
 func (c deliveriesResend) Run(ctx context.Context, s streams) error {
 	q := question{method: http.MethodPost, path: pathOf("deliveries", c.ID, "resend"), json: c.JSON}
-	return show(ctx, s, q, nil, func() error {
+	var answer struct {
+		WebhookID string `json:"webhook_id"`
+		Status    string `json:"status"`
+	}
+	return show(ctx, s, q, &answer, func() error {
+		if answer.Status == string(delivery.IsHeld) {
+			_, err := fmt.Fprintf(s.out, "%s is held: it will be sent again when %s is enabled\n", c.ID, answer.WebhookID)
+			return err
+		}
 		_, err := fmt.Fprintf(s.out, "%s will be sent again now\n", c.ID)
 		return err
 	})

@@ -237,6 +237,20 @@ func TestTriggerAURL(t *testing.T) {
 	}
 }
 
+// An address without http:// was listened for: each webhook was lost with "unsupported
+// protocol scheme".
+func TestAURLThatNothingCanBePostedToIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"localhost:3000", "127.0.0.1:3000/hooks", "ftp://127.0.0.1/", "http:///hooks", "/hooks"} {
+		for flag, args := range map[string][]string{"--forward": {"listen"}, "--url": {"trigger", "call_logs", "--dialect", "dialnote"}} {
+			code, out, errs := says(t, append(args, flag, bad)...)
+			if code != 2 || out != "" || !strings.Contains(errs, flag+": expected a URL such as http://127.0.0.1:3000/hooks") {
+				t.Errorf("%v %s %s: %d %s %s", args, flag, bad, code, out, errs)
+			}
+		}
+	}
+}
+
 func TestServerSentEventsAreRead(t *testing.T) {
 	t.Parallel()
 	const stream = ": hello\nretry: 2000\n\nid: 1\nevent: a\ndata: {\"x\":\ndata: 1}\n\n: beat\n\nevent: b\ndata:y\n\nid: 3\n\ndata: cut off"

@@ -35,6 +35,9 @@ func (c listenCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	if err := checkURL("--forward", c.Forward); err != nil {
+		return err
+	}
 	op, _, err := newOperator()
 	if err != nil {
 		return err

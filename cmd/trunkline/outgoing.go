@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,6 +157,14 @@ func dialectOf(name string) (dialects.Dialect, error) {
 		return nil, fmt.Errorf("%w: there is no dialect %q; there are %s", errUsage, name, strings.Join(dialects.Names(), ", "))
 	}
 	return d, nil
+}
+
+// checkURL refuses what nothing can be posted to, such as an address without http://.
+func checkURL(flag, raw string) error {
+	if u, err := url.Parse(raw); err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: expected a URL such as http://127.0.0.1:3000/hooks, got %q", errUsage, flag, raw)
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -30,6 +30,9 @@ func (c triggerCommand) Run(ctx context.Context, s streams) error {
 	if c.Webhook != "" {
 		return c.throughHub(ctx, s)
 	}
+	if err := checkURL("--url", c.URL); err != nil {
+		return err
+	}
 	d, err := dialectOf(c.Dialect)
 	if err != nil {
 		return err
