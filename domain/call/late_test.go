@@ -11,71 +11,52 @@ import (
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/contact"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/foldtest"
 )
 
-type said struct {
-	env  event.Envelope
-	fact event.Payload
-}
+type said = foldtest.Said[event.Payload]
 
 func sayings(distinctTimes bool) *rapid.Generator[[]said] {
-	return rapid.Custom(func(t *rapid.T) []said {
-		n := rapid.IntRange(0, 8).Draw(t, "facts")
-		times := rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6, 7}).Draw(t, "times")
-		list := make([]said, n)
-		for i := range list {
-			second := times[i]
-			if !distinctTimes {
-				second = rapid.IntRange(0, 2).Draw(t, "second")
+	return foldtest.Sayings(distinctTimes, func(t *rapid.T, i int) event.Payload {
+		yes := func(name string) bool { return rapid.Bool().Draw(t, name) }
+		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		case 0:
+			var f call.Corrected
+			if yes("tags") {
+				f.Tags = make([]string, rapid.IntRange(0, 1).Draw(t, "how many"))
+				for j := range f.Tags {
+					f.Tags[j] = fmt.Sprint(i)
+				}
 			}
-			at := time.Unix(1_770_000_000+int64(second), 0).UTC()
-			yes := func(name string) bool { return rapid.Bool().Draw(t, name) }
-			var p event.Payload
-			switch rapid.IntRange(0, 3).Draw(t, "kind") {
-			case 0:
-				var f call.Corrected
-				if yes("tags") {
-					f.Tags = make([]string, rapid.IntRange(0, 1).Draw(t, "how many"))
-					for j := range f.Tags {
-						f.Tags[j] = fmt.Sprint(i)
-					}
-				}
-				if yes("metrics") {
-					millis := int64(i)
-					f.Metrics = &call.Metrics{TotalTalkTimeMillis: &millis}
-				}
-				if yes("contact") {
-					f.Contact = &contact.Fields{FirstName: event.Some(fmt.Sprint(i))}
-				}
-				p = f
-			case 1:
-				var f call.SummaryAdded
-				if yes("summary") {
-					f.Summary = fmt.Sprint(i)
-				}
-				if yes("one sentence") {
-					f.OneSentence = fmt.Sprint(i)
-				}
-				p = f
-			case 2:
-				p = call.Transferred{Transfer: call.Transfer{OriginalCallID: fmt.Sprint(i)}}
-			default:
-				p = call.TranscriptReady{Transcript: fmt.Sprint(i)}
+			if yes("metrics") {
+				millis := int64(i)
+				f.Metrics = &call.Metrics{TotalTalkTimeMillis: &millis}
 			}
-			list[i] = said{event.Envelope{ID: fmt.Sprintf("e%d", i), Subject: "call-1", OccurredAt: at, RecordedAt: at}, p}
+			if yes("contact") {
+				f.Contact = &contact.Fields{FirstName: event.Some(fmt.Sprint(i))}
+			}
+			return f
+		case 1:
+			var f call.SummaryAdded
+			if yes("summary") {
+				f.Summary = fmt.Sprint(i)
+			}
+			if yes("one sentence") {
+				f.OneSentence = fmt.Sprint(i)
+			}
+			return f
+		case 2:
+			return call.Transferred{Transfer: call.Transfer{OriginalCallID: fmt.Sprint(i)}}
+		default:
+			return call.TranscriptReady{Transcript: fmt.Sprint(i)}
 		}
-		return list
 	})
 }
 
 // groups are what a source says again as a whole.
 func groups(t interface{ Fatal(args ...any) }, list []said) map[string]string {
 	var c call.Call
-	for _, s := range list {
-		if err := c.Apply(s.env, s.fact); err != nil {
-			t.Fatal(err)
-		}
-	}
+	foldtest.Folded(t, list, c.Apply)
 	g := map[string]string{"summary": c.Summary, "one sentence": c.OneSentence, "transcript": c.Transcript, "tags": fmt.Sprint(c.Tags)}
 	if c.TranscriptAt != nil {
 		g["transcript at"] = c.TranscriptAt.String()
@@ -103,11 +84,11 @@ func TestTheNewestOfAGroupWins(t *testing.T) {
 		want, at := map[string]string{"summary": "", "one sentence": "", "transcript": "", "tags": "[]"}, map[string]time.Time{}
 		for _, s := range list {
 			tell := func(group, word string) {
-				if last, known := at[group]; !known || !s.env.OccurredAt.Before(last) {
-					want[group], at[group] = word, s.env.OccurredAt
+				if last, known := at[group]; !known || !s.Env.OccurredAt.Before(last) {
+					want[group], at[group] = word, s.Env.OccurredAt
 				}
 			}
-			switch f := s.fact.(type) {
+			switch f := s.Fact.(type) {
 			case call.Corrected:
 				if f.Tags != nil {
 					tell("tags", fmt.Sprint(f.Tags))
@@ -129,7 +110,7 @@ func TestTheNewestOfAGroupWins(t *testing.T) {
 				tell("transfer", f.Transfer.OriginalCallID)
 			case call.TranscriptReady:
 				tell("transcript", f.Transcript)
-				tell("transcript at", s.env.OccurredAt.String())
+				tell("transcript at", s.Env.OccurredAt.String())
 			}
 		}
 		if diff := cmp.Diff(want, groups(t, list)); diff != "" {

@@ -12,16 +12,14 @@ import (
 
 	"trunkline.dev/trunkline/domain/contact"
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/foldtest"
 )
 
-type said struct {
-	env  event.Envelope
-	fact event.Payload
-}
+type said = foldtest.Said[event.Payload]
 
-// of is what a fact says of a field; the fields of these tests are texts.
-func (s said) of(field string) event.Opt[string] {
-	f := fieldsOf(s.fact)
+// sayingOf is what a fact says of a field; the fields of these tests are texts.
+func sayingOf(p event.Payload, field string) event.Opt[string] {
+	f := fieldsOf(p)
 	switch field {
 	case "first_name":
 		return f.FirstName
@@ -49,59 +47,33 @@ func fieldsOf(p event.Payload) contact.Fields {
 }
 
 func sayings(distinctTimes bool) *rapid.Generator[[]said] {
-	return rapid.Custom(func(t *rapid.T) []said {
-		n := rapid.IntRange(0, 8).Draw(t, "facts")
-		times := rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6, 7}).Draw(t, "times")
-		list := make([]said, n)
-		for i := range list {
-			second := times[i]
-			if !distinctTimes {
-				second = rapid.IntRange(0, 2).Draw(t, "second")
+	return foldtest.Sayings(distinctTimes, func(t *rapid.T, i int) event.Payload {
+		opt := func(name string) event.Opt[string] { return foldtest.Opt(t, name, i) }
+		f := contact.Fields{FirstName: opt("first_name"), Note: opt("note")}
+		if o := opt("emails"); o.Set {
+			f.Emails = event.Opt[[]contact.Email]{Set: true, Null: o.Null}
+			if !o.Null {
+				f.Emails.Value = []contact.Email{{Kind: "work", Address: o.Value}}
 			}
-			opt := func(name string) event.Opt[string] {
-				switch rapid.IntRange(0, 2).Draw(t, name) {
-				case 0:
-					return event.Opt[string]{}
-				case 1:
-					return event.Null[string]()
-				}
-				return event.Some(fmt.Sprintf("%s %d", name, i))
-			}
-			f := contact.Fields{FirstName: opt("first_name"), Note: opt("note")}
-			if o := opt("emails"); o.Set {
-				f.Emails = event.Opt[[]contact.Email]{Set: true, Null: o.Null}
-				if !o.Null {
-					f.Emails.Value = []contact.Email{{Kind: "work", Address: o.Value}}
-				}
-			}
-			for _, k := range []string{"a", "b"} {
-				if o := opt(k); o.Set && !o.Null {
-					if f.SourceData == nil {
-						f.SourceData = make(map[string]json.RawMessage)
-					}
-					f.SourceData[k] = fmt.Appendf(nil, "%d", i)
-				}
-			}
-			var p event.Payload = contact.Updated{Fields: f}
-			if rapid.Bool().Draw(t, "created") {
-				p = contact.Created{Fields: f}
-			}
-			at := time.Unix(1_770_000_000+int64(second), 0).UTC()
-			list[i] = said{event.Envelope{ID: fmt.Sprintf("e%d", i), Source: "api", Subject: "contact-1", OccurredAt: at, RecordedAt: at}, p}
 		}
-		return list
+		for _, k := range []string{"a", "b"} {
+			if o := opt(k); o.Set && !o.Null {
+				if f.SourceData == nil {
+					f.SourceData = make(map[string]json.RawMessage)
+				}
+				f.SourceData[k] = fmt.Appendf(nil, "%d", i)
+			}
+		}
+		if rapid.Bool().Draw(t, "created") {
+			return contact.Created{Fields: f}
+		}
+		return contact.Updated{Fields: f}
 	})
 }
 
-type fataler interface{ Fatal(args ...any) }
-
-func fold(t fataler, list []said) contact.Contact {
+func fold(t *rapid.T, list []said) contact.Contact {
 	var c contact.Contact
-	for _, s := range list {
-		if err := c.Apply(s.env, s.fact); err != nil {
-			t.Fatal(err)
-		}
-	}
+	foldtest.Folded(t, list, c.Apply)
 	return c
 }
 
@@ -119,19 +91,19 @@ func TestNewestWins(t *testing.T) {
 			var want event.Opt[string]
 			var by said
 			for _, s := range list {
-				if o := s.of(field); o.Set && (!want.Set || !s.env.OccurredAt.Before(by.env.OccurredAt)) {
+				if o := sayingOf(s.Fact, field); o.Set && (!want.Set || !s.Env.OccurredAt.Before(by.Env.OccurredAt)) {
 					want, by = o, s
 				}
 			}
-			have := said{fact: contact.Updated{Fields: got.Fields}}.of(field)
+			have := sayingOf(contact.Updated{Fields: got.Fields}, field)
 			if known := want.Set && !want.Null; have.Set != known || have.Value != want.Value {
 				t.Errorf("%s is %v, want %v", field, have, want)
 			}
 			if field == "a" || field == "b" {
 				field = "source_data." + field
 			}
-			if o, known := sources[field]; known != want.Set || o.EventID != by.env.ID || !o.OccurredAt.Equal(by.env.OccurredAt) {
-				t.Errorf("%s is said to come of %q, it comes of %q", field, o.EventID, by.env.ID)
+			if o, known := sources[field]; known != want.Set || o.EventID != by.Env.ID || !o.OccurredAt.Equal(by.Env.OccurredAt) {
+				t.Errorf("%s is said to come of %q, it comes of %q", field, o.EventID, by.Env.ID)
 			}
 		}
 	})
@@ -162,7 +134,7 @@ func TestTheStateBeforeStays(t *testing.T) {
 		var was [][]byte
 		var states []contact.Contact
 		for _, s := range sayings.Draw(t, "facts") {
-			if err := c.Apply(s.env, s.fact); err != nil {
+			if err := c.Apply(s.Env, s.Fact); err != nil {
 				t.Fatal(err)
 			}
 			b, err := event.Marshal(c)

@@ -10,47 +10,26 @@ import (
 	"pgregory.net/rapid"
 
 	"trunkline.dev/trunkline/domain/event"
+	"trunkline.dev/trunkline/domain/foldtest"
 	"trunkline.dev/trunkline/domain/lead"
 )
 
-type said struct {
-	env  event.Envelope
-	fact lead.Upserted
-}
+type said = foldtest.Said[lead.Upserted]
 
 func sayings(distinctTimes bool) *rapid.Generator[[]said] {
-	return rapid.Custom(func(t *rapid.T) []said {
-		n := rapid.IntRange(0, 8).Draw(t, "facts")
-		times := rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6, 7}).Draw(t, "times")
-		list := make([]said, n)
-		for i := range list {
-			second := times[i]
-			if !distinctTimes {
-				second = rapid.IntRange(0, 2).Draw(t, "second")
+	return foldtest.Sayings(distinctTimes, func(t *rapid.T, i int) lead.Upserted {
+		opt := func(name string) event.Opt[string] { return foldtest.Opt(t, name, i) }
+		f := lead.Upserted{Phone: "+15551234567", Name: opt("name"), City: opt("city"), ListID: opt("list")}
+		for _, k := range []string{"a", "b"} {
+			switch o := opt(k); {
+			case !o.Set:
+			case o.Null:
+				f.CustomFields = with(f.CustomFields, k, "null")
+			default:
+				f.CustomFields = with(f.CustomFields, k, fmt.Sprintf("%d", i))
 			}
-			opt := func(name string) event.Opt[string] {
-				switch rapid.IntRange(0, 2).Draw(t, name) {
-				case 0:
-					return event.Opt[string]{}
-				case 1:
-					return event.Null[string]()
-				}
-				return event.Some(fmt.Sprintf("%s %d", name, i))
-			}
-			f := lead.Upserted{Phone: "+15551234567", Name: opt("name"), City: opt("city"), ListID: opt("list")}
-			for _, k := range []string{"a", "b"} {
-				switch o := opt(k); {
-				case !o.Set:
-				case o.Null:
-					f.CustomFields = with(f.CustomFields, k, "null")
-				default:
-					f.CustomFields = with(f.CustomFields, k, fmt.Sprintf("%d", i))
-				}
-			}
-			at := time.Unix(1_770_000_000+int64(second), 0).UTC()
-			list[i] = said{event.Envelope{ID: fmt.Sprintf("e%d", i), Source: "api", Subject: "lead-1", OccurredAt: at, RecordedAt: at}, f}
 		}
-		return list
+		return f
 	})
 }
 
@@ -63,13 +42,8 @@ func with(m map[string]json.RawMessage, k, v string) map[string]json.RawMessage 
 }
 
 func fold(t *rapid.T, list []said) lead.Lead {
-	t.Helper()
 	var l lead.Lead
-	for _, s := range list {
-		if err := l.Apply(s.env, s.fact); err != nil {
-			t.Fatal(err)
-		}
-	}
+	foldtest.Folded(t, list, l.Apply)
 	return l
 }
 
@@ -97,7 +71,7 @@ func TestNewestWins(t *testing.T) {
 			var want event.Opt[string]
 			var by said
 			for _, s := range list {
-				if o := c.of(s.fact); o.Set && (!want.Set || !s.env.OccurredAt.Before(by.env.OccurredAt)) {
+				if o := c.of(s.Fact); o.Set && (!want.Set || !s.Env.OccurredAt.Before(by.Env.OccurredAt)) {
 					want, by = o, s
 				}
 			}
@@ -108,8 +82,8 @@ func TestNewestWins(t *testing.T) {
 			} else if c.got == nil || *c.got != want.Value {
 				t.Errorf("%s is %v, want %q", field, c.got, want.Value)
 			}
-			if p, known := got.Provenance[field]; known != want.Set || p.EventID != by.env.ID {
-				t.Errorf("%s is said to come of %q, it comes of %q", field, p.EventID, by.env.ID)
+			if p, known := got.Provenance[field]; known != want.Set || p.EventID != by.Env.ID {
+				t.Errorf("%s is said to come of %q, it comes of %q", field, p.EventID, by.Env.ID)
 			}
 		}
 	})
