@@ -34,10 +34,11 @@ WITH RECURSIVE hosts AS (
 )`
 
 // leaseFrom makes the statements for the hosts "asked" and the time from which a
-// recording is asked for. What time it is the first of them says. That has come when all that the log had at a later time was
-// looked at too: what would have made the request needless has been seen. A lease that
-// nobody gave back has ended when all was looked at that the log had then: its owner
-// may have said that the recording is stored, and died before it was written here.
+// recording is asked for; what time it is the first of them says. That has come when all
+// that the log had at a later time was looked at too: what would have made the request
+// needless has been seen. A lease that nobody gave back has ended when all was looked at
+// that the log had then: its owner may have said that the recording is stored, and died
+// before it was written here.
 func leaseFrom(asked, from string) leaseSQL {
 	return leaseSQL{
 		some: asked + `
