@@ -190,9 +190,12 @@ func (k *checker) within(at string, n *float64, low, high float64) {
 // that has none, does not cost the rest of what it says: it is kept in rest, nil for
 // m itself, as unread_ and the name of m.
 func (k *checker) more(name string, m map[string]json.RawMessage, rest *map[string]json.RawMessage) map[string]json.RawMessage {
+	if k.strict() {
+		return k.raws("/"+name, m)
+	}
 	var unread map[string]json.RawMessage
 	for key, v := range m {
-		if k.strict() || isKey(key) {
+		if isKey(key) {
 			continue
 		}
 		if unread == nil {
