@@ -1,7 +1,6 @@
 package connectors_test
 
 import (
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,15 +24,7 @@ func TestACallIsOneWhateverComesAtOnce(t *testing.T) {
 			r.one(e, s.happens(call.Dispositioned{Disposition: "Interested"})),
 			r.one(e, s.happens(call.Dispositioned{Disposition: "Sale"})),
 		}
-		var wg sync.WaitGroup
-		for _, d := range all {
-			wg.Go(func() {
-				if o := r.deliver(e, d); o.Error != "" {
-					r.t.Errorf("%d %s", o.StatusCode, o.Error)
-				}
-			})
-		}
-		wg.Wait()
+		r.deliverAtOnce(e, all)
 	}
 	t.Run("salesforce", func(t *testing.T) {
 		t.Parallel()

@@ -293,6 +293,20 @@ type outcome struct {
 	}
 }
 
+// deliverAtOnce delivers all at the same time; each must succeed.
+func (r *rig) deliverAtOnce(e delivery.Endpoint, all []delivery.Delivery) {
+	r.t.Helper()
+	var wg sync.WaitGroup
+	for _, d := range all {
+		wg.Go(func() {
+			if o := r.deliver(e, d); o.Error != "" {
+				r.t.Errorf("%d %s", o.StatusCode, o.Error)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func (r *rig) deliver(e delivery.Endpoint, d delivery.Delivery) outcome {
 	r.t.Helper()
 	o := outcome{Outcome: r.Deliver(r.t.Context(), e, d)}

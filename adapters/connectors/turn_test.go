@@ -3,7 +3,6 @@ package connectors_test
 import (
 	"context"
 	"encoding/json"
-	"sync"
 	"testing"
 	"time"
 
@@ -37,15 +36,7 @@ func TestOnePersonForManyCallsAtOnce(t *testing.T) {
 			s.lead.Email = nil // by which HubSpot would know them
 			all = append(all, r.one(e, v))
 		}
-		var wg sync.WaitGroup
-		for _, d := range all {
-			wg.Go(func() {
-				if o := r.deliver(e, d); o.Error != "" {
-					r.t.Errorf("%d %s", o.StatusCode, o.Error)
-				}
-			})
-		}
-		wg.Wait()
+		r.deliverAtOnce(e, all)
 	}
 	t.Run("salesforce", func(t *testing.T) {
 		t.Parallel()
