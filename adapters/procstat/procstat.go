@@ -4,12 +4,12 @@
 package procstat
 
 import (
-	"bytes"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"trunkline.dev/trunkline/adapters/internal/proc"
 )
 
 // Kind is whose process it is.
@@ -68,15 +68,15 @@ func (u Used) Over(n, per int) Used {
 // Of reads what a hub's process and its descendants have used.
 func Of(pid int) Used {
 	used := make(Used)
-	family(pid, func(member int, p process) {
+	family(pid, func(member int, p proc.Process) {
 		kind := ClickHouse // the hub's own program once more
 		switch {
 		case member == pid:
 			kind = Hub
-		case strings.HasPrefix(p.name, "postgres"):
+		case strings.HasPrefix(p.Name, "postgres"):
 			kind = Postgres
 		}
-		used[kind] += p.used
+		used[kind] += p.Used
 	})
 	return used
 }
@@ -85,20 +85,15 @@ func Of(pid int) Used {
 // sent to the disk; 0 where the kernel does not tell.
 func Written(pid int) int64 {
 	var sum int64
-	family(pid, func(member int, _ process) {
-		b, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(member), "io"))
-		for line := range strings.Lines(string(b)) {
-			if rest, ok := strings.CutPrefix(line, "write_bytes:"); ok {
-				n, _ := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
-				sum += n
-			}
-		}
+	family(pid, func(member int, _ proc.Process) {
+		_, written := proc.IO(member)
+		sum += written
 	})
 	return sum
 }
 
 // family visits a process and its descendants.
-func family(pid int, visit func(member int, p process)) {
+func family(pid int, visit func(member int, p proc.Process)) {
 	all := stats()
 	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
 		p, ok := all[queue[0]]
@@ -107,61 +102,25 @@ func family(pid int, visit func(member int, p process)) {
 		}
 		visit(queue[0], p)
 		for child, c := range all {
-			if c.parent == queue[0] {
+			if c.Parent == queue[0] {
 				queue = append(queue, child)
 			}
 		}
 	}
 }
 
-type process struct {
-	name   string
-	parent int
-	used   time.Duration
-}
-
 // stats reads /proc. Processes that end meanwhile are left out.
-func stats() map[int]process {
-	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
-	all := make(map[int]process, len(files))
-	for _, file := range files {
-		b, err := os.ReadFile(file)
+func stats() map[int]proc.Process {
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is right
+	all := make(map[int]proc.Process, len(dirs))
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
 			continue
 		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if p, ok := parse(b); ok && err == nil {
+		if p, ok := proc.Stat(pid); ok {
 			all[pid] = p
 		}
 	}
 	return all
-}
-
-// tick is the unit of /proc: USER_HZ is 100 on Linux.
-const tick = 10 * time.Millisecond
-
-// parse reads a line of proc(5): the name stands in brackets and may hold any.
-func parse(line []byte) (process, bool) {
-	from, to := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
-	if from < 0 || to < from {
-		return process{}, false
-	}
-	fields := strings.Fields(string(line[to+1:]))
-	const parent, first, last = 1, 11, 14 // utime, stime, cutime, cstime
-	if len(fields) <= last {
-		return process{}, false
-	}
-	p := process{name: string(line[from+1 : to])}
-	var err error
-	if p.parent, err = strconv.Atoi(fields[parent]); err != nil {
-		return process{}, false
-	}
-	for _, f := range fields[first : last+1] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return process{}, false
-		}
-		p.used += time.Duration(n) * tick
-	}
-	return p, true
 }

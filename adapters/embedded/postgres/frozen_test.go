@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/adapters/embedded/postgres"
+	"trunkline.dev/trunkline/adapters/internal/proc"
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 )
 
@@ -49,8 +49,8 @@ func TestAFrozenServerIsRestarted(t *testing.T) {
 			said := false
 			testenv.Eventually(t, func() error {
 				for _, pid := range serverProcesses(t, dir) { // new sessions, too
-					of := pid == postmaster || parent(pid) == postmaster
-					if of && freezes(postmaster, pid) && syscall.Kill(pid, syscall.SIGSTOP) == nil && !slices.Contains(frozen, pid) {
+					p, _ := proc.Stat(pid)
+					if (pid == postmaster || p.Parent == postmaster) && freezes(postmaster, pid) && syscall.Kill(pid, syscall.SIGSTOP) == nil && !slices.Contains(frozen, pid) {
 						frozen = append(frozen, pid)
 					}
 				}
@@ -79,20 +79,6 @@ func TestAFrozenServerIsRestarted(t *testing.T) {
 			}
 		})
 	}
-}
-
-// parent is the process that a process is of; 0 if it is gone.
-func parent(pid int) int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // a name may have blanks
-	if len(fields) < 2 {
-		return 0
-	}
-	of, _ := strconv.Atoi(fields[1])
-	return of
 }
 
 // serverProcesses are those that work in the server's data directory.
