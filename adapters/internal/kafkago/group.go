@@ -101,7 +101,7 @@ func Join(ctx context.Context, b Broker, cfg GroupConfig, hold func(context.Cont
 	if err != nil {
 		return fmt.Errorf("joining group %s: %w", cfg.Group, err)
 	}
-	m := &membership{broker: b, cfg: cfg, clientID: clientID, kafka: member, left: make(chan struct{})}
+	m := &membership{broker: b, cfg: cfg, clientID: clientID, kafka: member, letIn: func() {}, left: make(chan struct{})}
 	// Closing first and letting go afterwards is the order in which kafka-go
 	// leaves the group: the other way round it would join once more.
 	context.AfterFunc(ctx, m.close)
@@ -119,8 +119,10 @@ type membership struct {
 	clientID string
 	kafka    *kafka.ConsumerGroup
 	id       string // as of the last generation
-	holding  sync.WaitGroup
-	left     chan struct{} // closed when kafka-go is done with the group
+	// letIn ends what forsake does.
+	letIn   context.CancelFunc
+	holding sync.WaitGroup
+	left    chan struct{} // closed when kafka-go is done with the group
 }
 
 func (m *membership) close() {
@@ -147,6 +149,7 @@ func (m *membership) generations(ctx context.Context, hold func(context.Context,
 			}
 			continue
 		}
+		m.letIn()
 		m.id = next.MemberID
 		g := &generation{kafka: next, cfg: m.cfg, dirty: make(map[string]map[int]int64)}
 		for topic, assigned := range next.Assignments {
@@ -253,16 +256,17 @@ func (m *membership) leaveExcept(ctx context.Context, id string) error {
 
 // forsake leaves the group as the member that kafka-go was until an error made
 // it forget its id. The group would wait for that member's session to end before
-// it lets us in again: ten seconds of silence after each restart of a broker.
+// it lets us in again: ten seconds of silence after each restart of a broker, which
+// counts the sessions from its return. So it goes on until that is said, or the
+// group has let us in, however long the broker is away.
 func (m *membership) forsake(ctx context.Context, err error) {
 	if m.id == "" || errors.Is(err, kafka.RebalanceInProgress) {
 		return
 	}
 	id := m.id
 	m.id = ""
+	ctx, m.letIn = context.WithCancel(ctx)
 	m.holding.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, m.cfg.SessionTimeout)
-		defer cancel()
 		b := NewBackoff(20*time.Millisecond, 500*time.Millisecond)
 		for m.leaveAs(ctx, id) != nil && b.Wait(ctx) {
 		}

@@ -281,6 +281,8 @@ func TestSharedForgets(t *testing.T) {
 			s.mu.Unlock()
 		}
 		time.Sleep(sharedFor) //nolint:forbidigo // the bubble's clock
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.bytes != 0 || s.kept.Len() != 0 || s.sweeping {
 			t.Errorf("%d bytes in %d batches are kept for good", s.bytes, s.kept.Len())
 		}
