@@ -29,6 +29,9 @@ type Conns struct {
 	// to say when a broker does not answer.
 	Under func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// served are the addresses that have answered as we speak to them.
+	served sync.Map
+
 	mu     sync.Mutex
 	open   map[*conn]struct{}
 	closed bool
@@ -63,7 +66,7 @@ func (c *Conns) dial(ctx context.Context, network, address string) (*conn, error
 	}
 	nc := &conn{Conn: wire, wire: wire, owner: c}
 	if c.Under == nil || c.TLS != nil {
-		nc.peer = &peer{address: address, login: c.SASL}
+		nc.peer = &peer{address: address, login: c.SASL, served: &c.served}
 	}
 	if c.TLS != nil {
 		nc.peer.tls, nc.peer.certificate = true, c.TLS.GetClientCertificate != nil || len(c.TLS.Certificates) > 0
@@ -162,6 +165,8 @@ type peer struct {
 	answers                 atomic.Int32 // requests that were answered before the last
 	answered                atomic.Bool  // the last
 	begun                   atomic.Bool  // the login is over, if there is one
+	noted                   atomic.Bool  // in served
+	served                  *sync.Map    // addresses
 }
 
 func (p *peer) asked() {

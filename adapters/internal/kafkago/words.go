@@ -62,6 +62,10 @@ func (p *peer) heard(b []byte, err error) error {
 		if first && !p.tls && (b[0] == tlsAlert || b[0] == tlsHandshake) {
 			return fmt.Errorf("%s answers in TLS, and we speak without (TRUNKLINE_KAFKA_TLS)", p.address)
 		}
+		if !p.noted.Load() && p.answers.Load() > 0 && (!p.login || p.begun.Load()) {
+			p.noted.Store(true)
+			p.served.Store(p.address, nil)
+		}
 		return err
 	case err == nil:
 		return nil
@@ -76,6 +80,8 @@ func (p *peer) heard(b []byte, err error) error {
 	switch {
 	case p.login && !p.begun.Load() && p.answers.Load() > 0:
 		return fmt.Errorf("%s ended the connection while we log in: the username, the password or the mechanism is wrong, or its listener has no logins (TRUNKLINE_KAFKA_SASL_MECHANISM): %w", p.address, err)
+	case p.hasServed():
+		return err // the broker is ending
 	case p.answers.Load() == 0:
 		if may := p.missing(); may != "" {
 			return fmt.Errorf("%s ended the connection without an answer, as a listener does that wants %s: %w", p.address, may, err)
@@ -87,6 +93,13 @@ func (p *peer) heard(b []byte, err error) error {
 	default:
 		return err
 	}
+}
+
+// hasServed reports whether the broker has answered on another connection what it
+// answers only if it is spoken to as its listener wants.
+func (p *peer) hasServed() bool {
+	_, ok := p.served.Load(p.address)
+	return ok
 }
 
 // missing is what we do without and the broker may want.
