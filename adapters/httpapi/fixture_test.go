@@ -120,7 +120,7 @@ func (a *api) do(method, path, body string, headers ...string) answer {
 	w := httptest.NewRecorder()
 	a.handler.ServeHTTP(w, r)
 	got := answer{Status: w.Code, Header: w.Header(), Body: w.Body.String()}
-	conforms(a.t, a.handler, method, path, got)
+	conforms(a.t, r, body, got)
 	return got
 }
 

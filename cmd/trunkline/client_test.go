@@ -8,9 +8,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"trunkline.dev/trunkline/adapters/httpapi/apitest"
+	"trunkline.dev/trunkline/schemas"
 )
 
 // caller is one key's view of a hub, for one test.
@@ -88,19 +91,19 @@ func (c caller) send(method, path string, body any, header ...string) answer {
 
 // try is send for a hub that may be away.
 func (c caller) try(method, path string, body any, header ...string) (answer, error) {
-	var r io.Reader
+	var sent []byte
 	switch b := body.(type) {
 	case nil:
 	case string:
-		r = strings.NewReader(b)
+		sent = []byte(b)
 	default:
 		raw, err := json.Marshal(b)
 		if err != nil {
 			return answer{}, err
 		}
-		r = bytes.NewReader(raw)
+		sent = raw
 	}
-	req, err := http.NewRequest(method, c.base+path, r)
+	req, err := http.NewRequest(method, c.base+path, bytes.NewReader(sent))
 	if err != nil {
 		return answer{}, err
 	}
@@ -124,7 +127,27 @@ func (c caller) try(method, path string, body any, header ...string) (answer, er
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
+	if err == nil {
+		described(c.t, apitest.Exchange{
+			Method: method, Target: path, Request: req.Header, Sent: sent,
+			Status: resp.StatusCode, Answer: resp.Header, Got: b,
+		})
+	}
 	return answer{c.t, method + " " + path, resp.StatusCode, resp.Header, b}, err
+}
+
+var description = sync.OnceValues(func() (*apitest.Document, error) { return apitest.Read(schemas.OpenAPI) })
+
+// described holds an exchange to the description of the API.
+func described(t *testing.T, e apitest.Exchange) {
+	t.Helper()
+	d, err := description()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Check(e); err != nil {
+		t.Error(err)
+	}
 }
 
 // want fails unless the hub answered with a status; errors must be problems.

@@ -69,6 +69,7 @@ func TestTheContract(t *testing.T) {
 			{"a receiver that is gone", goneReceiver},
 			{"a receiver that hangs", hangingReceiver},
 			{"errors", wrongRequests},
+			{"what is described", describedInput},
 		} {
 			t.Run(part.name, func(t *testing.T) {
 				t.Parallel()

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"trunkline.dev/trunkline/adapters/embedded/clickhouse"
+	"trunkline.dev/trunkline/adapters/httpapi/apitest"
 	"trunkline.dev/trunkline/adapters/testenv"
 )
 
@@ -213,15 +214,15 @@ func (h *hub) get(ctx context.Context, path string) (int, []byte, error) {
 
 // do makes one request with the admin key.
 func (h *hub) do(ctx context.Context, method, path string, header map[string]string, body any) (int, http.Header, []byte, error) {
-	var r io.Reader
+	var sent []byte
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
 			return 0, nil, nil, err
 		}
-		r = bytes.NewReader(b)
+		sent = b
 	}
-	req, err := http.NewRequestWithContext(ctx, method, h.base()+path, r)
+	req, err := http.NewRequestWithContext(ctx, method, h.base()+path, bytes.NewReader(sent))
 	if err != nil {
 		return 0, nil, nil, err
 	}
@@ -238,6 +239,12 @@ func (h *hub) do(ctx context.Context, method, path string, header map[string]str
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
+	if err == nil {
+		described(h.t, apitest.Exchange{
+			Method: method, Target: path, Request: req.Header, Sent: sent,
+			Status: resp.StatusCode, Answer: resp.Header, Got: b,
+		})
+	}
 	return resp.StatusCode, resp.Header, b, err
 }
 
