@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -153,9 +154,46 @@ func (s *Server) serveAudio(w http.ResponseWriter, r *http.Request, library *rec
 	h.Set("Cache-Control", "private, max-age=3600")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": rec.ID + extension(rec)}))
-	http.ServeContent(w, r, "", rec.StoredAt, audio)
-	return nil
+	sw := &refusable{ResponseWriter: w}
+	http.ServeContent(sw, r, "", rec.StoredAt, audio)
+	switch sw.refused {
+	case 0:
+		return nil
+	case http.StatusPreconditionFailed:
+		return problem(sw.refused, "precondition", "the bytes are not those that If-Match or If-Unmodified-Since names")
+	case http.StatusRequestedRangeNotSatisfiable:
+		return problem(sw.refused, "range", "the recording has %d bytes; the range lies outside, or is none", rec.Bytes)
+	}
+	return fmt.Errorf("serving the bytes of recording %s: status %d", rec.ID, sw.refused)
 }
+
+// refusable leaves what http.ServeContent refuses to be answered as a problem.
+type refusable struct {
+	http.ResponseWriter
+	// refused is the status of a refusal, 0 without one.
+	refused int
+}
+
+func (w *refusable) WriteHeader(status int) {
+	if status < http.StatusBadRequest {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.refused = status
+	for _, name := range []string{"ETag", "Last-Modified", "Cache-Control", "Content-Disposition", "Accept-Ranges"} {
+		w.Header().Del(name) // they are of the bytes
+	}
+}
+
+func (w *refusable) Write(b []byte) (int, error) {
+	if w.refused != 0 {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *refusable) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func extension(rec recording.Recording) string {
 	if f := recording.Format(rec.ContentType); f != "" {

@@ -78,6 +78,11 @@ func TestALinkToARecordingEndsAfter72Hours(t *testing.T) {
 	if got := follow("Range", "bytes=2-4"); got.Status != http.StatusPartialContent || got.Body != "234" || got.Header.Get("Content-Range") != fmt.Sprint("bytes 2-4/", len(audioOfTape)) {
 		t.Errorf("a range: %+v", got)
 	}
+	got := follow("Range", "bytes=10-")
+	if p := a.refused(got, http.StatusRequestedRangeNotSatisfiable); got.Header.Get("Content-Range") != "bytes */10" || got.Header.Get("ETag") != "" || !strings.Contains(p.Detail, "10 bytes") {
+		t.Errorf("a range behind the end: %+v", got)
+	}
+	a.refused(follow("If-Match", `"other"`), http.StatusPreconditionFailed)
 	a.advance(time.Second)
 	for _, got := range []answer{follow(), follow("Range", "bytes=2-4")} {
 		if p := a.refused(got, http.StatusGone); !strings.Contains(p.Detail, "ended at "+ends.Format(time.RFC3339)) {
