@@ -76,6 +76,35 @@ func TestRefusalsAreKeptAndFailuresAreNot(t *testing.T) {
 	}
 }
 
+// What is refused as things stand was refused for a day, also when they had changed:
+// the facts of a call that came before its start were lost.
+func TestWhatIsNotThereYetIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, nil)
+	note := func() answer {
+		return a.do("PATCH", "/v1/calls/late", `{"note":"calls back on Monday"}`, "Idempotency-Key", "k")
+	}
+	a.refused(note(), 404)
+	if got := a.do("POST", "/v1/calls", `{"id":"late","direction":"inbound","from":"+15551234567","to":"+14143756757"}`); got.Status != 201 {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	for i := range 2 {
+		got := note()
+		if replayed := got.Header.Get("Idempotency-Replayed") == "true"; got.Status != 200 || replayed != (i == 1) {
+			t.Errorf("request %d: %d %s, replayed %v", i, got.Status, got.Body, replayed)
+		}
+	}
+	state := func(state string, headers ...string) answer {
+		return a.do("POST", "/v1/agents/jane/state?strict=true", `{"state":"`+state+`"}`, headers...)
+	}
+	state("paused")
+	a.refused(state("logged_in", "Idempotency-Key", "s"), 409)
+	state("logged_out")
+	if got := state("logged_in", "Idempotency-Key", "s"); got.Status != 409 || got.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("a report that was kept and refused is answered %d %s", got.Status, got.Body)
+	}
+}
+
 // withID is the header of an answer whose instance may be that of the request
 // that was answered first.
 func withID(a answer) map[string][]string {
