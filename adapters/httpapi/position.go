@@ -43,10 +43,13 @@ func (s *Server) awaitPosition(r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.PositionWait)
 	defer cancel()
 	err = s.await(ctx, ps)
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
 		return notThereYet(s.cfg.PositionWait)
 	}
-	return err
+	return unread("how far the read models are", err)
 }
 
 func notThereYet(waited time.Duration) error {

@@ -152,7 +152,7 @@ func feedError(err error, where string) error {
 	if errors.Is(err, projections.ErrCursor) || errors.Is(err, event.ErrToken) {
 		return problem(http.StatusBadRequest, "invalid", "%s: not a cursor of this feed", where).at(where, "not a cursor of this feed")
 	}
-	return err
+	return unread("the log", err)
 }
 
 // projectionError puts the refusals of package projections in the words of the
@@ -174,7 +174,7 @@ func projectionError(err error) error {
 	case projections.IsMoving(err):
 		return problem(http.StatusServiceUnavailable, "moving", "the generations moved while they were compared; ask again").with("Retry-After", "1")
 	}
-	return err
+	return unread("the read models", err)
 }
 
 func write(w http.ResponseWriter, status int, contentType string, v any) error {

@@ -89,10 +89,14 @@ const fromNow = "now"
 
 // startOf is the cursor that a caller means.
 func startOf(ctx context.Context, feed Feed, after string) (string, error) {
-	if after == fromNow {
-		return feed.End(ctx)
+	if after != fromNow {
+		return after, nil
 	}
-	return after, nil
+	end, err := feed.End(ctx)
+	if err != nil {
+		return "", unread("the log", err)
+	}
+	return end, nil
 }
 
 // readEvents is GET /v1/events: the facts that follow a cursor. next_cursor is

@@ -100,7 +100,11 @@ func (s *Server) statuses(r *http.Request) ([]projections.Status, error) {
 	if s.cfg.Projections == nil {
 		return nil, problem(http.StatusNotFound, "no-route", "projections are not served here")
 	}
-	return s.cfg.Projections.Status(r.Context())
+	all, err := s.cfg.Projections.Status(r.Context())
+	if err != nil {
+		return nil, unread("the read models", err)
+	}
+	return all, nil
 }
 
 func (s *Server) listProjections(w http.ResponseWriter, r *http.Request, p Principal) error {

@@ -278,3 +278,61 @@ func withAdmin(text string) keyring {
 	ring[sha256.Sum256([]byte(text))] = e
 	return ring
 }
+
+// gone are the read models and the log while neither can be reached.
+type gone struct{ logFeed }
+
+func (gone) Status(context.Context) ([]projections.Status, error) { return nil, errLost }
+
+func (gone) Read(context.Context, string, string, []string, int) ([]event.Recorded, string, error) {
+	return nil, "", errLost
+}
+
+func (gone) End(context.Context) (string, error) { return "", errLost }
+
+func (gone) Wait(context.Context, string, ...event.Position) error { return errLost }
+
+type goneRebuilds struct{ rebuilds }
+
+func (goneRebuilds) Begin(context.Context, string, bool) (projections.RebuildStatus, error) {
+	return projections.RebuildStatus{}, errLost
+}
+
+func (goneRebuilds) Diff(context.Context, string) (projections.Comparison, error) {
+	return projections.Comparison{}, errLost
+}
+
+func (goneRebuilds) Switch(context.Context, string) error { return errLost }
+
+type goneParking struct{ *hub }
+
+func (goneParking) List(context.Context, string, event.Position, int) ([]projections.Parked, error) {
+	return nil, errLost
+}
+
+// A store that was away was "an unexpected error", with nothing about asking again.
+func TestWhatIsAwayIsToBeAskedAgain(t *testing.T) {
+	t.Parallel()
+	a := newReading(t, func(c *httpapi.Config) {
+		c.Projections, c.Rebuilder, c.Parking, c.Feed = gone{}, goneRebuilds{}, goneParking{}, gone{}
+	})
+	b := newReading(t, func(c *httpapi.Config) { c.Progress = gone{} })
+	token := event.EncodePositions(event.Position{Topic: event.Calls, Offset: 1})
+	for what, got := range map[string]answer{
+		"the read models":       a.do("GET", "/v1/projections", ""),
+		"one of them":           a.do("GET", "/v1/projections/calls", ""),
+		"a rebuild":             a.do("POST", "/v1/projections/calls/rebuild", ""),
+		"a comparison":          a.do("GET", "/v1/projections/calls/diff", ""),
+		"a switch":              a.do("POST", "/v1/projections/calls/switch", ""),
+		"parked events":         a.do("GET", "/v1/projections/calls/parked", ""),
+		"the feed":              a.do("GET", "/v1/events", ""),
+		"the feed from now on":  a.do("GET", "/v1/events?after=now", ""),
+		"the stream":            a.do("GET", "/v1/events/stream", ""),
+		"how far they are":      b.do("GET", "/v1/calls", "", "Trunkline-Min-Position", token),
+		"how far, for settings": b.do("GET", "/v1/webhooks", "", "Trunkline-Min-Position", token),
+	} {
+		if a.refused(got, http.StatusServiceUnavailable); got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", what)
+		}
+	}
+}
