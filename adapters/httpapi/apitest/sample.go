@@ -10,11 +10,11 @@ import (
 
 // Operation is what a client may send to one operation.
 type Operation struct {
-	Method, Path string
+	ID, Method, Path string
 	// Public is without a key.
 	Public bool
-	// Query are the names of its query parameters.
-	Query []string
+	// Parameters are the names of all of its parameters, Query those of the query.
+	Parameters, Query []string
 	// Body has every field of the body, nil where no JSON is described; Closed says
 	// that it has no others.
 	Body   any
@@ -40,13 +40,17 @@ func (d *Document) described(path, method string) Operation {
 	c := check{Document: d, at: "/paths/" + escape(path) + "/" + method}
 	op, _ := d.value(c.at).(map[string]any)
 	o := Operation{Method: strings.ToUpper(method), Path: path}
+	o.ID, _ = op["operationId"].(string)
 	security, stated := op["security"].([]any)
 	o.Public = stated && len(security) == 0
 	for name := range c.parameters() {
-		if in, name, _ := strings.Cut(name, " "); in == "query" {
+		in, name, _ := strings.Cut(name, " ")
+		o.Parameters = append(o.Parameters, name)
+		if in == "query" {
 			o.Query = append(o.Query, name)
 		}
 	}
+	slices.Sort(o.Parameters)
 	slices.Sort(o.Query)
 	schema, _ := d.value(c.at + "/requestBody/content/application~1json/schema").(map[string]any)
 	if schema != nil {
