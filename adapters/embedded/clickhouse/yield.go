@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -26,10 +27,24 @@ func yield() error {
 			if err != nil {
 				continue
 			}
-			if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, niceness); err != nil && err != syscall.ESRCH {
+			if err := giveWay(id); err != nil && !errors.Is(err, syscall.ESRCH) {
 				return fmt.Errorf("lowering the engine's priority: %w", err)
 			}
 		}
 	}
 	return nil
+}
+
+// giveWay lowers a thread's priority. One that is lower stays: only root may raise it.
+func giveWay(thread int) error {
+	if now, err := nicenessOf(thread); err != nil || now >= niceness {
+		return err
+	}
+	return syscall.Setpriority(syscall.PRIO_PROCESS, thread, niceness)
+}
+
+// nicenessOf reads what the system call answers as 20 less the niceness.
+func nicenessOf(thread int) (int, error) {
+	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, thread)
+	return 20 - priority, err
 }
