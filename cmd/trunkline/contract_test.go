@@ -77,6 +77,7 @@ func TestTheContract(t *testing.T) {
 			})
 		}
 	})
+	t.Run("the log", func(t *testing.T) { describedLog(t, h) })
 	t.Run("rebuilds", func(t *testing.T) { rebuilds(t, h) })
 	t.Run("accounts", func(t *testing.T) { accounts(t, h) }) // it damages a store
 	t.Run("poison", func(t *testing.T) { poison(t, h) })

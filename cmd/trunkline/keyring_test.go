@@ -196,6 +196,11 @@ func nothingShows(t *testing.T, h *hub, admin caller, webhook, secret, token str
 
 // dump reads a topic as it stands in Kafka: headers and values.
 func dump(ctx context.Context, broker, topic string, into *strings.Builder) error {
+	return eachRecord(ctx, broker, topic, func(m kafka.Message) { fmt.Fprintf(into, "%s %s %s\n", m.Key, m.Headers, m.Value) })
+}
+
+// eachRecord reads a topic as it stands in Kafka.
+func eachRecord(ctx context.Context, broker, topic string, each func(kafka.Message)) error {
 	conn, err := kafka.DialContext(ctx, "tcp", broker)
 	if err != nil {
 		return err
@@ -225,7 +230,7 @@ func dump(ctx context.Context, broker, topic string, into *strings.Builder) erro
 				r.Close()
 				return err
 			}
-			fmt.Fprintf(into, "%s %s %s\n", m.Key, m.Headers, m.Value)
+			each(m)
 			if m.Offset >= last-1 {
 				break
 			}
