@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"trunkline.dev/trunkline/adapters/httpapi/apitest"
 )
 
 // link is what our links look like, below the hub's address.
@@ -77,6 +79,10 @@ func fetch(t *testing.T, method, url string, header ...string) (fetched, []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
+	described(t, apitest.Exchange{
+		Method: method, Target: req.URL.RequestURI(), Request: req.Header,
+		Status: resp.StatusCode, Answer: resp.Header, Got: b,
+	})
 	return fetched{StatusCode: resp.StatusCode, Header: resp.Header, ContentLength: resp.ContentLength}, b
 }
 
