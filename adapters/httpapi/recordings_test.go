@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"trunkline.dev/trunkline/adapters/httpapi"
 	"trunkline.dev/trunkline/adapters/memory"
+	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/commands/recordings"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/recording"
@@ -199,5 +201,41 @@ func TestAReasonThatCannotBeKeptIsRefused(t *testing.T) {
 	}
 	if got := a.do("POST", "/v1/recordings/rec-1/hold", `{"reason":"case 17"}`); got.Status != http.StatusOK || said != 1 {
 		t.Errorf("another one: %+v", got)
+	}
+}
+
+// knownTape has each upload already.
+type knownTape struct{ tape }
+
+func (k knownTape) Recording(ctx context.Context, _ string) (recording.Recording, error) {
+	return k.tape.Recording(ctx, "rec-1")
+}
+
+func (knownTape) MustKnowCall(context.Context, commands.Caller, string) error { return nil }
+
+// A client that broke an upload off which it had made before was told that the hub
+// cannot store it now, and so was the operator.
+func TestARepeatedUploadThatBreaksOffIsTheClients(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(a *api, c *httpapi.Config) {
+		var shelf knownTape
+		var err error
+		c.Recordings, err = recordings.New(recordings.Config{
+			Jobs: shelf, Catalogue: shelf, Blobs: shelf, Fetcher: shelf, Lists: shelf, Calls: shelf, Keys: shelf, Known: shelf,
+			Log: memory.NewLog(1), Logger: slog.New(slog.DiscardHandler), Clock: a.clock,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/calls/call-1/recording", drip{strings.NewReader(audioOfTape)})
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	r.Header.Set("Content-Type", "audio/mpeg")
+	r.Header.Set("Idempotency-Key", "k")
+	w := httptest.NewRecorder()
+	a.handler.ServeHTTP(w, r)
+	a.refused(answer{Status: w.Code, Header: w.Header(), Body: w.Body.String()}, http.StatusBadRequest)
+	if a.logged.Len() > 0 {
+		t.Errorf("an operator is told: %s", a.logged)
 	}
 }

@@ -81,7 +81,7 @@ func (s *Service) uploadID(c commands.Caller) (string, error) {
 func (s *Service) again(r recording.Recording, body io.Reader) (Uploaded, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, io.LimitReader(body, s.cfg.MaxBytes+1)); err != nil {
-		return Uploaded{}, fmt.Errorf("reading the upload: %w", err)
+		return Uploaded{}, &BodyError{Err: err}
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != r.SHA256 {
 		return Uploaded{}, ErrOtherBody
