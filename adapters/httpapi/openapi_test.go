@@ -110,6 +110,22 @@ func TestDescribedSchemasCompile(t *testing.T) {
 				t.Errorf("%s %s: operationId %q is that of %s", method, path, id, ids[id])
 			}
 			ids[id] = path
+			body, _ := op["requestBody"].(map[string]any)
+			content, _ := body["content"].(map[string]any)
+			for media, v := range content {
+				m, _ := v.(map[string]any)
+				if m["example"] == nil {
+					continue
+				}
+				escape := strings.NewReplacer("/", "~1").Replace
+				schema, err := d.Schema("/paths/" + escape(path) + "/" + method + "/requestBody/content/" + escape(media) + "/schema")
+				if err == nil {
+					err = schema.Validate(m["example"])
+				}
+				if err != nil {
+					t.Errorf("the example of %s %s: %v", method, path, err)
+				}
+			}
 			if op["summary"] == nil || op["tags"] == nil {
 				t.Errorf("%s %s has no summary or no tag: the page shows operations by tag", method, path)
 			}
