@@ -40,13 +40,13 @@ func TestWhatAnotherSystemSaysOddlyCostsNoCall(t *testing.T) {
 		},
 		"a transfer to an extension": {
 			given: call.Transferred{Transfer: call.Transfer{To: &call.Party{Number: "1001"}}},
-			want:  `{"transfer":{"to":{"number":"1001"}}}`,
+			want:  `{"transfer":{"to":{"number":"1001"}},"external_id":"x","connection_id":"conn"}`,
 			wrong: "/transfer/to/number",
 		},
 		"metrics on another scale": {
 			given: call.Corrected{Metrics: &call.Metrics{RepOverallSentiment: &two, ProspectOverallSentiment: &half, TotalTalkTimeMillis: &words}},
 			want: `{"metrics":{"prospect_overall_sentiment":0.5},` +
-				`"source_data":{"unread_metrics":{"rep_overall_sentiment":2,"total_talk_time_millis":-1}}}`,
+				`"source_data":{"unread_metrics":{"rep_overall_sentiment":2,"total_talk_time_millis":-1}},"external_id":"x","connection_id":"conn"}`,
 			wrong: "/metrics/total_talk_time_millis /metrics/rep_overall_sentiment",
 		},
 	} {

@@ -24,29 +24,36 @@ func (k *checker) normalise(f Fact) (event.Payload, time.Time) {
 	case call.Started:
 		return k.started(p, f)
 	case call.Answered:
+		p.Named = k.named(p.Named, f)
 		p.AnsweredAt = k.moment("/answered_at", p.AnsweredAt, f)
 		k.agent("/agent", p.Agent)
 		return p, p.AnsweredAt
 	case call.Ended:
+		p.Named = k.named(p.Named, f)
 		p.EndedAt = k.moment("/ended_at", p.EndedAt, f)
 		k.text("/status", p.Status, maxShort)
 		k.nonNegative("/duration_sec", p.DurationSec)
 		return p, p.EndedAt
 	case call.Dispositioned:
+		p.Named = k.named(p.Named, f)
 		k.need("/disposition", p.Disposition, maxShort)
 		k.agent("/agent", p.Agent)
 		return p, time.Time{}
 	case call.NoteAdded:
+		p.Named = k.named(p.Named, f)
 		k.need("/note", p.Note, maxText)
 		k.text("/note_id", p.NoteID, maxShort)
 		k.agent("/author", p.Author)
 		return p, time.Time{}
 	case call.RecordingReady:
+		p.Named = k.named(p.Named, f)
 		p.Recording = k.recording("/recording", p.Recording)
 		return p, time.Time{}
 	case call.TranscriptReady:
+		p.Named = k.named(p.Named, f)
 		return k.transcript(p), time.Time{}
 	case call.SummaryAdded:
+		p.Named = k.named(p.Named, f)
 		if p.Summary == "" && p.OneSentence == "" {
 			k.add("/summary", "summary or one_sentence_summary is required")
 		}
@@ -54,9 +61,11 @@ func (k *checker) normalise(f Fact) (event.Payload, time.Time) {
 		k.text("/one_sentence_summary", p.OneSentence, maxText)
 		return p, time.Time{}
 	case call.Transferred:
+		p.Named = k.named(p.Named, f)
 		p.Transfer = k.transfer("/transfer", p.Transfer)
 		return p, time.Time{}
 	case call.Corrected:
+		p.Named = k.named(p.Named, f)
 		return k.corrected(p), time.Time{}
 	case agent.LogIn:
 		p.Change = k.change(p.Change)

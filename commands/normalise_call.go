@@ -44,6 +44,21 @@ func (k *checker) started(p call.Started, f Fact) (call.Started, time.Time) {
 	return p, p.StartedAt
 }
 
+// named is what the source of a fact calls the call. A connection calls it what its
+// facts are kept by, whatever ids of others stand in them.
+func (k *checker) named(n call.Named, f Fact) call.Named {
+	c := k.caller.ConnectionID
+	if c != "" || n.ExternalID == "" {
+		n.ExternalID = f.ExternalID
+	}
+	if n.ExternalID == "" {
+		c = ""
+	}
+	n.ConnectionID = c
+	k.text("/external_id", n.ExternalID, maxShort)
+	return n
+}
+
 func (k *checker) agent(at string, a *call.Agent) {
 	if a == nil {
 		return

@@ -29,7 +29,8 @@ func (Trunkline) Verify(c tenant.Connection, h http.Header, body []byte) error {
 }
 
 // Decode makes a fact of another hub's event. Ids that only mean something
-// there (its list, its lead, its connection) are kept as source_data. A
+// there (its list, its lead, its connection) are kept as source_data, those of a
+// call where its start says them. A
 // call.settled.v1 is taken and makes no fact: it says that a timer of the other
 // hub ran out. So is what the other hub says of its own webhooks.
 func (Trunkline) Decode(c tenant.Connection, _ http.Header, body []byte) ([]commands.Fact, error) {

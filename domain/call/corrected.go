@@ -24,12 +24,14 @@ type Corrected struct {
 	// Contact is what a customer's CRM answered when it was asked who the other
 	// party is. A later answer replaces the former whole.
 	Contact *contact.Fields `json:"contact,omitempty"`
+	Named
 }
 
 // EventType returns call.corrected.v1.
 func (Corrected) EventType() event.Type { return "call.corrected.v1" }
 
 func (f Corrected) fold(c *Call, e event.Envelope) {
+	f.name(c)
 	if f.Status != "" && (!c.Ended() || !goesOn(f.Status)) {
 		c.Status = f.Status
 	}

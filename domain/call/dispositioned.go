@@ -14,12 +14,14 @@ type Dispositioned struct {
 	// than the one known. Agent is whose change it was then, not who had the call,
 	// unless nobody else is known.
 	Restated bool `json:"restated,omitempty"`
+	Named
 }
 
 // EventType returns call.dispositioned.v1.
 func (Dispositioned) EventType() event.Type { return "call.dispositioned.v1" }
 
 func (f Dispositioned) fold(c *Call, e event.Envelope) {
+	f.name(c)
 	if c.DispositionAt != nil && (e.OccurredAt.Before(*c.DispositionAt) || f.Restated && c.Disposition == f.Disposition) {
 		return
 	}

@@ -18,12 +18,14 @@ type Ended struct {
 	// Implied says that only a status told of the end: EndedAt is when we heard
 	// of it, and does not replace a time that is known.
 	Implied bool `json:"implied,omitempty"`
+	Named
 }
 
 // EventType returns call.ended.v1.
 func (Ended) EventType() event.Type { return "call.ended.v1" }
 
 func (f Ended) fold(c *Call, e event.Envelope) {
+	f.name(c)
 	switch {
 	case f.Status != "":
 		c.Status = f.Status

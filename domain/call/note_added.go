@@ -14,12 +14,14 @@ type NoteAdded struct {
 	NoteID string `json:"note_id,omitempty"`
 	Note   string `json:"note" pii:"content"`
 	Author *Agent `json:"author,omitempty"`
+	Named
 }
 
 // EventType returns call.note_added.v1.
 func (NoteAdded) EventType() event.Type { return "call.note_added.v1" }
 
 func (f NoteAdded) fold(c *Call, e event.Envelope) {
+	f.name(c)
 	id := f.NoteID
 	if id == "" {
 		id = e.ID

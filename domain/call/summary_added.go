@@ -9,12 +9,14 @@ import (
 type SummaryAdded struct {
 	Summary     string `json:"summary,omitempty" pii:"content"`
 	OneSentence string `json:"one_sentence_summary,omitempty" pii:"content"`
+	Named
 }
 
 // EventType returns call.summary_added.v1.
 func (SummaryAdded) EventType() event.Type { return "call.summary_added.v1" }
 
 func (f SummaryAdded) fold(c *Call, e event.Envelope) {
+	f.name(c)
 	if f.Summary != "" && newest(&c.SummaryAt, e) {
 		c.Summary = f.Summary
 	}
