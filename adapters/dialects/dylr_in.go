@@ -71,8 +71,12 @@ type dylrWebhook struct {
 }
 
 // add appends a fact of the call. Its key is made of what it says, so that the
-// same thing said by two webhooks is one fact.
+// same thing said by two webhooks is one fact. It did not happen after the webhook was
+// sent, whatever the clock of the telephony says: the next webhook's word is newer.
 func (w *dylrWebhook) add(at time.Time, p event.Payload, distinct ...string) {
+	if at.After(w.at) {
+		at = w.at
+	}
 	w.facts = append(w.facts, commands.Fact{
 		Payload: p, ExternalID: w.id, OccurredAt: at, Pointer: "/call",
 		EventKey: contentKey(p, append([]string{dylrCompleted, w.id}, distinct...)...),

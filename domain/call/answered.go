@@ -19,5 +19,5 @@ func (Answered) EventType() event.Type { return "call.answered.v1" }
 func (f Answered) fold(c *Call, e event.Envelope) {
 	f.name(c)
 	c.AnsweredAt = ptr(event.Time(f.AnsweredAt))
-	c.Agent = mergeAgent(c.Agent, f.Agent)
+	c.agentIs(f.Agent, e, false)
 }

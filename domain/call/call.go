@@ -3,7 +3,6 @@ package call
 
 import (
 	"encoding/json"
-	"maps"
 	"math"
 	"time"
 
@@ -34,10 +33,12 @@ type Call struct {
 	Contact   *contact.Fields `json:"contact,omitempty"`
 	ContactAt *time.Time      `json:"contact_at,omitempty"`
 	// LeadID is the lead of the other party's number (see OtherParty).
-	LeadID   string `json:"lead_id,omitempty"`
-	Agent    *Agent `json:"agent"`
-	ListID   string `json:"list_id,omitempty"`
-	Campaign string `json:"campaign,omitempty"`
+	LeadID string `json:"lead_id,omitempty"`
+	Agent  *Agent `json:"agent"`
+	// AgentSaid is what makes Agent, the oldest first.
+	AgentSaid []AgentSaid `json:"agent_said,omitempty"`
+	ListID    string      `json:"list_id,omitempty"`
+	Campaign  string      `json:"campaign,omitempty"`
 	// Status is the source's word; "completed" when a call ended without one (see Ended).
 	Status    string     `json:"status"`
 	StartedAt *time.Time `json:"started_at"`
@@ -50,12 +51,15 @@ type Call struct {
 	DurationSec *int64 `json:"duration_sec"`
 	// DurationReported says that DurationSec is the source's figure. A computed
 	// one follows what becomes known later, in whatever order that comes.
-	DurationReported bool       `json:"duration_reported,omitempty"`
-	Disposition      string     `json:"disposition,omitempty"`
-	DispositionAt    *time.Time `json:"disposition_at,omitempty"`
-	Notes            []Note     `json:"notes"`
+	DurationReported bool `json:"duration_reported,omitempty"`
+	// DurationAt is when the source's figure was said.
+	DurationAt    *time.Time `json:"duration_at,omitempty"`
+	Disposition   string     `json:"disposition,omitempty"`
+	DispositionAt *time.Time `json:"disposition_at,omitempty"`
+	Notes         []Note     `json:"notes"`
 	// Recording is the newest one that was announced; Copy is ours of it.
 	Recording    *Recording `json:"recording"`
+	RecordingAt  *time.Time `json:"recording_at,omitempty"`
 	Copy         *Copy      `json:"recording_copy,omitempty"`
 	Transcript   string     `json:"transcript,omitempty"`
 	Segments     []Segment  `json:"transcript_segments,omitempty"`
@@ -73,9 +77,11 @@ type Call struct {
 	Metrics        *Metrics   `json:"metrics"`
 	MetricsAt      *time.Time `json:"metrics_at,omitempty"`
 	// Custom are the source's own key-value pairs, kept as they came.
-	Custom map[string]json.RawMessage `json:"custom"`
+	Custom     map[string]json.RawMessage `json:"custom"`
+	CustomSaid []KeysSaid                 `json:"custom_said,omitempty"`
 	// SourceData are unknown fields of an inbound webhook, kept as they came.
-	SourceData map[string]json.RawMessage `json:"source_data,omitempty"`
+	SourceData     map[string]json.RawMessage `json:"source_data,omitempty"`
+	SourceDataSaid []KeysSaid                 `json:"source_data_said,omitempty"`
 	// Settled lists what the hub stopped waiting for (see Settled).
 	Settled []string `json:"settled,omitempty"`
 	// UpdatedAt is the recorded time of the last event.
@@ -199,10 +205,14 @@ func (c *Call) settleDuration() {
 // newest reports whether a fact sets a group: the newest occurred_at does, and of
 // equal ones the later in the log. States of an earlier release have no time of it.
 func newest(at **time.Time, e event.Envelope) bool {
-	if *at != nil && e.OccurredAt.Before(**at) {
+	return newestAt(at, e.OccurredAt)
+}
+
+func newestAt(at **time.Time, said time.Time) bool {
+	if *at != nil && said.Before(**at) {
 		return false
 	}
-	*at = ptr(e.OccurredAt)
+	*at = ptr(said)
 	return true
 }
 
@@ -224,14 +234,4 @@ func mergeAgent(old, new *Agent) *Agent {
 		m.Email = new.Email
 	}
 	return &m
-}
-
-func mergeRaw(into *map[string]json.RawMessage, from map[string]json.RawMessage) {
-	if len(from) == 0 {
-		return
-	}
-	merged := make(map[string]json.RawMessage, len(*into)+len(from))
-	maps.Copy(merged, *into)
-	maps.Copy(merged, from)
-	*into = merged
 }

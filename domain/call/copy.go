@@ -55,11 +55,18 @@ func (c *Call) copyOf(recordingID string) *Copy {
 	return ptr(*c.Copy)
 }
 
-// announce makes a recording the call's.
+// announce makes a recording the call's, unless a newer one is known. Of the same one
+// where it can be had goes by what was said last, and its copy by the log, as who
+// fetches it does.
 func (c *Call) announce(r Recording, e event.Envelope) {
-	c.Recording = &r
 	id := RecordingID(e.Org, c.ID, r.ID)
-	switch known := c.copyOf(id); {
+	known := c.copyOf(id)
+	if newestAt(&c.RecordingAt, saidAt(e)) {
+		c.Recording = &r
+	} else if known == nil {
+		return
+	}
+	switch {
 	case known == nil:
 		c.Copy = &Copy{ID: id, State: CopyPending, AnnouncedID: e.ID}
 	case known.State == CopyPending, known.State == CopyFailed: // the source says it again: it is tried again

@@ -8,8 +8,9 @@ import (
 )
 
 // Corrected changes what is known of a call without a moment of its own: tags,
-// metrics, agent, status and what a source sends late. Absent keeps. Tags, metrics and
-// contact of a fact that happened before the one that set them are history only.
+// metrics, agent, status and what a source sends late. Absent keeps. What a fact says that
+// happened before the one that set it, and comes late, is history only; of custom and
+// source_data that holds for each key.
 type Corrected struct {
 	// Status is the source's word. One of a call that goes on, as "ringing", comes late
 	// where the call has ended, and is history only.
@@ -35,8 +36,8 @@ func (f Corrected) fold(c *Call, e event.Envelope) {
 	if f.Status != "" && (!c.Ended() || !goesOn(f.Status)) {
 		c.Status = f.Status
 	}
-	if f.DurationSec != nil {
-		c.DurationSec, c.DurationReported = f.DurationSec, true
+	if at := saidAt(e); f.DurationSec != nil && (c.DurationAt == nil || !at.Before(*c.DurationAt)) {
+		c.lasted(f.DurationSec, e)
 	}
 	if f.Tags != nil && newest(&c.TagsAt, e) {
 		c.Tags = f.Tags
@@ -47,7 +48,7 @@ func (f Corrected) fold(c *Call, e event.Envelope) {
 	if f.Contact != nil && newest(&c.ContactAt, e) {
 		c.Contact = f.Contact
 	}
-	c.Agent = mergeAgent(c.Agent, f.Agent)
-	mergeRaw(&c.Custom, f.Custom)
-	mergeRaw(&c.SourceData, f.SourceData)
+	c.agentIs(f.Agent, e, false)
+	mergeRaw(&c.Custom, &c.CustomSaid, f.Custom, e)
+	mergeRaw(&c.SourceData, &c.SourceDataSaid, f.SourceData, e)
 }

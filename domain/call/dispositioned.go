@@ -22,13 +22,10 @@ func (Dispositioned) EventType() event.Type { return "call.dispositioned.v1" }
 
 func (f Dispositioned) fold(c *Call, e event.Envelope) {
 	f.name(c)
+	c.agentIs(f.Agent, e, f.Restated)
 	if c.DispositionAt != nil && (e.OccurredAt.Before(*c.DispositionAt) || f.Restated && c.Disposition == f.Disposition) {
 		return
 	}
 	c.Disposition = f.Disposition
 	c.DispositionAt = ptr(e.OccurredAt)
-	if f.Restated && c.Agent != nil {
-		return
-	}
-	c.Agent = mergeAgent(c.Agent, f.Agent)
 }

@@ -34,16 +34,23 @@ func (f Ended) fold(c *Call, e event.Envelope) {
 	}
 	if f.Implied && c.Ended() {
 		if f.DurationSec != nil {
-			c.DurationSec, c.DurationReported = f.DurationSec, true
+			c.lasted(f.DurationSec, e)
 		}
 		return
 	}
 	// A later end takes back the figure that came with the former, but the first one
-	// not what was told before it.
+	// not what was told before it. Its occurred_at is the end itself and does not say
+	// when it was told: who corrects it may move it forward, so the log's order counts.
 	if f.DurationSec != nil || c.Ended() {
-		c.DurationSec, c.DurationReported = f.DurationSec, f.DurationSec != nil
+		c.lasted(f.DurationSec, e)
 	}
 	c.EndedAt = ptr(event.Time(f.EndedAt))
+}
+
+// lasted sets the source's figure; nil takes it back.
+func (c *Call) lasted(seconds *int64, e event.Envelope) {
+	c.DurationSec, c.DurationReported = seconds, seconds != nil
+	c.DurationAt = ptr(saidAt(e))
 }
 
 // ongoingWords are the statuses of a call that is not over. Any other may say how one

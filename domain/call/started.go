@@ -43,6 +43,9 @@ type Started struct {
 func (Started) EventType() event.Type { return "call.started.v1" }
 
 func (f Started) fold(c *Call, e event.Envelope) {
+	c.agentIs(f.Agent, e, false)
+	mergeRaw(&c.Custom, &c.CustomSaid, f.Custom, e)
+	mergeRaw(&c.SourceData, &c.SourceDataSaid, f.SourceData, e)
 	if f.Inferred && c.StartedAt != nil {
 		if c.StartInferred { // else somebody who was there has already said it
 			f.complete(c)
@@ -59,7 +62,6 @@ func (f Started) fold(c *Call, e event.Envelope) {
 	c.Direction = f.Direction
 	c.From, c.To = f.From, f.To
 	c.LeadID = f.LeadID
-	c.Agent = mergeAgent(c.Agent, f.Agent)
 	fill(&c.ListID, f.ListID)
 	fill(&c.Campaign, f.Campaign)
 	fill(&c.FromName, f.FromName)
@@ -74,8 +76,6 @@ func (f Started) fold(c *Call, e event.Envelope) {
 	if c.Status == "" {
 		c.Status = "in_progress"
 	}
-	mergeRaw(&c.Custom, f.Custom)
-	mergeRaw(&c.SourceData, f.SourceData)
 }
 
 // complete adds what another report implied about a start that nobody saw. It
@@ -108,15 +108,12 @@ func (f Started) complete(c *Call) {
 	case f.Direction == "" && c.OtherParty() == "":
 		c.keepOther(f.To, f.LeadID)
 	}
-	c.Agent = mergeAgent(f.Agent, c.Agent)
 	if at := event.Time(f.StartedAt); at.Before(*c.StartedAt) {
 		c.StartedAt = ptr(at)
 	}
 	if f.AnsweredAt != nil && c.AnsweredAt == nil {
 		c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
 	}
-	mergeRaw(&c.Custom, f.Custom)
-	mergeRaw(&c.SourceData, f.SourceData)
 }
 
 // keepOther sets the other party of a call whose direction is known.

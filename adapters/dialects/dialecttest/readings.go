@@ -186,7 +186,7 @@ var readings = map[string]func(v delivery.View) any{
 		}
 		return kinds
 	},
-	"call.all":    func(v delivery.View) any { return shared(v.Call, "id", "external_id") },
+	"call.all":    func(v delivery.View) any { return shared(v.Call, "id", "external_id", "source_data_said") },
 	"lead.all":    func(v delivery.View) any { return shared(v.Lead, "id") },
 	"agent.all":   func(v delivery.View) any { return shared(v.Agent) },
 	"alert.all":   func(v delivery.View) any { return shared(v.Alert, "id") },
