@@ -43,9 +43,11 @@ type Call struct {
 	Status    string     `json:"status"`
 	StartedAt *time.Time `json:"started_at"`
 	// StartInferred says that nobody reported the start (see Started.Inferred).
-	StartInferred bool       `json:"start_inferred,omitempty"`
-	AnsweredAt    *time.Time `json:"answered_at"`
-	EndedAt       *time.Time `json:"ended_at"`
+	StartInferred bool `json:"start_inferred,omitempty"`
+	// StartSaidAt is when the start was reported that says who the parties are.
+	StartSaidAt *time.Time `json:"start_said_at,omitempty"`
+	AnsweredAt  *time.Time `json:"answered_at"`
+	EndedAt     *time.Time `json:"ended_at"`
 	// DurationSec is the source's figure, else the whole seconds from answer
 	// (or a start that was reported) to end.
 	DurationSec *int64 `json:"duration_sec"`

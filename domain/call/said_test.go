@@ -55,6 +55,11 @@ func TestALateFactPutsNothingBack(t *testing.T) {
 			call.Corrected{Agent: &call.Agent{ID: "ada"}},
 			func(c call.Call) any { return *c.Agent },
 		},
+		"who called": {
+			call.Started{Direction: "inbound", From: "+15551234567", To: "+14143756757", Campaign: "Q1", StartedAt: at},
+			call.Started{Direction: "inbound", From: "+15551234567", To: "+14143756758", Campaign: "Q2", StartedAt: at},
+			func(c call.Call) any { return c.To + " " + c.Campaign },
+		},
 		"the duration":       {call.Corrected{DurationSec: seconds(40)}, call.Corrected{DurationSec: seconds(50)}, func(c call.Call) any { return *c.DurationSec }},
 		"the end's duration": {call.Corrected{DurationSec: seconds(40)}, call.Ended{EndedAt: at, DurationSec: seconds(50)}, func(c call.Call) any { return *c.DurationSec }},
 		"the recording":      {announced("r1"), announced("r2"), func(c call.Call) any { return c.Recording.ID + " " + c.Copy.ID }},
@@ -75,8 +80,8 @@ func TestALateFactPutsNothingBack(t *testing.T) {
 	}
 }
 
-// facts of a call: one start and one end, since the moments that these name go by the
-// log, and whatever else may be said again.
+// facts of a call: one moment of start and end, since moments go by the log, and whatever
+// else may be said again.
 func facts() *rapid.Generator[[]said] {
 	return foldtest.Sayings(true, func(t *rapid.T, i int) event.Payload {
 		agent := func() *call.Agent {
@@ -98,8 +103,11 @@ func facts() *rapid.Generator[[]said] {
 		}
 		at := time.Unix(1_770_000_000, 0).UTC()
 		switch i {
-		case 0:
-			return call.Started{Direction: "inbound", StartedAt: at, Agent: agent(), Custom: keys(), SourceData: keys()}
+		case 0, 2:
+			return call.Started{
+				Direction: "inbound", From: fmt.Sprint("+1555123456", i), Campaign: rapid.SampledFrom([]string{"", fmt.Sprint(i)}).Draw(t, "campaign"),
+				StartedAt: at, Agent: agent(), Custom: keys(), SourceData: keys(),
+			}
 		case 1:
 			return call.Ended{EndedAt: at.Add(time.Hour)}
 		}

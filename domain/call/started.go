@@ -7,7 +7,9 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// Started says that a call was initiated or came in.
+// Started says that a call was initiated or came in. Of several reports the one that was
+// made last counts, whenever it comes; but of the moments, which are what occurred_at
+// is where a source does not say when it reported, the log's last.
 type Started struct {
 	ExternalID   string `json:"external_id,omitempty"`
 	ConnectionID string `json:"connection_id,omitempty"`
@@ -46,22 +48,28 @@ func (f Started) fold(c *Call, e event.Envelope) {
 	c.agentIs(f.Agent, e, false)
 	mergeRaw(&c.Custom, &c.CustomSaid, f.Custom, e)
 	mergeRaw(&c.SourceData, &c.SourceDataSaid, f.SourceData, e)
+	known := c.StartedAt != nil && !c.StartInferred
 	if f.Inferred && c.StartedAt != nil {
-		if c.StartInferred { // else somebody who was there has already said it
+		if !known { // else somebody who was there has already said it
 			f.complete(c)
 		}
 		return
 	}
+	at := saidAt(e)
+	late := known && c.StartSaidAt != nil && at.Before(*c.StartSaidAt)
 	fill := func(to *string, said string) {
-		if said != "" {
+		if said != "" && (!late || *to == "") {
 			*to = said
 		}
 	}
 	fill(&c.ExternalID, f.ExternalID)
 	fill(&c.ConnectionID, f.ConnectionID)
-	c.Direction = f.Direction
-	c.From, c.To = f.From, f.To
-	c.LeadID = f.LeadID
+	if !late {
+		c.StartSaidAt = &at
+		c.Direction = f.Direction
+		c.From, c.To = f.From, f.To
+		c.LeadID = f.LeadID
+	}
 	fill(&c.ListID, f.ListID)
 	fill(&c.Campaign, f.Campaign)
 	fill(&c.FromName, f.FromName)

@@ -33,10 +33,10 @@ func TestCallsAndLeadsAreFoldedAndRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	seven := int64(7)
-	end := start.Add(7 * time.Second)
+	end, said := start.Add(7*time.Second), t0.Add(2*time.Second)
 	want := call.Call{
 		ID: "c1", Direction: "outbound", From: "+14155550111", To: "+14155550100", LeadID: "l1", Status: "completed",
-		StartedAt: &start, EndedAt: &end, DurationSec: &seven, UpdatedAt: t0.Add(9*time.Second + time.Millisecond),
+		StartedAt: &start, StartSaidAt: &said, EndedAt: &end, DurationSec: &seven, UpdatedAt: t0.Add(9*time.Second + time.Millisecond),
 	}
 	if diff := cmp.Diff(want, got.State); diff != "" {
 		t.Errorf("call (-want +got):\n%s", diff)
