@@ -41,6 +41,7 @@ type Call struct {
 	Campaign  string      `json:"campaign,omitempty"`
 	// Status is the source's word; "completed" when a call ended without one (see Ended).
 	Status    string     `json:"status"`
+	StatusAt  *time.Time `json:"status_at,omitempty"`
 	StartedAt *time.Time `json:"started_at"`
 	// StartInferred says that nobody reported the start (see Started.Inferred).
 	StartInferred bool `json:"start_inferred,omitempty"`

@@ -34,7 +34,7 @@ func (Corrected) EventType() event.Type { return "call.corrected.v1" }
 func (f Corrected) fold(c *Call, e event.Envelope) {
 	f.name(c)
 	if f.Status != "" && (!c.Ended() || !goesOn(f.Status)) {
-		c.Status = f.Status
+		c.says(f.Status, e)
 	}
 	if at := saidAt(e); f.DurationSec != nil && (c.DurationAt == nil || !at.Before(*c.DurationAt)) {
 		c.lasted(f.DurationSec, e)

@@ -26,9 +26,16 @@ func (Ended) EventType() event.Type { return "call.ended.v1" }
 
 func (f Ended) fold(c *Call, e event.Envelope) {
 	f.name(c)
+	// The moment of an end does not say when its word was told; what an implied one
+	// names is when it was.
+	told := f.Implied || !e.OccurredAt.Equal(f.EndedAt)
 	switch {
+	case f.Status != "" && !told:
+		c.Status, c.StatusAt = f.Status, nil
+	case f.Status != "" && (c.Status == "" || goesOn(c.Status)):
+		c.Status, c.StatusAt = f.Status, ptr(saidAt(e))
 	case f.Status != "":
-		c.Status = f.Status
+		c.says(f.Status, e)
 	case c.Status == "" || goesOn(c.Status):
 		c.Status = "completed"
 	}
@@ -45,6 +52,13 @@ func (f Ended) fold(c *Call, e event.Envelope) {
 		c.lasted(f.DurationSec, e)
 	}
 	c.EndedAt = ptr(event.Time(f.EndedAt))
+}
+
+// says sets the status to a word, unless a newer one is known.
+func (c *Call) says(status string, e event.Envelope) {
+	if newestAt(&c.StatusAt, saidAt(e)) {
+		c.Status = status
+	}
 }
 
 // lasted sets the source's figure; nil takes it back.

@@ -60,9 +60,13 @@ func TestALateFactPutsNothingBack(t *testing.T) {
 			call.Started{Direction: "inbound", From: "+15551234567", To: "+14143756758", Campaign: "Q2", StartedAt: at},
 			func(c call.Call) any { return c.To + " " + c.Campaign },
 		},
-		"the duration":       {call.Corrected{DurationSec: seconds(40)}, call.Corrected{DurationSec: seconds(50)}, func(c call.Call) any { return *c.DurationSec }},
-		"the end's duration": {call.Corrected{DurationSec: seconds(40)}, call.Ended{EndedAt: at, DurationSec: seconds(50)}, func(c call.Call) any { return *c.DurationSec }},
-		"the recording":      {announced("r1"), announced("r2"), func(c call.Call) any { return c.Recording.ID + " " + c.Copy.ID }},
+		"the status":           {call.Corrected{Status: "Parked"}, call.Corrected{Status: "ringing"}, func(c call.Call) any { return c.Status }},
+		"the status at an end": {call.Ended{EndedAt: at.Add(-time.Minute), Status: "busy"}, call.Ended{EndedAt: at.Add(-time.Minute), Status: "voicemail"}, func(c call.Call) any { return c.Status }},
+		"an implied one":       {call.Ended{EndedAt: at, Status: "busy", Implied: true}, call.Ended{EndedAt: at.Add(time.Minute), Status: "voicemail", Implied: true}, func(c call.Call) any { return c.Status }},
+		"a word and an end":    {call.Ended{EndedAt: at.Add(-time.Minute), Status: "busy"}, call.Corrected{Status: "ringing"}, func(c call.Call) any { return c.Status }},
+		"the duration":         {call.Corrected{DurationSec: seconds(40)}, call.Corrected{DurationSec: seconds(50)}, func(c call.Call) any { return *c.DurationSec }},
+		"the end's duration":   {call.Corrected{DurationSec: seconds(40)}, call.Ended{EndedAt: at, DurationSec: seconds(50)}, func(c call.Call) any { return *c.DurationSec }},
+		"the recording":        {announced("r1"), announced("r2"), func(c call.Call) any { return c.Recording.ID + " " + c.Copy.ID }},
 	} {
 		fold := func(order ...int) call.Call {
 			var got call.Call
@@ -119,7 +123,7 @@ func facts() *rapid.Generator[[]said] {
 			return call.RecordingReady{Recording: call.Recording{ID: id, URL: fmt.Sprint("https://a.example/", i)}}
 		case 2:
 			n := int64(i)
-			return call.Corrected{DurationSec: &n, Agent: agent()}
+			return call.Corrected{DurationSec: &n, Agent: agent(), Status: rapid.SampledFrom([]string{"", fmt.Sprint("word ", i)}).Draw(t, "status")}
 		case 3:
 			return call.NoteAdded{NoteID: rapid.SampledFrom([]string{"n1", "n2"}).Draw(t, "note"), Note: fmt.Sprint(i)}
 		default:

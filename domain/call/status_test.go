@@ -48,3 +48,24 @@ func TestAnEndWithoutAWordKeepsTheWordThatWasSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoCorrectsAnEndIsHeard: an end without a time of its own happened when the call
+// ended, which may be before what was said of it until then.
+func TestWhoCorrectsAnEndIsHeard(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 7, 15, 27, 0, 0, time.UTC)
+	ten, forty := int64(10), int64(40)
+	var c call.Call
+	for i, p := range []event.Payload{
+		call.Ended{EndedAt: at.Add(time.Minute), Status: "no_answer", DurationSec: &forty, Implied: true},
+		call.Ended{EndedAt: at.Add(30 * time.Second), Status: "completed", DurationSec: &ten},
+	} {
+		e := event.Envelope{ID: "e", Subject: "call-1", OccurredAt: p.(call.Ended).EndedAt, RecordedAt: at.Add(time.Duration(i+1) * time.Minute)}
+		if err := c.Apply(e, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Status != "completed" || *c.DurationSec != ten || !c.EndedAt.Equal(at.Add(30*time.Second)) {
+		t.Errorf("it is %s after %d s at %s", c.Status, *c.DurationSec, c.EndedAt)
+	}
+}
