@@ -6,7 +6,8 @@ import (
 	"trunkline.dev/trunkline/domain/event"
 )
 
-// NoteAdded says that somebody wrote a remark about the call.
+// NoteAdded says that somebody wrote a remark about the call. Notes stand in the order in
+// which they were written.
 type NoteAdded struct {
 	// NoteID is the source's id of the note; the event's id if absent. A note
 	// with a known id replaces the former: the source lets people edit it. One that
@@ -37,5 +38,9 @@ func (f NoteAdded) fold(c *Call, e event.Envelope) {
 			return
 		}
 	}
-	c.Notes = append(slices.Clip(c.Notes), n)
+	i := len(c.Notes)
+	for i > 0 && c.Notes[i-1].At.After(n.At) {
+		i--
+	}
+	c.Notes = slices.Insert(slices.Clone(c.Notes), i, n)
 }
