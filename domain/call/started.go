@@ -37,7 +37,8 @@ type Started struct {
 	OriginalToName string `json:"original_to_name,omitempty" pii:"name"`
 	// Inferred marks a start that nobody reported: a source's later report
 	// implied it (Dialer.CX's call.ended names the number). It fills in what is
-	// unknown; a reported start replaces it. Of several the earliest moment counts.
+	// unknown; what a reported start says replaces it. Of several the earliest moment
+	// counts.
 	Inferred bool `json:"inferred,omitempty"`
 }
 
@@ -48,13 +49,11 @@ func (f Started) fold(c *Call, e event.Envelope) {
 	c.agentIs(f.Agent, e, false)
 	mergeRaw(&c.Custom, &c.CustomSaid, f.Custom, e)
 	mergeRaw(&c.SourceData, &c.SourceDataSaid, f.SourceData, e)
-	known := c.StartedAt != nil && !c.StartInferred
 	if f.Inferred && c.StartedAt != nil {
-		if !known { // else somebody who was there has already said it
-			f.complete(c)
-		}
+		f.complete(c)
 		return
 	}
+	known, was := c.StartedAt != nil && !c.StartInferred, *c
 	at := saidAt(e)
 	late := known && c.StartSaidAt != nil && at.Before(*c.StartSaidAt)
 	fill := func(to *string, said string) {
@@ -69,6 +68,9 @@ func (f Started) fold(c *Call, e event.Envelope) {
 		c.Direction = f.Direction
 		c.From, c.To = f.From, f.To
 		c.LeadID = f.LeadID
+		if !known { // what was implied before completes it
+			c.keepParties(was.Direction, was.From, was.To, was.LeadID)
+		}
 	}
 	fill(&c.ListID, f.ListID)
 	fill(&c.Campaign, f.Campaign)
@@ -86,8 +88,8 @@ func (f Started) fold(c *Call, e event.Envelope) {
 	}
 }
 
-// complete adds what another report implied about a start that nobody saw. It
-// comes to the same in whatever order such reports come.
+// complete adds what another report implied about a start. It comes to the same in
+// whatever order such reports come, and whether or not somebody saw the start.
 func (f Started) complete(c *Call) {
 	fill := func(to *string, said string) {
 		if *to == "" {
@@ -103,6 +105,12 @@ func (f Started) complete(c *Call) {
 	fill(&c.OriginalTo, f.OriginalTo)
 	fill(&c.OriginalToName, f.OriginalToName)
 	switch {
+	case !c.StartInferred:
+		c.keepParties(f.Direction, f.From, f.To, f.LeadID)
+		if f.AnsweredAt != nil && c.AnsweredAt == nil {
+			c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
+		}
+		return
 	case c.Direction == f.Direction:
 		fill(&c.From, f.From)
 		fill(&c.To, f.To)
@@ -121,6 +129,25 @@ func (f Started) complete(c *Call) {
 	}
 	if f.AnsweredAt != nil && c.AnsweredAt == nil {
 		c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
+	}
+}
+
+// keepParties fills in who the parties of a reported start are by what another report
+// implied: the other party, whose report may have guessed the direction, and our number
+// where both say the same one.
+func (c *Call) keepParties(direction, from, to, lead string) {
+	implied := Call{Direction: direction, From: from, To: to}
+	if other := implied.OtherParty(); c.OtherParty() == "" && other != "" {
+		c.keepOther(other, lead)
+	}
+	if c.Direction != direction {
+		return
+	}
+	if c.From == "" {
+		c.From = from
+	}
+	if c.To == "" {
+		c.To = to
 	}
 }
 

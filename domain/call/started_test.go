@@ -42,6 +42,42 @@ func TestInferredStartsComeToTheSameInAnyOrder(t *testing.T) {
 	}
 }
 
+// TestAReportedStartKeepsWhatAnotherReportImplied: who reports the start may know less of
+// it than who reports the end (Dialer.CX's call.ended has the number and the campaign).
+func TestAReportedStartKeepsWhatAnotherReportImplied(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 7, 15, 27, 0, 0, time.UTC)
+	implied := call.Started{ExternalID: "CA1", Direction: "outbound", To: "+15551234567", LeadID: "lead-1", Campaign: "Q1", ListID: "list-1", StartedAt: at.Add(time.Second), Inferred: true}
+	for name, c := range map[string]struct {
+		reported       call.Started
+		from, to, lead string
+	}{
+		"nothing but the direction":  {call.Started{Direction: "outbound", StartedAt: at}, "", "+15551234567", "lead-1"},
+		"that it came in":            {call.Started{Direction: "inbound", StartedAt: at}, "+15551234567", "", "lead-1"},
+		"our number":                 {call.Started{Direction: "inbound", To: "+14143756757", StartedAt: at}, "+15551234567", "+14143756757", "lead-1"},
+		"who it was":                 {call.Started{Direction: "inbound", From: "+15557654321", LeadID: "lead-2", StartedAt: at}, "+15557654321", "", "lead-2"},
+		"who it was, dialled by us":  {call.Started{Direction: "outbound", To: "+15557654321", LeadID: "lead-2", StartedAt: at}, "", "+15557654321", "lead-2"},
+		"the number that dialled it": {call.Started{Direction: "outbound", From: "+14143756757", StartedAt: at}, "+14143756757", "+15551234567", "lead-1"},
+	} {
+		for _, order := range permutations([]int{0, 1}) {
+			var got call.Call
+			for _, i := range order {
+				p := []call.Started{c.reported, implied}[i]
+				if err := got.Apply(event.Envelope{ID: "e", Subject: "call-1", OccurredAt: p.StartedAt, RecordedAt: at}, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := call.Call{
+				ID: "call-1", ExternalID: "CA1", Direction: c.reported.Direction, From: c.from, To: c.to, LeadID: c.lead, Campaign: "Q1", ListID: "list-1",
+				Status: "in_progress", StartedAt: &at, UpdatedAt: at, StartSaidAt: got.StartSaidAt,
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, in the order %v (-want +got):\n%s", name, order, diff)
+			}
+		}
+	}
+}
+
 // TestNoDurationFollowsFromAnInferredStart: nobody saw when it was, so that the
 // time from it to the end is nobody's word.
 func TestNoDurationFollowsFromAnInferredStart(t *testing.T) {
