@@ -232,19 +232,19 @@ func TestZapierSubscribesAndUnsubscribes(t *testing.T) {
 	o.refused(o.do("GET", "/v1/webhooks/"+id, ""), 404)
 	t.Run("a 410 ends it", func(t *testing.T) {
 		id := o.made(201, "POST", "/hooks/zapier", hook, zapier...)["id"].(string)
-		if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", o.endpoint(id).EnabledAt); err != nil {
+		if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", o.endpoint(id).CountsFrom()); err != nil {
 			t.Fatal(err)
 		}
 		if got := o.made(200, "GET", "/v1/webhooks/"+id, ""); got["enabled"] != false {
 			t.Errorf("after failures: %v", got)
 		}
 		o.made(200, "POST", "/v1/webhooks/"+id+"/enable", "")
-		if err := o.service.DisableByHub(t.Context(), id, delivery.ReasonGone, o.endpoint(id).EnabledAt); err != nil {
+		if err := o.service.DisableByHub(t.Context(), id, delivery.ReasonGone, o.endpoint(id).CountsFrom()); err != nil {
 			t.Fatal(err)
 		}
 		o.refused(o.do("GET", "/v1/webhooks/"+id, ""), 404)
 		own := o.newWebhook(`{"name":"Zap","url":"https://hooks.zapier.com/1","dialect":"dialnote","events":["notes"],"provider":"zapier"}`)
-		if err := o.service.DisableByHub(t.Context(), own, delivery.ReasonGone, o.endpoint(own).EnabledAt); err != nil {
+		if err := o.service.DisableByHub(t.Context(), own, delivery.ReasonGone, o.endpoint(own).CountsFrom()); err != nil {
 			t.Fatal(err)
 		}
 		if got := o.made(200, "GET", "/v1/webhooks/"+own, ""); got["enabled"] != false {

@@ -111,7 +111,7 @@ func (s *Server) healthOf(ctx context.Context, endpoints []delivery.Endpoint) []
 
 func (s *Server) answerOfHealth(e delivery.Endpoint, h delivery.Health, w dispatch.Waiting) *healthAnswer {
 	now := s.cfg.Clock()
-	h = h.Since(e.EnabledAt)
+	h = h.Since(e.CountsFrom())
 	var profile delivery.Profile
 	if s.cfg.Settings.Profiles != nil {
 		profile = s.cfg.Settings.Profiles(e.Dialect)

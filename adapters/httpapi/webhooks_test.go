@@ -282,6 +282,44 @@ func TestSymboSecretIsTheAccounts(t *testing.T) {
 	}
 }
 
+// What failed at one receiver disables no other, whichever way the webhook got it.
+func TestAnotherReceiverIsNotDisabledForTheFormer(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	id := o.newWebhook(crm)
+	list := o.made(201, "POST", "/v1/lists", `{"name":"Leads","webhook_url":"https://a.example/hook"}`)["id"].(string)
+	var ofList string
+	for _, e := range o.store.Snapshot().AllEndpoints() {
+		if e.ListID == list {
+			ofList = e.ID
+		}
+	}
+	for _, c := range []struct{ what, id, method, path, body string }{
+		{"url", id, "PATCH", "/v1/webhooks/" + id, `{"url":"https://b.example/hook"}`},
+		{"headers", id, "PATCH", "/v1/webhooks/" + id, `{"headers":{"X-Key":"another"}}`},
+		{"secret", id, "POST", "/v1/webhooks/" + id + "/rotate-secret", ""},
+		{"url of a list", ofList, "PATCH", "/v1/lists/" + list, `{"webhook_url":"https://b.example/hook"}`},
+	} {
+		before := o.endpoint(c.id).CountsFrom()
+		o.advance(time.Minute)
+		o.made(200, c.method, c.path, c.body)
+		if err := o.service.DisableByHub(t.Context(), c.id, delivery.ReasonGone, before); err != nil {
+			t.Fatal(err)
+		}
+		if !o.endpoint(c.id).Enabled {
+			t.Errorf("%s: it was disabled for what failed before", c.what)
+		}
+	}
+	before := o.endpoint(id).CountsFrom()
+	o.made(200, "PATCH", "/v1/webhooks/"+id, `{"name":"renamed"}`)
+	if err := o.service.DisableByHub(t.Context(), id, delivery.ReasonGone, before); err != nil {
+		t.Fatal(err)
+	}
+	if o.endpoint(id).Enabled {
+		t.Error("a new name is no new receiver")
+	}
+}
+
 func TestEnableAndDisable(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, func(o *office, cfg *httpapi.Config) { cfg.Settings.Owed = owing{} })
@@ -297,7 +335,7 @@ func TestEnableAndDisable(t *testing.T) {
 		t.Errorf("PATCH dropped %v; it delivers the backlog", o.held.dropped)
 	}
 	// What was decided before somebody enabled it is forgiven.
-	for _, enabledAt := range []time.Time{{}, o.endpoint(id).EnabledAt.Add(-time.Hour)} {
+	for _, enabledAt := range []time.Time{{}, o.endpoint(id).CountsFrom().Add(-time.Hour)} {
 		if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", enabledAt); err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +343,7 @@ func TestEnableAndDisable(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 	}
-	if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", o.endpoint(id).EnabledAt); err != nil {
+	if err := o.service.DisableByHub(t.Context(), id, "3 attempts in a row failed", o.endpoint(id).CountsFrom()); err != nil {
 		t.Fatal(err)
 	}
 	if got := o.made(200, "GET", at, ""); got["enabled"] != false || got["health"].(map[string]any)["disabled_reason"] != "3 attempts in a row failed" {

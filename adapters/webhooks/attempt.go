@@ -199,7 +199,10 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 		res = Result{StartedAt: res.StartedAt, Duration: res.Duration, Error: fmt.Sprintf("its answer was read after %s only", res.Duration.Round(time.Second))}
 	}
 	disable, abort := wishes(res)
-	disable = disable && !late
+	// Nor does it say anything of an endpoint that was enabled or got another receiver
+	// while the attempt was under way.
+	former := !j.endpoint.CountsFrom().Equal(l.endpoint.CountsFrom())
+	disable = disable && !late && !former
 	if res.Delivered() {
 		e.succeeded(it, l, res, now)
 		e.attemptFact(it, made)
@@ -211,7 +214,9 @@ func (e *Engine) settle(j job, res Result, made delivery.Attempted) {
 	it.LastError = res.Error
 	l.learnSecret(j, res.StatusCode, now)
 	wait, more := l.profile.Wait(it.Attempts, spread(it.ID, it.Attempts))
-	e.failed(l, res, !more, now)
+	if !former {
+		e.failed(l, res, !more, now)
+	}
 	if disable {
 		e.disable(l, reasonDisable, now)
 	}
@@ -371,7 +376,7 @@ func (e *Engine) changeOf(l *lane) *dispatch.HealthChange {
 		l.change.EndpointID, l.change.Org, l.change.About = l.endpoint.ID, l.endpoint.Org, delivery.AboutOf(l.endpoint)
 		l.changed = true
 	}
-	l.change.EnabledAt = l.endpoint.EnabledAt
+	l.change.EnabledAt, l.change.CountsFrom = l.endpoint.EnabledAt, l.endpoint.CountsFrom()
 	return &l.change
 }
 

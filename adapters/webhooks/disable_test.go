@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +106,99 @@ func TestADecisionFromBeforeItWasEnabledDisablesNothing(t *testing.T) {
 			t.Errorf("%d requests, want one more", got)
 		}
 		r.checkNoRows()
+	})
+}
+
+// What a receiver answered says nothing of the one that took its place, also while the
+// hub is about to disable the webhook for it.
+func TestADecisionAboutAFormerReceiverDisablesNothing(t *testing.T) {
+	t.Parallel()
+	for what, change := range map[string]func(*delivery.Endpoint){
+		"url":     func(e *delivery.Endpoint) { e.URL = "https://b.example/hook" },
+		"headers": func(e *delivery.Endpoint) { e.Headers = map[string]string{"X-Key": "another"} },
+		"secret":  func(e *delivery.Endpoint) { e.Secrets = []delivery.Secret{{Value: "whsec_" + strings.Repeat("b", 44)}} },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1)
+				r.endpoint("a")
+				r.answers(func(Request) Result { return status(410) })
+				r.disabling = func() {
+					r.mu.Lock()
+					r.disabling = nil
+					r.mu.Unlock()
+					r.answers(func(Request) Result { return ok() })
+					r.change("a", change)
+				}
+				h := r.start(nil)
+				defer h.stop()
+				r.happen("first")
+				pass(time.Minute)
+				if e := r.endpoints["a"]; !e.Enabled {
+					t.Errorf("it was disabled: %s", e.DisabledReason)
+				}
+				if got := len(r.seen()); got != 2 {
+					t.Errorf("%d requests, want one more", got)
+				}
+				r.checkNoRows()
+			})
+		})
+	}
+}
+
+// Failures of the former URL are not counted against the new one, also those of requests
+// that were under way; and what it asked for does not keep the new one waiting.
+func TestANewURLBeginsWithACleanRecord(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a", func(e *delivery.Endpoint) { e.MaxInFlight = 2 })
+		const former, latter = "https://a.example/hook", "https://b.example/hook"
+		r.answers(func(q Request) Result {
+			if q.URL == former && len(r.seen()) == 2 {
+				<-time.After(5 * time.Second) // it is answered when the URL is another
+				return status(410)
+			}
+			return status(500)
+		})
+		h := r.start(func(c *Config) {
+			p := plainProfile()
+			p.DisableAfterFailures, p.Retries = 3, []time.Duration{time.Hour}
+			c.Dialects = []Dialect{plain{p}}
+		})
+		defer h.stop()
+		health := func() delivery.Health {
+			all, err := r.store.Health(t.Context(), "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all["a"].Since(r.endpoints["a"].CountsFrom())
+		}
+		r.happen("one", "two")
+		pass(time.Second)
+		if n := health().ConsecutiveFailures; n != 2 {
+			t.Fatalf("%d failures in a row, want 2", n)
+		}
+		r.happen("three") // it is being sent
+		pass(time.Second)
+		r.change("a", func(e *delivery.Endpoint) { e.URL = latter })
+		r.answers(func(q Request) Result {
+			if q.URL == former {
+				return status(410)
+			}
+			return status(500)
+		})
+		pass(2 * time.Second)
+		r.happen("four", "five")
+		pass(time.Second)
+		if n := health().ConsecutiveFailures; n != 2 {
+			t.Errorf("%d failures in a row of the new URL, want 2", n)
+		}
+		pass(3 * time.Second) // the request that was under way is over
+		if e := r.endpoints["a"]; !e.Enabled && e.DisabledReason == delivery.ReasonGone {
+			t.Errorf("the answer of the former URL disabled the new one: %s", e.DisabledReason)
+		}
 	})
 }
 

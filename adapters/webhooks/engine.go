@@ -210,10 +210,10 @@ func (e *Engine) await(ctx context.Context, done func() bool) {
 	}
 }
 
-// disabling is a decision to disable an endpoint, as it was enabled then.
+// disabling is a decision to disable an endpoint, for what failed of it as it was then.
 type disabling struct {
-	reason    string
-	enabledAt time.Time
+	reason     string
+	countsFrom time.Time
 }
 
 // disableLoop tells the settings which endpoints were disabled.
@@ -234,7 +234,7 @@ func (e *Engine) disableLoop(ctx context.Context) {
 				return
 			}
 		}
-		if err := e.cfg.Disabler.Disable(ctx, id, d.reason, d.enabledAt); err != nil {
+		if err := e.cfg.Disabler.Disable(ctx, id, d.reason, d.countsFrom); err != nil {
 			e.cfg.Logger.WarnContext(ctx, "disabling an endpoint is put off", slog.String("endpoint", id), slog.Any("err", err))
 			if !background.Rest(ctx, time.Second) {
 				return

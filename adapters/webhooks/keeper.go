@@ -139,7 +139,7 @@ func (e *Engine) learnHealth(ctx context.Context) bool {
 			continue
 		}
 		l.known = true
-		l.change.EnabledAt = l.endpoint.EnabledAt
+		l.change.EnabledAt, l.change.CountsFrom = l.endpoint.EnabledAt, l.endpoint.CountsFrom()
 		l.health, _ = dispatch.Merge(stored[id], l.change)
 		e.judge(l, e.cfg.Clock())
 	}

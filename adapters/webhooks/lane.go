@@ -39,9 +39,9 @@ type lane struct {
 	// the directory has never told of here: it may be late.
 	unknownSince time.Time
 	// disabledAt is when we disabled it, which the directory may not know yet, and
-	// enabledAt when it had been enabled by then.
-	disabledAt, enabledAt time.Time
-	reason                string
+	// countsFrom from when on its failures counted then.
+	disabledAt, countsFrom time.Time
+	reason                 string
 	// turn counts how often the receiver refused a signature (see ownSecret).
 	turn int
 
@@ -120,6 +120,7 @@ func (e *Engine) refresh(l *lane, ep delivery.Endpoint, exists bool) {
 		l.unknownSince = time.Time{}
 	}
 	l.forgetTurn(ep)
+	fresh := !ep.CountsFrom().Equal(l.endpoint.CountsFrom())
 	if !ep.UpdatedAt.Equal(l.endpoint.UpdatedAt) || ep.Sends() != l.endpoint.Sends() || len(ep.Secrets) != len(l.endpoint.Secrets) {
 		l.endpoint = ep
 		l.limit = e.maxLimit(l)
@@ -128,12 +129,16 @@ func (e *Engine) refresh(l *lane, ep delivery.Endpoint, exists bool) {
 	l.endpoint.Secrets = ep.Secrets
 	open := ep.Sends()
 	if open && !l.disabledAt.IsZero() {
-		// What we disabled stays so until somebody enables it, whatever else changes.
-		open = !ep.EnabledAt.Equal(l.enabledAt)
+		// What we disabled stays so until somebody enables it or gives it another
+		// receiver, whatever else changes.
+		open = !ep.CountsFrom().Equal(l.countsFrom)
 	}
 	switch {
 	case open && !l.open:
 		e.reopen(l)
+	case open && fresh:
+		e.forgive(l)
+		e.pump(l)
 	case !open && l.open:
 		l.reason = ep.DisabledReason
 		switch {
@@ -152,8 +157,8 @@ func (e *Engine) disable(l *lane, reason string, now time.Time) {
 	if !l.open {
 		return
 	}
-	l.disabledAt, l.enabledAt, l.reason = now, l.endpoint.EnabledAt, reason
-	e.toDisable[l.endpoint.ID] = disabling{reason, l.enabledAt}
+	l.disabledAt, l.countsFrom, l.reason = now, l.endpoint.CountsFrom(), reason
+	e.toDisable[l.endpoint.ID] = disabling{reason, l.countsFrom}
 	wake(e.wakeDisabler)
 	e.shut(l)
 }
@@ -209,17 +214,23 @@ func (e *Engine) drop(it *item, reason string) {
 
 // reopen begins to send again, with a clean record.
 func (e *Engine) reopen(l *lane) {
-	l.open, l.reason, l.disabledAt, l.overloads, l.pausedUntil = true, "", time.Time{}, 0, time.Time{}
-	l.limit = e.maxLimit(l)
+	l.open, l.reason, l.disabledAt = true, "", time.Time{}
 	delete(e.toDisable, l.endpoint.ID)
-	l.health = l.health.Forgiven()
-	l.change, l.changed = dispatch.HealthChange{Reset: true}, false
-	e.changeOf(l)
-	l.urgent = true
+	e.forgive(l)
 	for s := range l.streams {
 		s.sweep = true
 	}
 	wake(e.wakeKeeper)
+}
+
+// forgive begins a clean record: what failed, and what it asked for, was before.
+func (e *Engine) forgive(l *lane) {
+	l.overloads, l.pausedUntil = 0, time.Time{}
+	l.limit = e.maxLimit(l)
+	l.health = l.health.Forgiven()
+	c := e.changeOf(l)
+	c.Reset, c.Failures, c.FailingSince, c.ExhaustedAt = true, 0, time.Time{}, time.Time{}
+	l.urgent = true
 }
 
 // join puts an item at the end of its key in memory.

@@ -77,13 +77,13 @@ func (r *Replays) decide(ctx context.Context, d dispatch.Decision) (dispatch.Rep
 }
 
 // PauseTarget pauses the replay that a receiver belongs to, because the receiver
-// wants no more; not one that was resumed since enabledAt. Any other id is left alone.
-func (r *Replays) PauseTarget(ctx context.Context, id, why string, enabledAt time.Time) error {
+// wants no more; not one that was resumed since countsFrom. Any other id is left alone.
+func (r *Replays) PauseTarget(ctx context.Context, id, why string, countsFrom time.Time) error {
 	targets, err := r.store.Targets(ctx, id)
 	if err != nil {
 		return err
 	}
-	if ep, ok := targets[id]; ok && ep.Enabled && ep.EnabledAt.Equal(enabledAt) {
+	if ep, ok := targets[id]; ok && ep.Enabled && ep.CountsFrom().Equal(countsFrom) {
 		_, err = r.Pause(ctx, ep.Org, id, why)
 	}
 	var refused *dispatch.Refused

@@ -101,7 +101,7 @@ func (l *link) Endpoint(id string) (delivery.Endpoint, bool) {
 func (l *link) OrgName(string) string          { return "Org" }
 func (l *link) ListName(string, string) string { return "" }
 
-func (l *link) Disable(ctx context.Context, id, reason string, enabledAt time.Time) error {
+func (l *link) Disable(ctx context.Context, id, reason string, countsFrom time.Time) error {
 	l.mu.Lock()
 	down, disabling := l.disablerDown, l.disabling
 	l.mu.Unlock()
@@ -114,8 +114,8 @@ func (l *link) Disable(ctx context.Context, id, reason string, enabledAt time.Ti
 	ep, ok := l.Endpoint(id)
 	switch {
 	case !ok:
-		return l.replays.PauseTarget(ctx, id, reason, enabledAt)
-	case ep.Enabled && ep.EnabledAt.Equal(enabledAt):
+		return l.replays.PauseTarget(ctx, id, reason, countsFrom)
+	case ep.Enabled && ep.CountsFrom().Equal(countsFrom):
 		l.change(id, func(e *delivery.Endpoint) { e.Enabled, e.DisabledReason = false, reason })
 	}
 	return nil

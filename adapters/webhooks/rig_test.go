@@ -117,11 +117,14 @@ func (r *rig) change(id string, f func(*delivery.Endpoint)) {
 	if !ok {
 		return // it was deleted
 	}
-	was := e.Enabled
+	was := e
 	f(&e)
 	e.UpdatedAt = time.Now()
-	if e.Enabled && !was {
+	if e.Enabled && !was.Enabled {
 		e.EnabledAt = e.UpdatedAt
+	}
+	if !e.SameReceiver(was) {
+		e.ReceiverAt = e.UpdatedAt
 	}
 	r.endpoints[id] = e
 	r.settings[id] = append(r.settings[id], e)

@@ -45,9 +45,9 @@ func (a *app) catching() []delivery.Endpoint {
 // the receiver of a replay pauses the replay.
 type disabler struct{ app *app }
 
-func (d disabler) Disable(ctx context.Context, endpointID, reason string, enabledAt time.Time) error {
+func (d disabler) Disable(ctx context.Context, endpointID, reason string, countsFrom time.Time) error {
 	return errors.Join(
-		d.app.control.DisableByHub(ctx, endpointID, reason, enabledAt),
-		d.app.replays.PauseTarget(ctx, endpointID, reason, enabledAt),
+		d.app.control.DisableByHub(ctx, endpointID, reason, countsFrom),
+		d.app.replays.PauseTarget(ctx, endpointID, reason, countsFrom),
 	)
 }

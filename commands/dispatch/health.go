@@ -13,8 +13,9 @@ type HealthChange struct {
 	EndpointID, Org string
 	// About is what people are told the endpoint is.
 	About delivery.About
-	// EnabledAt is when it was last enabled again: what failed before is forgiven.
-	EnabledAt time.Time
+	// EnabledAt is when it was last enabled again, CountsFrom from when on its failures
+	// count: what failed before is forgiven.
+	EnabledAt, CountsFrom time.Time
 	// SentAt is when the last attempt ended; zero when there was none.
 	SentAt time.Time
 	// LastStatus and LastError are those of the last attempt.
@@ -29,7 +30,8 @@ type HealthChange struct {
 	FailingSince time.Time
 	// ExhaustedAt is when one of these was the last of its delivery.
 	ExhaustedAt time.Time
-	// Reset forgets earlier failures, because the endpoint was enabled again.
+	// Reset forgets earlier failures, because the endpoint was enabled again or has
+	// another receiver.
 	Reset bool
 }
 
@@ -42,7 +44,7 @@ func Merge(h delivery.Health, c HealthChange) (delivery.Health, []Notice) {
 	if c.Reset {
 		h = h.Forgiven()
 	}
-	h = h.Since(c.EnabledAt)
+	h = h.Since(c.CountsFrom)
 	if !c.DeliveredAt.IsZero() {
 		if since, yes := recovered(before, c); yes {
 			told = append(told, tell("recovered", c, since, c.DeliveredAt, delivery.EndpointRecovered{About: c.About, Since: since, DeliveredAt: c.DeliveredAt}))

@@ -25,7 +25,7 @@ func TestPeopleAreToldOnce(t *testing.T) {
 		return dispatch.HealthChange{SentAt: at(second), DeliveredAt: at(second), LastStatus: 200}
 	}
 	enabled := func(second int, c dispatch.HealthChange) dispatch.HealthChange {
-		c.EnabledAt = at(second)
+		c.EnabledAt, c.CountsFrom = at(second), at(second)
 		return c
 	}
 	for _, c := range []struct {

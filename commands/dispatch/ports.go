@@ -98,7 +98,8 @@ type Directory interface {
 // Disabler turns endpoints off on the hub's own account.
 type Disabler interface {
 	// Disable disables an endpoint with a reason in words. Disabling again is
-	// harmless. enabledAt is the EnabledAt of the endpoint that was judged: one that
-	// was enabled again since stays as it is, because what failed before is forgiven.
-	Disable(ctx context.Context, endpointID, reason string, enabledAt time.Time) error
+	// harmless. countsFrom is the CountsFrom of the endpoint that was judged: one that
+	// was enabled again or got another receiver since stays as it is, because what
+	// failed before is forgiven.
+	Disable(ctx context.Context, endpointID, reason string, countsFrom time.Time) error
 }

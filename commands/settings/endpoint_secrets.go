@@ -75,7 +75,9 @@ func (s *Service) RotateSecret(ctx context.Context, c commands.Caller, id string
 			}
 		}
 		for _, o := range all {
+			before := o
 			o.Secrets, o.UpdatedAt = rotate(o.Secrets, secret, d.at, d.at.Add(overlap)), d.at
+			redirected(before, &o, d.at)
 			d.putEndpoint(o, tenant.SecretRotated, "")
 			if o.ID == id {
 				e = o
@@ -125,6 +127,7 @@ func (s *Service) RotateSigningKey(ctx context.Context, c commands.Caller, id st
 		if err != nil {
 			return err
 		}
+		before := e
 		keys := []delivery.SigningKey{key}
 		for _, k := range e.SigningKeys {
 			if k.ExpiresAt = earlier(k.ExpiresAt, d.at.Add(overlap)); k.ExpiresAt.After(d.at) {
@@ -132,6 +135,7 @@ func (s *Service) RotateSigningKey(ctx context.Context, c commands.Caller, id st
 			}
 		}
 		e.SigningKeys, e.UpdatedAt = keys, d.at
+		redirected(before, &e, d.at)
 		d.putEndpoint(e, tenant.SigningKeyRotated, "")
 		return nil
 	})

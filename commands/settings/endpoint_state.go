@@ -85,16 +85,16 @@ func (s *Service) Disable(ctx context.Context, c commands.Caller, id string, in 
 // DisableByHub disables a webhook on the hub's own account, with a reason in
 // words. One that Zapier subscribed is deleted when the reason is that Zapier
 // answered 410: its Zap is off. Doing it again, or to one that is gone, is
-// harmless. enabledAt is the EnabledAt that the decision was made with: one that
-// somebody enabled since stays as it is.
-func (s *Service) DisableByHub(ctx context.Context, id, reason string, enabledAt time.Time) error {
+// harmless. countsFrom is the CountsFrom that the decision was made with: one that
+// somebody enabled since, or gave another receiver, stays as it is.
+func (s *Service) DisableByHub(ctx context.Context, id, reason string, countsFrom time.Time) error {
 	e, ok := s.cfg.View.Snapshot().EndpointByID(id)
 	if !ok || !e.Enabled {
 		return nil
 	}
 	return s.change(ctx, hub(tenant.Org{ID: e.Org}), func(d *draft) error {
 		e, ok := d.now.EndpointByID(id)
-		if !ok || !e.Enabled || !e.EnabledAt.Equal(enabledAt) {
+		if !ok || !e.Enabled || !e.CountsFrom().Equal(countsFrom) {
 			return nil
 		}
 		if e.RESTHook && reason == delivery.ReasonGone {

@@ -168,6 +168,7 @@ func (s *Service) PutNumberEndpoint(ctx context.Context, c commands.Caller, in E
 // switched is what a change of an endpoint is in a fact: being enabled or
 // disabled is told as such.
 func switched(before, after *delivery.Endpoint, at time.Time) tenant.Action {
+	redirected(*before, after, at)
 	switch {
 	case after.Enabled && !before.Enabled:
 		after.DisabledReason, after.EnabledAt = "", at
@@ -176,6 +177,13 @@ func switched(before, after *delivery.Endpoint, at time.Time) tenant.Action {
 		return tenant.Disabled
 	}
 	return tenant.Updated
+}
+
+// redirected notes that an endpoint has another receiver, if it has.
+func redirected(before delivery.Endpoint, after *delivery.Endpoint, at time.Time) {
+	if !before.SameReceiver(*after) {
+		after.ReceiverAt = at
+	}
 }
 
 // ChangeEndpoint changes a webhook. Enabling it this way delivers its backlog.

@@ -217,6 +217,7 @@ func (s *Service) syncListEndpoint(d *draft, l tenant.List) (waiting delivery.En
 	case ok:
 		before := e
 		e.URL, e.Name, e.UpdatedAt = l.WebhookURL, l.Name, d.at
+		redirected(before, &e, d.at)
 		action := tenant.Updated
 		asks, err := s.reconsent(d, before, &e, false)
 		if asks {

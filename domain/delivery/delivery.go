@@ -3,7 +3,9 @@
 package delivery
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"time"
 
 	"trunkline.dev/trunkline/domain/event"
@@ -106,6 +108,10 @@ type Endpoint struct {
 	// EnabledAt is when it was last enabled again: what failed before is
 	// forgiven. Zero while it never was disabled.
 	EnabledAt time.Time `json:"enabled_at,omitzero"`
+	// ReceiverAt is when it last got another receiver, by a new URL, secret, key pair,
+	// header, credential or setting of a connector: what failed at the former one is
+	// forgiven. Zero while it never did.
+	ReceiverAt time.Time `json:"receiver_at,omitzero"`
 	// DeletedAt is when it was deleted: what happened until then is owed to it and
 	// dropped, what happened later is not. Zero while it exists.
 	DeletedAt time.Time `json:"deleted_at,omitzero"`
@@ -130,6 +136,31 @@ const EventDisabled = "disabled"
 // only event is not EventDisabled.
 func (e Endpoint) Sends() bool {
 	return e.Enabled && (len(e.Events) != 1 || e.Events[0] != EventDisabled)
+}
+
+// CountsFrom is from when on failures count: until it was enabled again or got another
+// receiver they are forgiven. Zero is from the beginning.
+func (e Endpoint) CountsFrom() time.Time {
+	if e.ReceiverAt.After(e.EnabledAt) {
+		return e.ReceiverAt
+	}
+	return e.EnabledAt
+}
+
+// SameReceiver reports whether two states of an endpoint send to the same address, and
+// sign and sign in alike, so that an answer to the one says something of the other.
+func (e Endpoint) SameReceiver(o Endpoint) bool {
+	same := e.URL == o.URL && e.SignStandard == o.SignStandard && e.SignEd25519 == o.SignEd25519 && newest(e.Secrets).Value == newest(o.Secrets).Value &&
+		newest(e.SigningKeys).ID == newest(o.SigningKeys).ID
+	return same && maps.Equal(e.Headers, o.Headers) && maps.Equal(e.Credentials, o.Credentials) && maps.Equal(e.Mapping, o.Mapping) && bytes.Equal(e.Config, o.Config)
+}
+
+// newest is the first of what is kept newest first.
+func newest[T any](all []T) (first T) {
+	if len(all) > 0 {
+		first = all[0]
+	}
+	return first
 }
 
 // Wants reports whether the endpoint subscribed to one of its dialect's events.

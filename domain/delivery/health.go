@@ -44,16 +44,16 @@ func (h Health) IsFailing() bool {
 }
 
 // Forgiven is the health after the failures in a row were ended, by a success
-// or because the endpoint was enabled again.
+// or because the endpoint was enabled again or has another receiver.
 func (h Health) Forgiven() Health {
 	h.ConsecutiveFailures, h.FailingSince, h.ExhaustedAt = 0, time.Time{}, time.Time{}
 	return h
 }
 
-// Since is the health of an endpoint that was last enabled at a time: what
-// failed before does not count.
-func (h Health) Since(enabledAt time.Time) Health {
-	if enabledAt.After(h.LastSentAt) {
+// Since is the health of an endpoint whose failures count from a time on (see
+// Endpoint.CountsFrom).
+func (h Health) Since(countsFrom time.Time) Health {
+	if countsFrom.After(h.LastSentAt) {
 		return h.Forgiven()
 	}
 	return h
@@ -68,7 +68,7 @@ const halfDay = 12 * time.Hour
 // It is a function of what is stored, so that a decision that a crash prevented
 // is made again.
 func (p Profile) Disable(e Endpoint, h Health, now time.Time) (reason string, disable bool) {
-	h = h.Since(e.EnabledAt)
+	h = h.Since(e.CountsFrom())
 	if h.ConsecutiveFailures == 0 {
 		return "", false
 	}

@@ -18,7 +18,7 @@ type Backlog struct {
 // Summary says in words how an endpoint does, what waits for it, and what will
 // happen if it goes on like this. Times are UTC.
 func Summary(e Endpoint, h Health, b Backlog, p Profile, now time.Time) string {
-	h = h.Since(e.EnabledAt)
+	h = h.Since(e.CountsFrom())
 	var said []string
 	switch {
 	case !e.Enabled && e.DisabledReason != "":
