@@ -34,11 +34,9 @@ func (j *replayJob) catchUp(ctx context.Context, r dispatch.Replay, standing dis
 	if err := j.extend(ctx); err != nil {
 		return 0, err
 	}
-	events, err := j.reader.take(ctx, room, r.Covers)
-	if err != nil {
-		return 0, err
-	}
-	plan, err := j.planner.fromStart(ctx, endpoints[0], events)
+	plan, err := j.plan(ctx, r, room, 1, func(ctx context.Context, events []event.Recorded) ([][]dispatch.Owed, error) {
+		return j.planner.fromStart(ctx, endpoints[0], events)
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -62,7 +60,7 @@ func (j *replayJob) catchUp(ctx context.Context, r dispatch.Replay, standing dis
 		return 0, err
 	}
 	j.reader.moved(s.Moves)
-	if len(events) == 0 {
+	if len(plan) == 0 {
 		j.reader = nil // what was taken over meanwhile shows
 		return waitForRoom, nil
 	}

@@ -51,7 +51,9 @@ type replayJob struct {
 	reader *pastReader
 	// planner plans for an endpoint that catches up; it remembers sequences.
 	planner *planner
-	detail  string
+	// widest is how many deliveries one event has made at most.
+	widest int
+	detail string
 	// unsure says that the answer to something was an error: it may have been done.
 	unsure bool
 }
@@ -164,7 +166,7 @@ func (j *replayJob) reread(ctx context.Context) error {
 // is more, so that steps are few.
 func (j *replayJob) room(s dispatch.Standing) int {
 	window := j.pace.Window()
-	room := min(window-s.Fresh-s.Held, unfinishedMost-s.Total, stepMost)
+	room := min(window-s.Fresh-s.Held, unfinishedMost-s.Total)
 	if room < min(window/4, stepMost) {
 		return 0
 	}
@@ -295,11 +297,9 @@ func (j *replayJob) again(ctx context.Context, r dispatch.Replay, room int) erro
 	if err := j.read(ctx); err != nil {
 		return err
 	}
-	events, err := j.reader.take(ctx, room, r.Covers)
-	if err != nil {
-		return err
-	}
-	plan, err := j.replays.engine.planner.again(ctx, r, endpoints, events)
+	plan, err := j.plan(ctx, r, room, len(endpoints), func(ctx context.Context, events []event.Recorded) ([][]dispatch.Owed, error) {
+		return j.replays.engine.planner.again(ctx, r, endpoints, events)
+	})
 	if err != nil {
 		return err
 	}
@@ -315,6 +315,34 @@ func (j *replayJob) again(ctx context.Context, r dispatch.Replay, room int) erro
 	}
 	j.reader.moved(s.Moves)
 	return nil
+}
+
+// plan takes events and plans them until there is no room for more deliveries. How many
+// an event makes, for each of so many receivers, shows only then, so it goes by the
+// most that one has made.
+func (j *replayJob) plan(ctx context.Context, r dispatch.Replay, room, receivers int, plan func(context.Context, []event.Recorded) ([][]dispatch.Owed, error)) ([][]dispatch.Owed, error) {
+	j.widest = max(j.widest, receivers, 1)
+	var all [][]dispatch.Owed
+	for most := min(room, stepMost); room > 0 && len(all) < most; {
+		n := min(most-len(all), max(room/j.widest, 1))
+		events, err := j.reader.take(ctx, n, r.Covers)
+		if err != nil || len(events) == 0 {
+			return all, err
+		}
+		planned, err := plan(ctx, events)
+		if err != nil {
+			return nil, err
+		}
+		for _, owed := range planned {
+			room -= len(owed)
+			j.widest = max(j.widest, len(owed))
+		}
+		all = append(all, planned...)
+		if len(events) < n {
+			break // there are no more, or it took long enough to find these
+		}
+	}
+	return all, nil
 }
 
 // offer makes the step of a plan, each delivery due at its time.
@@ -358,7 +386,7 @@ func (j *replayJob) recover(ctx context.Context, r dispatch.Replay, room int) er
 	if err != nil {
 		return err
 	}
-	page, next, err := service.sent.Unsuccessful(ctx, endpoints[0], r.From, r.Until, r.Cursor, room)
+	page, next, err := service.sent.Unsuccessful(ctx, endpoints[0], r.From, r.Until, r.Cursor, min(room, stepMost))
 	if err != nil {
 		return fmt.Errorf("reading what ended without success: %w", err)
 	}

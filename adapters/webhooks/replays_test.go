@@ -261,6 +261,37 @@ func TestReplayNeverHasMoreThanSoMuchUnfinished(t *testing.T) {
 	})
 }
 
+// The bound is one of deliveries, however many receivers an event has.
+func TestReplayToManyNeverHasMoreThanSoMuchUnfinished(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		const receivers, events = 40, 150
+		for i := range receivers {
+			r.endpoint(fmt.Sprintf("e%d", i))
+		}
+		h := r.start(nil)
+		defer h.stop()
+		since := time.Now()
+		r.happen(entities(events)...)
+		pass(time.Minute)
+		r.answers(func(Request) Result { return status(500) })
+		rp := h.begin(since, func(rp *dispatch.Replay) { rp.EndpointID, rp.RatePerSec = dispatch.EveryEndpoint, 0 })
+		most := 0
+		for range 40 {
+			pass(100 * time.Millisecond)
+			most = max(most, len(r.store.Rows()))
+		}
+		if most > unfinishedMost || most < unfinishedMost/2 {
+			t.Errorf("%d rows at most, want up to %d", most, unfinishedMost)
+		}
+		pass(2 * time.Hour)
+		if rep := h.report(rp.ID); rep.State != dispatch.ReplayFinished || rep.Counts[delivery.IsExhausted] != receivers*events {
+			t.Errorf("the report is %+v", rep)
+		}
+	})
+}
+
 func TestReplayIsPausedResumedAndAborted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
