@@ -155,8 +155,10 @@ type Generations interface {
 	// every column of every row, independent of row order.
 	Digest(ctx context.Context, generation int) ([]TableDigest, error)
 	// Switch makes a generation the live one; the former becomes Retired and is
-	// kept for a roll back, which is a Switch to it.
-	Switch(ctx context.Context, generation int) error
+	// kept for a roll back, which is a Switch to it. Ends are where the log ends if
+	// the former one has read further, in another log: then one that was built need
+	// not have come as far. They are nil otherwise.
+	Switch(ctx context.Context, generation int, ends map[event.Topic]map[int]int64) error
 	// Drop deletes a generation that is not live.
 	Drop(ctx context.Context, generation int) error
 }

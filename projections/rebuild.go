@@ -290,7 +290,7 @@ func (r *Rebuilder) compared(ctx context.Context, g Generations, b Rebuild) erro
 		return err
 	}
 	if live == b.Generation { // a process ended in the middle of the switch
-		return r.put(ctx, b, StageSwitched, "", func(ctx context.Context) error { return g.Switch(ctx, live) })
+		return r.put(ctx, b, StageSwitched, "", func(ctx context.Context) error { return g.Switch(ctx, live, nil) })
 	}
 	var c Comparison
 	err = r.holding(ctx, b, func(ctx context.Context) (err error) {
@@ -315,13 +315,38 @@ func (r *Rebuilder) compared(ctx context.Context, g Generations, b Rebuild) erro
 // switchTo switches and says so. Nobody drops the rebuild between the two, and one
 // that was dropped is not switched to.
 func (r *Rebuilder) switchTo(ctx context.Context, g Generations, b Rebuild, former int) error {
-	err := r.put(ctx, b, StageSwitched, "", func(ctx context.Context) error { return g.Switch(ctx, b.Generation) })
+	ends, err := r.endsBelow(ctx, g, former)
+	if err != nil {
+		return err
+	}
+	err = r.put(ctx, b, StageSwitched, "", func(ctx context.Context) error { return g.Switch(ctx, b.Generation, ends) })
 	if err != nil {
 		return fmt.Errorf("switching %s to generation %d: %w", g.Projection(), b.Generation, err)
 	}
 	r.cfg.Changed()
 	r.cfg.Log.InfoContext(ctx, "projection switched", slog.String("projection", g.Projection()), slog.Int("generation", b.Generation))
 	return r.sweep(ctx, g, former)
+}
+
+// endsBelow returns where the log ends if a generation has read further, which is nil
+// otherwise: no other one will ever come as far.
+func (r *Rebuilder) endsBelow(ctx context.Context, g Generations, generation int) (map[event.Topic]map[int]int64, error) {
+	have, err := g.Checkpoints(ctx, generation)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := r.cfg.Ends.Ends(ctx, g.Topics()...) // younger than the checkpoints
+	if err != nil {
+		return nil, fmt.Errorf("asking where the log ends: %w", err)
+	}
+	for topic, parts := range have {
+		for partition, next := range parts {
+			if end, ok := ends[topic][partition]; ok && next > end {
+				return ends, nil
+			}
+		}
+	}
+	return nil, nil //nolint:nilnil // it has not, which is no error
 }
 
 // sweep drops the retired generations other than the one to roll back to.

@@ -198,7 +198,7 @@ func (r *Rebuilder) Rollback(ctx context.Context, projection string) error {
 		if generation.Status != Retired {
 			continue
 		}
-		if err := g.Switch(ctx, generation.Number); err != nil {
+		if err := g.Switch(ctx, generation.Number, nil); err != nil {
 			return fmt.Errorf("rolling %s back to generation %d: %w", projection, generation.Number, err)
 		}
 		r.cfg.Changed()

@@ -97,7 +97,7 @@ func (p *place) Drop(_ context.Context, generation int) error {
 	return nil
 }
 
-func (p *place) Switch(_ context.Context, generation int) error {
+func (p *place) Switch(_ context.Context, generation int, _ map[event.Topic]map[int]int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.generations {

@@ -270,7 +270,7 @@ func TestARebuildEqualsTheLiveTablesAndSwitches(t *testing.T) {
 
 		count := "SELECT count() FROM " + view
 		before := r.number(t, count)
-		must(t, s.Switch(t.Context(), 2))
+		must(t, s.Switch(t.Context(), 2, nil))
 		if got := r.number(t, count); got != before {
 			t.Errorf("%d rows after the switch, %d before", got, before)
 		}
@@ -286,11 +286,11 @@ func TestARebuildEqualsTheLiveTablesAndSwitches(t *testing.T) {
 		if err := s.Drop(t.Context(), 2); !errors.Is(err, ErrGenerationLive) {
 			t.Errorf("dropping the live generation: %v", err)
 		}
-		must(t, s.Switch(t.Context(), 1))
+		must(t, s.Switch(t.Context(), 1, nil))
 		if got := r.number(t, count); got != 0 {
 			t.Errorf("%d rows after the roll back to an empty table", got)
 		}
-		must(t, s.Switch(t.Context(), 2))
+		must(t, s.Switch(t.Context(), 2, nil))
 		must(t, s.Drop(t.Context(), 1))
 		wantGenerations(t, s, projections.Generation{Number: 2, Status: projections.Live})
 		third, err := s.Create(t.Context())

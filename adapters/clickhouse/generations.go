@@ -174,7 +174,7 @@ func (s *Sink) Create(ctx context.Context) (projections.Generation, error) {
 // Switch makes a generation the live one. Each public view changes at once, one
 // after the other; a query that joins two of them may see both generations for
 // that moment. To switch to the live one again mends what a crash left.
-func (s *Sink) Switch(ctx context.Context, number int) error {
+func (s *Sink) Switch(ctx context.Context, number int, _ map[event.Topic]map[int]int64) error {
 	if _, err := s.store.find(ctx, s.model, number); err != nil {
 		return err
 	}

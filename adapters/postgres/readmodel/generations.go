@@ -220,7 +220,7 @@ var ErrBehind = errors.New("the generation is behind the live one")
 // are locked until the new one has come as far, so that nobody sees less after
 // the switch than before it; ErrBehind when that takes too long. A roll back to
 // a retired generation does not wait: it catches up in the open.
-func (g *Generations) Switch(ctx context.Context, generation int) error {
+func (g *Generations) Switch(ctx context.Context, generation int, ends map[event.Topic]map[int]int64) error {
 	// Before the transaction: its locks would keep the projectors from catching up.
 	if err := g.Complete(ctx, generation); err != nil {
 		return err
@@ -235,7 +235,7 @@ func (g *Generations) Switch(ctx context.Context, generation int) error {
 			return nil
 		}
 		if status == string(projections.Building) {
-			if err := g.awaitEqual(ctx, tx, generation); err != nil {
+			if err := g.awaitEqual(ctx, tx, generation, ends); err != nil {
 				return err
 			}
 		}
@@ -262,14 +262,24 @@ JOIN generations g ON g.projection = c.projection AND g.generation = c.generatio
 WHERE g.projection = $1 AND g.status = 'live'
 FOR UPDATE OF c`
 
+// behindSQL: least leaves out what is NULL.
 const behindSQL = `
 SELECT count(*)
 FROM checkpoints l
 JOIN generations g ON g.projection = l.projection AND g.generation = l.generation AND g.status = 'live'
 LEFT JOIN checkpoints n ON n.projection = l.projection AND n.generation = $2 AND n.topic = l.topic AND n.partition = l.partition
-WHERE l.projection = $1 AND coalesce(n.next, 0) < l.next`
+LEFT JOIN unnest($3::text[], $4::int[], $5::bigint[]) AS e (topic, partition, upto) ON e.topic = l.topic AND e.partition = l.partition
+WHERE l.projection = $1 AND coalesce(n.next, 0) < least(l.next, e.upto)`
 
-func (g *Generations) awaitEqual(ctx context.Context, tx pgx.Tx, generation int) error {
+func (g *Generations) awaitEqual(ctx context.Context, tx pgx.Tx, generation int, ends map[event.Topic]map[int]int64) error {
+	var topics []string
+	var partitions []int
+	var upto []int64
+	for topic, parts := range ends {
+		for partition, end := range parts {
+			topics, partitions, upto = append(topics, string(topic)), append(partitions, partition), append(upto, end)
+		}
+	}
 	if _, err := tx.Exec(ctx, lockLiveSQL, g.model.Name); err != nil {
 		return err
 	}
@@ -279,7 +289,7 @@ func (g *Generations) awaitEqual(ctx context.Context, tx pgx.Tx, generation int)
 	defer tick.Stop()
 	for {
 		var behind int
-		if err := tx.QueryRow(ctx, behindSQL, g.model.Name, generation).Scan(&behind); err != nil {
+		if err := tx.QueryRow(ctx, behindSQL, g.model.Name, generation, topics, partitions, upto).Scan(&behind); err != nil {
 			return err
 		}
 		if behind == 0 {

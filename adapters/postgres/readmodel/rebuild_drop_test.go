@@ -143,7 +143,7 @@ func TestADropThatComesTooLateLeavesTheRollBack(t *testing.T) {
 			}
 			return waits
 		})
-		return g.Switch(ctx, made.Number)
+		return g.Switch(ctx, made.Number, nil)
 	})
 	if err != nil || !moved {
 		t.Fatal(moved, err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"trunkline.dev/trunkline/adapters/memory"
 	"trunkline.dev/trunkline/adapters/postgres/readmodel"
 	"trunkline.dev/trunkline/domain/call"
 	"trunkline.dev/trunkline/domain/event"
@@ -202,16 +203,41 @@ func TestAGenerationThatIsBehindIsNotSwitchedTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.models["calls"].Switch(t.Context(), g.Number); !errors.Is(err, readmodel.ErrBehind) {
+	if err := r.models["calls"].Switch(t.Context(), g.Number, nil); !errors.Is(err, readmodel.ErrBehind) {
 		t.Errorf("switching to an empty generation: %v, want ErrBehind", err)
 	}
 	r.run("calls", g) // it catches up while the switch waits
-	if err := r.models["calls"].Switch(t.Context(), g.Number); err != nil {
+	if err := r.models["calls"].Switch(t.Context(), g.Number, nil); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := r.reader.Calls(t.Context(), "org", readmodel.CallFilter{}, readmodel.Page{}); err != nil || len(list.Items) != 10 {
 		t.Errorf("%d calls after the switch (%v), want 10", len(list.Items), err)
 	}
+}
+
+// The log was lost, and the one in its place is shorter than what the live generation has
+// read: whoever says that the new one is the truth need not wait until it is as long.
+func TestAGenerationOfAShorterLogIsSwitchedTo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h := r.hub("one", "calls")
+	r.calls(0, 10)
+	r.catchUp("calls", 1)
+	h.stop(t)
+	r.log = memory.NewLog(2)
+	r.calls(100, 2)
+	h = r.hub("two", "calls")
+	if _, err := h.rebuilder.Begin(t.Context(), "calls", false); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.rebuilder.Switch(t.Context(), "calls"); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := r.reader.Calls(t.Context(), "org", readmodel.CallFilter{}, readmodel.Page{}); err != nil || len(list.Items) != 2 {
+		t.Errorf("%d calls after the switch (%v), want 2", len(list.Items), err)
+	}
+	r.calls(200, 1)
+	r.catchUp("calls", 2)
 }
 
 func TestDifferencesAreToldInWords(t *testing.T) {
