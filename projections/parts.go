@@ -59,7 +59,9 @@ func (r *Runner) applied(id partitionID, next int64, at time.Time) {
 }
 
 func (r *Runner) failPart(id partitionID, err error) {
-	r.update(id, func(p *Part) { p.Err, p.OtherLog = err.Error(), errors.Is(err, ErrOtherLog) })
+	r.update(id, func(p *Part) {
+		p.Err, p.OtherLog = err.Error(), errors.Is(err, ErrOtherLog) || errors.Is(err, ErrDeleted)
+	})
 	if r.cfg.Meter != nil {
 		r.cfg.Meter.Failure(r.cfg.Projection)
 	}

@@ -117,7 +117,7 @@ type Part struct {
 	// Progress is when an Apply last succeeded, or the partition was claimed.
 	Progress time.Time
 	// Err is why it does not go on, "" if it does. OtherLog says that it is
-	// ErrOtherLog.
+	// ErrOtherLog or ErrDeleted: it never will by itself.
 	Err      string
 	OtherLog bool
 }
@@ -232,7 +232,7 @@ func (r *Runner) tenure(ctx context.Context, p Partition, id partitionID) (progr
 			continue
 		}
 		if err != nil {
-			return progressed, fmt.Errorf("reading %s/%d: %w", id.topic, id.id, err)
+			return progressed, fmt.Errorf("reading %s/%d: %w", id.topic, id.id, unread(ctx, p, s.Next(), err))
 		}
 		if len(events) == 0 {
 			continue

@@ -14,10 +14,16 @@ import (
 // configured. Whoever went on would skip what the two do not share.
 var ErrOtherLog = errors.New("it is not the log that this was made from")
 
+// ErrDeleted says that records were deleted from the log behind the last one that had its
+// effect. Whether they were events, or only the marks of somebody's transactions, nothing
+// tells any more.
+var ErrDeleted = errors.New("what stood between was deleted unread")
+
 // SameLog fails with ErrOtherLog unless the log has at last the record that had its
 // effect. read returns that record, the first behind it if it is gone, or nothing;
 // start is Partition.Start. A record that retention has deleted, and one whose time
-// is not known, cannot be compared: then it is taken to be the same.
+// is not known, cannot be compared: then it is taken to be the same. It fails with
+// ErrDeleted if the next one is deleted too.
 func SameLog(ctx context.Context, topic event.Topic, last Mark, read func(context.Context) ([]event.Recorded, error), start func(context.Context) (int64, error)) error {
 	want := storeTime(event.Time(last.RecordedAt))
 	if want.IsZero() {
@@ -28,7 +34,7 @@ func SameLog(ctx context.Context, topic event.Topic, last Mark, read func(contex
 	if errors.Is(err, ErrOutOfRange) {
 		var oldest int64
 		if oldest, err = start(ctx); err == nil && oldest > last.Offset {
-			return nil
+			return deleted(topic, last.Partition, last.Offset+1, oldest)
 		}
 		if err == nil {
 			return fmt.Errorf("%s/%d has been read up to %d, but the log ends before: %w", topic, last.Partition, last.Offset+1, ErrOtherLog)
@@ -47,6 +53,29 @@ func SameLog(ctx context.Context, topic event.Topic, last Mark, read func(contex
 		return nil
 	}
 	return fmt.Errorf("%s was recorded at %s when it had its effect, and what is there now at %s: %w", at, want.Format(time.RFC3339Nano), got.Format(time.RFC3339Nano), ErrOtherLog)
+}
+
+// deleted is ErrDeleted if a log begins behind the record that comes next.
+func deleted(topic event.Topic, partition int, next, start int64) error {
+	if start <= next {
+		return nil
+	}
+	return fmt.Errorf("%s/%d has been read up to %d, but the log begins at %d: %w", topic, partition, next, start, ErrDeleted)
+}
+
+// unread says of a record that cannot be read that it was deleted, if it was.
+func unread(ctx context.Context, p Partition, next int64, err error) error {
+	if !errors.Is(err, ErrOutOfRange) {
+		return err
+	}
+	start, asked := p.Start(ctx)
+	if asked != nil {
+		return err
+	}
+	if gone := deleted(p.Topic(), p.ID(), next, start); gone != nil {
+		return gone
+	}
+	return err
 }
 
 // resume goes to where a session goes on. On the way it reads the last record that

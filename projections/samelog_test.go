@@ -33,8 +33,8 @@ func TestSameLog(t *testing.T) {
 		err   error
 		start int64
 		// want is what it says; "" is nothing.
-		want  string
-		other bool
+		want           string
+		other, deleted bool
 	}{
 		"the record is there":                            {last: at.Truncate(time.Microsecond), found: record(9, at)},
 		"another is in its place":                        {last: at, found: record(9, at.Add(time.Microsecond)), other: true, want: "trunkline.calls.v1/2@9 was recorded at 2026-11-29T12:00:00.123456Z when it had its effect, and what is there now at 2026-11-29T12:00:00.123457Z: it is not the log that this was made from"},
@@ -42,6 +42,7 @@ func TestSameLog(t *testing.T) {
 		"nothing is there":                               {last: at, other: true, want: "trunkline.calls.v1/2@9, recorded at 2026-11-29T12:00:00.123456Z, is not there any more: it is not the log that this was made from"},
 		"the log ends before it":                         {last: at, err: projections.ErrOutOfRange, start: 9, other: true, want: "trunkline.calls.v1/2 has been read up to 10, but the log ends before: it is not the log that this was made from"},
 		"retention has deleted it":                       {last: at, err: projections.ErrOutOfRange, start: 10},
+		"retention has deleted the next one":             {last: at, err: projections.ErrOutOfRange, start: 11, deleted: true, want: "trunkline.calls.v1/2 has been read up to 10, but the log begins at 11: what stood between was deleted unread"},
 		"its time is not known":                          {found: record(9, at)},
 		"its time was made up":                           {last: time.Unix(0, 0), found: record(9, at)},
 		"it has no time, and was kept with another's":    {last: at, found: record(9, time.Time{})},
@@ -53,7 +54,7 @@ func TestSameLog(t *testing.T) {
 			err := projections.SameLog(t.Context(), event.Calls, projections.Mark{Partition: 2, Offset: 9, RecordedAt: c.last},
 				func(context.Context) ([]event.Recorded, error) { return c.found, c.err },
 				func(context.Context) (int64, error) { return c.start, nil })
-			if said := fmt.Sprint(err); (err != nil || c.want != "") && said != c.want || errors.Is(err, projections.ErrOtherLog) != c.other {
+			if said := fmt.Sprint(err); (err != nil || c.want != "") && said != c.want || errors.Is(err, projections.ErrOtherLog) != c.other || errors.Is(err, projections.ErrDeleted) != c.deleted {
 				t.Errorf("it says %v, want %q", err, c.want)
 			}
 		})

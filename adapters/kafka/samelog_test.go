@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,8 +80,8 @@ func TestALogIsKnownByTheLastRecordThatHadItsEffect(t *testing.T) {
 		// back is how far the session reads on before the checkpoint.
 		back int64
 		// change returns the address of the log afterwards.
-		change func(t *testing.T, addr string, at event.Position) string
-		want   string
+		change     func(t *testing.T, addr string, at event.Position) string
+		want, says string
 	}{
 		"the same log": {want: "e-10"},
 		"the same log, and the last records are read again": {back: 3, want: "e-7"},
@@ -91,7 +92,24 @@ func TestALogIsKnownByTheLastRecordThatHadItsEffect(t *testing.T) {
 			},
 			want: "e-10",
 		},
+		"records were deleted that nobody had read": {
+			change: func(t *testing.T, addr string, at event.Position) string {
+				fill(t, newLog(t, newClient(t, addr), kafka.LogConfig{}), 2)
+				deleteBefore(t, addr, at, 12)
+				return addr
+			},
+			says: "has been read up to 10, but the log begins at 12: what stood between was deleted unread",
+		},
+		"records were deleted that are to be read again": {
+			back: 3,
+			change: func(t *testing.T, addr string, at event.Position) string {
+				deleteBefore(t, addr, at, 10)
+				return addr
+			},
+			says: "has been read up to 7, but the log begins at 10: what stood between was deleted unread",
+		},
 		"another log that is longer": {
+			says: "it is not the log that this was made from",
 			change: func(t *testing.T, _ string, _ event.Position) string {
 				other := testenv.Kafka(t)
 				fill(t, newLog(t, newClient(t, other), kafka.LogConfig{}), 15)
@@ -128,7 +146,7 @@ func TestALogIsKnownByTheLastRecordThatHadItsEffect(t *testing.T) {
 			}
 			testenv.Eventually(t, func() error {
 				for _, p := range r.Parts() {
-					if c.want == "" && p.Partition == at.Partition && p.OtherLog {
+					if c.want == "" && p.Partition == at.Partition && p.OtherLog && strings.Contains(p.Err, c.says) {
 						return nil
 					}
 				}

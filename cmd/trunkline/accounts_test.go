@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/jackc/pgx/v5"
 
 	"trunkline.dev/trunkline/domain/delivery"
@@ -140,20 +137,7 @@ func accounts(t *testing.T, h *hub) {
 		t.Fatal(err)
 	}
 	lost("off", "is held", calls)
-	options, err := clickhouse.ParseDSN(stores.ClickHouseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	password, err := os.ReadFile(filepath.Join(h.env["TRUNKLINE_DATA_DIR"], "clickhouse.password"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.Auth.Username, options.Auth.Password = "trunkline", trim(password) // analysts may only read
-	ch, err := clickhouse.Open(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ch.Close() }()
+	ch := h.sinks(t)
 	gone := account("good").text("webhook_id")
 	if err := ch.Exec(t.Context(), fmt.Sprintf(
 		"ALTER TABLE trunkline.delivery_attempts_g%d DELETE WHERE webhook_id = '%s' AND event_type = 'lead.upserted.v1' SETTINGS mutations_sync = 1",

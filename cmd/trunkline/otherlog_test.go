@@ -9,8 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"trunkline.dev/trunkline/adapters/testenv"
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // TestALogThatReplacesAnotherIsNoticed loses the log of a hub and lets a new one grow
@@ -103,4 +111,147 @@ func TestALogThatReplacesAnotherIsNoticed(t *testing.T) {
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// TestRecordsThatWereDeletedUnreadAreGoneOnBehind deletes the end of a log, which is the
+// mark of a transaction that nobody reads: all had its effect, but nothing tells. The hub
+// says where it stands, and what deployments/README.md says then makes it go on there.
+func TestRecordsThatWereDeletedUnreadAreGoneOnBehind(t *testing.T) {
+	t.Parallel()
+	broker := testenv.ApacheKafka(t).Addr() // the embedded one forgets where a log ends of which nothing is left
+	h := newHub(t, map[string]string{"TRUNKLINE_KAFKA_BROKERS": broker, "TRUNKLINE_KAFKA_PARTITIONS": "1"})
+	h.start()
+	admin, org := h.org(t)
+	customer := newReceiver(t)
+	endpoint(t, admin, object{"dialect": "trunkline", "url": customer.url("/all"), "events": list{"call.*"}})
+	calls := list{startCall(t, admin), startCall(t, admin)}
+	produceInTransaction(t, broker, org, calls[0].(string))
+	customer.wait("/all", 3)
+
+	db, err := pgx.Connect(t.Context(), storesOf(t, h).PostgresURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const behind = "SELECT count(*) FROM checkpoints WHERE topic = 'trunkline.calls.v1' AND next < 3"
+	eventually(t, "all to have read the three", func(ctx context.Context) error {
+		var n int
+		err := db.QueryRow(ctx, behind).Scan(&n)
+		if read := h.clickhouse(t, "SELECT count() FROM trunkline.events WHERE topic = 'trunkline.calls.v1'"); n > 0 || strings.TrimSpace(read) != "3" {
+			err = errors.Join(err, fmt.Errorf("%d are behind, ClickHouse has %s", n, read))
+		}
+		return err
+	})
+	_ = db.Close(t.Context())
+	deleteRecords(t, broker, 4)
+	h.kill()
+	h.launch()
+	h.awaitUnready(t, "projection calls", "projection analytics", "webhooks")
+	eventually(t, "all to say where they stand", func(ctx context.Context) error {
+		_, said, err := h.get(ctx, "/readyz")
+		if n := strings.Count(string(said), "trunkline.calls.v1/0 has been read up to 3, but the log begins at 4"); err != nil || n < 3 {
+			return fmt.Errorf("%d of 3 say it: %s, %w", n, said, err)
+		}
+		return nil
+	})
+
+	if db, err = pgx.Connect(t.Context(), storesOf(t, h).PostgresURL); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close(t.Context()) }()
+	for _, sql := range []string{
+		"UPDATE checkpoints SET next = 4, recorded_at = NULL WHERE topic = 'trunkline.calls.v1' AND partition = 0 AND next = 3",
+		"UPDATE delivery_checkpoints SET next = 4, recorded_at = NULL WHERE topic = 'trunkline.calls.v1' AND partition = 0 AND next = 3",
+	} {
+		if done, err := db.Exec(t.Context(), sql); err != nil || done.RowsAffected() == 0 {
+			t.Fatal(done, err)
+		}
+	}
+	if err := h.sinks(t).Exec(t.Context(), "INSERT INTO trunkline.sink_checkpoints (model, generation, topic, `partition`, next, written_at, settled, server_start) "+
+		"SELECT model, generation, topic, `partition`, greatest(next, 4), written_at, 4, server_start FROM trunkline.sink_checkpoints FINAL "+
+		"WHERE topic = 'trunkline.calls.v1' AND `partition` = 0 AND next >= 3 AND settled < 4"); err != nil {
+		t.Fatal(err)
+	}
+	h.awaitReady(t)
+	calls = append(calls, startCall(t, admin))
+	customer.wait("/all", 4)
+	eventually(t, "the calls", func(context.Context) error {
+		var errs []error
+		for _, id := range calls {
+			if a := admin.get("/v1/calls/" + id.(string)); a.status != http.StatusOK {
+				errs = append(errs, fmt.Errorf("%d %s", a.status, a.body))
+			}
+		}
+		if read := h.clickhouse(t, "SELECT count() FROM trunkline.events WHERE topic = 'trunkline.calls.v1'"); strings.TrimSpace(read) != "4" {
+			errs = append(errs, fmt.Errorf("ClickHouse has %s events, want 4", read))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// produceInTransaction appends a disposition in a transaction, whose mark follows it.
+func produceInTransaction(t *testing.T, broker, org, call string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.TransactionalID("another program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	e := event.Envelope{
+		ID: uuid.NewString(), Type: "call.dispositioned.v1", Source: "api", Subject: call, Org: org, OccurredAt: time.Now(), RecordedAt: time.Now(),
+	}
+	r := &kgo.Record{Topic: "trunkline.calls.v1", Key: []byte(event.Key(org, call)), Value: []byte(`{"disposition":"sale"}`)}
+	for _, header := range event.Headers(e) {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: header.Name, Value: []byte(header.Value)})
+	}
+	if err := client.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deleteRecords deletes the records of calls below an offset.
+func deleteRecords(t *testing.T, broker string, offset int64) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	topic, partition := kmsg.NewDeleteRecordsRequestTopic(), kmsg.NewDeleteRecordsRequestTopicPartition()
+	partition.Offset, topic.Topic = offset, "trunkline.calls.v1"
+	topic.Partitions = append(topic.Partitions, partition)
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || p.LowWatermark != offset {
+		t.Fatalf("deleting records: code %d, the log begins at %d", p.ErrorCode, p.LowWatermark)
+	}
+}
+
+// sinks is a connection to the embedded ClickHouse as the hub's own user.
+func (h *hub) sinks(t *testing.T) clickhouse.Conn {
+	t.Helper()
+	options, err := clickhouse.ParseDSN(storesOf(t, h).ClickHouseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, err := os.ReadFile(filepath.Join(h.env["TRUNKLINE_DATA_DIR"], "clickhouse.password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Auth.Username, options.Auth.Password = "trunkline", trim(password) // analysts may only read
+	conn, err := clickhouse.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
