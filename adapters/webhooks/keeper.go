@@ -43,7 +43,10 @@ func (e *Engine) keep(ctx context.Context) {
 		if e.nudged.Swap(false) || ticked {
 			e.look(ctx)
 		}
-		ok := e.learnHealth(ctx)
+		ok := e.dueEarlier(ctx)
+		if ok {
+			ok = e.learnHealth(ctx)
+		}
 		if ok {
 			ok = e.checkpoint(ctx, now, ticked)
 		}

@@ -25,6 +25,9 @@ type owner struct {
 	// is something to commit; confirmed is how long before that it last did.
 	confirmAt time.Time
 	confirmed time.Duration
+	// ahead is by how much the clock was set back since what waits in the store was
+	// made due.
+	ahead time.Duration
 	// next is the committed checkpoint, last the offset of the last record taken
 	// in order.
 	next, last int64

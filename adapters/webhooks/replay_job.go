@@ -53,6 +53,8 @@ type replayJob struct {
 	planner *planner
 	// widest is how many deliveries one event has made at most.
 	widest int
+	// last is when this job last asked for the time.
+	last   time.Time
 	detail string
 	// unsure says that the answer to something was an error: it may have been done.
 	unsure bool
@@ -71,11 +73,11 @@ func (j *replayJob) tell(r dispatch.Replay) { j.told.Store(&r) }
 var errEnded = errors.New("the replay has ended")
 
 func (j *replayJob) run(ctx context.Context) {
-	began := j.replays.now()
+	began := time.Now() // the engine's clock may be set back
 	for pause := 50 * time.Millisecond; ctx.Err() == nil; {
 		wait, err := j.step(ctx)
 		crowded := j.replays.crowded.Load()
-		if err == nil && (wait >= waitForRows || crowded && (wait > 0 || j.replays.now().Sub(began) >= turn)) {
+		if err == nil && (wait >= waitForRows || crowded && (wait > 0 || time.Since(began) >= turn)) {
 			err = j.rest(ctx, max(wait, restLeast))
 		}
 		switch {
@@ -135,6 +137,9 @@ func (j *replayJob) step(ctx context.Context) (time.Duration, error) {
 		return 0, j.end(ctx, dispatch.ReplayFinished, "")
 	case r.Read:
 		return waitForRows, j.say(ctx, waitsFor(standing))
+	}
+	if standing.Fresh+standing.Held == 0 {
+		j.pace.Tried(j.now())
 	}
 	room := j.room(standing)
 	if room <= 0 {
@@ -345,9 +350,19 @@ func (j *replayJob) plan(ctx context.Context, r dispatch.Replay, room, receivers
 	return all, nil
 }
 
+// now is the time. Where its pace has come to goes back with a clock that is set back.
+func (j *replayJob) now() time.Time {
+	now := j.replays.now()
+	if by := j.last.Sub(now); by > 0 {
+		j.pace.Next = j.pace.Next.Add(-by)
+	}
+	j.last = now
+	return now
+}
+
 // offer makes the step of a plan, each delivery due at its time.
 func (j *replayJob) offer(plan [][]dispatch.Owed, state func(*pastLane) dispatch.PartState) dispatch.Step {
-	now := j.replays.now()
+	now := j.now()
 	none := ""
 	s := dispatch.Step{Events: int64(len(plan)), Moves: j.reader.moves(state), Detail: &none}
 	for _, owed := range plan {

@@ -61,6 +61,13 @@ func (d deadStore) Load(ctx context.Context, now time.Time, w []dispatch.Want) (
 	return loaded, err
 }
 
+func (d deadStore) SetBack(ctx context.Context, o dispatch.Ownership, from time.Time, by time.Duration) error {
+	if d.link.dead.Load() {
+		return errDead
+	}
+	return d.Store.SetBack(ctx, o, from, by)
+}
+
 func (d deadStore) Offered(ctx context.Context, owned []dispatch.Ownership, again bool) ([]dispatch.Backlog, error) {
 	lost := d.link.delay()
 	if d.link.dead.Load() {

@@ -66,3 +66,45 @@ func TestAClockThatIsSetBackHoldsNothingUp(t *testing.T) {
 		}
 	})
 }
+
+// What waits for its next attempt, and the rest of a replay at its rate, wait as long as
+// they would have by the clock as it was.
+func TestAClockThatIsSetBackPutsNothingOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		r.endpoint("a")
+		var failing atomic.Bool
+		var ahead atomic.Int64
+		ahead.Store(int64(6 * time.Hour))
+		now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		h := r.start(func(c *Config) { c.Clock = now })
+		defer h.stop()
+		since := now()
+		r.answers(func(Request) Result {
+			if failing.Load() {
+				return status(500)
+			}
+			return ok()
+		})
+		r.happen(entities(40)...)
+		pass(5 * time.Second)
+		rp := h.begin(since.Add(-12*time.Hour), func(rp *dispatch.Replay) { rp.RatePerSec, rp.Until = 2, now() })
+		pass(5 * time.Second)
+		failing.Store(true)
+		r.happen("late")
+		pass(time.Second)
+		failing.Store(false)
+		ahead.Store(0)
+		pass(time.Minute)
+		rows := r.store.Rows()
+		for _, o := range rows {
+			if o.NextAttemptAt.After(now()) {
+				t.Errorf("%s waits for %s", o.EntityID, o.NextAttemptAt.Sub(now()))
+			}
+		}
+		if rep := h.report(rp.ID); rep.State != dispatch.ReplayFinished || rep.Counts[delivery.Delivered] < 40 {
+			t.Errorf("%d rows, the report is %+v", len(rows), rep)
+		}
+	})
+}

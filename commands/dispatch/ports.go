@@ -37,6 +37,10 @@ type Store interface {
 	// the order of wants. A partition whose epoch is no longer the wanted one
 	// yields nothing.
 	Load(ctx context.Context, now time.Time, wants []Want) ([]Loaded, error)
+	// SetBack makes what waits in a partition for a time after from due so much earlier,
+	// at from at the earliest: the clock was set back by that. A former owner changes
+	// nothing.
+	SetBack(ctx context.Context, o Ownership, from time.Time, by time.Duration) error
 	// Page returns rows of one endpoint in a partition by status, without their
 	// bodies and the excluded keys, the oldest first.
 	Page(ctx context.Context, q PageQuery) ([]Owed, error)

@@ -31,6 +31,17 @@ func (p *Pace) Due(now time.Time) time.Time {
 	return due
 }
 
+// Tried says that all that it made due has been tried by now. So the next one is due
+// within one of its steps: what is later is of a clock that was set back.
+func (p *Pace) Tried(now time.Time) {
+	if p.PerSec <= 0 {
+		return
+	}
+	if most := now.Add(time.Duration(float64(time.Second) / p.PerSec)); p.Next.After(most) {
+		p.Next = most
+	}
+}
+
 // The bounds of a window.
 const (
 	windowLeast = 2

@@ -296,6 +296,36 @@ func (s *Store) Load(_ context.Context, now time.Time, wants []dispatch.Want) ([
 	return loaded, nil
 }
 
+// SetBack implements dispatch.Store.
+func (s *Store) SetBack(_ context.Context, o dispatch.Ownership, from time.Time, by time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	p := s.partition(o.Partition)
+	if p.epoch != o.Epoch {
+		return nil
+	}
+	for _, r := range p.rows {
+		if r.Status == delivery.Pending {
+			r.NextAttemptAt = earlier(r.NextAttemptAt, from, by)
+		}
+	}
+	return nil
+}
+
+// earlier brings what is later than from so much nearer to it.
+func earlier(at, from time.Time, by time.Duration) time.Time {
+	switch {
+	case !at.After(from):
+		return at
+	case at.Add(-by).Before(from):
+		return from
+	}
+	return at.Add(-by)
+}
+
 // Offer implements dispatch.Store.
 func (s *Store) Offer(_ context.Context, owed []dispatch.Owed) error {
 	s.mu.Lock()

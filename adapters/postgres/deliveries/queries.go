@@ -226,6 +226,18 @@ CROSS JOIN LATERAL (
 ) AS d
 ORDER BY w.number, d.due_at, d.log_offset, d.rank`
 
+const setBackSQL = `
+UPDATE unfinished_deliveries d
+SET due_at = greatest(d.due_at - make_interval(secs => $5), $4)
+FROM delivery_checkpoints c
+WHERE d.topic = $1
+  AND d.partition = $2
+  AND d.status = 'pending'
+  AND d.due_at > $4
+  AND c.topic = d.topic
+  AND c.partition = d.partition
+  AND c.epoch = $3`
+
 const pageSQL = `
 SELECT ` + bareColumns + `
 FROM unfinished_deliveries

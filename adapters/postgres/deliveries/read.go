@@ -54,6 +54,14 @@ func (s *Store) Load(ctx context.Context, now time.Time, wants []dispatch.Want) 
 	return loaded, nil
 }
 
+// SetBack implements dispatch.Store.
+func (s *Store) SetBack(ctx context.Context, o dispatch.Ownership, from time.Time, by time.Duration) error {
+	if _, err := s.pool.Exec(ctx, setBackSQL, o.Topic, o.ID, o.Epoch, from, by.Seconds()); err != nil {
+		return fmt.Errorf("setting what waits in %s/%d back: %w", o.Topic, o.ID, err)
+	}
+	return nil
+}
+
 // Page implements dispatch.Store.
 func (s *Store) Page(ctx context.Context, q dispatch.PageQuery) ([]dispatch.Owed, error) {
 	exclude := q.Exclude

@@ -103,12 +103,13 @@ FROM (
 // leaseSQL: those that are leased and those that are free stand in one line for
 // each org, so that an org's first free one comes after as many turns as it has. A
 // replay that rests is leased to nobody. What another lease has changed meanwhile is
-// looked at again when it is locked.
+// looked at again when it is locked. No lease is for a minute: one that is was given
+// before the clock was set back.
 const leaseSQL = `
 WITH moving AS (
     SELECT replay_id, org_id, created_at, lease_owner, lease_until,
            lease_owner = $1 AND lease_until >= now() AS mine,
-           lease_until < now() OR (
+           lease_until < now() OR lease_until > now() + INTERVAL '1 minute' OR (
                lease_owner = ''
                AND (read OR state = 'aborting')
                AND NOT EXISTS (
@@ -136,7 +137,7 @@ WHERE replay_id IN (
     JOIN replays f ON f.replay_id = l.replay_id
     WHERE (l.mine OR l.free)
       AND f.state IN ('running', 'aborting')
-      AND (f.lease_owner IN ($1, '') OR f.lease_until < now())
+      AND (f.lease_owner IN ($1, '') OR f.lease_until < now() OR f.lease_until > now() + INTERVAL '1 minute')
     ORDER BY l.mine DESC, CASE WHEN l.mine THEN 0 ELSE l.turn END, l.lease_until, l.created_at, l.replay_id
     LIMIT $3
     FOR UPDATE OF f SKIP LOCKED

@@ -172,6 +172,31 @@ func TestAnUnreadableSecretStopsItsReplayOnly(t *testing.T) {
 	}
 }
 
+// TestALeaseOfAClockThatWasSetBackHoldsNothingUp: it was given for seconds, and ends in an
+// hour by the clock of the standby that has taken over.
+func TestALeaseOfAClockThatWasSetBackHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Open(t, 4)
+	s := deliveries.New(pool, plain{})
+	now := event.Time(time.Now())
+	for id, owner := range map[string]string{"rests": "", "another's": "dead", "mine": "one"} {
+		r := dispatch.Replay{ID: id, Org: "org", Kind: dispatch.OfScope, State: dispatch.ReplayRunning, EndpointID: "ep", CreatedAt: now, ChangedAt: now}
+		if _, _, err := s.AddReplay(t.Context(), r, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pool.Exec(t.Context(), `UPDATE replays SET lease_owner = $2, lease_until = now() + INTERVAL '1 hour' WHERE replay_id = $1`, id, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if leased, err := s.Lease(t.Context(), "one", 5*time.Second, 4); err != nil || len(leased) != 3 {
+		t.Errorf("leased %+v, %v", leased, err)
+	}
+	var longest time.Duration
+	if err := pool.QueryRow(t.Context(), `SELECT max(lease_until) - now() FROM replays`).Scan(&longest); err != nil || longest > 5*time.Second {
+		t.Errorf("a lease is for %s, %v", longest, err)
+	}
+}
+
 // TestRowsTellWhatReplaysOwe: a delivery may stand there for itself, for replays, or both.
 func TestRowsTellWhatReplaysOwe(t *testing.T) {
 	t.Parallel()

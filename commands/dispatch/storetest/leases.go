@@ -55,7 +55,7 @@ func (r *rig) decide(id string, from, to dispatch.ReplayState) {
 func rests(_ *testing.T, r *rig) {
 	r.add(r.replay("a"))
 	first := r.lease("one")["a"]
-	r.step(true, dispatch.Step{ReplayID: "a", Epoch: first.Epoch, Rest: time.Hour})
+	r.step(true, dispatch.Step{ReplayID: "a", Epoch: first.Epoch, Rest: time.Minute})
 	for _, owner := range []string{"one", "two"} {
 		if got := r.lease(owner); len(got) != 0 {
 			r.Errorf("while it rests %s got %+v", owner, got)
@@ -76,7 +76,7 @@ func rests(_ *testing.T, r *rig) {
 	if second.Epoch <= first.Epoch {
 		r.Errorf("after it was resumed: %+v after %+v", second, first)
 	}
-	r.step(false, dispatch.Step{ReplayID: "a", Epoch: first.Epoch, Rest: time.Hour})
+	r.step(false, dispatch.Step{ReplayID: "a", Epoch: first.Epoch, Rest: time.Minute})
 	// A decision takes it from nobody who has it.
 	r.decide("a", dispatch.ReplayRunning, dispatch.ReplayAborting)
 	if got := r.lease("two"); len(got) != 0 {
@@ -100,7 +100,7 @@ func restsUntilTheEnd(_ *testing.T, r *rig) {
 		}
 	}
 	for id, l := range r.lease("one") {
-		r.step(true, dispatch.Step{ReplayID: id, Epoch: l.Epoch, Rest: time.Hour})
+		r.step(true, dispatch.Step{ReplayID: id, Epoch: l.Epoch, Rest: time.Minute})
 	}
 	given := func(what string, want ...string) {
 		r.Helper()

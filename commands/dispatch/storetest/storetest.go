@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"every key that has rows goes on, whatever was done", everyKeyGoesOn},
 		{"loads are by due time, bounded, and tell what is next", loads},
 		{"a former owner loads nothing", fencedLoad},
+		{"what waits is due earlier when the clock is set back", setBack},
 		{"pages give rows by status without bodies", pages},
 		{"keys are counted, up to a limit", keys},
 		{"offers are told once, to the owner, and again when it asks", offers},
@@ -239,6 +240,31 @@ func fencedLoad(_ *testing.T, r *rig) {
 	r.commit(dispatch.Part{Partition: calls(0), Epoch: c.Epoch, Insert: []dispatch.Owed{r.owed(calls(0), "a", 1)}})
 	r.claim(calls(0))
 	r.same("loaded", dispatch.Loaded{}, r.load(c, calls(0), 10))
+}
+
+func setBack(_ *testing.T, r *rig) {
+	former := r.claim(calls(0))
+	at := func(d time.Duration) func(*dispatch.Owed) {
+		return func(o *dispatch.Owed) { o.NextAttemptAt = r.now.Add(d) }
+	}
+	r.claim(calls(1))
+	r.commit(dispatch.Part{Partition: calls(0), Epoch: former.Epoch, Insert: []dispatch.Owed{
+		r.owed(calls(0), "a", 1, at(-time.Minute)), r.owed(calls(0), "b", 2, at(time.Minute)), r.owed(calls(0), "c", 3, at(3*time.Hour)),
+	}})
+	c := r.claim(calls(0))
+	back := func(epoch int64) {
+		r.Helper()
+		if err := r.SetBack(r.Context(), dispatch.Ownership{Partition: calls(0), Epoch: epoch}, r.now, time.Hour); err != nil {
+			r.Fatal(err)
+		}
+	}
+	back(former.Epoch)
+	r.same("next, to a former owner", r.now.Add(time.Minute), r.load(c, calls(0), 10).Next)
+	back(c.Epoch)
+	l := r.load(c, calls(0), 10)
+	r.same("due", []int64{1, 2}, offsets(l.Rows))
+	r.same("times", []time.Time{r.now.Add(-time.Minute), r.now}, []time.Time{l.Rows[0].NextAttemptAt, l.Rows[1].NextAttemptAt})
+	r.same("next", r.now.Add(2*time.Hour), l.Next)
 }
 
 func pages(_ *testing.T, r *rig) {
