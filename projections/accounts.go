@@ -49,6 +49,8 @@ type DeliveryOutcome struct {
 	// Attempts counts the requests made; LastAttemptAt is zero when none was.
 	Attempts      int64
 	LastAttemptAt time.Time
+	// Replayed says that it is known by replays only: nothing tells that it was owed.
+	Replayed bool
 }
 
 // Difference is a pair that nothing accounts for.

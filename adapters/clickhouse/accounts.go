@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -58,21 +59,30 @@ func (s *Store) Outcomes(ctx context.Context, org, webhookID string, wanted []pr
 			return nil, err
 		}
 	}
-	const sql = `
-SELECT delivery_id, status, reason, attempts, last_attempt_at
-FROM deliveries
+	const where = `
 WHERE org_id = ? AND webhook_id = ?
   AND event_at >= fromUnixTimestamp64Micro(?) AND event_at <= fromUnixTimestamp64Micro(?)
   AND delivery_id IN (SELECT delivery_id FROM wanted)`
-	err = s.query(ch.Context(ctx, ch.WithExternalTable(keys)), sql, []any{org, webhookID, first, last}, func(r driver.Rows) error {
+	const sql = `
+SELECT delivery_id, status, reason, attempts, last_attempt_at, delivery_id NOT IN (
+    SELECT delivery_id
+    FROM delivery_attempts` + where + ` AND replay_id = ''
+    UNION ALL
+    SELECT delivery_id
+    FROM delivery_outcomes` + where + ` AND replay_id = ''
+) AS replayed
+FROM deliveries` + where
+	args := []any{org, webhookID, first, last}
+	err = s.query(ch.Context(ctx, ch.WithExternalTable(keys)), sql, slices.Concat(args, args, args), func(r driver.Rows) error {
 		var id, status string
 		var o projections.DeliveryOutcome
 		var attempts uint64
+		var replayed uint8
 		var at *time.Time
-		if err := r.Scan(&id, &status, &o.Reason, &attempts, &at); err != nil {
+		if err := r.Scan(&id, &status, &o.Reason, &attempts, &at, &replayed); err != nil {
 			return err
 		}
-		o.Status, o.Attempts = delivery.Status(status), int64(attempts)
+		o.Status, o.Attempts, o.Replayed = delivery.Status(status), int64(attempts), replayed == 1
 		if at != nil {
 			o.LastAttemptAt = at.UTC()
 		}

@@ -143,7 +143,8 @@ func (a *archive) tell(all map[string]projections.DeliveryOutcome, e event.Event
 		if ref.ReplayID != "" && s != delivery.Delivered {
 			return // what became of the delivery itself counts
 		}
-		o := all[ref.DeliveryID]
+		o, known := all[ref.DeliveryID]
+		o.Replayed = ref.ReplayID != "" && (o.Replayed || !known)
 		ended := o.Status == delivery.IsExhausted || o.Status == delivery.IsDropped
 		if o.Status != delivery.Delivered && (!ended || s != delivery.Pending && s != delivery.IsHeld) {
 			o.Status, o.Reason = s, why
@@ -162,7 +163,7 @@ func (a *archive) tell(all map[string]projections.DeliveryOutcome, e event.Event
 			return
 		}
 		o := all[f.DeliveryID]
-		o.Attempts, o.LastAttemptAt = o.Attempts+1, f.StartedAt
+		o.Attempts, o.LastAttemptAt, o.Replayed = o.Attempts+1, f.StartedAt, false
 		all[f.DeliveryID] = o
 	case delivery.Exhausted:
 		say(f.Ref, delivery.IsExhausted, f.LastError)
@@ -184,7 +185,13 @@ func (a *archive) Outcomes(_ context.Context, _, webhookID string, wanted []proj
 }
 
 func (a *archive) LoggedBetween(_ context.Context, _, webhookID string, _, _ time.Time) (int64, error) {
-	return int64(len(a.outcomes(webhookID))), nil
+	var n int64
+	for _, o := range a.outcomes(webhookID) {
+		if !o.Replayed {
+			n++
+		}
+	}
+	return n, nil
 }
 
 func (a *archive) Ends(_ context.Context, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {

@@ -245,6 +245,38 @@ func TestSettingsOfTheTimeDecide(t *testing.T) {
 	})
 }
 
+// TestWhatAReplaySentHidesNothingUnplanned: it was not owed by that, and so does not stand
+// for another delivery that no event made.
+func TestWhatAReplaySentHidesNothingUnplanned(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.endpoint("a")
+		h := r.start(nil)
+		defer h.stop()
+		since := time.Now()
+		r.happen("one", "two")
+		pass(time.Minute)
+		first := make(map[string]bool)
+		for id, e := range r.facts {
+			var ref delivery.Ref
+			r.decode(e.Data, &ref)
+			first[id] = ref.DeliveryID == delivery.ID("one#1", "a", "")
+		}
+		rp := h.begin(since)
+		pass(time.Minute)
+		if n := h.report(rp.ID).Counts[delivery.Delivered]; n != 2 {
+			t.Fatalf("%d were sent again, want 2", n)
+		}
+		h.stop()
+		r.log[0] = r.log[0][:1] // the second event is gone
+		rec := r.reconcile("a", &archive{forgotten: first})
+		if rec.Delivered != 1 || rec.Unplanned != 1 {
+			t.Errorf("%d delivered, %d unplanned, want one each: %+v", rec.Delivered, rec.Unplanned, rec)
+		}
+	})
+}
+
 // TestANewEndpointMayBeLate excuses a hub that did not know of an endpoint yet,
 // for a moment, and only where there is no trace of a delivery.
 func TestANewEndpointMayBeLate(t *testing.T) {

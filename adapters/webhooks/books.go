@@ -218,8 +218,9 @@ type found struct {
 	status delivery.Status
 	// why is the reason of a dropped one; known says what there is of a lost one.
 	why, known string
-	// logged: the delivery log knows it.
-	logged bool
+	// logged: the delivery log knows it; own: not by replays only, so it counts among
+	// what LoggedBetween counts.
+	logged, own bool
 }
 
 // look finds deliveries. What is planned is read before what is unfinished, and
@@ -254,7 +255,9 @@ func (b *books) look(ctx context.Context, pairs []owedPair) (map[string]found, e
 			if _, unfinished := rows[id]; f.status == delivery.Pending && b.gone && !unfinished {
 				f = found{status: delivery.IsDropped, why: delivery.EndpointDeleted}
 			}
-			_, f.logged = logged[id]
+			var o projections.DeliveryOutcome
+			o, f.logged = logged[id]
+			f.own = f.logged && !o.Replayed
 			all[id] = f
 		}
 		p.shareDrop(all)
@@ -387,7 +390,7 @@ func (b *books) count(p owedPair, all map[string]found) {
 	}
 	b.out.Owe(status, all[id].why)
 	for _, id := range p.all() {
-		if all[id].logged && (id != p.whole || slices.Contains(p.ids, id) || p.droppedWhole(all)) {
+		if all[id].own && (id != p.whole || slices.Contains(p.ids, id) || p.droppedWhole(all)) {
 			b.logged++
 		}
 	}
