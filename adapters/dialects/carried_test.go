@@ -48,7 +48,7 @@ func carried(dialect string) dialecttest.Carried {
 			"agent.*":         {"agent.id", "agent.name", "agent.campaign", "agent.reason!", "agent.since", "agent.state"},
 			"lead.updated":    {"lead.phone", "lead.changes -> lead.fields!"},
 			"alert.triggered": {
-				"alert.rule", "alert.metric", "alert.condition", "alert.threshold", "alert.value", "alert.severity", "alert.campaign", "alert.triggered_at",
+				"alert.rule", "alert.metric", "alert.condition", "alert.threshold", "alert.value", "alert.severity", "alert.campaign!", "alert.triggered_at",
 			},
 		}}
 	case "allo", "allo/v2":

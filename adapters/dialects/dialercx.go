@@ -191,10 +191,13 @@ func dialercxAgent(v delivery.View) (string, object) {
 }
 
 func dialercxAlert(v delivery.View) (string, object) {
-	if _, ok := v.Payload.(alert.Triggered); !ok || v.AlertBefore != nil && !v.AlertBefore.TriggeredAt.IsZero() {
+	a, before := v.Alert, v.AlertBefore
+	if _, ok := v.Payload.(alert.Triggered); !ok {
 		return "", nil
 	}
-	a := v.Alert
+	if before != nil && !before.TriggeredAt.IsZero() && (before.ResolvedAt == nil || a.ResolvedAt != nil) {
+		return "", nil // it was open, or is over all the same
+	}
 	return dialercxAlertTriggered, object{
 		{"alert_id", a.ID},
 		{"rule", known(a.Rule)},
