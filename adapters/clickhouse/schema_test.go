@@ -44,6 +44,18 @@ func (r *rig) text(t *testing.T, sql string) string {
 	return s
 }
 
+// What the hub says of its own events is what an analyst is told to filter by.
+func TestOriginIsCommentedAsItIsStored(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newWorld(1))
+	for _, table := range []string{"events", "events_g1"} {
+		comment := r.text(t, "SELECT comment FROM system.columns WHERE database = '"+r.store.database+"' AND table = '"+table+"' AND name = 'origin'")
+		if !strings.HasPrefix(comment, string(event.OriginLive)+", or "+string(event.OriginBackfill)) {
+			t.Errorf("%s: the comment of origin is %q", table, comment)
+		}
+	}
+}
+
 // The names that others rely on.
 func TestPublicColumns(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS events_${g}
     actor          LowCardinality(String) COMMENT 'API key, user or agent that caused it; empty if unknown',
     correlation_id String                 COMMENT 'Groups all that followed from one outside request',
     causation_id   String                 COMMENT 'event_id of the event that caused this one; empty if none did',
-    origin         LowCardinality(String) COMMENT 'backfill for history that was loaded; empty means live',
+    origin         LowCardinality(String) COMMENT 'live, or backfill for history that was loaded; empty if its producer did not say',
     traceparent    String                 COMMENT 'W3C trace context of the request',
     data           String                 COMMENT 'The data of the event as JSON, the bytes of the Kafka value' CODEC(ZSTD(1)),
 
