@@ -171,3 +171,22 @@ func TestForgottenStatesAreReadBack(t *testing.T) {
 	must(t, replay(t.Context(), r.analytics, 1, w, 1000)) // the other topics
 	wantDigest(t, r.analytics, 1, fresh(t, r.analytics, w))
 }
+
+// What a bucket cannot hold is in the first or the last one, and not in one between.
+func TestAStartThatNoBucketHoldsIsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	for id, year := range map[string]int{"early": 1950, "late": 2199} {
+		w.say("org-a", id, call.Started{Direction: "outbound", From: "+1", To: "+2", StartedAt: time.Date(year, 5, 1, 12, 30, 0, 0, time.UTC)})
+	}
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.analytics, 1, w, 50))
+	for view, want := range map[string]string{
+		"calls_per_hour": "1970-01-01 00:00:00, 2106-02-07 06:00:00",
+		"calls_per_day":  "1970-01-01 00:00:00, 2106-02-07 00:00:00",
+	} {
+		if got := r.text(t, "SELECT arrayStringConcat(arraySort(groupArray(toString(bucket))), ', ') FROM "+view); got != want {
+			t.Errorf("%s has %s, want %s", view, got, want)
+		}
+	}
+}

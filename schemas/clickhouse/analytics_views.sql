@@ -138,7 +138,7 @@ COMMENT 'Events per day (UTC), org and type';
 
 CREATE OR REPLACE VIEW calls_per_hour
 (
-    bucket           DateTime('UTC')        COMMENT 'Begin of the hour of started_at',
+    bucket           DateTime('UTC')        COMMENT 'Begin of the hour of started_at; the first or last of a DateTime (1970, 2106) if that is beyond',
     org_id           LowCardinality(String) COMMENT 'Tenant',
     direction        LowCardinality(String) COMMENT 'inbound or outbound',
     campaign         LowCardinality(String) COMMENT 'Campaign; empty if none',
@@ -150,7 +150,9 @@ CREATE OR REPLACE VIEW calls_per_hour
 )
 SQL SECURITY INVOKER
 AS
-SELECT toStartOfHour(assumeNotNull(started_at)) AS bucket, org_id, direction, campaign, disposition,
+-- A DateTime goes from 1970 to 2106; what is beyond would be somewhere in between.
+WITH greatest(toDateTime64('1970-01-01 00:00:00', 6, 'UTC'), least(toDateTime64('2106-02-07 06:00:00', 6, 'UTC'), assumeNotNull(started_at))) AS start
+SELECT toStartOfHour(start) AS bucket, org_id, direction, campaign, disposition,
        count() AS n,
        countIf(isNotNull(answered_at)) AS answered,
        countIf(isNotNull(ended_at)) AS ended,
@@ -163,7 +165,7 @@ COMMENT 'Calls whose start is known, per hour of the start';
 
 CREATE OR REPLACE VIEW calls_per_day
 (
-    bucket           DateTime('UTC')        COMMENT 'Begin of the day (UTC) of started_at',
+    bucket           DateTime('UTC')        COMMENT 'Begin of the day (UTC) of started_at; the first or last of a DateTime (1970, 2106) if that is beyond',
     org_id           LowCardinality(String) COMMENT 'Tenant',
     direction        LowCardinality(String) COMMENT 'inbound or outbound',
     campaign         LowCardinality(String) COMMENT 'Campaign; empty if none',
@@ -175,7 +177,9 @@ CREATE OR REPLACE VIEW calls_per_day
 )
 SQL SECURITY INVOKER
 AS
-SELECT toStartOfDay(assumeNotNull(started_at)) AS bucket, org_id, direction, campaign, disposition,
+-- A DateTime goes from 1970 to 2106; what is beyond would be somewhere in between.
+WITH greatest(toDateTime64('1970-01-01 00:00:00', 6, 'UTC'), least(toDateTime64('2106-02-07 06:00:00', 6, 'UTC'), assumeNotNull(started_at))) AS start
+SELECT toStartOfDay(start) AS bucket, org_id, direction, campaign, disposition,
        count() AS n,
        countIf(isNotNull(answered_at)) AS answered,
        countIf(isNotNull(ended_at)) AS ended,
