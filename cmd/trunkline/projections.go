@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // projectionsCommand operates the read models of a running hub over its API.
@@ -189,6 +190,13 @@ func (c projectionsParked) release(ctx context.Context, s streams, op *operator,
 		fmt.Fprintf(s.out, "%d applied, %d stay parked\n", answer.Applied, answer.Parked)
 		if answer.Reason != nil {
 			fmt.Fprintln(s.out, *answer.Reason)
+		}
+		if answer.Applied > 0 && c.Name != "deliveries" {
+			_, entity, ok := strings.Cut(c.Retry, "/")
+			if !ok {
+				entity = "ID"
+			}
+			fmt.Fprintf(s.out, "webhooks are not told of what was parked by this; to tell them: trunkline replay run --webhook '*' --entity %s --from TIME\n", entity)
 		}
 		return nil
 	})

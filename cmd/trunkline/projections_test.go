@@ -167,7 +167,7 @@ func TestProjectionsCommands(t *testing.T) {
 		{args: "diff calls", code: 1, out: "TABLE  LIVE ROWS  OTHER ROWS  LIVE HASH  OTHER HASH  \ncalls  2          1           ab         cd          DIFFERS\nc9 is missing\n", err: "trunkline: the generations differ\n", last: "GET /v1/projections/calls/diff"},
 		{args: "diff leads --json", out: `{"equal":true,"differences":[],"tables":[]}` + "\n", last: "GET /v1/projections/leads/diff"},
 		{args: "parked calls", out: "POSITION  ENTITY  TYPE           EVENT  BEHIND  REASON\nt/0@1     o/c1    call.ended.v1  e1     false   bad\nt/0@2     –                             true    worse\n", last: "GET /v1/projections/calls/parked?limit=200&cursor=t%2F0%401"},
-		{args: "parked calls --retry o/c1", out: "2 applied, 1 stay parked\nbad\n", last: `POST /v1/projections/calls/parked/retry {"entity":"o/c1"}`},
+		{args: "parked calls --retry o/c1", out: "2 applied, 1 stay parked\nbad\nwebhooks are not told of what was parked by this; to tell them: trunkline replay run --webhook '*' --entity c1 --from TIME\n", last: `POST /v1/projections/calls/parked/retry {"entity":"o/c1"}`},
 		{args: "parked calls --skip t/0@1 --reason test", out: "0 applied, 0 stay parked\n", last: `POST /v1/projections/calls/parked/skip {"position":"t/0@1","reason":"test"}`},
 		{args: "parked calls --skip t/0@1", code: 2, err: "trunkline: usage: --skip needs --reason\n"},
 		{args: "rebuild nothing", code: 1, err: "trunkline: the hub answered 404: nothing at POST /v1/projections/nothing/rebuild\n", last: `POST /v1/projections/nothing/rebuild {"switch":"auto"}`},
