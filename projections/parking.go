@@ -47,7 +47,7 @@ var (
 	ErrUnknownProjection = errors.New("no such projection")
 	ErrNotParked         = errors.New("no such parked event")
 	// ErrRebuildOnly is of a projection that does not try parked events again.
-	ErrRebuildOnly = errors.New("what this projection has parked is taken in by its rebuild, once the cause is mended")
+	ErrRebuildOnly = errors.New("what this projection has parked is taken in by its rebuild, once the cause is mended, or left out by a skip where the same event is parked in Postgres")
 )
 
 // List returns the parked events of a projection's live generation in log

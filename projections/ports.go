@@ -104,6 +104,12 @@ type Progress interface {
 	Wait(ctx context.Context, projection string, positions ...event.Position) error
 }
 
+// Skips lists the events that an operator left out for good.
+type Skips interface {
+	// Skipped returns the positions in these topics, of whatever read model.
+	Skipped(ctx context.Context, topics ...event.Topic) ([]event.Position, error)
+}
+
 // Duplicates lists the events that stand twice in the log.
 type Duplicates interface {
 	// Duplicates returns the offsets in [from, to) of a partition whose event is

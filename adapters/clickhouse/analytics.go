@@ -26,6 +26,7 @@ func NewAnalytics(store *Store, cfg SinkConfig, progress projections.Progress, d
 	s := &Sink{
 		store: store, model: projections.AnalyticsName, topics: event.PublicTopics(),
 		tables:   []logicalTable{{"events", true}, {"calls", false}, {"agent_states", false}},
+		skips:    cfg.Skips,
 		appliers: make(map[int]projections.Applier),
 	}
 	s.make = func(generation int) projections.Applier {

@@ -25,6 +25,7 @@ func NewDeliveryLog(store *Store, cfg SinkConfig) (*Sink, error) {
 	s := &Sink{
 		store: store, model: projections.DeliveryLogName, topics: []event.Topic{event.Deliveries},
 		tables:   []logicalTable{{"delivery_attempts", true}, {"delivery_outcomes", true}},
+		skips:    cfg.Skips,
 		appliers: make(map[int]projections.Applier),
 	}
 	s.make = func(generation int) projections.Applier {

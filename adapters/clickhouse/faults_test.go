@@ -59,6 +59,35 @@ func TestWhatCannotBeFoldedIsListedAndKept(t *testing.T) {
 	}
 }
 
+// skips are what an operator skipped elsewhere.
+type skips []event.Position
+
+func (s skips) Skipped(context.Context, ...event.Topic) ([]event.Position, error) { return s, nil }
+
+// What an operator has left out is no longer waited for, before a rebuild and after it.
+func TestWhatIsSkippedElsewhereIsNotParked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(15).day(60)
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.analytics, 1, w, 50))
+	parked := parkedOf(t, r.analytics)
+	if len(parked) < 3 {
+		t.Fatalf("only %d events are parked", len(parked))
+	}
+	r.analytics.skips = skips{parked[0].Position, parked[2].Position, {Topic: event.Calls, Partition: 1, Offset: 1 << 40}}
+	var got []event.Position
+	for _, p := range parkedOf(t, r.analytics) {
+		got = append(got, p.Position)
+	}
+	want := []event.Position{parked[1].Position}
+	for _, p := range parked[3:] {
+		want = append(want, p.Position)
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("parked (-want +got):\n%s", diff)
+	}
+}
+
 // parkedOf lists all that a sink parked, as an operator does: the projector says how
 // many there are, and they come by pages.
 func parkedOf(t *testing.T, s *Sink) []projections.Parked {

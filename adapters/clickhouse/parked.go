@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -37,16 +38,37 @@ func park(model string, generation int, rec event.Recorded, reason error) parked
 	return parkedRow{projections.Parked{Recorded: rec, Reason: reason.Error()}, model, generation}
 }
 
+// undecided is what is parked and not skipped: an operator skips an event where it can
+// be skipped, once for all read models.
+func (s *Sink) undecided(ctx context.Context) (string, error) {
+	if s.skips == nil {
+		return "", nil
+	}
+	skipped, err := s.skips.Skipped(ctx, s.topics...)
+	if err != nil || len(skipped) == 0 {
+		return "", err
+	}
+	tuples := make([]string, len(skipped))
+	for i, p := range skipped {
+		tuples[i] = fmt.Sprintf("('%s', %d, %d)", p.Topic, p.Partition, p.Offset)
+	}
+	return "AND (topic, `partition`, `offset`) NOT IN (" + strings.Join(tuples, ", ") + ") ", nil
+}
+
 // ParkedCount implements projections.ParkedCounter.
 func (s *Sink) ParkedCount(ctx context.Context) (int64, error) {
-	const sql = "" +
-		"SELECT count() " +
-		"FROM sink_parked FINAL " +
-		"WHERE model = ? AND generation = ?"
 	g, err := s.store.live(ctx, s.model)
 	if err != nil {
 		return 0, err
 	}
+	undecided, err := s.undecided(ctx)
+	if err != nil {
+		return 0, err
+	}
+	sql := "" +
+		"SELECT count() " +
+		"FROM sink_parked FINAL " +
+		"WHERE model = ? AND generation = ? " + undecided
 	var n uint64
 	if err := s.store.row(ctx, sql, []any{s.model, g.Number}, &n); err != nil {
 		return 0, fmt.Errorf("counting what %s parked: %w", s.model, err)
@@ -57,14 +79,18 @@ func (s *Sink) ParkedCount(ctx context.Context) (int64, error) {
 // Parked implements projections.ParkedLister. Times and data are not kept beside
 // the reason.
 func (s *Sink) Parked(ctx context.Context, after event.Position, limit int) ([]projections.Parked, error) {
-	sql := "" +
-		"SELECT topic, `partition`, `offset`, org_id, event_id, type, entity_id, reason " +
-		"FROM sink_parked FINAL " +
-		"WHERE model = ? AND generation = ? "
 	g, err := s.store.live(ctx, s.model)
 	if err != nil {
 		return nil, err
 	}
+	undecided, err := s.undecided(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sql := "" +
+		"SELECT topic, `partition`, `offset`, org_id, event_id, type, entity_id, reason " +
+		"FROM sink_parked FINAL " +
+		"WHERE model = ? AND generation = ? " + undecided
 	args := []any{s.model, g.Number}
 	if after != (event.Position{}) {
 		sql += "AND (topic, `partition`, `offset`) > (?, ?, ?) "

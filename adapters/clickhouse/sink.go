@@ -36,6 +36,9 @@ type SinkConfig struct {
 	Settle time.Duration
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Skips are the events that an operator left out of the other read models, which
+	// are not told as parked any more. Without it all are.
+	Skips projections.Skips
 }
 
 // Validate reports every problem of the configuration.
@@ -78,6 +81,7 @@ type Sink struct {
 	model  string
 	topics []event.Topic
 	tables []logicalTable
+	skips  projections.Skips
 	make   func(generation int) projections.Applier
 
 	mu       sync.Mutex

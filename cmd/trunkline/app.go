@@ -305,11 +305,12 @@ func (a *app) startProjections(ctx context.Context) error {
 		}
 		a.generation = append(a.generation, g)
 	}
-	analytics, err := clickhouse.NewAnalytics(a.analytics, clickhouse.SinkConfig{}, a.progress, readmodel.NewDuplicates(a.pool))
+	sink := clickhouse.SinkConfig{Skips: readmodel.NewSkips(a.pool)}
+	analytics, err := clickhouse.NewAnalytics(a.analytics, sink, a.progress, readmodel.NewDuplicates(a.pool))
 	if err != nil {
 		return err
 	}
-	deliveryLog, err := clickhouse.NewDeliveryLog(a.analytics, clickhouse.SinkConfig{})
+	deliveryLog, err := clickhouse.NewDeliveryLog(a.analytics, sink)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,13 @@ func TestWhatWasSkippedHasNoVersionInTheArchive(t *testing.T) {
 	if _, err := projections.NewParking(r.store, projections.Models(), time.Now).Skip(t.Context(), "calls", log[1].Position, "broken", "user/ada"); err != nil {
 		t.Fatal(err)
 	}
+	skipped, err := readmodel.NewSkips(r.pool).Skipped(t.Context(), event.Leads, event.Calls)
+	if want := []event.Position{log[1].Position}; err != nil || !slices.Equal(skipped, want) {
+		t.Errorf("skipped: %v, %v, want %v", skipped, err, want)
+	}
+	if skipped, err := readmodel.NewSkips(r.pool).Skipped(t.Context(), event.Leads); err != nil || len(skipped) > 0 {
+		t.Errorf("skipped of leads: %v, %v", skipped, err)
+	}
 	check := func(when string, history []readmodel.Past, views []delivery.View) {
 		t.Helper()
 		for _, limit := range []int{1, 200} {
