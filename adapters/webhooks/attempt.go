@@ -78,7 +78,7 @@ func (e *Engine) request(d delivery.Delivery, ep delivery.Endpoint, dialect Dial
 	}
 	h = append(h, d.Headers...)
 	h = append(h, e.sign(d, ep, dialect, turn, now)...)
-	return Request{URL: ep.URL, Headers: withOwn(h, ep.Headers), Body: d.Body, Timeout: timeout}
+	return Request{URL: ep.URL, Headers: withOwn(h, ep.Headers), Body: d.Body, Org: d.Org, EntityID: d.EntityID, Timeout: timeout}
 }
 
 // withOwn adds the customer's headers, but none that would replace one of ours.

@@ -44,5 +44,5 @@ func (e *Engine) ask(ctx context.Context, req Request, d delivery.Delivery, ep d
 // asked is what a connector is asked for. It stands in the log as the request, so
 // that it can be sent again; no headers are sent with it.
 func asked(d delivery.Delivery, ep delivery.Endpoint, timeout time.Duration) Request {
-	return Request{URL: ep.URL, Headers: []delivery.Header{}, Body: d.Body, Timeout: timeout}
+	return Request{URL: ep.URL, Headers: []delivery.Header{}, Body: d.Body, Org: d.Org, EntityID: d.EntityID, Timeout: timeout}
 }

@@ -28,6 +28,8 @@ type Request struct {
 	// Headers are sent as they are, their names in this case.
 	Headers []delivery.Header
 	Body    []byte
+	// Org and EntityID say what it tells of; empty where it tells of nothing.
+	Org, EntityID string
 	// Timeout is the deadline of the whole attempt: name look-up, connection,
 	// TLS, request, answer and its body.
 	Timeout time.Duration

@@ -86,7 +86,7 @@ type worker struct {
 // Deliver does what a delivery asks for. The links that it leaves in the other
 // system live as long as those of a webhook that is sent now.
 func (w worker) Deliver(ctx context.Context, e delivery.Endpoint, d delivery.Delivery) webhooks.Result {
-	w.links.reviveIn(ctx, d.Body)
+	w.links.reviveIn(ctx, d.Org, d.EntityID, d.Body)
 	o := w.set.Deliver(ctx, e, d)
 	return webhooks.Result{StatusCode: o.StatusCode, Body: o.Steps, Error: o.Error, RetryAfter: o.RetryAfter}
 }

@@ -137,13 +137,20 @@ type reviving struct {
 // Attempt revives links and makes the attempt. A webhook is not held back by a
 // link that could not be revived.
 func (r reviving) Attempt(ctx context.Context, req webhooks.Request) webhooks.Result {
-	r.reviveIn(ctx, req.Body)
+	r.reviveIn(ctx, req.Org, req.EntityID, req.Body)
 	return r.Attempter.Attempt(ctx, req)
 }
 
-func (r reviving) reviveIn(ctx context.Context, body []byte) {
+// reviveIn revives the links in what is sent about an entity of an org, each once
+// however often the text has it.
+func (r reviving) reviveIn(ctx context.Context, org, entityID string, body []byte) {
+	done := make(map[recording.Link]bool)
 	for _, l := range recording.LinksIn(body, r.publicURL) {
-		if err := r.revive(ctx, l); err != nil {
+		if done[l] {
+			continue
+		}
+		done[l] = true
+		if err := r.revive(ctx, org, entityID, l); err != nil {
 			r.log.WarnContext(ctx, "a link to a recording is not revived", slog.String("recording", l.RecordingID), slog.Any("err", err))
 		}
 	}
@@ -156,8 +163,8 @@ func (a *app) reviving(attempts webhooks.Attempter) reviving {
 // revivePatience bounds what a link may take of the time for an attempt.
 const revivePatience = time.Second
 
-func (r reviving) revive(ctx context.Context, l recording.Link) error {
+func (r reviving) revive(ctx context.Context, org, callID string, l recording.Link) error {
 	ctx, cancel := context.WithTimeout(ctx, revivePatience)
 	defer cancel()
-	return r.recordings.Revive(ctx, l)
+	return r.recordings.Revive(ctx, org, callID, l)
 }

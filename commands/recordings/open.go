@@ -172,12 +172,25 @@ const (
 	maxWaiting = 64
 )
 
-// Revive makes a link that is sent late or again live as long as a fresh one. One
-// that has most of its life before it is left alone.
-func (s *Service) Revive(ctx context.Context, l recording.Link) error {
+// Revive makes a link live as long as a fresh one, because a webhook about a call of
+// an org that carries it is sent late or again. One that has most of its life before it
+// is left alone. So is one that the org did not sign for that call: people write into
+// notes and messages what they like, a link that has ended too.
+func (s *Service) Revive(ctx context.Context, org, callID string, l recording.Link) error {
 	until := event.Time(s.cfg.Clock().Add(recording.LinkLife))
 	if until.Sub(l.Ends) < reviveAfter {
 		return nil
+	}
+	if k, ok := s.cfg.Keys.LinkKey(org); !ok || !l.Valid(k) {
+		return nil
+	}
+	// One that the catalogue has not read yet, as after a restore, may be the call's.
+	r, err := s.cfg.Catalogue.Recording(ctx, l.RecordingID)
+	if err == nil && (r.Org != org || r.CallID != callID) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		return err
 	}
 	return s.cfg.Catalogue.Revive(ctx, l.RecordingID, l.Ends, until)
 }

@@ -179,7 +179,7 @@ func TestLinksAreFollowedUntilTheyEnd(t *testing.T) {
 	}
 	// The webhook that carries it is sent again: it lives as long as a fresh one.
 	r.set(100 * 3600)
-	if err := h.Revive(t.Context(), link); err != nil {
+	if err := h.Revive(t.Context(), "org", "c1", link); err != nil {
 		t.Fatal(err)
 	}
 	if err := follow(); err != nil {
@@ -201,11 +201,36 @@ func TestAFreshLinkIsNotRevived(t *testing.T) {
 	h := r.hub("a", nil)
 	link := recording.Sign([]byte("key of org"), "rec", at(72*3600))
 	r.set(1800)
-	if err := h.Revive(t.Context(), link); err != nil {
+	if err := h.Revive(t.Context(), "org", "c1", link); err != nil {
 		t.Fatal(err)
 	}
 	if until, err := h.rows.Lives(t.Context(), "rec", link.Ends); err != nil || !until.IsZero() {
 		t.Errorf("it lives until %s, %v", until, err)
+	}
+}
+
+// Whoever has a link that ended may write it into a note or a message, of any org.
+func TestALinkInWhatSomebodyWroteIsNotRevived(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h := r.hub("a", nil)
+	r.start(h)
+	id := r.keep(h, "c1")
+	link := recording.Sign([]byte("key of org"), id, at(72*3600))
+	r.set(100 * 3600)
+	forged := link
+	forged.Signature = recording.Sign([]byte("another key"), id, link.Ends).Signature
+	for name, revive := range map[string]func() error{
+		"in a webhook of another org":            func() error { return h.Revive(t.Context(), "other", "c1", link) },
+		"in a webhook about something else":      func() error { return h.Revive(t.Context(), "org", "c2", link) },
+		"with a signature that is not the org's": func() error { return h.Revive(t.Context(), "org", "c1", forged) },
+	} {
+		if err := revive(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := h.Follow(t.Context(), link); !errors.Is(err, recordings.ErrLinkEnded) {
+			t.Errorf("%s the link lives again: %v", name, err)
+		}
 	}
 }
 
