@@ -100,7 +100,7 @@ func (a *attempt) fetch(ctx context.Context) (Audio, error) {
 	if from == "" {
 		return Audio{}, failure(0, "there is no place where the recording can be fetched")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, listening{}, true), http.MethodGet, from, nil)
 	if err != nil {
 		return Audio{}, failure(0, "the URL of the recording is none")
 	}

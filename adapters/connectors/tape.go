@@ -112,6 +112,9 @@ func (t *tape) current() *step {
 
 type concealing struct{}
 
+// listening marks requests for a recording, whose answer is as long as that is.
+type listening struct{}
+
 // RoundTrip sends a request and writes it down.
 func (t *tape) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := &exchange{Method: r.Method, URL: r.URL.String(), sentType: mediaType(r.Header), concealed: r.Context().Value(concealing{}) != nil}
@@ -137,6 +140,9 @@ func (t *tape) RoundTrip(r *http.Request) (*http.Response, error) {
 	x.Status, t.last = resp.StatusCode, resp.StatusCode
 	x.got = &kept{ReadCloser: resp.Body, keep: textual(mediaType(resp.Header)) && !x.concealed}
 	resp.Body = x.got
+	if r.Context().Value(listening{}) == nil {
+		resp.Body = &bounded{x.got, maxAnswer}
+	}
 	return resp, nil
 }
 
@@ -239,6 +245,25 @@ func (c *counter) size() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n
+}
+
+// bounded reads at most so much of an answer's body: clients of other systems hold in
+// memory whatever comes.
+type bounded struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		if n, err := b.ReadCloser.Read(make([]byte, 1)); n == 0 {
+			return 0, err
+		}
+		return 0, failure(0, "the answer is longer than %d MiB", maxAnswer>>20)
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // kept is the same for an answer's body.
