@@ -203,12 +203,9 @@ func (f *folder) applied(n *entry, e event.Recorded, hash uint64) error {
 	} else {
 		n.remember(hash, e.RecordedAt)
 		row := HistoryRow{Recorded: e, Version: n.version}
-		if n.version%SnapshotEvery == 0 {
-			state, err := event.Marshal(n.state)
-			if err != nil {
-				return &foldBroke{offset: e.Position.Offset, reason: "encoding the state: " + err.Error()}
-			}
-			row.State = state
+		var err error
+		if row.State, err = snapshot(n.version, n.state); err != nil {
+			return &foldBroke{offset: e.Position.Offset, reason: err.Error()}
 		}
 		f.batch.History = append(f.batch.History, row)
 	}

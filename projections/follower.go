@@ -210,6 +210,9 @@ func (f *Follower) step(n *followed, e event.Recorded) (s Step) {
 	if err == nil {
 		err = after.Apply(e.Envelope, payload)
 	}
+	if err == nil {
+		_, err = snapshot(n.version+1, after)
+	}
 	if err != nil {
 		n.setApart()
 		return Step{Apart: true}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,6 +199,26 @@ func TestTheFollowerNeedsNoHistoryInTheUsualCase(t *testing.T) {
 	}
 	if w.waited > 10 {
 		t.Errorf("the projector was waited for up to offset %d", w.waited)
+	}
+}
+
+// The projector parks what grows without end, and the follower must not know better.
+func TestTheFollowerLeavesWhatHasOutgrownToTheHistory(t *testing.T) {
+	t.Parallel()
+	w := &world{}
+	long := fmt.Sprintf(`{"note":%q}`, strings.Repeat("and on ", 64<<10))
+	for i := range projections.SnapshotEvery + 1 {
+		w.happen(fmt.Sprintf("event-%d", i), "call", long, "call.note_added.v1")
+	}
+	f := projections.NewFollower(callsModel(), 0, 0, w, w, 1<<30)
+	steps, err := f.Fold(t.Context(), w.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range steps {
+		if want := i >= projections.SnapshotEvery-1; s.Apart != want {
+			t.Errorf("event %d is left to the history: %t", i, s.Apart)
+		}
 	}
 }
 

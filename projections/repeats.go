@@ -3,7 +3,10 @@ package projections
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"time"
+
+	"trunkline.dev/trunkline/domain/event"
 )
 
 // How far back a repeated event id is recognised. An entity's row keeps the
@@ -20,6 +23,27 @@ const (
 
 // SnapshotEvery is the distance in versions between states kept in a history.
 const SnapshotEvery = 32
+
+// MaxState is how long a state may be when it is kept in a history, in bytes of JSON.
+// An event that makes more of it is parked: the states of many entities are in memory
+// at once, and one org could use up what all need. It is part of the fold.
+const MaxState = 8 << 20
+
+// snapshot is the state after a version if the history keeps it, else nil. Its error
+// says why the event that made it is parked.
+func snapshot(version int64, state event.Entity) ([]byte, error) {
+	if version%SnapshotEvery != 0 {
+		return nil, nil
+	}
+	text, err := event.Marshal(state)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("encoding the state: %w", err)
+	case len(text) > MaxState:
+		return nil, fmt.Errorf("with this event the state is %d bytes long, more than the %d that are kept", len(text), MaxState)
+	}
+	return text, nil
+}
 
 // HashID is the short form of an event id: two of one entity are taken for
 // equal with a chance of 2^-64, and a repeat is always listed, never silent.

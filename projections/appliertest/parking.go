@@ -3,6 +3,7 @@ package appliertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,32 @@ func brokenFold(t *testing.T, h Harness) {
 			t.Errorf("the state kept what the broken fold left: %s", row)
 		}
 	}
+}
+
+// outgrown tells of a call more and more; a batch of many calls like it would be more
+// than the memory that there is.
+func outgrown(t *testing.T, h Harness) {
+	m := projections.Calls()
+	events := story(0)
+	for len(events) < 40 {
+		n := int64(len(events))
+		events = append(events, at(event.Calls, 100+n, "org", "c1", fmt.Sprint("note", n), call.NoteAdded{Note: strings.Repeat("and on ", 64<<10)}))
+	}
+	for _, e := range events { // whatever comes in one batch
+		h.apply(t, m, 1, []event.Recorded{e})
+	}
+	other := h.create(t, m)
+	h.apply(t, m, other, events)
+	want := make(map[string]bool)
+	for _, e := range events[34:] { // three of the story are c1's, two c2's, one is a repeat
+		want[e.ID] = len(want) > 0
+	}
+	for _, generation := range []int{1, other} {
+		if diff := cmp.Diff(want, h.parked(t, m, generation)); diff != "" {
+			t.Errorf("parked events of generation %d and whether they only wait (-want +got):\n%s", generation, diff)
+		}
+	}
+	h.versions(t, m, projections.SnapshotEvery-1, 2)
 }
 
 func retry(t *testing.T, h Harness) {

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"a claim tells the last event that had its effect", last},
 		{"poison parks its entity only", poison},
 		{"a fold that breaks parks its entity and leaves no trace", brokenFold},
+		{"an entity that grows without end is parked", outgrown},
 		{"retry folds what was parked in order", retry},
 		{"skip leaves one event out in every generation", skip},
 		{"an event without an entity is parked alone", nameless},
