@@ -20,8 +20,11 @@ type DeliveryFilter struct {
 	Since, Until time.Time
 	// Cursor is the NextCursor of the page before; empty for the first page.
 	Cursor string
-	// Limit is the length of a page. Default 50, at most 200.
+	// Limit is the length of a page. Default 50, at most 200. A page ends before once
+	// its attempts are long together, after one delivery at least.
 	Limit int
+	// Bare leaves the attempts out.
+	Bare bool
 }
 
 // DeliveryPage is one page of a list, newest EventAt first.

@@ -24,10 +24,12 @@ var ErrBadCursor = fmt.Errorf("reading a cursor of the delivery log: %w", projec
 // nothing was decided yet, or it never was.
 var ErrNoDelivery = fmt.Errorf("no such delivery in the delivery log: %w", projections.ErrNotFound)
 
-// The bounds of a page, and of the first span of time that is searched for one.
+// The bounds of a page, and of the first span of time that is searched for one. What
+// was sent may be a megabyte, and was sent more than once.
 const (
 	pageDefault = 50
 	pageMax     = 200
+	pageBytes   = 4 << 20
 	firstSpan   = 10 * time.Minute
 	spanGrowth  = 12
 )
@@ -73,16 +75,73 @@ func (s *Store) deliveries(ctx context.Context, f projections.DeliveryFilter) (p
 		found = append(found, more...)
 		to = begin
 	}
-	page := projections.DeliveryPage{Deliveries: found}
-	if len(found) > f.Limit {
-		page.Deliveries = found[:f.Limit]
-		last := page.Deliveries[f.Limit-1]
+	n := min(len(found), f.Limit)
+	if !f.Bare {
+		if n, err = s.fitting(ctx, f.Org, found[:n]); err != nil {
+			return projections.DeliveryPage{}, err
+		}
+		if err := s.fill(ctx, f.Org, found[:n]); err != nil {
+			return projections.DeliveryPage{}, err
+		}
+	}
+	page := projections.DeliveryPage{Deliveries: found[:n]}
+	if len(found) > n {
+		last := found[n-1]
 		page.NextCursor = encodeCursor(cursor{last.EventAt, last.ID, last.WebhookID})
 	}
-	if err := s.fill(ctx, f.Org, page.Deliveries); err != nil {
-		return projections.DeliveryPage{}, err
-	}
 	return page, nil
+}
+
+// fitting is how many deliveries have attempts that fit into a page, one at least. It
+// asks for lengths alone: of all the bodies ClickHouse had to make an order too.
+func (s *Store) fitting(ctx context.Context, org string, list []projections.DeliveryEntry) (int, error) {
+	if len(list) < 2 {
+		return len(list), nil
+	}
+	const sql = "" +
+		"SELECT webhook_id, delivery_id, sum(length(request_headers) + length(request_body) + length(response_headers) + length(response_body)) " +
+		attemptsOfWanted + " GROUP BY webhook_id, delivery_id"
+	wanted, err := wantedTable(list)
+	if err != nil {
+		return 0, err
+	}
+	sizes := make(map[receipt]uint64, len(list))
+	err = s.query(ch.Context(ctx, ch.WithExternalTable(wanted)), sql, []any{org}, func(r driver.Rows) error {
+		var of receipt
+		var size uint64
+		err := r.Scan(&of.webhook, &of.delivery, &size)
+		sizes[of] = size
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	var sum uint64
+	for i, d := range list {
+		if sum += sizes[receipt{d.WebhookID, d.ID}]; sum > pageBytes && i > 0 {
+			return i, nil
+		}
+	}
+	return len(list), nil
+}
+
+// attemptsOfWanted are the attempts of an org's deliveries that wantedTable names.
+const attemptsOfWanted = "FROM delivery_attempts " +
+	"WHERE org_id = ? AND (webhook_id, event_at, delivery_id) IN (SELECT webhook_id, fromUnixTimestamp64Micro(event_at), delivery_id FROM wanted)"
+
+// wantedTable names deliveries for a query.
+func wantedTable(list []projections.DeliveryEntry) (*ext.Table, error) {
+	wanted, err := ext.NewTable("wanted",
+		ext.Column("webhook_id", "String"), ext.Column("event_at", "Int64"), ext.Column("delivery_id", "String"))
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range list {
+		if err := wanted.Append(d.WebhookID, d.EventAt.UnixMicro(), d.ID); err != nil {
+			return nil, err
+		}
+	}
+	return wanted, nil
 }
 
 // bounds narrows the filter's times to where there is anything.
@@ -190,20 +249,14 @@ func (s *Store) fill(ctx context.Context, org string, list []projections.Deliver
 	const sql = "" +
 		"SELECT webhook_id, delivery_id, attempt, started_at, duration_ms, status_code, outcome, error, url, " +
 		"request_headers, request_body, response_headers, response_body " +
-		"FROM delivery_attempts " +
-		"WHERE org_id = ? AND (webhook_id, event_at, delivery_id) IN (SELECT webhook_id, fromUnixTimestamp64Micro(event_at), delivery_id FROM wanted) " +
-		"ORDER BY `partition`, `offset`"
-	wanted, err := ext.NewTable("wanted",
-		ext.Column("webhook_id", "String"), ext.Column("event_at", "Int64"), ext.Column("delivery_id", "String"))
+		attemptsOfWanted + " ORDER BY `partition`, `offset`"
+	wanted, err := wantedTable(list)
 	if err != nil {
 		return err
 	}
 	at := make(map[receipt]int, len(list))
 	for i, d := range list {
 		at[receipt{d.WebhookID, d.ID}] = i
-		if err := wanted.Append(d.WebhookID, d.EventAt.UnixMicro(), d.ID); err != nil {
-			return err
-		}
 	}
 	return s.query(ch.Context(ctx, ch.WithExternalTable(wanted)), sql, []any{org}, func(r driver.Rows) error {
 		of, a, err := scanAttempt(r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -199,6 +200,40 @@ func TestDeliveryLogSaysWhatBecameOfEachDelivery(t *testing.T) {
 	}
 	if _, err := r.store.Deliveries(t.Context(), projections.DeliveryFilter{Org: "org-a", Cursor: "nonsense"}); !errors.Is(err, ErrBadCursor) {
 		t.Errorf("bad cursor: %v, want %v", err, ErrBadCursor)
+	}
+}
+
+// What was sent may be a megabyte, and was sent ten times: a page of two hundred of
+// these would be more than the memory that there is.
+func TestAPageOfLongDeliveriesEndsEarly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(21)
+	body := `{"transcript":"` + strings.Repeat("and on ", 40<<10) + `"}`
+	for d := range 8 {
+		ref := delivery.Ref{
+			DeliveryID: fmt.Sprint("d", d), WebhookID: "hook-1", EventID: fmt.Sprint("e", d), EventType: "call.transcript_ready.v1", EntityID: "c",
+			EventAt: w.now, Dialect: "trunkline", Name: "call.transcript_ready.v1", Position: event.Position{Topic: event.Calls}, Sequence: 1,
+		}
+		for n := range 5 {
+			w.say("org-a", "hook-1", delivery.Attempted{Ref: ref, Number: n + 1, Outcome: delivery.OutcomeFailed, StartedAt: w.now, RequestBody: body, ResponseBody: "no"})
+		}
+	}
+	r := newRig(t, w)
+	must(t, replay(t.Context(), r.log, 1, w, 100))
+	f := projections.DeliveryFilter{Org: "org-a", WebhookID: "hook-1", Limit: 50}
+	page, err := r.store.Deliveries(t.Context(), f)
+	must(t, err)
+	if n := len(page.Deliveries); n != 2 || page.NextCursor == "" {
+		t.Errorf("a page of %d deliveries of %d bytes each", n, 5*len(body))
+	}
+	if diff := gocmp.Diff(wantEntries(t, w, "org-a", "hook-1"), pages(t, r, f), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("all pages (-want +got):\n%s", diff)
+	}
+	f.Bare = true
+	page, err = r.store.Deliveries(t.Context(), f)
+	must(t, err)
+	if n := len(page.Deliveries); n != 8 || page.Deliveries[0].Attempts != nil {
+		t.Errorf("without attempts there are %d on a page", n)
 	}
 }
 

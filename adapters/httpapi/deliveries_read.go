@@ -256,7 +256,7 @@ func (s *Server) logged(ctx context.Context, f projections.DeliveryFilter, rows 
 	if len(rows) == 0 {
 		return nil
 	}
-	f.IDs, f.Limit = make([]string, len(rows)), len(rows)
+	f.IDs, f.Limit, f.Bare = make([]string, len(rows)), len(rows), true
 	first, last := rows[0].EventAt, rows[0].EventAt
 	for i, o := range rows {
 		f.IDs[i] = o.ID
