@@ -70,17 +70,44 @@ func (r *Reader) History(ctx context.Context, org string, topic event.Topic, id 
 	if err != nil {
 		return List[Past]{}, err
 	}
-	limit := limitOf(p)
-	all, err := r.past(ctx, topic, history, table, org, id, c.N, limit+1)
+	limit, long := limitOf(p), 0
+	var list List[Past]
+	err = r.each(ctx, topic, history, table, org, id, c.N, func(p Past) (more bool, err error) {
+		long += len(p.Data)
+		if n := len(list.Items); n == limit || n > 0 && long > pageBytes {
+			list.Next = cursor{List: history, N: list.Items[n-1].Version}.String()
+			return false, nil
+		}
+		list.Items = append(list.Items, p)
+		return true, nil
+	})
 	if err != nil {
 		return List[Past]{}, err
 	}
-	list := List[Past]{Items: all}
-	if len(all) > limit {
-		list.Items = all[:limit]
-		list.Next = cursor{List: history, N: all[limit-1].Version}.String()
-	}
 	return list, nil
+}
+
+// piece is how many events of a history are in memory at once: one may be a megabyte.
+const piece = 64
+
+// each hands out the events of an entity with versions above a given one, oldest first,
+// for as long as more is wanted.
+func (r *Reader) each(ctx context.Context, topic event.Topic, history, table, org, id string, above int64, hand func(Past) (more bool, err error)) error {
+	for {
+		some, err := r.past(ctx, topic, history, table, org, id, above, piece)
+		if err != nil {
+			return err
+		}
+		for _, p := range some {
+			if more, err := hand(p); err != nil || !more {
+				return err
+			}
+			above = p.Version
+		}
+		if len(some) < piece {
+			return nil
+		}
+	}
 }
 
 // Basis says which of an event's times an as-of question is about.
@@ -96,7 +123,7 @@ const (
 // CallAsOf returns a call as of a time, folded from its history with the code
 // of the projector. ErrNotFound when nothing of it was known then.
 func (r *Reader) CallAsOf(ctx context.Context, org, id string, at time.Time, basis Basis) (Item[call.Call], error) {
-	return r.refold(ctx, org, id, func(p Past) bool {
+	return r.refold(ctx, org, id, 0, func(p Past) bool {
 		if basis == ByOccurred {
 			return !p.OccurredAt.After(at)
 		}
@@ -107,27 +134,27 @@ func (r *Reader) CallAsOf(ctx context.Context, org, id string, at time.Time, bas
 // CallVersion returns a call after its n-th event. ErrNotFound when it has
 // fewer.
 func (r *Reader) CallVersion(ctx context.Context, org, id string, n int64) (Item[call.Call], error) {
-	item, err := r.refold(ctx, org, id, func(p Past) bool { return p.Version <= n })
+	item, err := r.refold(ctx, org, id, n, func(Past) bool { return true })
 	if err == nil && item.Version != n {
 		return Item[call.Call]{}, ErrNotFound
 	}
 	return item, err
 }
 
-func (r *Reader) refold(ctx context.Context, org, id string, include func(Past) bool) (Item[call.Call], error) {
-	all, err := r.past(ctx, event.Calls, "call_history", "calls", org, id, 0, 0)
+// refold folds the events of a call that are included, up to a version; 0 is the newest.
+func (r *Reader) refold(ctx context.Context, org, id string, to int64, include func(Past) bool) (Item[call.Call], error) {
+	var item Item[call.Call]
+	err := r.each(ctx, event.Calls, "call_history", "calls", org, id, 0, func(p Past) (more bool, err error) {
+		if include(p) {
+			if err := catalog.Apply(&item.State, p.Recorded); err != nil {
+				return false, fmt.Errorf("folding %s: %w", p.Position, err)
+			}
+			item.Version, item.Position = p.Version, p.Position
+		}
+		return p.Version != to, nil
+	})
 	if err != nil {
 		return Item[call.Call]{}, err
-	}
-	var item Item[call.Call]
-	for _, p := range all {
-		if !include(p) {
-			continue
-		}
-		if err := catalog.Apply(&item.State, p.Recorded); err != nil {
-			return Item[call.Call]{}, fmt.Errorf("folding %s: %w", p.Position, err)
-		}
-		item.Version, item.Position = p.Version, p.Position
 	}
 	if item.Version == 0 {
 		return Item[call.Call]{}, ErrNotFound

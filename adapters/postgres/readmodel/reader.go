@@ -46,10 +46,11 @@ type (
 	Page = projections.Page
 )
 
-// The sizes of a page.
+// The sizes of a page. It ends before its limit once what it holds is long together.
 const (
 	DefaultLimit = 50
 	MaxLimit     = 200
+	pageBytes    = 4 << 20
 )
 
 func limitOf(p Page) int {
@@ -124,8 +125,13 @@ func entities[S any](ctx context.Context, r *Reader, topic event.Topic, table, a
 	var state []byte
 	item := Item[S]{Position: event.Position{Topic: topic}}
 	var sortAt time.Time
+	long := 0
 	_, err = pgx.ForEachRow(rows, []any{&id, &state, &item.Version, &item.Position.Partition, &item.Position.Offset, &sortAt}, func() error {
-		if len(list.Items) == limit {
+		if list.Next != "" {
+			return nil
+		}
+		long += len(state)
+		if n := len(list.Items); n == limit || n > 0 && long > pageBytes {
 			list.Next = last.String()
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -391,6 +392,71 @@ func TestCallsArePagedInATotalOrder(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// A transcript may be a megabyte, and two hundred of them more than the memory that there is.
+func TestPagesOfLongStatesAndEventsEndEarly(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("and on ", 220<<10) // 1.5 MiB
+	var events []event.Event
+	for i := range 4 {
+		id := fmt.Sprintf("c%d", i)
+		events = append(events, fact(t, "org", id, "start of "+id, i, call.Started{Direction: "inbound", From: "+1", To: "+2", StartedAt: t0}))
+		events = append(events, fact(t, "org", id, "note of "+id, 10+i, call.NoteAdded{Note: long}))
+	}
+	for i := range 4 {
+		events = append(events, fact(t, "org", "c0", fmt.Sprint("transcript ", i), 20+i, call.TranscriptReady{Transcript: long}))
+	}
+	r := folded(t, events...)
+	var calls, past []int
+	for page := (readmodel.Page{Limit: 50}); ; {
+		list, err := r.reader.Calls(t.Context(), "org", readmodel.CallFilter{}, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, len(list.Items))
+		if page.Cursor = list.Next; page.Cursor == "" {
+			break
+		}
+	}
+	for page := (readmodel.Page{Limit: 50}); ; {
+		list, err := r.reader.History(t.Context(), "org", event.Calls, "c0", page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		past = append(past, len(list.Items))
+		if page.Cursor = list.Next; page.Cursor == "" {
+			break
+		}
+	}
+	if diff := cmp.Diff([][]int{{2, 1, 1}, {3, 2, 1}}, [][]int{calls, past}); diff != "" {
+		t.Errorf("calls on each page, and events of a call (-want +got):\n%s", diff)
+	}
+}
+
+// A history is read piece by piece.
+func TestALongHistoryIsReadWhole(t *testing.T) {
+	t.Parallel()
+	events := aCall(t)[:1]
+	for i := range 150 {
+		events = append(events, fact(t, "org", "c1", fmt.Sprint("note ", i), 10+i, call.NoteAdded{Note: fmt.Sprint(i)}))
+	}
+	r := folded(t, events...)
+	got, err := r.reader.CallAsOf(t.Context(), "org", "c1", t0.Add(time.Hour), readmodel.ByRecorded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := r.reader.Call(t.Context(), "org", "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(now, got); diff != "" {
+		t.Errorf("the call as of later (-row +refolded):\n%s", diff)
+	}
+	list, err := r.reader.History(t.Context(), "org", event.Calls, "c1", readmodel.Page{Limit: 140})
+	if err != nil || len(list.Items) != 140 || list.Items[139].Version != 140 || list.Next == "" {
+		t.Errorf("a page of %d events, %v", len(list.Items), err)
 	}
 }
 
