@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"net/http"
@@ -14,15 +15,23 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ Principal) er
 	return respond(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
+// readyAnswer is the answer of GET /readyz.
+type readyAnswer struct {
+	Ready bool   `json:"ready"`
+	Parts []Part `json:"parts"`
+}
+
+// readyz asks the stores once for all who wait for an answer: it takes no key.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ Principal) error {
-	answer := struct {
-		Ready bool   `json:"ready"`
-		Parts []Part `json:"parts"`
-	}{Ready: true, Parts: []Part{}}
+	answer := readyAnswer{Ready: true, Parts: []Part{}}
 	if s.cfg.Readiness != nil {
-		ready, parts := s.cfg.Readiness(r.Context())
-		answer.Ready = ready
-		answer.Parts = append(answer.Parts, parts...)
+		shared, _, _ := s.readying.Do("", func() (any, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), handleTimeout)
+			defer cancel()
+			ready, parts := s.cfg.Readiness(ctx)
+			return readyAnswer{Ready: ready, Parts: all(parts)}, nil
+		})
+		answer = shared.(readyAnswer)
 	}
 	status := http.StatusOK
 	if !answer.Ready {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // The deadlines of a connection. net/http has none by default, and one slow
@@ -31,6 +33,8 @@ type Server struct {
 	handler  http.Handler
 	limits   *limiter
 	document []byte
+	// readying joins those who ask whether the hub is ready.
+	readying singleflight.Group
 
 	mu       sync.Mutex
 	http     *http.Server

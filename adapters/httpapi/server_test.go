@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,6 +100,49 @@ func TestRequestIDs(t *testing.T) {
 	if mine != 1 {
 		t.Errorf("%d events carry the client's ids, want 1", mine)
 	}
+}
+
+// Nobody needs a key to ask, and each question costs every store one.
+func TestManyWhoAskForReadinessAreOneQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		answer := make(chan struct{})
+		a := newAPI(t, func(_ *api, c *httpapi.Config) {
+			c.Readiness = func(ctx context.Context) (bool, []httpapi.Part) {
+				asked.Add(1)
+				select {
+				case <-answer:
+				case <-ctx.Done():
+				}
+				return ctx.Err() == nil, nil
+			}
+		})
+		ask := func(ctx context.Context) int {
+			w := httptest.NewRecorder()
+			a.handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
+			return w.Code
+		}
+		first, leave := context.WithCancel(t.Context())
+		go ask(first)
+		synctest.Wait()
+		statuses := make(chan int, 20)
+		for range cap(statuses) {
+			go func() { statuses <- ask(t.Context()) }()
+		}
+		synctest.Wait()
+		leave() // the others still want to know
+		synctest.Wait()
+		close(answer)
+		for range cap(statuses) {
+			if status := <-statuses; status != http.StatusOK {
+				t.Errorf("answered %d", status)
+			}
+		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("the stores were asked %d times at once", n)
+		}
+	})
 }
 
 func TestOperations(t *testing.T) {

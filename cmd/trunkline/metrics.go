@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+	"golang.org/x/sync/singleflight"
 )
 
 // scrapeTimeout bounds what a scrape asks of the stores.
@@ -73,5 +75,15 @@ func (m hubMetrics) Collect(ch chan<- prometheus.Metric) {
 func (a *app) metrics() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), hubMetrics{a}, owedMetrics{a}, a.engine)
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(together(r), promhttp.HandlerOpts{})
+}
+
+// together gathers once for all who scrape at the same time: it takes no key, and
+// counts what is in Postgres.
+func together(g prometheus.Gatherer) prometheus.Gatherer {
+	var scrape singleflight.Group
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		all, err, _ := scrape.Do("", func() (any, error) { return g.Gather() })
+		return all.([]*dto.MetricFamily), err
+	})
 }
