@@ -10,9 +10,30 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
+
+// visible is what others wrote, such as a receiver's answer, for a terminal, which would
+// obey the control characters in it.
+func visible(text string) string {
+	commands := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	if strings.IndexFunc(text, commands) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if !commands(r) {
+			b.WriteRune(r)
+			continue
+		}
+		quoted := strconv.QuoteRune(r)
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	return b.String()
+}
 
 // question is a call of the API whose answer is for people to read.
 type question struct {
@@ -139,7 +160,19 @@ func printRaw(w io.Writer, raw json.RawMessage) error {
 }
 
 // table lines up columns. What is written to it appears at Flush.
-func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 2, ' ', 0) }
+func table(w io.Writer) *tabwriter.Writer {
+	return tabwriter.NewWriter(visibly{w}, 0, 4, 2, ' ', 0)
+}
+
+// visibly writes what is visible.
+type visibly struct{ to io.Writer }
+
+func (v visibly) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(v.to, visible(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
 
 // age is a number of seconds for people.
 func age(seconds float64) string {

@@ -25,23 +25,26 @@ type deliveriesCommand struct {
 
 // deliveryState is a delivery in the API's words.
 type deliveryState struct {
-	ID        string  `json:"id"`
-	WebhookID string  `json:"webhook_id"`
-	EventID   string  `json:"event_id"`
-	EventType string  `json:"event_type"`
-	Entity    string  `json:"entity"`
-	Status    string  `json:"status"`
-	Reason    *string `json:"reason"`
-	Attempts  []struct {
-		Number       int     `json:"number"`
-		StartedAt    string  `json:"started_at"`
-		DurationMS   float64 `json:"duration_ms"`
-		StatusCode   *int    `json:"status_code"`
-		RequestBody  string  `json:"request_body"`
-		ResponseBody string  `json:"response_body"`
-		Error        *string `json:"error"`
-	} `json:"attempts"`
-	NextAttemptAt *string `json:"next_attempt_at"`
+	ID            string         `json:"id"`
+	WebhookID     string         `json:"webhook_id"`
+	EventID       string         `json:"event_id"`
+	EventType     string         `json:"event_type"`
+	Entity        string         `json:"entity"`
+	Status        string         `json:"status"`
+	Reason        *string        `json:"reason"`
+	Attempts      []attemptState `json:"attempts"`
+	NextAttemptAt *string        `json:"next_attempt_at"`
+}
+
+// attemptState is one attempt of it.
+type attemptState struct {
+	Number       int     `json:"number"`
+	StartedAt    string  `json:"started_at"`
+	DurationMS   float64 `json:"duration_ms"`
+	StatusCode   *int    `json:"status_code"`
+	RequestBody  string  `json:"request_body"`
+	ResponseBody string  `json:"response_body"`
+	Error        *string `json:"error"`
 }
 
 type deliveriesList struct {
@@ -91,18 +94,22 @@ func (c deliveriesShow) Run(ctx context.Context, s streams) error {
 			fmt.Fprintf(s.out, "the next attempt is due at %s\n", *d.NextAttemptAt)
 		}
 		for _, a := range d.Attempts {
-			outcome := "no answer"
-			if a.StatusCode != nil {
-				outcome = fmt.Sprint(*a.StatusCode)
-			}
-			if a.Error != nil {
-				outcome += ", " + *a.Error
-			}
-			fmt.Fprintf(s.out, "\nattempt %d at %s, %.1f ms: %s\n", a.Number, a.StartedAt, a.DurationMS, outcome)
-			fmt.Fprintf(s.out, "  sent      %s\n  answered  %s\n", a.RequestBody, a.ResponseBody)
+			printAttempt(s.out, a)
 		}
 		return nil
 	})
+}
+
+func printAttempt(w io.Writer, a attemptState) {
+	outcome := "no answer"
+	if a.StatusCode != nil {
+		outcome = fmt.Sprint(*a.StatusCode)
+	}
+	if a.Error != nil {
+		outcome += ", " + *a.Error
+	}
+	fmt.Fprintf(w, "\nattempt %d at %s, %.1f ms: %s\n", a.Number, a.StartedAt, a.DurationMS, visible(outcome))
+	fmt.Fprintf(w, "  sent      %s\n  answered  %s\n", visible(a.RequestBody), visible(a.ResponseBody))
 }
 
 type deliveriesResend struct {

@@ -103,7 +103,7 @@ func printAnswer(w io.Writer, status int, ms float64, said, body string) error {
 		return err
 	}
 	if body != "" {
-		fmt.Fprintln(w, body)
+		fmt.Fprintln(w, visible(body))
 	}
 	if said != "" {
 		return fmt.Errorf("%w: %s", errRefused, said)
