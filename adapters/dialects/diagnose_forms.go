@@ -137,7 +137,16 @@ func membersOf(object []byte) []rawMember {
 		return nil
 	}
 	r := rawReader{b: object}
-	return once(r.members(nil))
+	written, spans := r.members(nil)
+	members := make([]rawMember, 0, len(spans))
+	for _, m := range places(written, spans) {
+		value, err := appendRaw(nil, written[m.from:m.to], false)
+		if err != nil {
+			return nil
+		}
+		members = append(members, rawMember{key: m.key, value: value})
+	}
+	return members
 }
 
 // pythonic writes compact JSON with a space behind each colon and comma and

@@ -24,7 +24,13 @@ func appendRaw(dst []byte, raw json.RawMessage, exact bool) ([]byte, error) {
 		return nil, errNotJSON
 	}
 	r := rawReader{b: raw, exact: exact}
-	return r.value(dst), nil
+	start := len(dst)
+	dst = r.value(dst)
+	if len(r.unordered) == 0 {
+		return dst, nil
+	}
+	slices.SortFunc(r.unordered, func(a, b unordered) int { return a.start - b.start })
+	return r.order(dst[:start], bytes.Clone(dst), start, len(dst)), nil
 }
 
 // rawReader walks over JSON that is known to be valid.
@@ -34,6 +40,14 @@ type rawReader struct {
 	exact bool
 	// spans are the members written of the objects that are open.
 	spans []span
+	// unordered are the objects written that JavaScript holds otherwise.
+	unordered []unordered
+}
+
+// unordered is an object as it stands in what is written.
+type unordered struct {
+	start, end int
+	members    []span
 }
 
 type rawMember struct{ key, value []byte }
@@ -75,14 +89,42 @@ func (r *rawReader) value(dst []byte) []byte {
 }
 
 // object writes the members as they come. JavaScript would hold them otherwise
-// where a key is repeated or an array index; then they are put in order after.
+// where a key is repeated or an array index; then it is noted, to be put in order when
+// all is written: whoever nests such objects would have each written once more for
+// every one around it.
 func (r *rawReader) object(dst []byte) []byte {
 	start := len(dst)
 	dst, members := r.members(append(dst, '{'))
-	if inOrder(dst, members) {
-		return append(dst, '}')
+	ordered := inOrder(dst, members)
+	dst = append(dst, '}')
+	if !ordered {
+		r.unordered = append(r.unordered, unordered{start, len(dst), slices.Clone(members)})
 	}
-	return append(dst[:start], appendMembers(nil, once(dst, members))...)
+	return dst
+}
+
+// order appends what is written from one place to another, with the objects in it as
+// JavaScript holds them.
+func (r *rawReader) order(dst, written []byte, from, to int) []byte {
+	for from < to {
+		i, _ := slices.BinarySearchFunc(r.unordered, from, func(o unordered, at int) int { return o.start - at })
+		if i == len(r.unordered) || r.unordered[i].start >= to {
+			return append(dst, written[from:to]...)
+		}
+		o := r.unordered[i]
+		dst = append(append(dst, written[from:o.start]...), '{')
+		members := places(written, o.members)
+		slices.SortStableFunc(members, func(a, b place) int { return asHeld(a.key, b.key) })
+		for n, m := range members {
+			if n > 0 {
+				dst = append(dst, ',')
+			}
+			dst = r.order(append(append(dst, m.key...), ':'), written, m.from, m.to)
+		}
+		dst = append(dst, '}')
+		from = o.end
+	}
+	return dst
 }
 
 // members writes the members of an object with commas between them. The spans
@@ -133,21 +175,27 @@ func inOrder(b []byte, members []span) bool {
 			}
 		}
 	}
-	return len(members) <= fewKeys || len(once(b, members)) == len(members)
+	return len(members) <= fewKeys || len(places(b, members)) == len(members)
 }
 
-// once returns members with each key once: the last value in the first place.
-func once(b []byte, spans []span) []rawMember {
-	members := make([]rawMember, 0, len(spans))
+// place is a member whose value stands somewhere in what is written.
+type place struct {
+	key      []byte
+	from, to int
+}
+
+// places returns members with each key once: the last value in the first place.
+func places(b []byte, spans []span) []place {
+	members := make([]place, 0, len(spans))
 	at := make(map[string]int, len(spans))
 	for _, s := range spans {
-		key, value := b[s.key:s.colon], b[s.colon+1:s.end]
-		if n, repeated := at[string(key)]; repeated {
-			members[n].value = value
+		m := place{b[s.key:s.colon], s.colon + 1, s.end}
+		if n, repeated := at[string(m.key)]; repeated {
+			members[n] = m
 			continue
 		}
-		at[string(key)] = len(members)
-		members = append(members, rawMember{key: key, value: value})
+		at[string(m.key)] = len(members)
+		members = append(members, m)
 	}
 	return members
 }
@@ -308,19 +356,7 @@ func trimDecimal(neg bool, digits []byte, exponent int) (string, int, bool) {
 // appendMembers writes an object in the order in which JavaScript holds its
 // members: array indices ascending, then the others as they came.
 func appendMembers(dst []byte, members []rawMember) []byte {
-	slices.SortStableFunc(members, func(a, b rawMember) int {
-		ia, aIndex := arrayIndex(a.key)
-		ib, bIndex := arrayIndex(b.key)
-		switch {
-		case aIndex && bIndex:
-			return int(ia - ib)
-		case aIndex:
-			return -1
-		case bIndex:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(members, func(a, b rawMember) int { return asHeld(a.key, b.key) })
 	dst = append(dst, '{')
 	for i, m := range members {
 		if i > 0 {
@@ -329,6 +365,22 @@ func appendMembers(dst []byte, members []rawMember) []byte {
 		dst = append(append(append(dst, m.key...), ':'), m.value...)
 	}
 	return append(dst, '}')
+}
+
+// asHeld compares quoted keys in the order in which JavaScript holds them; it keeps that
+// of keys that are no array indices.
+func asHeld(a, b []byte) int {
+	ia, aIndex := arrayIndex(a)
+	ib, bIndex := arrayIndex(b)
+	switch {
+	case aIndex && bIndex:
+		return int(ia - ib)
+	case aIndex:
+		return -1
+	case bIndex:
+		return 1
+	}
+	return 0
 }
 
 // arrayIndex reads a quoted key as an ECMAScript array index: a canonical
