@@ -86,12 +86,12 @@ func (s *Server) keep(rt route, w http.ResponseWriter, r *http.Request, p Princi
 	if err := rt.handle(cw, r, p); err != nil {
 		pr := *problemOf(err)
 		pr.Instance = p.RequestID
-		if !final(pr.Status, cw.Header()) {
+		if !final(r.Method, pr.Status, cw.Header()) {
 			return err
 		}
 		writeProblem(cw, &pr)
 	}
-	if !final(cw.status, cw.Header()) {
+	if !final(r.Method, cw.status, cw.Header()) {
 		return nil
 	}
 	finished = true
@@ -110,15 +110,16 @@ func (s *Server) settle(r *http.Request, step func(context.Context) error) {
 	}
 }
 
-// final reports whether the same request would be answered the same again. What is
-// refused as things stand (not there, in another state) is not, once they have
-// changed; unless the request left a fact in the log, which has its verdict.
-func final(status int, h http.Header) bool {
+// final reports whether the same request is answered the same again. What is refused
+// as things stand (not there, in another state) is not, once they have changed; unless
+// the request left a fact in the log, which has its verdict. Of a POST the first answer
+// counts, whatever it was: CONTRACT says so.
+func final(method string, status int, h http.Header) bool {
 	switch status {
 	case 0, http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
 	case http.StatusNotFound, http.StatusConflict:
-		return h.Get(positionHeader) != ""
+		return method == http.MethodPost || h.Get(positionHeader) != ""
 	}
 	return status < http.StatusInternalServerError
 }

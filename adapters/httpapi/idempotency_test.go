@@ -94,6 +94,11 @@ func TestWhatIsNotThereYetIsAskedForAgain(t *testing.T) {
 			t.Errorf("request %d: %d %s, replayed %v", i, got.Status, got.Body, replayed)
 		}
 	}
+	acknowledge := func() answer { return a.do("POST", "/v1/alerts/late/acknowledge", "", "Idempotency-Key", "a") }
+	a.refused(acknowledge(), 404)
+	if got := acknowledge(); got.Status != 404 || got.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("of a POST the first answer counts: %d %s", got.Status, got.Body)
+	}
 	state := func(state string, headers ...string) answer {
 		return a.do("POST", "/v1/agents/jane/state?strict=true", `{"state":"`+state+`"}`, headers...)
 	}
