@@ -1,8 +1,10 @@
 package blob_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -143,6 +145,40 @@ func TestWhoMayNotListUploadsDeletesAllTheSame(t *testing.T) {
 			}
 			if _, err := store.Open(t.Context(), "k"); !errors.Is(err, recordings.ErrNoBlob) {
 				t.Errorf("it is opened: %v", err)
+			}
+		})
+	}
+}
+
+// An S3 that takes a request and never answers it is left as soon as its caller gives up.
+func TestWritingToAnS3ThatHangsEndsWithItsCaller(t *testing.T) {
+	hangs := make(chan struct{}, 16)
+	s := newS3(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		hangs <- struct{}{}
+		<-r.Context().Done()
+		return true
+	})
+	store := open(t, s.bucket(t))
+	for name, size := range map[string]int{"at the end": 100, "in the middle": 32 << 20} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			w, err := store.Create(ctx, "k", "audio/mpeg")
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { <-hangs; cancel() }()
+			_, err = w.Write(make([]byte, size))
+			if err == nil {
+				err = w.Commit()
+			}
+			w.Abort()
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("writing ended with %v", err)
 			}
 		})
 	}

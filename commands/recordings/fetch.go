@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"log/slog"
@@ -24,7 +25,13 @@ const (
 	settlePause    = time.Second
 	// yieldPatience bounds what is done while a hub stops.
 	yieldPatience = 2 * time.Second
+	// storePatience is how long the blob store may take for one act, a part of an upload
+	// over a slow line say.
+	storePatience = 5 * time.Minute
 )
+
+// errStoreHangs is why a blob is given up whose store does not answer.
+var errStoreHangs = errors.New("the blob store does not answer")
 
 // fetch makes one attempt for a recording that is leased to us, writes down what
 // came of it, and returns why it could not be had.
@@ -132,8 +139,10 @@ type intake struct {
 
 	key, contentType string
 	to               BlobWriter
-	sum              hash.Hash
-	bytes            int64
+	// giveUp ends the writing of the blob.
+	giveUp context.CancelCauseFunc
+	sum    hash.Hash
+	bytes  int64
 	// superfluous says that the recording was settled otherwise meanwhile.
 	superfluous bool
 }
@@ -153,23 +162,50 @@ func (b *intake) open(contentType string) (io.Writer, error) {
 		return nil, err
 	}
 	b.key, b.contentType = key, contentType
-	if b.to, err = b.s.cfg.Blobs.Create(b.ctx, key, contentType); err != nil {
+	ctx, giveUp := context.WithCancelCause(b.ctx)
+	b.giveUp = giveUp
+	err = b.patiently(func() error {
+		b.to, err = b.s.cfg.Blobs.Create(ctx, key, contentType)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
 func (b *intake) Write(p []byte) (int, error) {
-	n, err := b.to.Write(p)
+	n := 0
+	err := b.patiently(func() (err error) {
+		n, err = b.to.Write(p)
+		return err
+	})
 	_, _ = b.sum.Write(p[:n])
 	b.bytes += int64(n)
 	return n, err
 }
 
-func (b *intake) commit() error { return b.to.Commit() }
+func (b *intake) commit() error {
+	defer b.giveUp(nil)
+	return b.patiently(b.to.Commit)
+}
+
+// patiently lets the store act, and gives the blob up when it does not answer: who waits
+// has a slot, which others wait for.
+func (b *intake) patiently(act func() error) error {
+	hangs := time.AfterFunc(storePatience, func() { b.giveUp(errStoreHangs) })
+	err := act()
+	if !hangs.Stop() && err != nil {
+		return fmt.Errorf("%w: %w", errStoreHangs, err)
+	}
+	return err
+}
 
 // abort leaves nothing of an unfinished blob.
 func (b *intake) abort() {
+	if b.giveUp != nil {
+		b.giveUp(nil)
+	}
 	if b.to != nil {
 		b.to.Abort()
 	}
