@@ -35,12 +35,13 @@ type Config struct {
 	ClickHouseURL string   `env:"TRUNKLINE_CLICKHOUSE_URL" secret:"true" desc:"clickhouse:// (native) or http:// URL of a server (24 or later). Unset: an embedded engine."`
 	BlobURL       string   `env:"TRUNKLINE_BLOB_URL" desc:"Where recordings and exports are kept (s3://, gs://, azblob://, file://). Unset: <data dir>/blobs."`
 
-	KafkaAddr            string `env:"TRUNKLINE_KAFKA_ADDR" envDefault:"127.0.0.1:9092" desc:"Where the embedded Kafka listens."`
-	PostgresAddr         string `env:"TRUNKLINE_POSTGRES_ADDR" envDefault:"127.0.0.1:15432" desc:"Where the embedded Postgres listens."`
-	ClickHouseAddr       string `env:"TRUNKLINE_CLICKHOUSE_ADDR" envDefault:"127.0.0.1:8123" desc:"Where the embedded ClickHouse listens for HTTP."`
-	ClickHouseNativeAddr string `env:"TRUNKLINE_CLICKHOUSE_NATIVE_ADDR" envDefault:"127.0.0.1:9000" desc:"Where the embedded ClickHouse listens for its native protocol."`
-	ClickHouseBIPassword string `env:"TRUNKLINE_CLICKHOUSE_BI_PASSWORD" secret:"true" desc:"Password of the analysts' read-only ClickHouse user bi. Unset: generated into <data dir>/clickhouse-bi.password."`
-	ClickHouseEngine     string `env:"TRUNKLINE_CLICKHOUSE_ENGINE" desc:"Path of libchdb.so, the embedded ClickHouse engine. Unset: looked for below .cache/engine and beside the program (make deps fetches it)."`
+	KafkaAddr            string        `env:"TRUNKLINE_KAFKA_ADDR" envDefault:"127.0.0.1:9092" desc:"Where the embedded Kafka listens."`
+	PostgresAddr         string        `env:"TRUNKLINE_POSTGRES_ADDR" envDefault:"127.0.0.1:15432" desc:"Where the embedded Postgres listens."`
+	ClickHouseAddr       string        `env:"TRUNKLINE_CLICKHOUSE_ADDR" envDefault:"127.0.0.1:8123" desc:"Where the embedded ClickHouse listens for HTTP."`
+	ClickHouseNativeAddr string        `env:"TRUNKLINE_CLICKHOUSE_NATIVE_ADDR" envDefault:"127.0.0.1:9000" desc:"Where the embedded ClickHouse listens for its native protocol."`
+	ClickHouseBIPassword string        `env:"TRUNKLINE_CLICKHOUSE_BI_PASSWORD" secret:"true" desc:"Password of the analysts' read-only ClickHouse user bi. Unset: generated into <data dir>/clickhouse-bi.password."`
+	ClickHouseBITime     time.Duration `env:"TRUNKLINE_CLICKHOUSE_BI_TIME" envDefault:"5m" desc:"How long a query of bi may take in the embedded ClickHouse, in whole seconds; then it is ended."`
+	ClickHouseEngine     string        `env:"TRUNKLINE_CLICKHOUSE_ENGINE" desc:"Path of libchdb.so, the embedded ClickHouse engine. Unset: looked for below .cache/engine and beside the program (make deps fetches it)."`
 
 	KafkaPartitions  int `env:"TRUNKLINE_KAFKA_PARTITIONS" desc:"Partitions per topic, fixed when a topic is created. Unset: 4 embedded, 64 on a cluster."`
 	KafkaReplication int `env:"TRUNKLINE_KAFKA_REPLICATION" desc:"Replicas per partition of topics that the hub creates. Unset: 1 embedded, else 3 or the number of brokers if that is less."`
@@ -218,6 +219,9 @@ func (c Config) validate() error {
 	}
 	if c.LeadsPerMinute < 1 {
 		bad("TRUNKLINE_LEADS_PER_MINUTE", "expected 1 or more, got %d", c.LeadsPerMinute)
+	}
+	if c.ClickHouseBITime < time.Second || c.ClickHouseBITime%time.Second != 0 {
+		bad("TRUNKLINE_CLICKHOUSE_BI_TIME", "expected whole seconds from 1s on, got %s", c.ClickHouseBITime)
 	}
 	if c.AlertEvery < time.Second || c.AlertEvery > time.Minute || c.AlertEvery%time.Second != 0 {
 		bad("TRUNKLINE_ALERT_EVERY", "expected whole seconds from 1s to 1m, got %s", c.AlertEvery)

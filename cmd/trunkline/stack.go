@@ -88,7 +88,7 @@ func (s *stack) build() (err error) {
 		}
 		s.clickhouse, err = clickhouse.New(clickhouse.Config{
 			Lib: lib, DataDir: s.cfg.DataDir, HTTPAddr: s.cfg.ClickHouseAddr, NativeAddr: s.cfg.ClickHouseNativeAddr,
-			BIPassword: s.cfg.ClickHouseBIPassword, Logger: s.log,
+			BIPassword: s.cfg.ClickHouseBIPassword, BIQueryTime: s.cfg.ClickHouseBITime, Logger: s.log,
 		})
 		if err != nil {
 			return err

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
+
+	"trunkline.dev/trunkline/adapters/embedded/clickhouse"
 )
 
 func TestTheHubMayDoWhatItsSchemaNeeds(t *testing.T) {
@@ -200,4 +202,52 @@ func attack(ctx context.Context, addr string, i int) error {
 		return err
 	}
 	return tcp.Close()
+}
+
+// endless is what an analyst asks by mistake.
+const endless = "SELECT count() FROM system.numbers"
+
+func TestAnEndlessQueryOfTheAnalystsIsEnded(t *testing.T) {
+	t.Parallel()
+	e := started(t, t.TempDir(), func(c *clickhouse.Config) { c.BIPassword, c.BIQueryTime = "for-analysts", time.Second })
+	if answer, err := query(e, clickhouse.BIUser, "for-analysts", endless); err == nil || !strings.Contains(err.Error(), "TIMEOUT_EXCEEDED") {
+		t.Errorf("it ended with %q, %v", answer, err)
+	}
+	for _, lifted := range []string{
+		"max_execution_time = 0", "max_execution_time = 2", "max_memory_usage = 0", "max_memory_usage_for_user = 0", "max_concurrent_queries_for_user = 0",
+	} {
+		if answer, err := query(e, clickhouse.BIUser, "for-analysts", "SELECT 1 SETTINGS "+lifted); err == nil {
+			t.Errorf("%s: allowed, %q", lifted, answer)
+		}
+	}
+}
+
+// However many queries the analysts have under way, the hub writes beside them.
+func TestManyQueriesOfTheAnalystsLeaveTheHubItsPart(t *testing.T) {
+	t.Parallel()
+	e := started(t, t.TempDir(), func(c *clickhouse.Config) { c.BIPassword = "for-analysts" })
+	mustQuery(t, e, "CREATE TABLE trunkline.t (a UInt64) ENGINE = MergeTree ORDER BY a")
+	const many = 40
+	errs := make(chan error, many)
+	for range many {
+		go func() {
+			_, err := query(e, clickhouse.BIUser, "for-analysts", endless)
+			errs <- err
+		}()
+	}
+	for range many - 32 {
+		if err := <-errs; err == nil || !strings.Contains(err.Error(), "TOO_MANY_SIMULTANEOUS_QUERIES") {
+			t.Errorf("one too many ended with %v", err)
+		}
+	}
+	if got := mustQuery(t, e, "SELECT count() FROM system.processes WHERE user = 'bi'"); got != "32" {
+		t.Errorf("%s of their queries are under way", got)
+	}
+	mustQuery(t, e, "INSERT INTO trunkline.t VALUES (1)")
+	mustQuery(t, e, "KILL QUERY WHERE user = 'bi' SYNC")
+	for range 32 {
+		if err := <-errs; err == nil {
+			t.Error("an endless query came to its end")
+		}
+	}
 }

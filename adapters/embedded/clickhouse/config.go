@@ -22,6 +22,10 @@ const (
 // quarter of the memory.
 const maxMemoryDefault = 2 << 30
 
+// biQueries is how many queries of the analysts run at once, the panels of a dashboard
+// or two. More are refused.
+const biQueries = 32
+
 // Config says what the engine is and where it listens.
 type Config struct {
 	// Lib is the path of libchdb.so; FindEngine finds it.
@@ -37,6 +41,9 @@ type Config struct {
 	Password string
 	// BIPassword is the analysts'; empty: generated once and kept.
 	BIPassword string
+	// BIQueryTime is how long a query of the analysts may take, in whole seconds. Default
+	// 5 minutes.
+	BIQueryTime time.Duration
 	// MaxMemory caps the engine's memory in bytes. Default: a quarter of the
 	// machine's, at most 2 GiB.
 	MaxMemory uint64
@@ -59,6 +66,9 @@ func (c Config) Validate() error {
 	}
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("clickhouse: DataDir is not set"))
+	}
+	if c.BIQueryTime < 0 || c.BIQueryTime%time.Second != 0 {
+		errs = append(errs, errors.New("clickhouse: BIQueryTime is not in whole seconds"))
 	}
 	httpHost, _, err := net.SplitHostPort(c.HTTPAddr)
 	if err != nil {
@@ -86,6 +96,9 @@ func (c Config) withDefaults() (Config, error) {
 		if total := memory.Total(); total > 0 {
 			c.MaxMemory = min(c.MaxMemory, uint64(total)/4)
 		}
+	}
+	if c.BIQueryTime == 0 {
+		c.BIQueryTime = 5 * time.Minute
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

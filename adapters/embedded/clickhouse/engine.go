@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"trunkline.dev/trunkline/adapters/embedded/internal/secret"
 	"trunkline.dev/trunkline/adapters/internal/supervise"
@@ -172,6 +173,7 @@ func (e *Engine) settings() (settings, error) {
 	return settings{
 		Dir: e.dir, Host: host, HTTPPort: httpPort, NativePort: nativePort,
 		MaxMemory: e.cfg.MaxMemory, BIMemory: e.cfg.MaxMemory / 2,
+		BISeconds: int(e.cfg.BIQueryTime / time.Second), BIQueries: biQueries,
 		Password: e.password, BIPassword: e.biPassword,
 		Grants: append(append([]string(nil), hubGrants...), e.cfg.ExtraGrants...),
 	}, nil

@@ -48,18 +48,22 @@ func hub(dir string) int {
 	return 0
 }
 
-func newEngine(dir string) (*clickhouse.Engine, error) {
+func newEngine(dir string, change ...func(*clickhouse.Config)) (*clickhouse.Engine, error) {
 	lib, err := clickhouse.FindEngine(os.Getenv("TRUNKLINE_CLICKHOUSE_ENGINE"))
 	if err != nil {
 		return nil, err
 	}
-	return clickhouse.New(clickhouse.Config{Lib: lib, DataDir: dir, HTTPAddr: "127.0.0.1:0", NativeAddr: "127.0.0.1:0"})
+	cfg := clickhouse.Config{Lib: lib, DataDir: dir, HTTPAddr: "127.0.0.1:0", NativeAddr: "127.0.0.1:0"}
+	for _, c := range change {
+		c(&cfg)
+	}
+	return clickhouse.New(cfg)
 }
 
 // started runs an engine on dir until the test ends.
-func started(t *testing.T, dir string) *clickhouse.Engine {
+func started(t *testing.T, dir string, change ...func(*clickhouse.Config)) *clickhouse.Engine {
 	t.Helper()
-	e, err := newEngine(dir)
+	e, err := newEngine(dir, change...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,7 @@ type settings struct {
 	Host                 string
 	HTTPPort, NativePort int
 	MaxMemory, BIMemory  uint64
+	BISeconds, BIQueries int
 	Password, BIPassword string
 	Grants               []string
 }
