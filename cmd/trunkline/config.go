@@ -145,8 +145,8 @@ func (c Config) validate() error {
 			bad(a.name, "expected host:port, got %q", a.addr)
 		}
 	}
-	if strings.TrimSpace(c.AdminKey) != c.AdminKey || strings.ContainsFunc(c.AdminKey, unicode.IsControl) {
-		bad("TRUNKLINE_ADMIN_KEY", "expected a key that a request's header can carry, without white space around it (a file's last line break?)")
+	if strings.TrimSpace(c.AdminKey) != c.AdminKey || strings.ContainsFunc(c.AdminKey, noHeader) {
+		bad("TRUNKLINE_ADMIN_KEY", "expected a key that a request's header can carry: ASCII, without white space around it (a file's last line break?)")
 	}
 	if c.ProfileAddr != "" {
 		if _, _, err := net.SplitHostPort(c.ProfileAddr); err != nil {
@@ -237,6 +237,10 @@ func (c Config) validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// noHeader reports whether a header cannot carry a character, or is sent with other bytes
+// by one client than by another.
+func noHeader(r rune) bool { return r > unicode.MaxASCII || unicode.IsControl(r) }
 
 func (c Config) embeddedKafka() bool      { return len(c.KafkaBrokers) == 0 }
 func (c Config) embeddedPostgres() bool   { return c.PostgresURL == "" }

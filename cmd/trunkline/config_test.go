@@ -32,6 +32,8 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		{"TRUNKLINE_ADMIN_KEY", " "},
 		{"TRUNKLINE_ADMIN_KEY", "a-key-out-of-a-file\n"}, // as a Kubernetes secret has it
 		{"TRUNKLINE_ADMIN_KEY", "a key of two\nlines"},
+		{"TRUNKLINE_ADMIN_KEY", "kéy-out-of-a-text-editor"}, // clients differ in how they send it
+		{"TRUNKLINE_ADMIN_KEY", "\xff\xfekey"},
 		{"TRUNKLINE_PUBLIC_URL", "http://:8080"},
 		{"TRUNKLINE_KAFKA_BROKERS", "a:9092, b:9092"},
 		{"TRUNKLINE_KAFKA_BROKERS", "a:kafka"},
