@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,17 +179,35 @@ func (s s3Session) at(ctx context.Context, key string) (there, taken bool, err e
 // upload writes the recording where nothing is, and returns the server's status if
 // it refused. One that knows no such condition is written to without it.
 func (s s3Session) upload(ctx context.Context, key string) (status int, err error) {
-	status, err = s.write(ctx, key, aws.String("*"))
-	if status == http.StatusNotImplemented || status == http.StatusBadRequest {
-		return s.write(ctx, key, nil)
+	err = s.write(ctx, key, aws.String("*"))
+	if unconditional(err) {
+		err = s.write(ctx, key, nil)
 	}
-	return status, err
+	return statusOf(err), s.refused(err)
 }
 
-func (s s3Session) write(ctx context.Context, key string, unless *string) (status int, err error) {
+// unconditional reports whether a server says that it knows no condition of a write.
+// Others of its 400s say that the bytes did not come, or in time; written without the
+// condition then, they would replace a namesake's.
+func unconditional(err error) bool {
+	said, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	switch statusOf(err) {
+	case http.StatusNotImplemented:
+		return true
+	case http.StatusBadRequest:
+		return slices.Contains([]string{"NotImplemented", "InvalidArgument", "InvalidRequest"}, said.ErrorCode()) ||
+			strings.Contains(strings.ToLower(said.ErrorMessage()), "if-none-match")
+	}
+	return false
+}
+
+func (s s3Session) write(ctx context.Context, key string, unless *string) error {
 	audio, err := s.open(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = audio.Close() }()
 	up := transfermanager.New(s.api, func(o *transfermanager.Options) {
@@ -200,10 +219,10 @@ func (s s3Session) write(ctx context.Context, key string, unless *string) (statu
 		Metadata: map[string]string{s3Recording: url.QueryEscape(s.doc.Recording.ID), "trunkline-call-id": url.QueryEscape(s.doc.Call.ID)},
 	})
 	if err != nil {
-		return statusOf(err), s.refused(err)
+		return err
 	}
 	s.tape.done("%s in bucket %s, %d bytes", key, s.config.Bucket, audio.Size)
-	return 0, nil
+	return nil
 }
 
 // key fills in the template. Values cannot bring folders of their own; an empty

@@ -72,14 +72,34 @@ func TestS3KnowsItsOwnAfterALostAnswer(t *testing.T) {
 // A server that knows no conditions is written to as it can be.
 func TestS3OfAServerWithoutConditions(t *testing.T) {
 	t.Parallel()
-	for _, status := range []int{http.StatusNotImplemented, http.StatusBadRequest} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
+	for code, status := range map[string]int{"NotImplemented": http.StatusNotImplemented, "InvalidArgument": http.StatusBadRequest} {
+		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			r, b := newRig(t), newBucket(t)
-			b.Unconditional = status
+			b.Unconditional, b.Code = status, code
 			r.succeeds(r.s3(b, map[string]any{"key": "x"}), r.newStory().records("rec-1", 5000))
 			if got := b.objects(t); !slices.Equal(got, []string{"x.mp3"}) {
 				t.Errorf("objects %v", got)
+			}
+		})
+	}
+}
+
+// A 400 that says that the bytes did not come in time says nothing of conditions: the
+// next try has the condition too, or it would write over a namesake's recording.
+func TestS3KeepsTheConditionWhateverElseIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"RequestTimeout", "IncompleteBody", "ExpiredToken"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			r, b := newRig(t), newBucket(t)
+			b.Unconditional, b.Code = http.StatusBadRequest, code
+			e := r.s3(b, map[string]any{"key": "x"})
+			if o := r.deliver(e, r.one(e, r.newStory().records("rec-1", 5000))); !strings.Contains(o.Error, code) {
+				t.Errorf("the attempt says %q", o.Error)
+			}
+			if got := b.objects(t); len(got) != 0 {
+				t.Errorf("objects %v were written without the condition", got)
 			}
 		})
 	}

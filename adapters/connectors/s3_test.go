@@ -26,13 +26,15 @@ import (
 type bucket struct {
 	*fake.Server
 	testenv.S3Server
-	// Unconditional is what a server answers that knows no conditions of a write.
+	// Unconditional is what a server answers that knows no conditions of a write, Code its
+	// word for it.
 	Unconditional int
+	Code          string
 }
 
 func newBucket(t *testing.T) *bucket {
 	t.Helper()
-	b := &bucket{S3Server: testenv.S3(t)}
+	b := &bucket{S3Server: testenv.S3(t), Code: "NotImplemented"}
 	to, err := url.Parse(b.S3Server.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +47,7 @@ func newBucket(t *testing.T) *bucket {
 	b.Server = fake.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if b.Unconditional != 0 && r.Header.Get("If-None-Match") != "" {
 			_, _ = io.Copy(io.Discard, r.Body)
-			http.Error(w, "<Error><Code>NotImplemented</Code><Message>A header you provided implies functionality that is not implemented.</Message></Error>", b.Unconditional)
+			http.Error(w, "<Error><Code>"+b.Code+"</Code><Message>It cannot be done.</Message></Error>", b.Unconditional)
 			return
 		}
 		proxy.ServeHTTP(w, r)
