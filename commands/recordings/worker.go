@@ -31,7 +31,10 @@ type worker struct {
 	// freed gets a value when a fetch has ended.
 	freed chan struct{}
 	hosts *hosts
-	wg    sync.WaitGroup
+	// own is the one host of what recordings are kept in: one that takes nothing is left
+	// alone as sources are. Else each recording would be asked for again and again.
+	own *hosts
+	wg  sync.WaitGroup
 
 	mu sync.Mutex
 	// fetches are those under way, by recording.
@@ -46,8 +49,11 @@ type underWay struct {
 }
 
 func newWorker(s *Service) *worker {
-	return &worker{s: s, freed: make(chan struct{}, 1), hosts: newHosts(s.cfg.PerHost), fetches: make(map[string]*underWay)}
+	return &worker{s: s, freed: make(chan struct{}, 1), hosts: newHosts(s.cfg.PerHost), own: newHosts(s.cfg.AtOnce), fetches: make(map[string]*underWay)}
 }
+
+// theStore is the name of the one host of worker.own.
+const theStore = "store"
 
 // run works until ctx ends, and returns when no fetch is left.
 func (w *worker) run(ctx context.Context) {
@@ -78,7 +84,7 @@ func (w *worker) turn(ctx context.Context) (time.Duration, error) {
 	var closed Hosts
 	for {
 		closed = w.hosts.closed(now)
-		if full = !w.room(); full {
+		if full = !w.room() || len(w.own.closed(now).Alone) > 0; full {
 			break
 		}
 		r, ok, err := w.s.cfg.Jobs.Lease(ctx, w.s.cfg.Lease, closed)
@@ -127,6 +133,7 @@ func (w *worker) begin(ctx context.Context, r recording.Recording) {
 	w.fetches[r.ID] = f
 	source := SourceOf(r.Org, r.URL)
 	w.hosts.begin(source)
+	w.own.begin(theStore)
 	w.wg.Go(func() {
 		began := w.s.cfg.Clock()
 		err := w.s.fetch(ctx, r)
@@ -145,8 +152,8 @@ func (w *worker) begin(ctx context.Context, r recording.Recording) {
 	})
 }
 
-// ended frees a host's slot, and tells the operator when the host went away or came
-// back.
+// ended frees a host's slot, and tells the operator when the host, or what recordings
+// are kept in, went away or came back.
 func (w *worker) ended(ctx context.Context, source string, began time.Time, err error) {
 	org, host, _ := strings.Cut(source, " ")
 	switch w.hosts.end(source, began, w.s.cfg.Clock(), err, ctx.Err() != nil) {
@@ -154,6 +161,18 @@ func (w *worker) ended(ctx context.Context, source string, began time.Time, err 
 		w.s.cfg.Logger.WarnContext(ctx, "a host serves no recordings and is asked less and less often", slog.String("org", org), slog.String("host", host), slog.Any("err", err))
 	case turnedBack:
 		w.s.cfg.Logger.InfoContext(ctx, "a host serves recordings again", slog.String("org", org), slog.String("host", host))
+	case asBefore:
+	}
+	_, theirs := errors.AsType[*FetchError](err)
+	if err != nil {
+		err = &FetchError{Reason: err.Error(), Away: true, Err: err}
+	}
+	// A source that gave nothing shows nothing of the store.
+	switch w.own.end(theStore, began, w.s.cfg.Clock(), err, theirs || ctx.Err() != nil) {
+	case turnedAway:
+		w.s.cfg.Logger.WarnContext(ctx, "recordings cannot be kept and are asked for less and less often", slog.Any("err", err))
+	case turnedBack:
+		w.s.cfg.Logger.InfoContext(ctx, "recordings are kept again")
 	case asBefore:
 	}
 }
