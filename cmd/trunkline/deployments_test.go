@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestTheImageCanKeepItsData reads the Dockerfile: a volume takes its owner from the
@@ -41,6 +42,23 @@ func TestTheImageIsBuiltOfTheSources(t *testing.T) {
 			t.Errorf("git ignores %s, the image's build does not", name)
 		}
 	}
+}
+
+// TestComposeLetsTheHubDrain reads compose.yaml: without a word of it a container is killed
+// after ten seconds, in the middle of what it drains.
+func TestComposeLetsTheHubDrain(t *testing.T) {
+	t.Parallel()
+	lines := linesOf(t, "../../deployments/compose.yaml")
+	hub := lines[slices.Index(lines, "  trunkline:"):]
+	for _, l := range hub {
+		if period, ok := strings.CutPrefix(l, "    stop_grace_period: "); ok {
+			if grace, err := time.ParseDuration(period); err != nil || grace <= drain {
+				t.Errorf("it has %s (%v) and may take %s", period, err, drain)
+			}
+			return
+		}
+	}
+	t.Errorf("it has compose's 10s and may take %s", drain)
 }
 
 // TestTheImageSaysItsVersion runs the Dockerfile's build with a go that only repeats
