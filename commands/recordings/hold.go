@@ -20,12 +20,14 @@ func (e *Conflict) Error() string { return e.Reason }
 
 // Hold forbids to delete a recording until Release. When it returns nil nobody
 // deletes it any more, whatever its list says. One that is being deleted is held if its
-// bytes are there still.
+// bytes are there still, and no store may be about to delete them.
 func (s *Service) Hold(ctx context.Context, c commands.Caller, id, reason string) (recording.Recording, error) {
 	return s.change(ctx, c, id, func(l Locked, now time.Time) (Decision, error) {
 		switch {
 		case l.State == call.CopyDeleted:
 			return Decision{}, &Conflict{Reason: "the recording was deleted at " + l.DeletedAt.Format(time.RFC3339)}
+		case l.State == recording.Deleting && l.Unanswered:
+			return Decision{}, &Conflict{Reason: "the recording is being deleted, and its store has not said whether it is"}
 		case l.State == recording.Deleting:
 			there, err := s.there(ctx, l.Key)
 			if err != nil {

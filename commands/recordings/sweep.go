@@ -148,6 +148,9 @@ func (s *stays) err() error {
 	return fmt.Errorf("%w (and %d more stay)", s.first, s.more)
 }
 
+// errUnanswered says that a store did not say whether it deletes.
+var errUnanswered = errors.New("the blob store did not answer in time")
+
 // doomed decides that a recording is deleted whose time is over. That it is durable
 // before its bytes go is why nobody calls it stored when they are gone, whatever is
 // killed or away before the log says so. While it is locked nobody can hold it.
@@ -159,12 +162,18 @@ func doomed(l Locked, k Retention) Decision {
 }
 
 // forget deletes the bytes of a recording that is doomed, and then says so: a crash
-// between the two deletes again. What its store does not give up is counted.
+// between the two deletes again. What its store does not give up is counted; that it did
+// not answer is noted, since it may delete later.
 func (s *Service) forget(ctx context.Context, id string, stay *stays) error {
 	var stuck error
 	err := s.cfg.Jobs.Settle(ctx, id, func(l Locked) (Decision, error) {
 		var d Decision
 		d, stuck = s.deleted(ctx, l)
+		if errors.Is(stuck, errUnanswered) && !l.Unanswered {
+			d.After = l.Recording
+			d.After.Unanswered = true
+			return d, nil
+		}
 		return d, stuck
 	})
 	if stuck != nil && ctx.Err() == nil {
@@ -186,6 +195,9 @@ func (s *Service) deleted(ctx context.Context, l Locked) (Decision, error) {
 		}
 	}
 	if err := s.drop(ctx, l.Key); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", errUnanswered, err)
+		}
 		return Decision{}, err
 	}
 	p := call.RecordingDeleted{

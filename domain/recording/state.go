@@ -72,6 +72,9 @@ type Work struct {
 	ListKnown bool
 	// DeletingDays is for how many days its list kept a recording that is being deleted.
 	DeletingDays int
+	// Unanswered says that the store of one that is being deleted was told to delete its
+	// bytes, and did not answer: they may go at any time.
+	Unanswered bool
 }
 
 // Deleting is the state of a recording that the log calls stored, and whose bytes may be
@@ -211,7 +214,8 @@ func (r Recording) Stored(f call.RecordingStored) Recording {
 		r.Format = f.Format
 	}
 	r.Attempts, r.LastError = f.Attempts, ""
-	r.NearAlerted, r.FailAlerted, r.Unread, r.DeletingDays = "", "", false, 0
+	r.NearAlerted, r.FailAlerted, r.Unread = "", "", false
+	r.DeletingDays, r.Unanswered = 0, false
 	return r.idle()
 }
 
@@ -283,13 +287,13 @@ func (r Recording) Over(days int) Recording {
 
 // Spared is a recording whose bytes are not to be deleted after all.
 func (r Recording) Spared() Recording {
-	r.State, r.DeletingDays = call.CopyStored, 0
+	r.State, r.DeletingDays, r.Unanswered = call.CopyStored, 0, false
 	return r
 }
 
 // Deleted is the recording once its copy is gone.
 func (r Recording) Deleted(f call.RecordingDeleted) Recording {
-	r.State, r.DeletedAt, r.DeletingDays = call.CopyDeleted, event.Time(f.DeletedAt), 0
+	r.State, r.DeletedAt, r.DeletingDays, r.Unanswered = call.CopyDeleted, event.Time(f.DeletedAt), 0, false
 	return r.idle()
 }
 

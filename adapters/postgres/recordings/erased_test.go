@@ -132,6 +132,43 @@ func TestAHoldBeforeTheBytesAreGoneKeepsThem(t *testing.T) {
 	}
 }
 
+// lateBlobs do not answer a deletion in time.
+type lateBlobs struct{ recordings.Blobs }
+
+func (lateBlobs) Delete(context.Context, string) error {
+	return fmt.Errorf("deleting: %w", context.DeadlineExceeded)
+}
+
+// A store that did not answer may carry the deletion out at any time: a hold in between
+// would have been promised for nothing.
+func TestNoHoldIsPromisedOfWhatAStoreMayBeDeleting(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h, id := r.erasing(nil, lateBlobs{r.blobs})
+	for _, hub := range []*hub{h, r.hub("b", nil)} {
+		var refused *recordings.Conflict
+		if _, err := hub.Hold(t.Context(), r.caller(""), id, "case 17"); !errors.As(err, &refused) {
+			t.Errorf("it was held: %v", err)
+		}
+	}
+	if err := h.Sweep(t.Context()); err == nil {
+		t.Error("a store that does not answer is not told of")
+	}
+	if err := h.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.blobs.Delete(t.Context(), r.known(h, id).Key); err != nil { // late
+		t.Fatal(err)
+	}
+	r.start(r.hub("c", nil))
+	r.eventually(func() error {
+		if rec := r.known(h, id); rec.State != call.CopyDeleted || rec.Unanswered {
+			return fmt.Errorf("it is %s", rec.State)
+		}
+		return nil
+	})
+}
+
 // The hold is in the log, and its hub was killed before it wrote that down.
 func TestAHoldThatIsReadBeforeTheBytesAreGoneKeepsThem(t *testing.T) {
 	t.Parallel()

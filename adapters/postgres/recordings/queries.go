@@ -14,9 +14,10 @@ FOR UPDATE`
 INSERT INTO recordings AS r (recording_id, org_id, call_id, source_id, partition, state,
   announced_id, correlation_id, origin, announced_at, url, host, format, duration_sec, expires_at,
   blob_key, sha256, bytes, content_type, stored_at, deleted_at, held, hold_reason,
-  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted, asked_again, urgent, deleting_days)
+  attempts, last_error, due, delayed, delay_due, near_end, near_alerted, fail_alerted, asked_again, urgent, deleting_days,
+  deletion_unanswered)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-  $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
+  $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)
 ON CONFLICT (recording_id)
 DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, state = EXCLUDED.state,
   announced_id = EXCLUDED.announced_id, correlation_id = EXCLUDED.correlation_id, origin = EXCLUDED.origin,
@@ -27,7 +28,7 @@ DO UPDATE SET source_id = EXCLUDED.source_id, partition = EXCLUDED.partition, st
   attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, due = EXCLUDED.due, delayed = EXCLUDED.delayed,
   delay_due = EXCLUDED.delay_due, near_end = EXCLUDED.near_end, near_alerted = EXCLUDED.near_alerted,
   fail_alerted = EXCLUDED.fail_alerted, asked_again = EXCLUDED.asked_again,
-  urgent = EXCLUDED.urgent, deleting_days = EXCLUDED.deleting_days`
+  urgent = EXCLUDED.urgent, deleting_days = EXCLUDED.deleting_days, deletion_unanswered = EXCLUDED.deletion_unanswered`
 
 	// What the log names is no orphan.
 	endUploadsSQL = `

@@ -19,7 +19,7 @@ const columnList = `
   r.announced_id, r.correlation_id, r.origin, r.announced_at, r.url, r.format, r.duration_sec, r.expires_at,
   r.blob_key, r.sha256, r.bytes, r.content_type, r.stored_at, r.deleted_at, r.held, r.hold_reason,
   r.attempts, r.last_error, r.due, r.delayed, r.delay_due, r.near_end, r.near_alerted, r.fail_alerted,
-  r.asked_again, r.leased_by, r.list_id, r.deleting_days,
+  r.asked_again, r.leased_by, r.list_id, r.deleting_days, r.deletion_unanswered,
   EXISTS (SELECT FROM recording_uploads u WHERE u.blob_key = r.blob_key)`
 
 // row is a recording with what only the work needs.
@@ -41,7 +41,7 @@ func scan(from pgx.CollectableRow) (row, error) {
 		&r.Announced.EventID, &r.Announced.CorrelationID, &origin, &r.Announced.RecordedAt, &r.URL, &r.Format, &r.DurationSec, &expires,
 		&r.Key, &r.SHA256, &r.Bytes, &r.ContentType, &stored, &deleted, &r.Held, &r.HoldReason,
 		&r.Attempts, &r.LastError, &due, &r.Delayed, &delay, &near, &r.NearAlerted, &r.FailAlerted,
-		&r.AskedAgain, &r.leasedBy, &list, &r.DeletingDays, &r.Unread)
+		&r.AskedAgain, &r.leasedBy, &list, &r.DeletingDays, &r.Unanswered, &r.Unread)
 	r.State, r.Announced.Origin = call.CopyState(state), event.Origin(origin)
 	r.Announced.RecordedAt = r.Announced.RecordedAt.UTC()
 	r.ExpiresAt, r.StoredAt, r.DeletedAt = dbtime.From(expires), dbtime.From(stored), dbtime.From(deleted)
@@ -61,6 +61,6 @@ func args(r recording.Recording) []any {
 		r.Announced.EventID, r.Announced.CorrelationID, string(r.Announced.Origin), r.Announced.RecordedAt, r.URL, recordings.SourceOf(r.Org, r.URL), r.Format, r.DurationSec, dbtime.To(r.ExpiresAt),
 		r.Key, r.SHA256, r.Bytes, r.ContentType, dbtime.To(r.StoredAt), dbtime.To(r.DeletedAt), r.Held, r.HoldReason,
 		min(max(r.Attempts, 0), math.MaxInt32), r.LastError, dbtime.To(r.Due), r.Delayed, dbtime.To(r.DelayDue), dbtime.To(r.NearEnd), r.NearAlerted, r.FailAlerted, r.AskedAgain,
-		r.Urgent(), r.DeletingDays,
+		r.Urgent(), r.DeletingDays, r.Unanswered,
 	}
 }
