@@ -185,7 +185,7 @@ func (s hubspotSession) log(ctx context.Context, contact string, properties map[
 			return err
 		}
 	}
-	if made, err = s.newCall(ctx, properties, contact); err != nil {
+	if made, err = s.newCall(ctx, key, properties, contact); err != nil {
 		return err
 	}
 	s.tape.done("call %s made", made.ID)
@@ -252,7 +252,7 @@ func (s hubspotSession) findCall(ctx context.Context) (string, error) {
 	return found[0].ID, nil
 }
 
-func (s hubspotSession) newCall(ctx context.Context, properties map[string]string, contact string) (hubspotCall, error) {
+func (s hubspotSession) newCall(ctx context.Context, key string, properties map[string]string, contact string) (hubspotCall, error) {
 	if u := s.config.UniqueProperty; u != "" {
 		var made struct {
 			Results []hubspotObject `json:"results"`
@@ -282,9 +282,11 @@ func (s hubspotSession) newCall(ctx context.Context, properties map[string]strin
 			"types": []map[string]any{{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": hubspotCallToContact}},
 		}}
 	}
-	var made hubspotObject
-	err := s.api.call(ctx, http.MethodPost, s.crm("/calls"), body, &made)
-	return hubspotCall{ID: made.ID, Contact: contact}, err
+	return making(ctx, s, key, func() (hubspotCall, error) {
+		var made hubspotObject
+		err := s.api.call(ctx, http.MethodPost, s.crm("/calls"), body, &made)
+		return hubspotCall{ID: made.ID, Contact: contact}, err
+	})
 }
 
 // associate shows the call at its contact. An association that is there is as

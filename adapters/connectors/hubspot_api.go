@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -108,6 +109,40 @@ func (e *hubspotError) Unwrap() error { return e.problem }
 func isHubSpot(err error, status int) bool {
 	var he *hubspotError
 	return errors.As(err, &he) && he.status == status
+}
+
+// hubspotLag is how long search may not find what was made.
+const hubspotLag = time.Minute
+
+// making makes what search found nowhere, and remembers it under a key. Of an attempt
+// that did not hear the answer it is not known whether it made it: who comes next waits
+// until search would find it.
+func making[T any](ctx context.Context, s hubspotSession, key string, do func() (T, error)) (made T, err error) {
+	begun := key + "/begun"
+	at, known, err := remembered[time.Time](ctx, s.attempt, begun)
+	if err != nil {
+		return made, err
+	}
+	now := s.set.cfg.Clock()
+	if found := at.Add(hubspotLag); known && now.Before(found) {
+		p := failure(0, "an earlier attempt did not hear whether HubSpot made it; that shows in search after a minute")
+		p.retryAfter = found
+		return made, p
+	}
+	if err := s.remember(ctx, begun, now); err != nil {
+		return made, err
+	}
+	made, err = do()
+	var said *hubspotError
+	switch {
+	case err == nil:
+		err = s.remember(ctx, key, made)
+	case errors.As(err, &said) && said.status < http.StatusInternalServerError && said.status != http.StatusRequestTimeout:
+		// It said no.
+	default:
+		return made, err
+	}
+	return made, errors.Join(err, s.remember(ctx, begun, time.Time{}))
 }
 
 var hubspotHints = map[string]string{

@@ -75,11 +75,11 @@ func (s hubspotSession) makeContact(ctx context.Context, n numbers, waited bool)
 			return who.ID, err
 		}
 	}
-	if id, err = s.newContact(ctx, n); err != nil {
+	if id, err = making(ctx, s, contactKey(n), func() (string, error) { return s.newContact(ctx, n) }); err != nil {
 		return "", err
 	}
 	s.tape.done("contact %s", id)
-	return id, s.remember(ctx, contactKey(n), id)
+	return id, nil
 }
 
 // hubspotEmail is as long as an e-mail address may be (RFC 5321).

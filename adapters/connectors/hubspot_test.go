@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -165,6 +166,39 @@ func TestHubSpotSearchLags(t *testing.T) {
 	})
 }
 
+// An answer was lost, and search does not find yet what was made: it is not made again.
+func TestHubSpotMakesNothingTwiceWhenAnAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"contacts", "calls"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r, later := newRigWithClock(t)
+			a := newHubSpot(t)
+			a.Lags = true
+			e := r.hubspot(a, map[string]any{"create_contacts": true})
+			story := r.newStory()
+			story.ends()
+			v := story.happens(call.Dispositioned{Disposition: "Interested"})
+			v.CallLead = nil // so there is no e-mail address, which would be unique
+			through := make(chan struct{})
+			close(through)
+			a.Break(fake.Fault{At: "POST /crm/v3/objects/" + what, Until: through}) // the search
+			a.Break(fake.Fault{At: "POST /crm/v3/objects/" + what, Lost: true})
+			r.fails(e, v, 0)
+			o := r.fails(e, v, 0, "did not hear")
+			if wait := time.Until(o.RetryAfter); wait < 30*time.Second || wait > time.Minute {
+				t.Errorf("it is tried again in %s", wait)
+			}
+			a.Index()
+			later(time.Minute)
+			r.succeeds(e, v)
+			if contacts, calls := a.Objects("contacts"), a.Objects("calls"); len(contacts) != 1 || len(calls) != 1 {
+				t.Errorf("contacts %v, calls %v", contacts, calls)
+			}
+		})
+	}
+}
+
 func TestHubSpotSurvives(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{
@@ -173,7 +207,8 @@ func TestHubSpotSurvives(t *testing.T) {
 		for _, f := range []fake.Fault{{Lost: true}, {Status: 502}, {Status: 423}} {
 			t.Run(fmt.Sprintf("%s %d", at, f.Status), func(t *testing.T) {
 				t.Parallel()
-				r, a := newRig(t), newHubSpot(t)
+				r, later := newRigWithClock(t)
+				a := newHubSpot(t)
 				a.AddContact(map[string]any{"phone": "+15551234567"})
 				e := r.hubspot(a, nil)
 				story := r.newStory()
@@ -183,6 +218,7 @@ func TestHubSpotSurvives(t *testing.T) {
 				f.At = at
 				a.Break(f)
 				r.fails(e, v, f.Status)
+				later(time.Minute)
 				r.succeeds(e, v)
 				calls := a.Objects("calls")
 				if len(calls) != 1 || len(a.Files()) != 1 || len(calls[0].Contacts) != 1 || calls[0].Properties["hs_attachment_ids"] != a.Files()[0].ID {

@@ -56,6 +56,16 @@ func newRig(t testing.TB, change ...func(*connectors.Config)) *rig {
 	return r
 }
 
+// newRigWithClock has a clock that later sets forward.
+func newRigWithClock(t testing.TB) (r *rig, later func(time.Duration)) {
+	t.Helper()
+	var ahead atomic.Int64
+	r = newRig(t, func(c *connectors.Config) {
+		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	return r, func(d time.Duration) { ahead.Add(int64(d)) }
+}
+
 // formats are the dialects.
 func formats() (all []connectors.Format) {
 	for _, d := range dialects.All() {

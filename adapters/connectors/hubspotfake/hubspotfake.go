@@ -92,6 +92,17 @@ func (a *Account) AddContact(properties map[string]any) string {
 	return o.ID
 }
 
+// Index lets search find all that was made.
+func (a *Account) Index() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, all := range a.objects {
+		for _, o := range all {
+			o.fresh = false
+		}
+	}
+}
+
 func (a *Account) add(object string, properties map[string]any) *Object {
 	a.mu.Lock()
 	defer a.mu.Unlock()
