@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 
 	"trunkline.dev/trunkline/commands"
@@ -96,6 +95,6 @@ func (s *Server) versions(ctx context.Context, topic event.Topic, receipts []com
 
 func (s *Server) verdictMissing(err error) {
 	if !errors.Is(err, context.DeadlineExceeded) {
-		s.cfg.Logger.Warn("asking for the fold's verdict", slog.Any("err", err))
+		s.warn("asking for the fold's verdict", err)
 	}
 }

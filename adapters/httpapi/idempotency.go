@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -48,7 +47,7 @@ func (s *Server) once(rt route, w http.ResponseWriter, r *http.Request, p Princi
 		return problem(http.StatusUnprocessableEntity, "idempotency-mismatch", "%s", err)
 	case err != nil:
 		// Event ids derive from the key too, so the log stays exact without it.
-		s.cfg.Logger.Warn("idempotency store is away", slog.Any("err", err))
+		s.warn("idempotency store is away", err)
 		return rt.handle(w, r, p)
 	case stored != nil:
 		replay(w, stored)
@@ -106,7 +105,7 @@ func (s *Server) settle(r *http.Request, step func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.cfg.StoreWait)
 	defer cancel()
 	if err := step(ctx); err != nil {
-		s.cfg.Logger.Warn("settling an idempotency key", slog.Any("err", err))
+		s.warn("settling an idempotency key", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,24 @@ func TestAKeyThatWasForgottenIsANewOne(t *testing.T) {
 		if paused.Status != 202 || again.Status != 202 || paused.Body == again.Body {
 			t.Errorf("two facts are one: %d %s, %d %s", paused.Status, paused.Body, again.Status, again.Body)
 		}
+	}
+}
+
+// Each request says the same while the store is away.
+func TestAStoreThatIsAwayDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, func(_ *api, c *httpapi.Config) { c.Idempotency = lost{} })
+	said := func() int { return strings.Count(a.logged.String(), "idempotency store is away") }
+	for i := range 20 {
+		a.do("POST", "/v1/calls", aCall, "Idempotency-Key", fmt.Sprint(i))
+	}
+	if said() != 1 {
+		t.Errorf("it is said %d times", said())
+	}
+	a.advance(10 * time.Second)
+	a.do("POST", "/v1/calls", aCall, "Idempotency-Key", "later")
+	if said() != 2 || !strings.Contains(a.logged.String(), "unsaid=19") {
+		t.Errorf("later it is said %d times:\n%s", said(), a.logged)
 	}
 }
 

@@ -32,6 +32,7 @@ type Server struct {
 	cfg      Config
 	handler  http.Handler
 	limits   *limiter
+	warnings seldom
 	document []byte
 	// readying joins those who ask whether the hub is ready.
 	readying singleflight.Group
