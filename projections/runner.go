@@ -90,8 +90,9 @@ func Group(projection string, generation int) string {
 // Runner applies the log to one generation of one read model, as a member of
 // its consumer group. Stop before Start and a second Stop do no harm.
 type Runner struct {
-	cfg  RunnerConfig
-	loop loop
+	cfg   RunnerConfig
+	loop  loop
+	waits waits
 
 	mu    sync.Mutex
 	parts map[partitionID]*Part
@@ -197,10 +198,12 @@ func (r *Runner) handle(ctx context.Context, p Partition) error {
 			return err
 		}
 		r.failPart(id, err)
-		r.cfg.Log.WarnContext(ctx, "projection waits", slog.String("projection", r.cfg.Projection),
-			slog.Int("generation", r.cfg.Generation.Number), slog.String("topic", string(id.topic)), slog.Int("partition", id.id), slog.Any("err", err))
 		if progressed {
 			pause = r.cfg.Backoff
+		}
+		if unsaid, ok := r.waits.due(r.cfg.Now(), pause == r.cfg.Backoff); ok {
+			r.cfg.Log.WarnContext(ctx, "projection waits", slog.String("projection", r.cfg.Projection), slog.Int("generation", r.cfg.Generation.Number),
+				slog.String("topic", string(id.topic)), slog.Int("partition", id.id), slog.Int("unsaid", unsaid), slog.Any("err", err))
 		}
 		if !sleep(ctx, pause) {
 			return nil
