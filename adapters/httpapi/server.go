@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"trunkline.dev/trunkline/adapters/internal/repeated"
 )
 
 // The deadlines of a connection. net/http has none by default, and one slow
@@ -32,7 +34,7 @@ type Server struct {
 	cfg      Config
 	handler  http.Handler
 	limits   *limiter
-	warnings seldom
+	warnings repeated.Words
 	document []byte
 	// readying joins those who ask whether the hub is ready.
 	readying singleflight.Group

@@ -88,7 +88,7 @@ func (e *Engine) planLoop(o *owner, c dispatch.Claimed) {
 				return
 			}
 			states.Restart(batch[0].Position.Offset)
-			e.cfg.Logger.WarnContext(o.ctx, "planning deliveries is put off", slog.String("position", batch[0].Position.String()), slog.Any("err", err))
+			e.put(o.ctx, "planning deliveries is put off", err, slog.String("position", batch[0].Position.String()))
 			if !background.Rest(o.ctx, pause) {
 				return
 			}
@@ -117,7 +117,7 @@ func (e *Engine) awaitSameLog(o *owner, last projections.Mark) bool {
 		if o.ctx.Err() != nil {
 			return false
 		}
-		e.cfg.Logger.WarnContext(o.ctx, "planning deliveries is put off", slog.String("topic", string(o.part.Topic)), slog.Int("partition", o.part.ID), slog.Any("err", err))
+		e.put(o.ctx, "planning deliveries is put off", err, slog.String("topic", string(o.part.Topic)), slog.Int("partition", o.part.ID))
 		if !background.Rest(o.ctx, pause) {
 			return false
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"trunkline.dev/trunkline/adapters/internal/background"
+	"trunkline.dev/trunkline/adapters/internal/repeated"
 	"trunkline.dev/trunkline/commands/dispatch"
 	"trunkline.dev/trunkline/domain/delivery"
 	"trunkline.dev/trunkline/domain/event"
@@ -41,6 +42,7 @@ type Engine struct {
 	dialects map[string]Dialect
 	planner  *planner
 	meter    *meter
+	said     repeated.Words
 
 	mu     sync.Mutex
 	state  state

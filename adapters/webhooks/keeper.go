@@ -108,9 +108,13 @@ func (e *Engine) commitSoon() {
 	}
 }
 
-func (e *Engine) put(ctx context.Context, what string, err error) {
-	if ctx.Err() == nil {
-		e.cfg.Logger.WarnContext(ctx, what, slog.Any("err", err))
+// put says that something is put off, which many partitions may at once.
+func (e *Engine) put(ctx context.Context, what string, err error, about ...any) {
+	if ctx.Err() != nil {
+		return
+	}
+	if unsaid, ok := e.said.Due(what, e.cfg.Clock()); ok {
+		e.cfg.Logger.WarnContext(ctx, what, append(about, slog.Int("unsaid", unsaid), slog.Any("err", err))...)
 	}
 }
 

@@ -1,8 +1,12 @@
 package webhooks
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,4 +129,44 @@ func TestNothingOfAnotherLogIsPlanned(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lines is a handler of logs that counts them.
+type lines struct {
+	slog.Handler
+	n *atomic.Int64
+}
+
+func (l lines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l lines) Handle(context.Context, slog.Record) error {
+	l.n.Add(1)
+	return nil
+}
+
+// Each of many partitions cannot be planned, and tries again every few seconds.
+func TestWhatIsPutOffDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const partitions, minutes = 16, 10
+		r, said := newRig(t, partitions), new(atomic.Int64)
+		r.endpoint("a")
+		calls := make([]string, 100)
+		for i := range calls {
+			calls[i] = fmt.Sprint("call", i)
+		}
+		h := r.start(nil)
+		r.happen(calls...)
+		pass(10 * time.Second)
+		h.stop()
+		r.mu.Lock()
+		r.log = make([][]event.Recorded, partitions) // another log
+		r.mu.Unlock()
+		h = r.start(func(c *Config) { c.Logger = slog.New(lines{n: said}) })
+		pass(minutes * time.Minute)
+		h.stop()
+		if n := said.Load(); n == 0 || n > minutes*6+6 {
+			t.Errorf("it is said %d times in %d minutes", n, minutes)
+		}
+	})
 }

@@ -124,7 +124,7 @@ func (e *Engine) takeStarts(o *owner) bool {
 			if o.ctx.Err() != nil {
 				return false
 			}
-			e.cfg.Logger.WarnContext(o.ctx, "taking over an endpoint is put off", slog.String("endpoint", id), slog.Any("err", err))
+			e.put(o.ctx, "taking over an endpoint is put off", err, slog.String("endpoint", id))
 			if !background.Rest(o.ctx, pause) {
 				return false
 			}
