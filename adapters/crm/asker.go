@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"trunkline.dev/trunkline/adapters/internal/repeated"
 	"trunkline.dev/trunkline/adapters/internal/retryafter"
 	"trunkline.dev/trunkline/commands"
 	"trunkline.dev/trunkline/domain/call"
@@ -102,6 +103,8 @@ type Asker struct {
 	bytes       int
 	// flight joins calls of one number that come at once.
 	flight singleflight.Group
+
+	warned repeated.Words
 
 	mu       sync.Mutex
 	stats    Stats
@@ -228,7 +231,7 @@ func (a *Asker) begin(s started, asked []tenant.Connection) {
 		ctx, cancel := context.WithTimeout(a.run, recording+patience*time.Duration(len(asked)))
 		defer cancel()
 		if err := a.ask(ctx, s, asked, &p); err != nil && a.run.Err() == nil {
-			a.cfg.Logger.WarnContext(ctx, "a call goes without the look-up of its party", slog.String("event_id", s.ID), slog.Any("err", err))
+			a.warn(ctx, "a call goes without the look-up of its party", s.Org, err, slog.String("event_id", s.ID))
 		}
 	})
 }
@@ -308,6 +311,14 @@ func (a *Asker) answer(ctx context.Context, c tenant.Connection, number string) 
 	return f.(*contact.Fields)
 }
 
+// warn says something now and then of whom it is about: a CRM that is down answers no
+// call of many.
+func (a *Asker) warn(ctx context.Context, what, whose string, err error, about ...any) {
+	if unsaid, ok := a.warned.Due(what+" "+whose, a.cfg.Clock()); ok {
+		a.cfg.Logger.WarnContext(ctx, what, append(about, slog.Int("unsaid", unsaid), slog.Any("err", err))...)
+	}
+}
+
 // pauseOf is what the pause of a connection is remembered under.
 func pauseOf(c tenant.Connection) string {
 	return event.DeriveID("lookup pause", c.ID, c.Lookup.URL, string(c.Lookup.Signed), c.Secret)
@@ -338,7 +349,7 @@ func (a *Asker) fresh(ctx context.Context, c tenant.Connection, number, question
 			a.remember(pauseOf(c), answer{until: a.cfg.Clock().Add(retryafter.Pause(busy.RetryAfter, a.cfg.Clock(), maxPause))})
 		}
 		a.count(func(s *Stats) { s.Failed++ })
-		a.cfg.Logger.WarnContext(ctx, "a CRM did not answer a look-up", slog.String("connection", c.ID), slog.Any("err", err))
+		a.warn(ctx, "a CRM did not answer a look-up", c.ID, err, slog.String("org", c.Org), slog.String("connection", c.ID))
 	}
 	said := answer{fields: f, until: a.cfg.Clock().Add(counts)}
 	if f != nil {

@@ -118,6 +118,27 @@ func TestAnswersCountForAWhile(t *testing.T) {
 	})
 }
 
+// Each call of another number finds the CRM down.
+func TestACRMThatIsDownDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	server := newCRM(t)
+	server.answers(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) })
+	w := newWorld(t, connection("c", server.URL))
+	for i := range 20 {
+		w.outbound(fmt.Sprint(i), fmt.Sprintf("+155500001%02d", i))
+		w.settled(crm.Stats{Failed: uint64(i) + 1})
+	}
+	if n := w.said.Load(); n != 1 {
+		t.Errorf("it is said %d times", n)
+	}
+	w.now.Add(10)
+	w.outbound("later", "+15550000200")
+	w.settled(crm.Stats{Failed: 21})
+	if n := w.said.Load(); n != 2 {
+		t.Errorf("ten seconds later it is said %d times", n)
+	}
+}
+
 // What is remembered is bounded in bytes too: a CRM may answer with all it knows.
 func TestLongAnswersAreForgottenBeforeTheyFillTheMemory(t *testing.T) {
 	t.Parallel()

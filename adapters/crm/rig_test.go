@@ -70,6 +70,8 @@ type world struct {
 	asker *crm.Asker
 	tap   crm.Tap
 	now   atomic.Int64
+	// said counts the lines of the log.
+	said atomic.Int64
 
 	mu          sync.Mutex
 	connections []tenant.Connection
@@ -97,6 +99,19 @@ func (w *world) Known(_ context.Context, org, number string) (bool, error) {
 
 func (w *world) clock() time.Time { return noon.Add(time.Duration(w.now.Load()) * time.Second) }
 
+// lines is a handler of logs that counts them.
+type lines struct {
+	slog.Handler
+	n *atomic.Int64
+}
+
+func (l lines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l lines) Handle(context.Context, slog.Record) error {
+	l.n.Add(1)
+	return nil
+}
+
 func newWorld(t *testing.T, connections ...tenant.Connection) *world {
 	t.Helper()
 	w := &world{t: t, log: memory.NewLog(1), connections: connections}
@@ -121,7 +136,7 @@ func newWorld(t *testing.T, connections ...tenant.Connection) *world {
 		t.Fatal(err)
 	}
 	w.asker, err = crm.New(crm.Config{
-		Directory: w, Parties: w, Recorder: rec, Client: client, Clock: w.clock, Logger: slog.New(slog.DiscardHandler),
+		Directory: w, Parties: w, Recorder: rec, Client: client, Clock: w.clock, Logger: slog.New(lines{n: &w.said}),
 		Read: func(body []byte) (contact.Fields, error) {
 			var f contact.Fields
 			var flat struct {
