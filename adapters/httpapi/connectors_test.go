@@ -66,38 +66,6 @@ func newConnectorOffice(t testing.TB, change func(*office, *httpapi.Config)) *of
 const salesforce = `{"name":"Our CRM","kind":"salesforce","config":{"login_url":"https://acme.my.salesforce.com","owner_by_email":true},
 	"credentials":{"client_id":"consumer-key","client_secret":"consumer-secret","refresh_token":"refresh-token"},"mapping":{"Score__c":"{lead.custom_fields.Score}"}}`
 
-// What an org sends to itself is received as something new, and sent again.
-func TestNothingIsSentToOnesOwnConnection(t *testing.T) {
-	t.Parallel()
-	o := newConnectorOffice(t, nil)
-	own := o.made(201, "POST", "/v1/connections", `{"name":"Dialer","dialect":"dylr"}`)["url"].(string)
-	hook := o.made(201, "POST", "/v1/webhooks", `{"name":"CRM","url":"https://example.com/in/crm","dialect":"dylr"}`)["id"].(string)
-	key := o.made(200, "GET", "/v1/zapier-key", "")["key"].(string)
-	for name, c := range map[string]struct {
-		method, path, body, pointer string
-
-		headers []string
-	}{
-		"a webhook":                 {"POST", "/v1/webhooks", `{"name":"x","url":"` + own + `","dialect":"dylr"}`, "/url", nil},
-		"by another name":           {"POST", "/v1/webhooks", `{"name":"x","url":"https://alias.example/hub` + own[strings.Index(own, "/in/"):] + `/?a=b","dialect":"dylr"}`, "/url", nil},
-		"a webhook that is changed": {"PATCH", "/v1/webhooks/" + hook, `{"url":"` + own + `"}`, "/url", nil},
-		"a list's":                  {"POST", "/v1/lists", `{"name":"x","webhook_url":"` + own + `"}`, "/webhook_url", nil},
-		"a connector":               {"POST", "/v1/connectors", `{"name":"x","kind":"https","config":{"url":"` + own + `","format":"dylr"}}`, "/config/url", nil},
-		"Zapier's":                  {"POST", "/hooks/zapier", `{"target_url":"` + own + `","event":"call_logs"}`, "/target_url", []string{"X-DIALNOTE-API-KEY", key}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := o.refused(o.do(c.method, c.path, c.body, c.headers...), 400)
-			if len(p.Errors) != 1 || p.Errors[0].Pointer != c.pointer || !strings.Contains(p.Errors[0].Detail, "without end") {
-				t.Errorf("refused for %+v", p.Errors)
-			}
-		})
-	}
-	// Another org's is somebody else.
-	other := o.made(201, "POST", "/v1/orgs", `{"name":"Acme"}`)["admin_key"].(string)
-	theirs := o.made(201, "POST", "/v1/connections", `{"name":"Dialer","dialect":"dylr"}`, bearer(other)...)["url"].(string)
-	o.made(201, "POST", "/v1/webhooks", `{"name":"x","url":"`+theirs+`","dialect":"dylr"}`)
-}
-
 func TestAConnectorIsWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	o := newConnectorOffice(t, func(_ *office, cfg *httpapi.Config) { cfg.Settings.Replays = &replayer{} })

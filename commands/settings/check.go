@@ -83,29 +83,6 @@ func (f *faults) url(pointer, text string, guard Guard) {
 	}
 }
 
-// inbound is where a connection receives, below the hub's address.
-const inbound = "/in/"
-
-// destination is url for what events are sent to. The caller's own connection is none:
-// what it receives is something new, and is sent again. It is known by its id, for the
-// hub may have more than one name.
-func (d *draft) destination(f *faults, pointer, text string, guard Guard) {
-	f.url(pointer, text, guard)
-	d.notBack(f, pointer, text)
-}
-
-func (d *draft) notBack(f *faults, pointer, text string) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return
-	}
-	if at := strings.LastIndex(u.Path, inbound); at >= 0 {
-		if c, ok := d.now.Connection(d.caller.Org.ID, strings.Trim(u.Path[at+len(inbound):], "/")); ok {
-			f.add(pointer, "this is where your connection %q receives: what is sent there would come back as something new and be sent again, without end", c.Name)
-		}
-	}
-}
-
 // overlap returns the overlap of a rotation, given in seconds.
 func (f *faults) overlap(seconds *int64) time.Duration {
 	if seconds == nil {

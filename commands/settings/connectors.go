@@ -176,7 +176,6 @@ func (s *Service) checkConnector(d *draft, e *delivery.Endpoint) error {
 	} else if err := f.take(s.cfg.Connectors.Prepare(e)); err != nil {
 		return err
 	}
-	d.notBack(&f, "/config/url", e.URL)
 	s.checkLane(&f, d, e)
 	return f.err()
 }

@@ -27,7 +27,7 @@ func (s *Service) checkEndpoint(d *draft, e *delivery.Endpoint, newURL bool) err
 	var f faults
 	f.name("/name", e.Name)
 	if newURL {
-		d.destination(&f, "/url", e.URL, s.cfg.Guard)
+		f.url("/url", e.URL, s.cfg.Guard)
 	}
 	if known, ok := s.cfg.Dialects.Events(e.Dialect); ok {
 		s.checkEvents(&f, e, known)

@@ -60,7 +60,7 @@ func (s *Service) CreateList(ctx context.Context, c commands.Caller, in NewList)
 			ID: id, Org: c.Org.ID, Name: in.Name, DefaultRegion: strings.ToUpper(in.DefaultRegion), WebhookURL: in.WebhookURL,
 			RecordingRetentionDays: in.RecordingRetentionDays, CreatedAt: d.at, UpdatedAt: d.at,
 		}
-		if err := s.checkList(d, list, tenant.List{}); err != nil {
+		if err := s.checkList(list, tenant.List{}); err != nil {
 			return err
 		}
 		d.putList(list, tenant.Created)
@@ -92,7 +92,7 @@ func (s *Service) ChangeList(ctx context.Context, c commands.Caller, id string, 
 		set(&list.WebhookURL, in.WebhookURL, "")
 		set(&list.RecordingRetentionDays, in.RecordingRetentionDays, 0)
 		list.DefaultRegion, list.UpdatedAt = strings.ToUpper(list.DefaultRegion), d.at
-		if err := s.checkList(d, list, before); err != nil {
+		if err := s.checkList(list, before); err != nil {
 			return err
 		}
 		d.putList(list, tenant.Updated)
@@ -175,16 +175,16 @@ func (s *Service) RotateListKey(ctx context.Context, c commands.Caller, id strin
 
 // checkList checks a list. A region and a URL are only held to what is right now
 // where they are new: a list that had others may be changed in the rest.
-func (s *Service) checkList(d *draft, l, before tenant.List) error {
+func (s *Service) checkList(l, before tenant.List) error {
 	var f faults
 	f.name("/name", l.Name)
 	if l.DefaultRegion != before.DefaultRegion && !s.isRegion(l.DefaultRegion) {
 		f.add("/default_region", "expected a country by its two letters (ISO 3166), for example US")
 	}
 	if l.WebhookURL != "" && l.WebhookURL != before.WebhookURL {
-		d.destination(&f, "/webhook_url", l.WebhookURL, s.cfg.Guard)
+		f.url("/webhook_url", l.WebhookURL, s.cfg.Guard)
 	}
-	if days := l.RecordingRetentionDays; days < 0 || days > maxRetentionDays {
+	if d := l.RecordingRetentionDays; d < 0 || d > maxRetentionDays {
 		f.add("/recording_retention_days", "expected a number from 0 (for ever) to %d", maxRetentionDays)
 	}
 	return f.err()

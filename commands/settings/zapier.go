@@ -28,7 +28,7 @@ func (s *Service) Subscribe(ctx context.Context, c commands.Caller, in ZapierSub
 			}
 		}
 		var f faults
-		d.destination(&f, "/target_url", in.TargetURL, s.cfg.Guard)
+		f.url("/target_url", in.TargetURL, s.cfg.Guard)
 		known, _ := s.cfg.Dialects.Events(dialnote)
 		known = slices.DeleteFunc(slices.Clone(known), func(name string) bool { return name == delivery.EventDisabled })
 		oneOf(&f, "/event", in.Event, known...)
