@@ -26,6 +26,7 @@ func TestApache(t *testing.T) {
 	t.Run("log", func(t *testing.T) { logtest.Run(t, cluster(broker.Addr())) })
 	t.Run("TLS, a login and what a user may", func(t *testing.T) { securedApache(t, broker) })
 	t.Run("handed on", func(t *testing.T) { handsOnWhatTheLogHas(t, broker.Addr()) })
+	t.Run("markers", func(t *testing.T) { endsBeforeMarkers(t, broker.Addr()) })
 	t.Run("compression", func(t *testing.T) { compressesAttempts(t, broker.Addr()) })
 	t.Run("leaving while joining", func(t *testing.T) { leavesWhileJoining(t, broker.Addr()) })
 	t.Run("a stray join", func(t *testing.T) { strayJoinHoldsNothing(t, broker.Addr()) })

@@ -73,6 +73,7 @@ type Client struct {
 	transport *kafka.Transport
 	conns     kafkago.Conns
 	shared    *kafkago.Shared
+	endings   endings
 }
 
 // NewClient makes a client; it connects when it is used.

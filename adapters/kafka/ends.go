@@ -19,12 +19,15 @@ const endsPatience = 5 * time.Second
 
 var _ projections.Ends = (*Client)(nil)
 
-// Ends implements projections.Ends with one request for each broker.
+// Ends implements projections.Ends with one request for each broker. What stands last
+// and is not for reading, as the marker of somebody's transaction, lies behind the end
+// (see endings).
 func (c *Client) Ends(ctx context.Context, topics ...event.Topic) (map[event.Topic]map[int]int64, error) {
 	offsets, err := c.offsets(ctx, kafka.LastOffset, topics)
 	if err != nil {
 		return nil, fmt.Errorf("listing the ends of the log: %w", err)
 	}
+	c.endings.cut(ctx, offsets, c.readable)
 	return offsets, nil
 }
 

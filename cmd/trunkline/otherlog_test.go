@@ -125,7 +125,7 @@ func TestRecordsThatWereDeletedUnreadAreGoneOnBehind(t *testing.T) {
 	customer := newReceiver(t)
 	endpoint(t, admin, object{"dialect": "trunkline", "url": customer.url("/all"), "events": list{"call.*"}})
 	calls := list{startCall(t, admin), startCall(t, admin)}
-	produceInTransaction(t, broker, org, calls[0].(string))
+	produceInTransaction(t, broker, event.Calls, event.Envelope{Type: "call.dispositioned.v1", Subject: calls[0].(string), Org: org}, `{"disposition":"sale"}`)
 	customer.wait("/all", 3)
 
 	db, err := pgx.Connect(t.Context(), storesOf(t, h).PostgresURL)
@@ -188,18 +188,16 @@ func TestRecordsThatWereDeletedUnreadAreGoneOnBehind(t *testing.T) {
 	})
 }
 
-// produceInTransaction appends a disposition in a transaction, whose mark follows it.
-func produceInTransaction(t *testing.T, broker, org, call string) {
+// produceInTransaction appends a fact of now in a transaction, whose mark follows it.
+func produceInTransaction(t *testing.T, broker string, topic event.Topic, e event.Envelope, data string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.TransactionalID("another program"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	e := event.Envelope{
-		ID: uuid.NewString(), Type: "call.dispositioned.v1", Source: "api", Subject: call, Org: org, OccurredAt: time.Now(), RecordedAt: time.Now(),
-	}
-	r := &kgo.Record{Topic: "trunkline.calls.v1", Key: []byte(event.Key(org, call)), Value: []byte(`{"disposition":"sale"}`)}
+	e.ID, e.Source, e.OccurredAt, e.RecordedAt = uuid.NewString(), "api", time.Now(), time.Now()
+	r := &kgo.Record{Topic: string(topic), Key: []byte(event.Key(e.Org, e.Subject)), Value: []byte(data)}
 	for _, header := range event.Headers(e) {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: header.Name, Value: []byte(header.Value)})
 	}
