@@ -53,8 +53,10 @@ func (o *observed) look() (next map[int]int64, failures int) {
 	return maps.Clone(o.next), o.failures
 }
 
+// notes appends so many facts at once: who reads meanwhile would see some of them.
 func notes(t *testing.T, log *memory.Log, from, n int) {
 	t.Helper()
+	var events []event.Event
 	for i := from; i < from+n; i++ {
 		e, err := event.New(event.Envelope{
 			ID: fmt.Sprint(i), Org: "org", Subject: fmt.Sprintf("c%d", i%7), Source: "api", OccurredAt: time.Now(), RecordedAt: time.Now(),
@@ -62,9 +64,10 @@ func notes(t *testing.T, log *memory.Log, from, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(t.Context(), e); err != nil {
-			t.Fatal(err)
-		}
+		events = append(events, e)
+	}
+	if _, err := log.Append(t.Context(), events...); err != nil {
+		t.Fatal(err)
 	}
 }
 
