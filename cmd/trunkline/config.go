@@ -40,7 +40,7 @@ type Config struct {
 	ClickHouseAddr       string        `env:"TRUNKLINE_CLICKHOUSE_ADDR" envDefault:"127.0.0.1:8123" desc:"Where the embedded ClickHouse listens for HTTP."`
 	ClickHouseNativeAddr string        `env:"TRUNKLINE_CLICKHOUSE_NATIVE_ADDR" envDefault:"127.0.0.1:9000" desc:"Where the embedded ClickHouse listens for its native protocol."`
 	ClickHouseBIPassword string        `env:"TRUNKLINE_CLICKHOUSE_BI_PASSWORD" secret:"true" desc:"Password of the analysts' read-only ClickHouse user bi. Unset: generated into <data dir>/clickhouse-bi.password."`
-	ClickHouseBITime     time.Duration `env:"TRUNKLINE_CLICKHOUSE_BI_TIME" envDefault:"5m" desc:"How long a query of bi may take in the embedded ClickHouse, in whole seconds; then it is ended."`
+	ClickHouseBITime     time.Duration `env:"TRUNKLINE_CLICKHOUSE_BI_TIME" envDefault:"5m" desc:"How long a query of bi may take in the embedded ClickHouse unless it sets max_execution_time itself, in whole seconds; then it is ended."`
 	ClickHouseEngine     string        `env:"TRUNKLINE_CLICKHOUSE_ENGINE" desc:"Path of libchdb.so, the embedded ClickHouse engine. Unset: looked for below .cache/engine and beside the program (make deps fetches it)."`
 
 	KafkaPartitions  int `env:"TRUNKLINE_KAFKA_PARTITIONS" desc:"Partitions per topic, fixed when a topic is created. Unset: 4 embedded, 64 on a cluster."`
