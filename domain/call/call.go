@@ -45,7 +45,8 @@ type Call struct {
 	StartedAt *time.Time `json:"started_at"`
 	// StartInferred says that nobody reported the start (see Started.Inferred).
 	StartInferred bool `json:"start_inferred,omitempty"`
-	// StartSaidAt is when the start was reported that says who the parties are.
+	// StartSaidAt is when the start was reported that says who the parties are, if
+	// that is known.
 	StartSaidAt *time.Time `json:"start_said_at,omitempty"`
 	AnsweredAt  *time.Time `json:"answered_at"`
 	EndedAt     *time.Time `json:"ended_at"`

@@ -71,7 +71,7 @@ func TestALateFactPutsNothingBack(t *testing.T) {
 		fold := func(order ...int) call.Call {
 			var got call.Call
 			for _, i := range order {
-				e := event.Envelope{ID: fmt.Sprint(i), Org: "org", Subject: "call-1", OccurredAt: at.Add(time.Duration(i) * time.Minute), RecordedAt: at.Add(time.Hour)}
+				e := event.Envelope{ID: fmt.Sprint(i), Org: "org", Subject: "call-1", OccurredAt: at.Add(time.Duration(i+1) * time.Minute), RecordedAt: at.Add(time.Hour)}
 				if err := got.Apply(e, []event.Payload{c.older, c.newer}[i]); err != nil {
 					t.Fatal(err)
 				}
@@ -110,7 +110,7 @@ func facts() *rapid.Generator[[]said] {
 		case 0, 2:
 			return call.Started{
 				Direction: "inbound", From: fmt.Sprint("+1555123456", i), Campaign: rapid.SampledFrom([]string{"", fmt.Sprint(i)}).Draw(t, "campaign"),
-				StartedAt: at, Agent: agent(), Custom: keys(), SourceData: keys(),
+				StartedAt: at.Add(-time.Minute), Agent: agent(), Custom: keys(), SourceData: keys(), // told later
 			}
 		case 1:
 			return call.Ended{EndedAt: at.Add(time.Hour)}
@@ -205,6 +205,25 @@ func TestAStateOfAnEarlierReleaseGoesOn(t *testing.T) {
 	got := fmt.Sprintf("%v %d %s %s %s", *c.Agent, *c.DurationSec, c.Recording.ID, c.Custom["a"], c.Custom["b"])
 	if want := "{ada Ada ada@acme.example} 50 r2 2 1"; got != want {
 		t.Errorf("it is %s, want %s", got, want)
+	}
+}
+
+// TestAStartIsNoReport: a report whose time is the start itself does not say that it is
+// older than one of a later start; the log's order counts.
+func TestAStartIsNoReport(t *testing.T) {
+	t.Parallel()
+	var c call.Call
+	noon := time.Date(2026, 3, 7, 12, 0, 0, 0, time.UTC)
+	for i, s := range []call.Started{
+		{Direction: "outbound", To: "+15551234567", StartedAt: noon.Add(time.Second)},
+		{Direction: "inbound", From: "+15551234567", To: "+14143756757", StartedAt: noon},
+	} {
+		if err := c.Apply(event.Envelope{ID: fmt.Sprint(i), Subject: "call-1", OccurredAt: s.StartedAt, RecordedAt: noon.Add(time.Minute)}, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Direction != "inbound" || c.To != "+14143756757" {
+		t.Errorf("it is %s to %s", c.Direction, c.To)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 // Started says that a call was initiated or came in. Of several reports the one that was
-// made last counts, whenever it comes; but of the moments, which are what occurred_at
-// is where a source does not say when it reported, the log's last.
+// made last counts, whenever it comes. Where occurred_at is the start itself, it does
+// not say when that was reported, and the log's order counts, as it does of the moments.
 type Started struct {
 	ExternalID   string `json:"external_id,omitempty"`
 	ConnectionID string `json:"connection_id,omitempty"`
@@ -54,8 +54,11 @@ func (f Started) fold(c *Call, e event.Envelope) {
 		return
 	}
 	known, was := c.StartedAt != nil && !c.StartInferred, *c
-	at := saidAt(e)
-	late := known && c.StartSaidAt != nil && at.Before(*c.StartSaidAt)
+	var told *time.Time
+	if !e.OccurredAt.Equal(event.Time(f.StartedAt)) {
+		told = ptr(saidAt(e))
+	}
+	late := known && told != nil && c.StartSaidAt != nil && told.Before(*c.StartSaidAt)
 	fill := func(to *string, said string) {
 		if said != "" && (!late || *to == "") {
 			*to = said
@@ -64,7 +67,7 @@ func (f Started) fold(c *Call, e event.Envelope) {
 	fill(&c.ExternalID, f.ExternalID)
 	fill(&c.ConnectionID, f.ConnectionID)
 	if !late {
-		c.StartSaidAt = &at
+		c.StartSaidAt = told
 		c.Direction = f.Direction
 		c.From, c.To = f.From, f.To
 		c.LeadID = f.LeadID
