@@ -74,7 +74,7 @@ func TestTheAnalystsUserReadsAndDoesNothingElse(t *testing.T) {
 		"SELECT name FROM system.functions LIMIT 1",
 		"SELECT table_name, column_name, data_type, column_comment FROM INFORMATION_SCHEMA.COLUMNS WHERE table_schema = 'trunkline'", // what the standard has instead
 		"SELECT table_name FROM information_schema.tables WHERE table_schema = 'trunkline'",
-		"SET max_threads = 1", // BI tools do
+		"SET max_threads = 1",                         // BI tools do
 		"SELECT 1 SETTINGS max_execution_time = 3600", // a client's own deadline
 	} {
 		if _, err := query(e, "bi", password, sql); err != nil {
