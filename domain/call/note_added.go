@@ -42,5 +42,5 @@ func (f NoteAdded) fold(c *Call, e event.Envelope) {
 	for i > 0 && c.Notes[i-1].At.After(n.At) {
 		i--
 	}
-	c.Notes = slices.Insert(slices.Clone(c.Notes), i, n)
+	c.Notes = slices.Insert(slices.Clip(c.Notes), i, n) // clipped, so that the former state keeps its own
 }

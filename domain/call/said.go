@@ -54,7 +54,7 @@ func (c *Call) agentIs(a *Agent, e event.Envelope, unless bool) {
 	for i > 0 && said[i-1].At.After(at) {
 		i--
 	}
-	said = slices.Insert(slices.Clone(said), i, AgentSaid{At: at, Agent: *a, Unless: unless})
+	said = slices.Insert(slices.Clip(said), i, AgentSaid{At: at, Agent: *a, Unless: unless})
 	c.AgentSaid = bounded(said)
 	c.Agent = lastAgent(c.AgentSaid)
 }
