@@ -107,12 +107,12 @@ func (f Started) complete(c *Call) {
 	fill(&c.ToName, f.ToName)
 	fill(&c.OriginalTo, f.OriginalTo)
 	fill(&c.OriginalToName, f.OriginalToName)
+	if f.AnsweredAt != nil && c.AnsweredAt == nil {
+		c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
+	}
 	switch {
 	case !c.StartInferred:
 		c.keepParties(f.Direction, f.From, f.To, f.LeadID)
-		if f.AnsweredAt != nil && c.AnsweredAt == nil {
-			c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
-		}
 		return
 	case c.Direction == f.Direction:
 		fill(&c.From, f.From)
@@ -129,9 +129,6 @@ func (f Started) complete(c *Call) {
 	}
 	if at := event.Time(f.StartedAt); at.Before(*c.StartedAt) {
 		c.StartedAt = ptr(at)
-	}
-	if f.AnsweredAt != nil && c.AnsweredAt == nil {
-		c.AnsweredAt = ptr(event.Time(*f.AnsweredAt))
 	}
 }
 
