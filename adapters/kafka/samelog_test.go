@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"trunkline.dev/trunkline/adapters/internal/testenv"
 	"trunkline.dev/trunkline/adapters/kafka"
 	"trunkline.dev/trunkline/domain/event"
@@ -87,7 +84,7 @@ func TestALogIsKnownByTheLastRecordThatHadItsEffect(t *testing.T) {
 		"the same log, and the last records are read again": {back: 3, want: "e-7"},
 		"retention has deleted all records": {
 			change: func(t *testing.T, addr string, at event.Position) string {
-				deleteBefore(t, addr, at, 10)
+				testenv.DeleteRecords(t, addr, string(at.Topic), at.Partition, 10)
 				return addr
 			},
 			want: "e-10",
@@ -95,7 +92,7 @@ func TestALogIsKnownByTheLastRecordThatHadItsEffect(t *testing.T) {
 		"records were deleted that nobody had read": {
 			change: func(t *testing.T, addr string, at event.Position) string {
 				fill(t, newLog(t, newClient(t, addr), kafka.LogConfig{}), 2)
-				deleteBefore(t, addr, at, 12)
+				testenv.DeleteRecords(t, addr, string(at.Topic), at.Partition, 12)
 				return addr
 			},
 			says: "has been read up to 10, but the log begins at 12: what stood between was deleted unread",
@@ -103,7 +100,7 @@ func TestALogIsKnownByTheLastRecordThatHadItsEffect(t *testing.T) {
 		"records were deleted that are to be read again": {
 			back: 3,
 			change: func(t *testing.T, addr string, at event.Position) string {
-				deleteBefore(t, addr, at, 10)
+				testenv.DeleteRecords(t, addr, string(at.Topic), at.Partition, 10)
 				return addr
 			},
 			says: "has been read up to 7, but the log begins at 10: what stood between was deleted unread",
@@ -162,27 +159,5 @@ func TestALogIsKnownByTheLastRecordThatHadItsEffect(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-}
-
-// deleteBefore deletes the records of a partition below an offset.
-func deleteBefore(t *testing.T, addr string, at event.Position, offset int64) {
-	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	topic, partition := kmsg.NewDeleteRecordsRequestTopic(), kmsg.NewDeleteRecordsRequestTopicPartition()
-	partition.Partition, partition.Offset = int32(at.Partition), offset
-	topic.Topic, topic.Partitions = string(at.Topic), append(topic.Partitions, partition)
-	req.Topics = append(req.Topics, topic)
-	resp, err := req.RequestWith(t.Context(), client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || p.LowWatermark != offset {
-		t.Fatalf("deleting records: code %d, the log begins at %d", p.ErrorCode, p.LowWatermark)
 	}
 }

@@ -31,3 +31,9 @@ func Postgres(t *testing.T) string { return testenv.Postgres(t) }
 
 // ClickHouse makes an empty database for this test.
 func ClickHouse(t *testing.T) ClickHouseDatabase { return testenv.ClickHouse(t) }
+
+// DeleteRecords deletes the records of a partition below an offset.
+func DeleteRecords(t *testing.T, addr, topic string, id int, offset int64) {
+	t.Helper()
+	testenv.DeleteRecords(t, addr, topic, id, offset)
+}

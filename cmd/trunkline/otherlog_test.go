@@ -15,7 +15,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"trunkline.dev/trunkline/adapters/testenv"
 	"trunkline.dev/trunkline/domain/event"
@@ -142,7 +141,7 @@ func TestRecordsThatWereDeletedUnreadAreGoneOnBehind(t *testing.T) {
 		return err
 	})
 	_ = db.Close(t.Context())
-	deleteRecords(t, broker, 4)
+	testenv.DeleteRecords(t, broker, string(event.Calls), 0, 4)
 	h.kill()
 	h.launch()
 	h.awaitUnready(t, "projection calls", "projection analytics", "webhooks")
@@ -209,28 +208,6 @@ func produceInTransaction(t *testing.T, broker string, topic event.Topic, e even
 	}
 	if err := client.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// deleteRecords deletes the records of calls below an offset.
-func deleteRecords(t *testing.T, broker string, offset int64) {
-	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	topic, partition := kmsg.NewDeleteRecordsRequestTopic(), kmsg.NewDeleteRecordsRequestTopicPartition()
-	partition.Offset, topic.Topic = offset, "trunkline.calls.v1"
-	topic.Partitions = append(topic.Partitions, partition)
-	req.Topics = append(req.Topics, topic)
-	resp, err := req.RequestWith(t.Context(), client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || p.LowWatermark != offset {
-		t.Fatalf("deleting records: code %d, the log begins at %d", p.ErrorCode, p.LowWatermark)
 	}
 }
 
